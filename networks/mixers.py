@@ -1,0 +1,107 @@
+"""What mixes the voxels of a stage: residual convolutions where resolution is high, windowed attention where it is low.
+
+A mixer is the residual branch of a block: it takes and gives (B, C, D, H, W), normalises its own input, and is added
+to it by the block. Its constructor takes the channels, the block's index within the stage, and its own options.
+`mixes_channels` says whether it does all of a block's work, or leaves the work across channels to a feed-forward
+branch after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .config import Triple, positive, triple
+from .windows import attention_mask, relative_offset, window_grid
+
+
+class ConvMixer(nn.Module):
+    """Two 3x3x3 convolutions, each after normalisation and activation.
+
+    The pre-activation residual branch of He et al. 2016 (https://arxiv.org/abs/1603.05027, figure 1b), in three
+    dimensions and with instance normalisation.
+
+    Args:
+        channels: channels in and out.
+        index: the block's index within its stage; all are alike.
+    """
+
+    mixes_channels = True
+
+    def __init__(self, channels: int, index: int = 0) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.InstanceNorm3d(channels, affine=True),
+            nn.LeakyReLU(inplace=True),
+            nn.Conv3d(channels, channels, 3, padding=1, bias=False),
+            nn.InstanceNorm3d(channels, affine=True),
+            nn.LeakyReLU(inplace=True),
+            nn.Conv3d(channels, channels, 3, padding=1, bias=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class WindowMixer(nn.Module):
+    """Multi-head attention within 3D windows, shifted in every second block, with a learned relative position bias.
+
+    Swin (Liu et al. 2021, https://arxiv.org/abs/2103.14030, equations 3 and 4) in three dimensions. Deviations:
+    windows are balanced to the map, and the bias is looked up by the offset between query and key, which is right for
+    windows of any size.
+
+    Args:
+        channels: channels in and out.
+        index: the block's index within its stage; odd blocks are shifted by half a window.
+        heads: attention heads.
+        window: voxels of the largest window: one integer, or three along (D, H, W).
+
+    Raises:
+        ValueError: `heads` does not divide `channels`, or `window` is neither one nor three positive integers.
+    """
+
+    mixes_channels = False
+
+    def __init__(self, channels: int, index: int = 0, *, heads: int, window: int | Sequence[int] = 6) -> None:
+        super().__init__()
+        if channels % positive(heads, "heads"):
+            raise ValueError(f"heads: {heads}: must divide the stage's {channels} channels")
+        self.heads = heads
+        self.window = triple(window, "window")
+        self.shifted = index % 2 == 1
+        self.norm = nn.LayerNorm(channels)
+        self.query_key_value = nn.Linear(channels, 3 * channels)
+        self.projection = nn.Linear(channels, channels)
+        offsets = [2 * entry - 1 for entry in self.window]
+        self.bias_table = nn.Parameter(torch.zeros(heads, offsets[0] * offsets[1] * offsets[2]))
+        nn.init.trunc_normal_(self.bias_table, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        depth, height, width = x.shape[2:]
+        grid = window_grid((depth, height, width), self.window, self.shifted)
+        mask = attention_mask(grid, x.device)
+        bias = self.relative_bias(grid.window, x.dtype)  # (heads, N, N)
+        if mask is None:  # one bias serves every window: windows are part of the batch
+            fold, batch = "(b m) head n c", {"b": len(x)}
+            bias = bias[None]
+        else:  # each window has a mask of its own: windows are part of the heads
+            fold, batch = "b (m head) n c", {"head": self.heads}
+            bias = bias.masked_fill(~mask[:, None], -torch.inf).flatten(0, 1)[None]
+        windows = grid.partition(self.query_key_value(self.norm(rearrange(x, "b c d h w -> b d h w c"))))
+        query, key, value = rearrange(windows, f"b m n (three head c) -> three {fold}", three=3, head=self.heads)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        tokens = grid.merge(rearrange(mixed, f"{fold} -> b m n (head c)", **batch))
+        return rearrange(self.projection(tokens), "b d h w c -> b c d h w")
+
+    def relative_bias(self, window: Triple, dtype: torch.dtype) -> Tensor:
+        """The bias (heads, N, N) between each query and key of a window of `window` voxels."""
+        index = relative_offset(window, self.window, self.bias_table.device)
+        size = window[0] * window[1] * window[2]
+        return self.bias_table.index_select(1, index).view(-1, size, size).to(dtype)
+
+
+MIXERS: Mapping[str, type[nn.Module]] = {"conv": ConvMixer, "window": WindowMixer}

@@ -1,0 +1,73 @@
+"""The networks by size, and the one function that makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from .config import NetworkConfig
+from .hybrid_swin_unetr import HybridSwinUNETR
+
+PRESETS: Mapping[str, NetworkConfig] = {
+    "tiny": NetworkConfig(
+        in_channels=1,
+        out_channels=2,
+        stem_channels=8,
+        channels=(16, 48, 96),
+        depths=(1, 2, 2),
+        strides=(2, 2, 2),
+        mixers=("conv", {"name": "window", "heads": 3}, {"name": "window", "heads": 6}),
+    ),
+    "small": NetworkConfig(
+        in_channels=1,
+        out_channels=2,
+        stem_channels=16,
+        channels=(32, 96, 192),
+        depths=(1, 2, 2),
+        strides=(2, 2, 2),
+        mixers=("conv", {"name": "window", "heads": 3}, {"name": "window", "heads": 6}),
+    ),
+    "base": NetworkConfig(
+        in_channels=1,
+        out_channels=2,
+        stem_channels=16,
+        channels=(32, 64, 192, 384),
+        depths=(2, 2, 4, 2),
+        strides=(2, 2, 2, 2),
+        mixers=(
+            "conv",
+            {"name": "window", "heads": 2},
+            {"name": "window", "heads": 6},
+            {"name": "window", "heads": 12},
+        ),
+    ),
+}
+
+
+def create_model(preset: str = "small", *, in_channels: int, out_channels: int, **overrides: Any) -> HybridSwinUNETR:
+    """Make a network from a preset.
+
+    Args:
+        preset: `tiny` (under 1 M parameters), `small` (about 3 M) or `base` (over 10 M).
+        in_channels: image channels.
+        out_channels: classes with the background, or overlapping regions.
+        overrides: fields of `NetworkConfig` that shall differ from the preset, such as `deep_supervision=False`.
+
+    Returns:
+        The network, with random weights.
+
+    Raises:
+        ValueError: the preset or a field is unknown (the message lists the known ones), or a value breaks its rule.
+
+    Example:
+        >>> from hybridseg.networks import create_model
+        >>> create_model("small", in_channels=4, out_channels=3, strides=[(1, 2, 2), 2, 2]).stride
+        (4, 8, 8)
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"preset: {preset!r}: must be one of {', '.join(PRESETS)}")
+    for name in overrides:
+        if name not in NetworkConfig.names():
+            raise ValueError(f"{name}: no field of the network: must be one of {', '.join(NetworkConfig.names())}")
+    return HybridSwinUNETR(replace(PRESETS[preset], in_channels=in_channels, out_channels=out_channels, **overrides))

@@ -1,0 +1,123 @@
+"""The geometry of 3D shifted windows: how a feature map is cut, which tokens may meet, which offset lies between them.
+
+Follows Swin (Liu et al. 2021, https://arxiv.org/abs/2103.14030, figures 2 and 4). Deviations: windows are balanced to
+the map, so next to nothing is padded, and a window's relative offsets are looked up by their distance in voxels, so
+the bias is right for any window size.
+
+    size     voxels of the map along (D, H, W)
+    window   voxels of one window, N in all
+    count    windows along each axis, M in all
+    padded   window * count, at least size
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.nn import functional
+
+from .config import Triple
+
+DEPTH, HEIGHT, WIDTH = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class WindowGrid:
+    """A map of `size` voxels, cut into `count` windows of `window` voxels after a cyclic shift by `shift` voxels."""
+
+    size: Triple
+    window: Triple
+    count: Triple
+    shift: Triple
+
+    @property
+    def padded(self) -> Triple:
+        """Voxels of the map with its padding, at the far end of each axis."""
+        depth, height, width = (window * count for window, count in zip(self.window, self.count, strict=True))
+        return depth, height, width
+
+    def partition(self, tokens: Tensor) -> Tensor:
+        """Cut `tokens` (B, D, H, W, C) into windows (B, M, N, C), padding with zeros and shifting first."""
+        padding = [entry for axis in (WIDTH, HEIGHT, DEPTH) for entry in (0, self.padded[axis] - self.size[axis])]
+        tokens = functional.pad(tokens, (0, 0, *padding)) if any(padding) else tokens
+        tokens = torch.roll(tokens, [-shift for shift in self.shift], dims=(1, 2, 3)) if any(self.shift) else tokens
+        depth, height, width = self.window
+        pattern = "b (md d) (mh h) (mw w) c -> b (md mh mw) (d h w) c"
+        return rearrange(tokens, pattern, d=depth, h=height, w=width)
+
+    def merge(self, windows: Tensor) -> Tensor:
+        """Put `windows` (B, M, N, C) back in place as (B, D, H, W, C): the inverse of `partition`."""
+        (d, h, w), (md, mh, mw) = self.window, self.count
+        pattern = "b (md mh mw) (d h w) c -> b (md d) (mh h) (mw w) c"
+        tokens = rearrange(windows, pattern, d=d, h=h, w=w, md=md, mh=mh, mw=mw)
+        tokens = torch.roll(tokens, self.shift, dims=(1, 2, 3)) if any(self.shift) else tokens
+        depth, height, width = self.size
+        return tokens[:, :depth, :height, :width]
+
+
+@lru_cache(maxsize=256)
+def window_grid(size: Triple, largest: Triple, shifted: bool) -> WindowGrid:
+    """Balance windows to a map.
+
+    Along an axis of n voxels under windows of at most w, k = ceil(n / w) windows of ceil(n / k) voxels are taken. An
+    axis with one window is not shifted: all its tokens meet anyway.
+
+    Args:
+        size: voxels of the map along (D, H, W).
+        largest: voxels a window may have along each axis.
+        shifted: shift by half a window, as in every second block.
+    """
+    count = tuple(math.ceil(n / w) for n, w in zip(size, largest, strict=True))
+    window = tuple(math.ceil(n / k) for n, k in zip(size, count, strict=True))
+    shift = tuple(w // 2 if shifted and k > 1 else 0 for w, k in zip(window, count, strict=True))
+    return WindowGrid(size, window, count, shift)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=64)
+def attention_mask(grid: WindowGrid, device: torch.device) -> Tensor | None:
+    """Which tokens may meet: True where query and key are neighbours in the unshifted map and both are voxels of it.
+
+    A cyclic shift brings the two ends of an axis into one window; they stay strangers. Padding meets only padding.
+
+    Returns:
+        (M, N, N) boolean, or None where every token of a window may meet every other.
+    """
+    if grid.padded == grid.size and not any(grid.shift):
+        return None
+    with torch.inference_mode(False):  # made once, used in evaluation and in training alike
+        region = torch.zeros(1, 1, 1, 1, 1, dtype=torch.long, device=device)
+        real = torch.ones_like(region)
+        for axis, (size, padded, shift) in enumerate(zip(grid.size, grid.padded, grid.shift, strict=True), start=1):
+            position = torch.arange(padded, device=device) + shift
+            shape = [-1 if axis == other else 1 for other in range(5)]
+            region = 2 * region + (position >= padded).long().view(shape)
+            real = real * (position % padded < size).long().view(shape)
+        label = torch.where(real.bool(), region, torch.full_like(region, -1))
+        unshifted = WindowGrid(grid.padded, grid.window, grid.count, (0, 0, 0))
+        label = unshifted.partition(label)[0, :, :, 0]
+        return label[:, :, None] == label[:, None, :]
+
+
+@lru_cache(maxsize=64)
+def relative_offset(window: Triple, largest: Triple, device: torch.device) -> Tensor:
+    """Where the offset between each query and key of a window stands in a flattened table of (2w - 1)^3 offsets.
+
+    Args:
+        window: voxels of the window at hand.
+        largest: voxels of the largest window, for which the table has room.
+        device: where the result lives.
+
+    Returns:
+        (N * N) indices; the table's centre is offset zero, whatever the window.
+    """
+    with torch.inference_mode(False):
+        axes = [torch.arange(entry, device=device) for entry in window]
+        position = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
+        offset = position[:, None] - position[None, :] + torch.tensor(largest, device=device) - 1
+        _, height, width = (2 * entry - 1 for entry in largest)
+        return ((offset[..., 0] * height + offset[..., 1]) * width + offset[..., 2]).flatten()
