@@ -1,0 +1,46 @@
+# Every target makes .venv when it is missing or older than pyproject.toml or constraints.txt.
+#   make demo PYTHON=python3.12    with another Python
+#   make test WORKERS=8            on more cores
+
+PYTHON ?= python3
+WORKERS ?= 2
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+PYTEST := $(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile
+
+.PHONY: help install demo test test-all lint format clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)  ## make .venv with the exact versions of constraints.txt
+
+demo: $(INSTALLED)  ## train on phantom volumes, segment unseen ones, measure, draw: about five minutes
+	$(BIN)/hybridseg demo
+
+test: $(INSTALLED)  ## the fast tests
+	$(PYTEST) -m "not slow"
+
+test-all: $(INSTALLED)  ## every test
+	$(PYTEST)
+
+lint: $(INSTALLED)  ## ruff, mypy, pyright
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+format: $(INSTALLED)  ## sort imports, apply ruff's safe fixes and format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:  ## remove caches and build products; .venv and runs/ stay
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find app bundles networks tests transforms -name __pycache__ -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("HybridSeg needs Python 3.11 or later; %s is %d.%d. Try: make PYTHON=python3.11" % ((sys.executable,) + sys.version_info[:2]) if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check --editable ".[all,dev]" --constraint constraints.txt
+	@touch $@

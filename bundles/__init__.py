@@ -1,0 +1,48 @@
+"""The bundles that HybridSeg ships, found by name; any other bundle is found by its folder."""
+
+from importlib.resources import files
+from pathlib import Path
+
+__all__ = ["bundle_names", "bundle_path"]
+
+
+def bundle_names() -> list[str]:
+    """Name the shipped bundles.
+
+    Returns:
+        The names in alphabetical order.
+    """
+    return sorted(folder.name for folder in _shipped().iterdir() if _is_bundle(folder))
+
+
+def bundle_path(name: str | Path) -> Path:
+    """Find the folder of a bundle.
+
+    Args:
+        name: a shipped bundle's name, or the path of any folder that holds `configs/metadata.json`. A shipped name wins
+            over a folder of that name in the working directory, which is reached by its absolute path.
+
+    Returns:
+        The absolute path of the bundle's folder.
+
+    Raises:
+        ValueError: `name` is neither.
+    """
+    names = bundle_names()
+    if name in names:
+        return _shipped() / name
+    folder = Path(name)
+    if not _is_bundle(folder):
+        raise ValueError(
+            f"bundle: {str(name)!r}: must be the name of a shipped bundle ({', '.join(names) or 'there is none'}) "
+            "or a folder that holds configs/metadata.json"
+        )
+    return folder.resolve()
+
+
+def _is_bundle(folder: Path) -> bool:
+    return (folder / "configs" / "metadata.json").is_file()
+
+
+def _shipped() -> Path:
+    return Path(str(files(__name__)))

@@ -1,0 +1,124 @@
+"""Every shipped bundle against MONAI's own tools, from a working directory that is not the bundle's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from monai.bundle import ConfigParser, verify_metadata, verify_net_in_out
+from monai.bundle.properties import InferProperties, TrainProperties
+
+from hybridseg.bundles import bundle_names, bundle_path
+from hybridseg.networks import create_model
+
+SCHEMA = Path(__file__).parent / "metadata_schema.json"
+OVERRIDES = ("bundle_root", "dataset_dir", "run_dir", "device", "max_epochs", "val_interval")
+FILES = (
+    "LICENSE",
+    "configs/evaluate.json",
+    "configs/inference.json",
+    "configs/logging.conf",
+    "configs/metadata.json",
+    "configs/multi_gpu_train.json",
+    "configs/train.json",
+    "docs/README.md",
+    "docs/data_license.txt",
+)
+
+
+@pytest.fixture(params=bundle_names())
+def bundle(request, tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return bundle_path(request.param)
+
+
+def read(bundle: Path, *names: str) -> ConfigParser:
+    parser = ConfigParser()
+    parser.read_config([str(bundle / "configs" / name) for name in names])
+    return parser
+
+
+def test_the_bundle_is_complete(bundle):
+    assert [name for name in FILES if not (bundle / name).is_file()] == []
+
+
+def test_the_metadata_follows_the_schema(bundle):
+    verify_metadata(
+        meta_file=str(bundle / "configs/metadata.json"),
+        filepath=str(SCHEMA),  # since it is there, and is what the hash says, nothing is downloaded
+        hash_val=hashlib.sha256(SCHEMA.read_bytes()).hexdigest(),
+        hash_type="sha256",
+    )
+
+
+def test_the_changelog_has_the_version(bundle):
+    metadata = json.loads((bundle / "configs/metadata.json").read_text())
+    assert metadata["version"] in metadata["changelog"]
+
+
+def test_the_network_takes_and_gives_what_the_metadata_say(bundle):
+    configs = bundle / "configs"
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(configs / "metadata.json"),
+        config_file=str(configs / "inference.json"),
+        device="cpu",
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "properties"), [("train.json", TrainProperties), ("inference.json", InferProperties)]
+)
+def test_the_properties_of_a_workflow_are_where_monai_looks(bundle, config, properties):
+    parser = read(bundle, config)
+    for name, entry in properties.items():
+        present = entry["id"] in parser
+        assert present or not entry["required"], name
+        reference = entry.get("refer_id")
+        if present and reference is not None and "::" in reference and reference in parser:
+            assert parser[reference] == f"@{entry['id']}", name
+
+
+def test_what_a_user_overrides_stands_at_the_top_level(bundle):
+    parser = read(bundle, "train.json")
+    assert [name for name in OVERRIDES if name not in parser.config] == []
+
+
+@pytest.mark.parametrize("item", ["network_def", "spacing", "label_names", "patch_size"])
+def test_training_and_inference_agree(bundle, item):
+    assert read(bundle, "train.json")[item] == read(bundle, "inference.json")[item]
+
+
+def test_training_and_inference_preprocess_alike(bundle):
+    training, inference = (dict(read(bundle, name)["preprocessing"]) for name in ("train.json", "inference.json"))
+    assert training.pop("keys") == ["image", "label"]
+    assert inference.pop("keys") == ["image"]
+    assert training == inference
+
+
+def test_the_metadata_name_the_labels_of_the_configs(bundle):
+    outputs = json.loads((bundle / "configs/metadata.json").read_text())["network_data_format"]["outputs"]["pred"]
+    assert outputs["channel_def"] == {"0": "background", **read(bundle, "inference.json")["label_names"]}
+
+
+def test_no_case_is_in_two_subsets(bundle):
+    path = bundle / "configs/split.json"
+    if not path.is_file():
+        pytest.skip(f"{bundle.name} divides its cases by a seed")
+    subsets = json.loads(path.read_text())
+    names = [name for subset in subsets.values() for name in subset]
+    assert len(set(names)) == len(names)
+    assert set(subsets) == {"training", "validation", "test"}
+
+
+def test_the_weights_load_as_tensors_and_fit_the_network(bundle):
+    weights = bundle / "models/model.pt"
+    if not weights.is_file():
+        pytest.skip(f"{bundle.name} ships no weights")
+    assert weights.stat().st_size <= 25e6
+    definition = {key: value for key, value in read(bundle, "inference.json")["network_def"].items() if key[0] != "_"}
+    definition["out_channels"] = 1 + len(read(bundle, "inference.json")["label_names"])
+    create_model(**definition).load_state_dict(torch.load(weights, weights_only=True))

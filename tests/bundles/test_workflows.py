@@ -1,0 +1,119 @@
+"""The phantom bundle as a user runs it: `python -m monai.bundle run`, from a working directory of no importance."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from hybridseg.bundles import bundle_path
+from hybridseg.transforms.phantom import write_phantoms
+
+BUNDLE = bundle_path("phantom_ct_segmentation")
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Path:
+    return write_phantoms(tmp_path_factory.mktemp("phantoms"), 4, seed=3, test_count=1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """The working directory, in which the tests of this module build on each other's runs."""
+    return tmp_path_factory.mktemp("elsewhere")
+
+
+@pytest.fixture(scope="module")
+def run(dataset, folder) -> Run:
+    def bundle_run(
+        *configs: str, launcher: tuple[str, ...] = (), **overrides: object
+    ) -> subprocess.CompletedProcess[str]:
+        files = [str(BUNDLE / "configs" / name) for name in configs]
+        overrides = {"bundle_root": BUNDLE, "dataset_dir": dataset, "run_dir": "run", "device": "cpu", **overrides}
+        options = [entry for key, value in overrides.items() for entry in (f"--{key}", str(value))]
+        command = [sys.executable, *launcher, "-m", "monai.bundle", "run", "--config_file", str(files), *options]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+
+    return bundle_run
+
+
+@pytest.fixture(scope="module")
+def trained(run, folder) -> Path:
+    """The folder of a run of one epoch."""
+    finished = run("train.json", max_epochs=1, val_interval=1)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return folder / "run"
+
+
+def test_training_keeps_the_best_weights_the_last_checkpoint_the_split_and_the_curves(trained):
+    weights = torch.load(trained / "model.pt", weights_only=True)
+    assert all(isinstance(value, torch.Tensor) for value in weights.values())
+    assert (trained / "checkpoint_epoch=1.pt").is_file()
+    assert list(trained.glob("events.out.tfevents.*"))
+    split = json.loads((trained / "split.json").read_text())
+    assert len(split["training"]) == 3
+    assert len(split["validation"]) == 1
+
+
+def test_a_run_is_resumed_from_its_last_epoch(trained, run):
+    before = torch.load(trained / "checkpoint_epoch=1.pt", weights_only=True)
+    finished = run("train.json", max_epochs=2, val_interval=1, resume=True)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    after = torch.load(trained / "checkpoint_epoch=2.pt", weights_only=True)
+    assert after["trainer"]["epoch_length"] * 2 == after["trainer"]["iteration"]
+    steps = [checkpoint["optimizer"]["state"][0]["step"].item() for checkpoint in (before, after)]
+    assert steps[1] == 2 * steps[0]
+    assert after["best"]["score"] >= before["best"]["score"]
+
+
+def test_a_finished_run_is_not_overwritten(trained, run):
+    before = (trained / "model.pt").read_bytes()
+    refused = run("train.json", max_epochs=1)
+    assert refused.returncode != 0
+    assert "run_dir: run: has a run already: resume it by --resume True, or name another" in refused.stderr
+    assert (trained / "model.pt").read_bytes() == before
+
+
+def test_inference_writes_labels_on_the_grid_of_the_input(trained, run, dataset, folder):
+    images = dataset / "imagesTs"
+    finished = run("inference.json", dataset_dir=images, output_dir="labels", checkpoint=trained / "model.pt")
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    for path in images.iterdir():
+        image, labels = nib.load(path), nib.load(folder / "labels" / path.name)
+        assert labels.shape == image.shape
+        assert labels.get_data_dtype() == np.uint8
+        np.testing.assert_array_equal(labels.affine, image.affine)
+
+
+def test_evaluation_scores_every_case(trained, run, folder):
+    finished = run("inference.json", "evaluate.json", checkpoint=trained / "model.pt", output_dir="scores")
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    assert (folder / "scores" / "summary.json").is_file()
+    scored = {line.split(",")[0] for line in (folder / "scores" / "scores.csv").read_text().splitlines()[1:]}
+    assert scored == {f"phantom_00{index}" for index in range(4)}
+
+
+def test_two_processes_train_together(run, folder):
+    torchrun = ("-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone")
+    finished = run(
+        "train.json",
+        "multi_gpu_train.json",
+        launcher=torchrun,
+        run_dir="two",
+        max_epochs=1,
+        val_interval=1,
+        num_workers=0,
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    assert (folder / "two" / "model.pt").is_file()
+    checkpoint = torch.load(folder / "two" / "checkpoint_epoch=1.pt", weights_only=True)
+    assert not any(name.startswith("module.") for name in checkpoint["network"])
+    assert checkpoint["trainer"]["epoch_length"] == 2  # three training cases, two processes, each its share
