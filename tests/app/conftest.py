@@ -1,0 +1,72 @@
+"""A bundle that answers in a second, volumes to feed it, and a way to type commands."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from hybridseg.app.cli import main
+from hybridseg.bundles import bundle_path
+from hybridseg.networks import create_model
+
+SHAPE = (18, 14, 12)
+
+
+@dataclass
+class Outcome:
+    """What a command line did: its exit code, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def hybridseg(*words: str | Path) -> Outcome:
+    """Type `hybridseg` and these words."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main([str(word) for word in words])
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
+def write_volume(path: Path, voxels: NDArray[np.generic] | None = None, affine: ArrayLike | None = None) -> Path:
+    """Write a NIfTI file, by default of noise (18, 14, 12) at 1 mm."""
+    if voxels is None:
+        voxels = np.random.default_rng(0).normal(100, 20, SHAPE).astype(np.float32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(voxels, np.eye(4) if affine is None else np.asarray(affine)), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of a shipped bundle with a tiny network, small windows and random weights."""
+    folder = tmp_path_factory.mktemp("bundles") / "random_mri_segmentation"
+    shutil.copytree(bundle_path("hippocampus_mri_segmentation"), folder, ignore=shutil.ignore_patterns("models"))
+    config_file = folder / "configs" / "inference.json"
+    config = json.loads(config_file.read_text())
+    config["network_def"]["preset"] = "tiny"
+    config["patch_size"] = [16, 16, 16]
+    config_file.write_text(json.dumps(config))
+    torch.manual_seed(0)
+    network = create_model("tiny", in_channels=1, out_channels=1 + len(config["label_names"]))
+    (folder / "models").mkdir()
+    torch.save(network.state_dict(), folder / "models" / "model.pt")
+    return folder
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Callable[[str], Path]:
+    """Makes `images/<name>.nii.gz` of noise."""
+    return lambda name: write_volume(tmp_path / "images" / f"{name}.nii.gz")

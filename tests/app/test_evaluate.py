@@ -1,0 +1,133 @@
+"""`hybridseg evaluate` measures each prediction against the reference of its name."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ignite.engine import Engine
+from monai.transforms import LoadImage
+
+from hybridseg.app.handlers import ScoreCases
+
+from .conftest import hybridseg, write_volume
+
+SPACING = np.diag([2.0, 1.5, 3.0, 1.0])
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> tuple[Path, Path]:
+    """Folders of two predictions and three references: `same` agrees, `shifted` is off by a voxel of 3 mm."""
+    reference = np.zeros((16, 16, 16), dtype=np.uint8)
+    reference[3:13, 3:13, 3:13] = 1
+    for case in ("same", "shifted", "unused"):
+        write_volume(tmp_path / "references" / f"{case}.nii.gz", reference, SPACING)
+    write_volume(tmp_path / "predictions" / "same.nii.gz", reference, SPACING)
+    write_volume(tmp_path / "predictions" / "shifted.nii.gz", np.roll(reference, 1, 2), SPACING)
+    return tmp_path / "predictions", tmp_path / "references"
+
+
+def test_a_table_of_hand_computed_numbers(maps: tuple[Path, Path]) -> None:
+    outcome = hybridseg("evaluate", *maps, "--labels", "1=cube", "--tolerance", "3")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.splitlines() == [
+        "label  found  missed  false  absent           Dice    HD95 (mm)  surface Dice (3 mm)",
+        "cube       2       0      0       0  0.950 ± 0.050  1.50 ± 1.50        1.000 ± 0.000",
+        "2 of 2 cases measured",
+    ]
+
+
+def test_files_and_json_hold_the_same_scores(maps: tuple[Path, Path], tmp_path: Path) -> None:
+    outcome = hybridseg("evaluate", *maps, "-o", tmp_path / "out", "--json")
+    printed = json.loads(outcome.out)
+    assert printed["cases"] == 2
+    assert printed["overall"]["dice"] == pytest.approx({"mean": 0.95, "std": 0.05})
+    assert {score["case"]: score["hd95"] for score in printed["scores"]} == {"same": 0.0, "shifted": 3.0}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["scores.csv", "summary.json"]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary == {name: printed[name] for name in summary}
+    with (tmp_path / "out" / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["dice"]) for row in rows] == [score["dice"] for score in printed["scores"]]
+
+
+def test_labels_are_called_as_the_bundle_calls_them(maps: tuple[Path, Path]) -> None:
+    outcome = hybridseg("evaluate", *maps, "--bundle", "hippocampus_mri_segmentation", "--json")
+    first, second = json.loads(outcome.out)["labels"]
+    assert (first["name"], first["found"]) == ("anterior", 2)
+    assert (second["name"], second["absent"], second["dice"]["mean"]) == ("posterior", 2, None)
+
+
+def test_an_empty_prediction_is_a_miss(maps: tuple[Path, Path]) -> None:
+    write_volume(maps[0] / "same.nii.gz", np.zeros((16, 16, 16), dtype=np.uint8), SPACING)
+    outcome = hybridseg("evaluate", *maps)
+    assert outcome.code == 0
+    assert "0.450 ± 0.450" in outcome.out
+    assert "missed or false labels count 0" in outcome.out
+
+
+def test_what_cannot_be_compared_is_refused_and_the_others_are_measured(
+    maps: tuple[Path, Path], tmp_path: Path
+) -> None:
+    predictions, references = maps
+    labels = np.ones((16, 16, 16), dtype=np.uint8)
+    moved = SPACING.copy()
+    moved[0, 3] = 5.0
+    for case, voxels, affine in (("shape", labels[:-1], SPACING), ("place", labels, moved), ("alone", labels, SPACING)):
+        write_volume(predictions / f"{case}.nii.gz", voxels, affine)
+        if case != "alone":
+            write_volume(references / f"{case}.nii.gz", labels, SPACING)
+    write_volume(predictions / "unused.nii.gz", labels + 0.5, SPACING)
+    outcome = hybridseg("evaluate", predictions, references, "-o", tmp_path / "out")
+    assert outcome.code == 1
+    assert outcome.out.endswith("2 of 6 cases measured\n")
+    alone, place, shape, unused = sorted(outcome.err.splitlines())
+    assert "alone.nii.gz: no reference named alone: every prediction needs a reference of its name" in alone
+    assert "place.nii.gz: affine that places voxels up to 5 mm elsewhere: must be on the grid of" in place
+    assert "shape.nii.gz: shape (15, 16, 16) instead of (16, 16, 16): must be on the grid of" in shape
+    assert "labels must be integers" in unused
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--tolerance", "0"], "tolerance: 0.0: must be a length above 0 mm"),
+        (["--tolerance", "inf"], "tolerance: inf: must be a length above 0 mm"),
+        (["--labels", "liver"], "labels: 'liver': must be a number from 1, or NUMBER=NAME"),
+        (["--labels", "0"], "labels: '0': must be a number from 1"),
+        (["--labels", "1", "--bundle", "phantom_ct_segmentation"], "must not be given beside a bundle"),
+        (["--bundle", "liver"], "must be the name of a shipped bundle"),
+    ],
+)
+def test_wrong_usage_is_one_line(maps: tuple[Path, Path], words: list[str], message: str) -> None:
+    outcome = hybridseg("evaluate", *maps, *words)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_missing_folder_is_wrong_usage(maps: tuple[Path, Path], tmp_path: Path) -> None:
+    outcome = hybridseg("evaluate", maps[0], tmp_path / "nowhere")
+    assert outcome.code == 2
+    assert "nowhere: does not exist" in outcome.err
+
+
+def test_the_handler_of_a_bundle_writes_the_same_scores(
+    maps: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert hybridseg("evaluate", *maps, "-o", tmp_path / "command", "--labels", "1=cube").code == 0
+    load = LoadImage(ensure_channel_first=True)
+    cases = [
+        {"pred": load(maps[0] / name), "label": load(maps[1] / name)} for name in ("same.nii.gz", "shifted.nii.gz")
+    ]
+    evaluator = Engine(lambda _, case: [case])
+    ScoreCases({"1": "cube"}, tmp_path / "handler").attach(evaluator)
+    with caplog.at_level("INFO", "hybridseg.evaluation"):
+        evaluator.run(cases)
+        evaluator.run(cases)  # a second run begins anew
+    assert "0.950 ± 0.050" in caplog.messages[-1]
+    for name in ("scores.csv", "summary.json"):
+        assert (tmp_path / "handler" / name).read_text() == (tmp_path / "command" / name).read_text()

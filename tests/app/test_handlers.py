@@ -1,0 +1,89 @@
+"""What a training keeps: the best weights, checkpoints to go on from, and a line for every validation."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import torch
+from ignite.engine import Engine, Events
+
+from hybridseg.app.handlers import BestModel, Checkpoints, TrainingProgress, latest_checkpoint
+
+
+@pytest.fixture
+def validator() -> Engine:
+    """An engine whose key metric a test sets."""
+    engine = Engine(lambda engine, batch: None)
+    engine.state.key_metric_name = "dice"
+    return engine
+
+
+def validate(validator: Engine, epoch: int, dice: float) -> None:
+    validator.state.epoch = epoch
+    validator.state.metrics = {"dice": dice}
+    validator.fire_event(Events.COMPLETED)
+
+
+def test_the_best_weights_are_kept_not_the_last(validator, tmp_path):
+    network = torch.nn.Linear(1, 1)
+    best = BestModel(network, tmp_path / "model.pt")
+    best.attach(validator)
+    for epoch, dice in enumerate([0.5, 0.8, 0.7], start=1):
+        torch.nn.init.constant_(network.weight, epoch)
+        validate(validator, epoch, dice)
+    assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item() == 2
+    assert (best.score, best.epoch) == (0.8, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_a_resumed_training_knows_the_best_score(validator, tmp_path):
+    first = BestModel(torch.nn.Linear(1, 1), tmp_path / "model.pt")
+    first.attach(validator)
+    validate(validator, 7, 0.9)
+    resumed = BestModel(torch.nn.Linear(1, 1), tmp_path / "model.pt")
+    resumed.load_state_dict(first.state_dict())
+    kept = (tmp_path / "model.pt").read_bytes()
+    resumed.attach(validator)
+    validate(validator, 8, 0.8)
+    assert (tmp_path / "model.pt").read_bytes() == kept
+    assert resumed.epoch == 7
+
+
+def test_the_latest_checkpoint_is_that_of_the_last_epoch(tmp_path):
+    for name in ("checkpoint_epoch=9.pt", "checkpoint_epoch=10.pt", "model.pt", "checkpoint_epoch=99.pt.part"):
+        (tmp_path / name).touch()
+    assert latest_checkpoint(tmp_path) == str(tmp_path / "checkpoint_epoch=10.pt")
+    assert latest_checkpoint(tmp_path / "missing") is None
+
+
+def test_an_earlier_run_is_neither_overwritten_nor_missed(tmp_path):
+    with pytest.raises(ValueError, match=r"run_dir: .*: has no checkpoint_epoch=N.pt: there is nothing to resume"):
+        Checkpoints(tmp_path, {}, resume=True)
+    (tmp_path / "checkpoint_epoch=1.pt").touch()
+    with pytest.raises(
+        ValueError, match=r"run_dir: .*: has a run already: resume it by --resume True, or name another"
+    ):
+        Checkpoints(tmp_path, {})
+
+
+def test_a_training_goes_on_where_it_stopped(tmp_path):
+    network = torch.nn.Linear(1, 1)
+    seen = []
+    for epochs, resume in ((2, False), (3, True)):
+        trainer = Engine(lambda engine, batch: seen.append(engine.state.epoch))
+        Checkpoints(tmp_path, {"network": network}, resume).attach(trainer)
+        trainer.run([0], max_epochs=epochs)
+    assert seen == [1, 2, 3]
+    assert latest_checkpoint(tmp_path) == str(tmp_path / "checkpoint_epoch=3.pt")
+
+
+def test_a_validation_is_reported_in_a_line(validator, tmp_path, caplog):
+    trainer = Engine(lambda engine, batch: {"loss": torch.tensor(0.25)})
+    best = BestModel(torch.nn.Linear(1, 1), tmp_path / "model.pt")
+    best.attach(validator)
+    TrainingProgress(validator, best).attach(trainer)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: validate(validator, trainer.state.epoch, 0.75))
+    with caplog.at_level(logging.INFO, "hybridseg.training"):
+        trainer.run([0, 1], max_epochs=1)
+    assert "epoch    1/1  loss 0.2500  dice 0.7500  best 0.7500 at epoch 1  0:00 min" in caplog.text

@@ -1,0 +1,252 @@
+"""`hybridseg predict` writes a label map on the grid of each volume, and refuses what cannot be segmented."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from monai.data import MetaTensor
+
+from hybridseg.app.predictor import Predictor
+from hybridseg.bundles import bundle_names
+
+from .conftest import SHAPE, Outcome, hybridseg, write_volume
+
+NOISE = np.random.default_rng(0).normal(100, 20, SHAPE).astype(np.float32)
+OBLIQUE = np.array([[0.9, -0.3, 0, 5], [0.3, 0.9, 0.2, -7], [0, -0.2, 1.6, 3], [0, 0, 0, 1]])
+GRIDS = {"flipped": np.diag([-1.0, -1, 1.2, 1]), "permuted": np.eye(4)[[2, 0, 1, 3]], "oblique": OBLIQUE}
+
+
+def truncated(path: Path) -> None:
+    """A compressed volume that ends early."""
+    whole = write_volume(path).read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+def changed(value: float) -> Callable[[Path], object]:
+    """A volume in which one voxel has this value."""
+    voxels = NOISE.copy()
+    voxels[3, 4, 5] = value
+    return lambda path: write_volume(path, voxels)
+
+
+def with_axes(matrix: Any) -> Callable[[Path], None]:
+    """A volume whose sform has these axes."""
+
+    def write(path: Path) -> None:
+        image = nib.Nifti1Image(NOISE, np.eye(4))
+        image.header.set_sform(matrix, code=1)
+        image.header.set_qform(None, code=0)
+        path.write_bytes(gzip.compress(nib.Nifti1Image(NOISE, None, image.header).to_bytes()))
+
+    return write
+
+
+REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "text": (lambda path: path.write_text("not a volume"), "must be a whole, readable volume"),
+    "truncated": (truncated, "must be a whole, readable volume"),
+    "nan": (changed(np.nan), "1 of 3024 voxels are NaN or infinite: every voxel must be finite"),
+    "infinite": (changed(np.inf), "1 of 3024 voxels are NaN or infinite: every voxel must be finite"),
+    "flat": (lambda path: write_volume(path, NOISE[0]), "2 dimensions (14, 12): must have 3"),
+    "series": (
+        lambda path: write_volume(path, np.stack([NOISE] * 3, -1)),
+        "3 channels (shape (18, 14, 12, 3)): must have 1",
+    ),
+    "zero_affine": (with_axes(np.zeros((4, 4))), "the affine must be finite"),
+    "singular_affine": (with_axes(np.diag([1.0, 1, 0, 1])), "the affine must be finite"),
+    "no_voxels": (lambda path: write_volume(path, NOISE[:0]), "every axis must have at least one voxel"),
+    "all_zero": (lambda path: write_volume(path, 0 * NOISE), "all voxels are 0: voxels must differ"),
+    "constant": (lambda path: write_volume(path, 0 * NOISE + 7), "all voxels are 7: voxels must differ"),
+}
+
+
+@pytest.fixture(scope="module")
+def refusals(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Path]:
+    """One run over every kind of bad file between two good ones, and its output folder."""
+    folder = tmp_path_factory.mktemp("refusals")
+    (folder / "images").mkdir()
+    for name, (write, _) in REFUSED.items():
+        write(folder / "images" / f"{name}.nii.gz")
+    for name in ("a_good_one", "zz_good_one"):
+        write_volume(folder / "images" / f"{name}.nii.gz")
+    return hybridseg("predict", folder / "images", "-o", folder / "out", "--bundle", bundle), folder / "out"
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_bad_file_is_refused_in_a_line_that_names_file_value_and_rule(
+    refusals: tuple[Outcome, Path], name: str
+) -> None:
+    outcome, _ = refusals
+    (line,) = (line for line in outcome.err.splitlines() if f"{name}.nii.gz" in line)
+    assert line.startswith("hybridseg predict: ")
+    assert f"images/{name}.nii.gz: " in line
+    assert REFUSED[name][1] in line
+
+
+def test_the_other_cases_go_on_and_nothing_else_is_written_or_said(refusals: tuple[Outcome, Path]) -> None:
+    outcome, output = refusals
+    assert outcome.code == 1
+    assert outcome.out == f"2 of {len(REFUSED) + 2} cases written to {output}\n"
+    assert len(outcome.err.splitlines()) == len(REFUSED)
+    assert sorted(path.name for path in output.iterdir()) == ["a_good_one.nii.gz", "zz_good_one.nii.gz"]
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_labels_lie_on_the_grid_of_the_volume(bundle: Path, tmp_path: Path, name: str) -> None:
+    image = write_volume(tmp_path / f"{name}.nii", NOISE, GRIDS[name])
+    assert hybridseg("predict", image, "-o", tmp_path / "out", "--bundle", bundle).code == 0
+    volume, labels = nib.load(image), nib.load(tmp_path / "out" / f"{name}.nii.gz")
+    assert labels.shape == SHAPE
+    assert labels.get_data_dtype() == np.uint8
+    np.testing.assert_array_equal(labels.affine, volume.affine)
+    assert set(np.unique(labels.dataobj)) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("extension", [".nrrd", ".mha"])
+def test_itk_formats_are_segmented_in_place(bundle: Path, tmp_path: Path, extension: str) -> None:
+    image = sitk.GetImageFromArray(NOISE.T)
+    image.SetSpacing((1.0, 1.5, 2.0))
+    image.SetOrigin((10.0, -20.0, 30.0))
+    sitk.WriteImage(image, tmp_path / f"scan{extension}")
+    assert hybridseg("predict", tmp_path / f"scan{extension}", "-o", tmp_path / "out", "--bundle", bundle).code == 0
+    labels = sitk.ReadImage(tmp_path / "out" / "scan.nii.gz")
+    assert labels.GetSize() == image.GetSize()
+    np.testing.assert_allclose(labels.GetOrigin(), image.GetOrigin(), atol=1e-4)
+    np.testing.assert_allclose(labels.GetSpacing(), image.GetSpacing(), atol=1e-4)
+
+
+def test_a_label_map_that_is_there_is_kept_unless_told_otherwise(
+    bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "one.nii.gz").write_text("an earlier label map")
+    words = ("predict", volume("one"), volume("two"), "-o", tmp_path / "out", "--bundle", bundle)
+    kept = hybridseg(*words)
+    assert kept.code == 0
+    assert kept.out.endswith("1 skipped: already there (--overwrite writes them again)\n")
+    assert (tmp_path / "out" / "one.nii.gz").read_text() == "an earlier label map"
+    assert hybridseg(*words, "--overwrite").out == f"2 of 2 cases written to {tmp_path / 'out'}\n"
+    assert nib.load(tmp_path / "out" / "one.nii.gz").shape == SHAPE
+
+
+def test_json_tells_what_became_of_each_case(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
+    images = [volume("bad"), volume("good"), volume("old")]
+    images[0].write_text("not a volume")
+    write_volume(tmp_path / "out" / "old.nii.gz")
+    outcome = hybridseg("predict", *images, "-o", tmp_path / "out", "--bundle", bundle, "--json")
+    assert outcome.code == 1
+    cases = {case["case"]: case for case in json.loads(outcome.out)}
+    assert {name: case["outcome"] for name, case in cases.items()} == {
+        "bad": "failed",
+        "good": "written",
+        "old": "skipped",
+    }
+    assert cases["good"]["output"] == str(tmp_path / "out" / "good.nii.gz")
+    assert cases["good"]["seconds"] > 0
+    assert "must be a whole, readable volume" in cases["bad"]["error"]
+
+
+def test_a_writer_that_fails_leaves_nothing_half_written(
+    bundle: Path, tmp_path: Path, volume: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = volume("one"), volume("two")
+    save, calls = nib.save, []
+
+    def full_disk(image: nib.Nifti1Image, path: Path) -> None:
+        calls.append(path)
+        if len(calls) > 1:
+            save(image, path)
+            return
+        Path(path).write_bytes(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hybridseg.transforms.writing.nib.save", full_disk)
+    outcome = hybridseg("predict", one, two, "-o", tmp_path / "out", "--bundle", bundle)
+    assert outcome.code == 1
+    assert "one.nii.gz: No space left on device" in outcome.err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["two.nii.gz"]
+
+
+def test_any_error_in_a_case_is_a_line_with_its_kind(
+    bundle: Path, tmp_path: Path, volume: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict = Predictor.predict
+
+    def predict_or_fail(predictor: Predictor, path: str, progress: Any = None) -> MetaTensor:
+        if "one" in path:
+            raise MemoryError("70 GB")
+        return predict(predictor, path, progress)
+
+    monkeypatch.setattr(Predictor, "predict", predict_or_fail)
+    one = volume("one")
+    outcome = hybridseg("predict", one, volume("two"), "-o", tmp_path / "out", "--bundle", bundle)
+    assert outcome.code == 1
+    assert outcome.err == f"hybridseg predict: {one}: MemoryError: 70 GB\n"
+    assert outcome.out == f"1 of 2 cases written to {tmp_path / 'out'}\n"
+
+
+def test_an_interrupt_stops_all_cases(
+    bundle: Path, tmp_path: Path, volume: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Predictor, "predict", interrupt)
+    outcome = hybridseg("predict", volume("one"), volume("two"), "-o", tmp_path / "out", "--bundle", bundle)
+    assert (outcome.code, outcome.out, outcome.err) == (130, "", "hybridseg predict: interrupted\n")
+
+
+def test_a_process_says_nothing_but_what_we_say(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
+    command = [sys.executable, "-m", "hybridseg.app", "predict", volume("one"), "-o", "out", "--bundle", bundle]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "1 of 1 cases written to out\n"
+
+
+def mistakes(bundle: Path, tmp_path: Path) -> dict[str, list[str | Path]]:
+    """What follows `hybridseg predict` in wrong usage, by what the error says."""
+    image, output = write_volume(tmp_path / "image.nii.gz"), tmp_path / "out"
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    write_volume(tmp_path / "twice" / "image.nii.gz")
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pt")
+    torch.save({"code": print}, tmp_path / "code.pt")
+    torch.save([1], tmp_path / "list.pt")
+    right: list[str | Path] = ["-o", output, "--bundle", bundle]
+    return {
+        "does not exist": [tmp_path / "nothing.nii.gz", *right],
+        "no volumes": [tmp_path / "empty", *right],
+        "extension ''": [tmp_path / "file", *right],
+        "at least one file or folder": right,
+        "every input needs a case name of its own": [image, tmp_path / "twice", *right],
+        f"shipped bundle ({', '.join(bundle_names())})": [image, "-o", output, "--bundle", "liver"],
+        "file: File exists: must be a folder": [image, "-o", tmp_path / "file", "--bundle", bundle],
+        "must be another file than the input": [image, "-o", tmp_path, "--bundle", bundle],
+        "device: 'gpu': must be auto, cpu, cuda or cuda:N": [image, *right, "--device", "gpu"],
+        "device: 'cuda:99': must be there": [image, *right, "--device", "cuda:99"],
+        "none.pt: does not exist": [image, *right, "--checkpoint", tmp_path / "none.pt"],
+        "must be weights of the bundle's network": [image, *right, "--checkpoint", tmp_path / "other.pt"],
+        "code.pt: unreadable": [image, *right, "--checkpoint", tmp_path / "code.pt"],
+        "list.pt: not a state dict": [image, *right, "--checkpoint", tmp_path / "list.pt"],
+    }
+
+
+def test_wrong_usage_is_one_line_and_writes_nothing(bundle: Path, tmp_path: Path) -> None:
+    for message, words in mistakes(bundle, tmp_path).items():
+        outcome = hybridseg("predict", *words)
+        assert outcome.code == 2, message
+        assert outcome.out == "", message
+        assert outcome.err.startswith("hybridseg predict: "), message
+        assert outcome.err.count("\n") == 1, message
+        assert message in outcome.err
+    assert not [*(tmp_path / "out").glob("*")]

@@ -1,0 +1,83 @@
+"""A predictor is the bundle's inference configuration and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from monai.inferers import SimpleInferer, SlidingWindowInferer
+
+from hybridseg.app.predictor import Predictor, choose_device, window_count
+
+from .conftest import SHAPE, write_volume
+
+
+def test_it_gives_the_labels_that_the_configuration_writes(bundle: Path, tmp_path: Path) -> None:
+    image = write_volume(tmp_path / "images" / "case.nii.gz", affine=np.diag([-1.2, -1.0, 0.9, 1]))
+    config = ConfigParser()
+    config.read_config(bundle / "configs" / "inference.json")
+    config.update({"bundle_root": str(bundle), "dataset_dir": str(image.parent), "output_dir": str(tmp_path / "out")})
+    config["device"] = "$torch.device('cpu')"
+    config.parse()
+    for section in ("initialize", "run"):
+        config.get_parsed_content(section)
+    labels = Predictor(bundle, "cpu").predict(image)
+    assert labels.shape == (1, *SHAPE)
+    np.testing.assert_array_equal(labels.affine, nib.load(image).affine)
+    np.testing.assert_array_equal(labels[0], nib.load(tmp_path / "out" / "case.nii.gz").dataobj)
+    assert len(np.unique(labels)) > 1
+
+
+def test_progress_counts_to_all_windows(bundle: Path, tmp_path: Path) -> None:
+    image = write_volume(
+        tmp_path / "case.nii.gz", np.random.default_rng(0).normal(size=(30, 20, 16)).astype(np.float32)
+    )
+    told: list[tuple[int, int | None]] = []
+    Predictor(bundle, "cpu").predict(image, lambda windows, total: told.append((windows, total)))
+    assert {total for _, total in told} == {sum(windows for windows, _ in told)}
+
+
+@pytest.mark.parametrize("size", [(16, 16, 16), (17, 33, 40), (5, 16, 60), (32, 31, 48)])
+@pytest.mark.parametrize("overlap", [0, 0.25, 0.5, 0.7])
+def test_windows_are_counted_as_monai_takes_them(size: tuple[int, int, int], overlap: float) -> None:
+    inferer = SlidingWindowInferer(roi_size=(16, 8, 16), overlap=overlap, sw_batch_size=3)
+    windows = 0
+
+    def network(batch: torch.Tensor) -> torch.Tensor:
+        nonlocal windows
+        windows += len(batch)
+        return batch
+
+    inferer(torch.zeros(1, 1, *size), network)
+    assert window_count(inferer, size) == windows
+
+
+def test_windows_of_another_inferer_are_not_known() -> None:
+    assert window_count(SimpleInferer(), (16, 16, 16)) is None
+
+
+def test_the_names_of_the_labels_are_the_bundles(bundle: Path) -> None:
+    assert Predictor(bundle, "cpu").label_names == {1: "anterior", 2: "posterior"}
+
+
+def test_a_configuration_without_an_item_is_refused(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "metadata.json").write_text("{}")
+    (tmp_path / "configs" / "inference.json").write_text('{"label_names": {}}')
+    with pytest.raises(
+        ValueError, match=r"inference\.json: no item 'preprocessing': an inference configuration needs it"
+    ):
+        Predictor(tmp_path)
+
+
+def test_auto_takes_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "cuda", SimpleNamespace(is_available=lambda: True, device_count=lambda: 2))
+    assert choose_device("auto") == torch.device("cuda")
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(ValueError, match="device: 'cuda:2': must be there; 2 CUDA devices are"):
+        choose_device("cuda:2")

@@ -1,0 +1,22 @@
+"""An error is told in one line that says what matters."""
+
+from hybridseg.app.terminal import LONGEST_MESSAGE, one_line
+from hybridseg.transforms import VolumeError
+
+
+def test_the_cause_is_told_and_not_what_monai_wraps_it_in() -> None:
+    error = RuntimeError("applying transform <LoadVolumed>")
+    error.__cause__ = VolumeError("a.nii", "3 voxels are NaN", "every voxel must be finite")
+    assert one_line(error) == "a.nii: 3 voxels are NaN: every voxel must be finite"
+
+
+def test_our_own_message_is_not_replaced_by_what_led_to_it() -> None:
+    error = ValueError("key: must be known")
+    error.__cause__ = KeyError("key")
+    assert one_line(error) == "key: must be known"
+
+
+def test_a_long_message_is_cut() -> None:
+    line = one_line(RuntimeError("x" * 5000))
+    assert len(line) < LONGEST_MESSAGE + 20
+    assert line.endswith("…")

@@ -1,0 +1,15 @@
+"""The error for a file that cannot be used."""
+
+import pickle
+
+from hybridseg.transforms import VolumeError
+
+
+def test_message_is_one_line_whatever_its_parts() -> None:
+    error = VolumeError("case.nii", "two\nlines", "must  be\tone")
+    assert str(error) == "case.nii: two lines: must be one"
+
+
+def test_fields_survive_pickling() -> None:
+    error = pickle.loads(pickle.dumps(VolumeError("case.nii", 3, "must be 4")))
+    assert (error.path, error.value, error.rule) == ("case.nii", 3, "must be 4")

@@ -1,0 +1,66 @@
+"""Intensities of MRI: the body mask, the z-score and the bias field do not depend on the scanner's unit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from hybridseg.transforms.intensity import CorrectBiasFieldd, ZScoreBodyd, ct_body, mri_body
+
+
+@pytest.fixture
+def head() -> torch.Tensor:
+    """A bright ball of 12 voxels radius in dark, noisy air: (1, 32, 32, 32)."""
+    axis = torch.arange(32.0) - 15.5
+    radius = torch.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
+    return (torch.where(radius < 12, 900.0, 20.0) + 10 * torch.randn(32, 32, 32))[None]
+
+
+def test_the_body_is_what_is_brighter_than_air(head):
+    assert torch.equal(mri_body(head), head > 450)
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1e-3, 0.0), (1e3, 0.0), (1.0, -5000.0)])
+def test_the_body_does_not_depend_on_the_unit_of_intensity(head, scale, shift):
+    assert torch.equal(mri_body(scale * head + shift), mri_body(head))
+
+
+def test_ct_without_air_and_lung():
+    assert ct_body(torch.tensor([-1000.0, -800.0, -100.0, 40.0])).tolist() == [False, False, True, True]
+
+
+def test_the_body_has_mean_zero_and_deviation_one(head):
+    image = ZScoreBodyd("image")({"image": head})["image"]
+    body = image[mri_body(head)]
+    assert body.mean().abs() < 1e-4
+    assert (body.std() - 1).abs() < 1e-3
+
+
+def test_channels_are_scored_each_by_itself_and_the_input_is_left_alone(head):
+    both = torch.cat([head, 100 * head + 7])
+    before = both.clone()
+    image = ZScoreBodyd("image")({"image": both})["image"]
+    torch.testing.assert_close(image[0], image[1], rtol=1e-3, atol=1e-3)
+    assert torch.equal(both, before)
+
+
+def test_a_uniform_body_is_centred_not_divided_by_zero():
+    image = torch.zeros(1, 8, 8, 8)
+    image[:, 2:6, 2:6, 2:6] = 5.0
+    scored = ZScoreBodyd("image")({"image": image})["image"]
+    assert scored.isfinite().all()
+    assert scored[0, 3, 3, 3] == 0
+
+
+def test_the_bias_field_is_evened_out(head):
+    bias = torch.exp(torch.linspace(-0.5, 0.5, 32))[None, :, None, None]
+    shaded = MetaTensor(head * bias, affine=torch.diag(torch.tensor([2.0, 2.0, 2.0, 1.0])))
+    corrected = CorrectBiasFieldd("image", iterations=(20, 20))({"image": shaded})["image"]
+    body = head > 450
+
+    def variation(image: torch.Tensor) -> float:
+        return float(image[body].std() / image[body].mean())
+
+    assert variation(corrected) < variation(shaded) / 3
+    assert isinstance(corrected, MetaTensor)

@@ -1,0 +1,123 @@
+"""The pipelines on real files: what the network sees is where and what it should be."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.data import CacheDataset
+from monai.transforms import Compose
+
+from hybridseg.transforms import augmentation, ct_preprocessing, mri_preprocessing, postprocessing
+from hybridseg.transforms.phantom import phantom
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory) -> dict[str, str]:
+    """A phantom CT of 5 x 4 x 4 mm with axes posterior, inferior, right."""
+    folder = tmp_path_factory.mktemp("phantom")
+    scan = phantom(5, spacing=(5.0, 4.0, 4.0), orientation="PIR")
+    paths = {"image": folder / "image.nii.gz", "label": folder / "label.nii.gz"}
+    nib.save(nib.Nifti1Image(scan.image, scan.affine), paths["image"])
+    nib.save(nib.Nifti1Image(scan.label, scan.affine), paths["label"])
+    return {key: str(path) for key, path in paths.items()}
+
+
+def test_ct_is_oriented_resampled_and_windowed(case):
+    done = ct_preprocessing(["image", "label"], spacing=(4, 4, 4), window=(-200, 300))(case)
+    image, label = done["image"], done["label"]
+    assert nib.aff2axcodes(image.affine) == ("R", "A", "S")
+    np.testing.assert_allclose(image.pixdim, 4, atol=1e-5)
+    assert image.shape == label.shape
+    assert image.min() == -1
+    assert image.max() == 1
+    assert set(label.unique().tolist()) == {0, 1, 2, 3, 4, 5}
+
+
+def test_a_label_stays_on_its_organ(case):
+    """Centre of mass of the liver in mm of the world, before and after."""
+    file = nib.load(case["label"])
+    before = nib.affines.apply_affine(file.affine, np.argwhere(np.asarray(file.dataobj) == 1)).mean(axis=0)
+    label = ct_preprocessing(["image", "label"], spacing=(3, 3, 3), window=(-200, 300))(case)["label"]
+    after = nib.affines.apply_affine(label.affine.numpy(), np.argwhere(label[0].numpy() == 1)).mean(axis=0)
+    np.testing.assert_allclose(after, before, atol=1.0)
+
+
+def test_the_crop_keeps_the_body(case):
+    whole, cropped = (
+        ct_preprocessing(["image"], spacing=(4, 4, 4), window=(-200, 300), crop_margin=margin)(case)["image"]
+        for margin in (None, 1)
+    )
+    assert cropped.numel() < whole.numel()
+    assert (cropped > -1).sum() == (whole > -1).sum()
+
+
+def test_foreground_statistics_give_a_z_score(case):
+    statistics = {"low": -100.0, "high": 300.0, "mean": 80.0, "deviation": 40.0}
+    image = ct_preprocessing(["image"], spacing=(4, 4, 4), foreground=statistics)(case)["image"]
+    assert image.min() == pytest.approx((-100 - 80) / 40)
+    assert image.max() == pytest.approx((300 - 80) / 40)
+
+
+def test_mri_of_any_unit_looks_the_same_to_the_network(data_dir, tmp_path):
+    path = data_dir / "Task04_Hippocampus/imagesTr/hippocampus_001.nii.gz"
+    file = nib.load(path)
+    scaled = tmp_path / "scaled.nii.gz"
+    nib.save(nib.Nifti1Image(1000 * file.get_fdata(dtype=np.float32) + 50, file.affine), scaled)
+    pipeline = mri_preprocessing(["image"], spacing=(1, 1, 1))
+    torch.testing.assert_close(
+        pipeline({"image": str(path)})["image"].as_tensor(),
+        pipeline({"image": str(scaled)})["image"].as_tensor(),
+        rtol=1e-3,
+        atol=1e-3,
+    )
+
+
+def test_patches_have_their_size_and_whole_labels(case):
+    preprocessing = ct_preprocessing(["image", "label"], spacing=(4, 4, 4), window=(-200, 300))
+    patches = augmentation(patch_size=(32, 40, 112), patches=3, flip_axes=[0])(preprocessing(case))
+    assert len(patches) == 3
+    for patch in patches:
+        assert type(patch["image"]) is torch.Tensor
+        assert patch["image"].shape == patch["label"].shape == (1, 32, 40, 112)
+        assert set(patch["label"].unique().tolist()) <= {0, 1, 2, 3, 4, 5}
+
+
+def test_augmentation_is_drawn_anew_from_a_cached_dataset(case):
+    """Flattened, MONAI sees where randomness begins; nested, it would cache one draw for ever."""
+    pipeline = Compose(
+        [
+            ct_preprocessing(["image", "label"], spacing=(4, 4, 4), window=(-200, 300)),
+            augmentation(patch_size=(32, 32, 32)),
+        ]
+    ).flatten()
+    dataset = CacheDataset([case], pipeline, progress=False)
+    first, second = dataset[0][0]["image"], dataset[0][0]["image"]
+    assert not torch.equal(first, second)
+
+
+def test_a_perfect_prediction_comes_back_on_the_grid_of_the_file(case, tmp_path):
+    done = ct_preprocessing(["image", "label"], spacing=(2.5, 2.5, 2.5), window=(-200, 300), crop_margin=2)(case)
+    logits = torch.nn.functional.one_hot(done["label"][0].long(), 6).movedim(-1, 0).float()
+    labels = postprocessing(output_dir=str(tmp_path))({"pred": logits, "image": done["image"]})["pred"]
+    truth, written = nib.load(case["label"]), nib.load(tmp_path / "image.nii.gz")
+    np.testing.assert_array_equal(written.affine, truth.affine)
+    truth_voxels, voxels = (np.asarray(file.dataobj) for file in (truth, written))
+    np.testing.assert_array_equal(voxels, labels[0])
+    for organ in range(1, 6):
+        overlap = 2 * np.sum((voxels == organ) & (truth_voxels == organ))
+        assert overlap / (np.sum(voxels == organ) + np.sum(truth_voxels == organ)) > 0.93
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "window, foreground: None, None: exactly one must be given"),
+        ({"window": (300, -200)}, "window: 300 to -200 HU: the highest must be above the lowest"),
+        ({"window": (0, 1), "keys": ["label"]}, r"keys: \['label'\]: must be 'image', or 'image' and 'label'"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        ct_preprocessing(**{"spacing": (4, 4, 4), **options})

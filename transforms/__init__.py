@@ -1,0 +1,29 @@
+"""What MONAI lacks between files and arrays, and the pipelines that training, validation and inference share."""
+
+from .cases import case_name, find_volumes
+from .datasets import read_dataset
+from .errors import VolumeError
+from .inferers import MixedPrecisionInferer
+from .loading import LoadVolumed
+from .pipelines import augmentation, ct_preprocessing, mri_preprocessing, postprocessing
+from .restoring import RestoreLabelsd, restore_labels
+from .splits import split_cases
+from .writing import WriteLabelsd, write_labels
+
+__all__ = [
+    "LoadVolumed",
+    "MixedPrecisionInferer",
+    "RestoreLabelsd",
+    "VolumeError",
+    "WriteLabelsd",
+    "augmentation",
+    "case_name",
+    "ct_preprocessing",
+    "find_volumes",
+    "mri_preprocessing",
+    "postprocessing",
+    "read_dataset",
+    "restore_labels",
+    "split_cases",
+    "write_labels",
+]

@@ -1,0 +1,36 @@
+"""Files that are either whole or absent: written under a temporary name in the same folder, then renamed into place."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], suffix: str = "") -> Iterator[Path]:
+    """Give a temporary path to write to; when the block ends well it becomes `path`, otherwise it is removed.
+
+    The temporary name is hidden and short whatever the length of `path`, and ends in `.part<suffix>`: a run that was
+    killed leaves at most such a file, never half of `path`. The folder of `path` is created.
+
+    Args:
+        path: where the finished file goes; a file that is there stays untouched until the new one is whole.
+        suffix: ending of the temporary name, for writers that choose the format by it, such as `.nii.gz`.
+
+    Returns:
+        A context manager giving the temporary path.
+
+    Raises:
+        OSError: the folder cannot be made, or the file cannot be renamed.
+    """
+    final = Path(path)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.parent / f".{uuid.uuid4().hex}.part{suffix}"
+    try:
+        yield temporary
+        temporary.replace(final)
+    finally:  # nothing is left to remove after the renaming; after KeyboardInterrupt there is
+        temporary.unlink(missing_ok=True)

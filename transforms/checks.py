@@ -1,0 +1,94 @@
+"""What a volume must be to be segmented: rules on its header, then on its voxels. Each fault is a VolumeError."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from .errors import VolumeError
+from .geometry import affine_fault, grid_difference
+from .headers import VolumeHeader
+
+PathLike = str | os.PathLike[str]
+
+GREATEST_LABEL = 65535
+
+INTEGER_TOLERANCE = 1e-3
+"""How far a label may be from a whole number: files that scale their voxels give 0.99999 for 1."""
+
+
+def check_header(path: PathLike, header: VolumeHeader, channels: int) -> None:
+    """Check what a file claims, before its voxels are read.
+
+    Args:
+        path: the file, for the error.
+        header: its header.
+        channels: values wanted at each place.
+
+    Raises:
+        VolumeError: not three spatial axes, other channels, no voxels, voxels that are not numbers, more voxels than
+            the file can hold, or an affine that is zero, singular or not finite.
+    """
+    shape = header.shape
+    if not header.is_numeric:
+        raise VolumeError(path, f"{header.voxel_type} voxels", "voxels must be real numbers")
+    if len(header.spatial_shape) < 3 or len(header.channel_axes) > 1:
+        raise VolumeError(path, f"{len(shape)} dimensions {shape}", "must have 3, or 4 with channels last")
+    if min(shape) < 1:
+        raise VolumeError(path, f"shape {shape}", "every axis must have at least one voxel")
+    found = header.channel_axes[0] if header.channel_axes else 1
+    if found != channels:
+        raise VolumeError(path, f"{found} channels (shape {shape})", f"must have {channels}")
+    if header.capacity is not None and header.voxel_bytes > header.capacity:
+        claim = f"shape {shape} of {header.voxel_type} is {header.voxel_bytes} bytes"
+        raise VolumeError(path, f"{claim}, at most {header.capacity} are there", "must be a whole, readable volume")
+    if fault := affine_fault(header.affine):
+        raise VolumeError(path, fault, "the affine must be finite and its three axes independent")
+
+
+def check_grid(path: PathLike, header: VolumeHeader, reference_path: PathLike, reference: VolumeHeader) -> None:
+    """Check that a label map lies on the grid of its image.
+
+    Raises:
+        VolumeError: another shape, or an affine that moves a voxel by more than a tenth of a voxel.
+    """
+    fault = grid_difference(header.spatial_shape, header.affine, reference.spatial_shape, reference.affine)
+    if fault:
+        raise VolumeError(path, fault, f"must be on the grid of {os.fspath(reference_path)}")
+
+
+def check_image(path: PathLike, image: torch.Tensor) -> None:
+    """Check the voxels of an image (C, D, H, W).
+
+    Raises:
+        VolumeError: voxels that are NaN or infinite, or a channel of one value only.
+    """
+    _check_finite(path, image)
+    for index, channel in enumerate(image):
+        lowest, highest = channel.min().item(), channel.max().item()
+        if lowest == highest:
+            where = f" in channel {index}" if len(image) > 1 else ""
+            raise VolumeError(path, f"all voxels are {lowest:g}{where}", "voxels must differ to show anything")
+
+
+def check_labels(path: PathLike, labels: torch.Tensor) -> None:
+    """Check the voxels of a label map (1, D, H, W).
+
+    Raises:
+        VolumeError: voxels that are not finite, not integers, negative or beyond 65535.
+    """
+    _check_finite(path, labels)
+    lowest, highest = labels.min().item(), labels.max().item()
+    fractional = (labels - labels.round()).abs() > INTEGER_TOLERANCE
+    if fractional.any():
+        value = float(labels[fractional][0])
+        raise VolumeError(path, f"{int(fractional.sum())} labels such as {value:g}", "labels must be integers")
+    if lowest < -INTEGER_TOLERANCE or highest > GREATEST_LABEL:
+        raise VolumeError(path, f"labels from {lowest:g} to {highest:g}", f"must be from 0 to {GREATEST_LABEL}")
+
+
+def _check_finite(path: PathLike, volume: torch.Tensor) -> None:
+    count = volume.numel() - int(torch.isfinite(volume).sum())
+    if count:
+        raise VolumeError(path, f"{count} of {volume.numel()} voxels are NaN or infinite", "every voxel must be finite")

@@ -1,0 +1,28 @@
+"""The one error for a file that cannot be used: it names the file, the value found there and the rule it breaks."""
+
+from __future__ import annotations
+
+import os
+
+
+class VolumeError(ValueError):
+    """A file or folder that breaks a rule, told in one line: `<path>: <value>: <rule>`.
+
+    Args:
+        path: the file or folder concerned.
+        value: what was found there.
+        rule: what should be there instead.
+
+    Examples:
+        >>> print(VolumeError("case.nii.gz", "3 voxels are not finite", "every voxel must be finite"))
+        case.nii.gz: 3 voxels are not finite: every voxel must be finite
+    """
+
+    def __init__(self, path: str | os.PathLike[str], value: object, rule: str) -> None:
+        super().__init__(path, value, rule)
+        self.path = os.fspath(path)
+        self.value = value
+        self.rule = rule
+
+    def __str__(self) -> str:
+        return " ".join(f"{self.path}: {self.value}: {self.rule}".split())

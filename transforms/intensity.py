@@ -1,0 +1,113 @@
+"""Intensities of MRI, which have no unit: where the body is, its bias field, its normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from monai.transforms.utils_pytorch_numpy_unification import percentile
+
+AIR_HU = -500.0
+
+
+def mri_body(image: torch.Tensor, fraction: float = 0.1) -> torch.Tensor:
+    """Voxels of an MRI that are brighter than air.
+
+    The threshold lies `fraction` of the way from the 0.5th to the 99.5th percentile of a channel, so scaling or
+    shifting the intensities of a volume leaves the mask as it is.
+
+    Args:
+        image: intensities (C, D, H, W), in the scanner's arbitrary unit.
+        fraction: where between dark and bright the threshold lies.
+
+    Returns:
+        Mask (C, D, H, W), boolean.
+    """
+    thresholds = []
+    for channel in image:
+        low, high = percentile(channel, [0.5, 99.5])
+        thresholds.append(float(low + fraction * (high - low)))
+    return image > torch.as_tensor(thresholds, dtype=image.dtype, device=image.device).view(-1, 1, 1, 1)
+
+
+def ct_body(image: torch.Tensor) -> torch.Tensor:
+    """Voxels of a CT (C, D, H, W), in HU, that are denser than air and lung."""
+    return image > AIR_HU
+
+
+class ZScoreBodyd(MapTransform):
+    """Give each channel of an MRI mean 0 and standard deviation 1 over the voxels of the body.
+
+    All voxels are moved and scaled, those outside the body too. A channel whose body is uniform is only centred.
+
+    Args:
+        keys: images (C, D, H, W).
+        allow_missing_keys: pass over keys that a case lacks.
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        case = dict(data)
+        for key in self.key_iterator(case):
+            image = case[key]
+            values = [channel[body] for channel, body in zip(image, mri_body(image), strict=True)]
+            mean = torch.stack([value.mean() for value in values]).view(-1, 1, 1, 1)
+            deviation = torch.stack([value.std(correction=0) for value in values]).view(-1, 1, 1, 1)
+            case[key] = (image - mean) / deviation.where(deviation > 0, torch.ones_like(deviation))
+        return case
+
+
+class CorrectBiasFieldd(MapTransform):
+    """Even out the slow brightness change that an MRI receive coil leaves, by N4 (Tustison et al. 2010).
+
+    The field is estimated by SimpleITK on a copy shrunk to about `resolution` mm, over the voxels of the body, and
+    divided out at full resolution, so that a volume takes seconds instead of minutes.
+
+    Args:
+        keys: images (C, D, H, W) with an affine in mm.
+        resolution: voxel size in mm at which the field is estimated; finer voxels are shrunk by a whole factor.
+        iterations: most iterations at each of the field's scales.
+        allow_missing_keys: pass over keys that a case lacks.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        resolution: float = 6.0,
+        iterations: tuple[int, ...] = (50, 50, 50),
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.resolution = resolution
+        self.iterations = iterations
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        case = dict(data)
+        for key in self.key_iterator(case):
+            image: MetaTensor = case[key]
+            fields = [self.field(channel, image.pixdim.tolist()) for channel in image]
+            case[key] = image / torch.stack(fields)
+        return case
+
+    def field(self, channel: torch.Tensor, spacing: list[float]) -> torch.Tensor:
+        """The multiplicative bias field (D, H, W) of one channel (D, H, W) with voxels of `spacing` mm."""
+        volume = sitk.GetImageFromArray(np.asarray(channel.cpu(), dtype=np.float32))
+        volume.SetSpacing(spacing[::-1])
+        body = sitk.Cast(
+            sitk.GetImageFromArray(np.asarray(mri_body(channel[None])[0].cpu(), dtype=np.uint8)), sitk.sitkUInt8
+        )
+        body.CopyInformation(volume)
+        shrink = [
+            max(1, min(round(self.resolution / mm), size // 8))
+            for mm, size in zip(spacing[::-1], volume.GetSize(), strict=True)
+        ]
+        corrector = sitk.N4BiasFieldCorrectionImageFilter()
+        corrector.SetMaximumNumberOfIterations(self.iterations)
+        corrector.Execute(sitk.Shrink(volume, shrink), sitk.Shrink(body, shrink))
+        logarithm = sitk.GetArrayFromImage(corrector.GetLogBiasFieldAsImage(volume))
+        return torch.as_tensor(np.exp(logarithm), dtype=channel.dtype, device=channel.device)

@@ -1,0 +1,198 @@
+"""The pipelines: the one place where preprocessing, augmentation and postprocessing are written.
+
+Training, validation and inference call the same functions, from a bundle by `_target_`, so they cannot drift apart.
+What differs between bundles (spacing, window, margin) is a parameter and stands in the bundle's config.
+
+Images and labels are (C, D, H, W) along the axes right, anterior, superior of the patient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from monai.transforms import (
+    Compose,
+    CropForegroundd,
+    EnsureTyped,
+    Orientationd,
+    RandAdjustContrastd,
+    RandAffined,
+    RandCropByPosNegLabeld,
+    RandFlipd,
+    RandGaussianNoised,
+    RandGaussianSmoothd,
+    RandScaleIntensityd,
+    RandSimulateLowResolutiond,
+    ScaleIntensityRanged,
+    Spacingd,
+    SpatialPadd,
+    Transform,
+)
+
+from .intensity import CorrectBiasFieldd, ZScoreBodyd, ct_body, mri_body
+from .loading import LoadVolumed
+from .restoring import RestoreLabelsd
+from .writing import WriteLabelsd
+
+IMAGE, LABEL, PREDICTION = "image", "label", "pred"
+
+
+def mri_preprocessing(
+    keys: Sequence[str] = (IMAGE,),
+    *,
+    spacing: Sequence[float],
+    channels: int = 1,
+    crop_margin: int | None = None,
+    bias_correction: bool = False,
+) -> Compose:
+    """From a file to what the network sees, for MRI: oriented, cropped, resampled, z-scored within the body.
+
+    Args:
+        keys: `image`, and `label` where there is one.
+        spacing: voxel size along (right, anterior, superior), in mm.
+        channels: channels that an image must have.
+        crop_margin: crop to the body and this many voxels around it; None keeps the field of view.
+        bias_correction: even out the bias field by N4 first; takes seconds per volume.
+
+    Returns:
+        A pipeline from {key: path} to {key: MetaTensor (C, D, H, W)}.
+    """
+    correction: list[Transform] = [CorrectBiasFieldd(images(keys))] if bias_correction else []
+    return Compose(
+        [
+            *geometry(
+                keys, spacing=spacing, channels=channels, crop_margin=crop_margin, body=mri_body, native=correction
+            ),
+            ZScoreBodyd(images(keys)),
+        ]
+    )
+
+
+def ct_preprocessing(
+    keys: Sequence[str] = (IMAGE,),
+    *,
+    spacing: Sequence[float],
+    window: Sequence[float] | None = None,
+    foreground: Mapping[str, float] | None = None,
+    crop_margin: int | None = None,
+) -> Compose:
+    """From a file to what the network sees, for CT: oriented, cropped, resampled, intensities clipped and scaled.
+
+    Args:
+        keys: `image`, and `label` where there is one.
+        spacing: voxel size along (right, anterior, superior), in mm.
+        window: (lowest, highest) HU, clipped and scaled to -1 and 1.
+        foreground: instead of a window, what a dataset's labelled voxels have: `low` and `high`, HU to clip to
+            (nnU-Net takes the 0.5th and 99.5th percentile, Isensee et al. 2021), and `mean` and `deviation`, HU of a
+            z-score.
+        crop_margin: crop to the body and this many voxels around it; None keeps the field of view.
+
+    Returns:
+        A pipeline from {key: path} to {key: MetaTensor (C, D, H, W)}.
+
+    Raises:
+        ValueError: both or neither of `window` and `foreground` are given, or the highest HU is not above the lowest.
+    """
+    if (window is None) == (foreground is None):
+        raise ValueError(f"window, foreground: {window}, {foreground}: exactly one must be given")
+    if window is not None:
+        low, high = window
+        darkest, brightest = -1.0, 1.0
+    elif foreground is not None:
+        low, high = foreground["low"], foreground["high"]
+        darkest, brightest = ((value - foreground["mean"]) / foreground["deviation"] for value in (low, high))
+    if not high > low:
+        raise ValueError(f"window: {low} to {high} HU: the highest must be above the lowest")
+    placed = geometry(keys, spacing=spacing, channels=1, crop_margin=crop_margin, body=ct_body)
+    scale = ScaleIntensityRanged(images(keys), a_min=low, a_max=high, b_min=darkest, b_max=brightest, clip=True)
+    return Compose([*placed, scale])
+
+
+def geometry(
+    keys: Sequence[str],
+    *,
+    spacing: Sequence[float],
+    channels: int,
+    crop_margin: int | None,
+    body: Callable[[Any], Any],
+    native: Sequence[Transform] = (),
+) -> list[Transform]:
+    """Load and check, orient, crop to the body, do what `native` voxels need, resample: what MRI and CT share."""
+    if IMAGE not in keys or not set(keys) <= {IMAGE, LABEL}:
+        raise ValueError(f"keys: {list(keys)}: must be 'image', or 'image' and 'label'")
+    modes = ["nearest" if key == LABEL else "bilinear" for key in keys]
+    transforms: list[Transform] = [LoadVolumed(keys, channels=channels), Orientationd(keys, axcodes="RAS", labels=None)]
+    if crop_margin is not None:
+        transforms.append(CropForegroundd(keys, IMAGE, select_fn=body, margin=crop_margin, allow_smaller=True))
+    return [*transforms, *native, Spacingd(keys, pixdim=spacing, mode=modes)]
+
+
+def images(keys: Sequence[str]) -> list[str]:
+    """Those of `keys` whose intensities matter."""
+    return [key for key in keys if key != LABEL]
+
+
+def augmentation(
+    *,
+    patch_size: Sequence[int],
+    patches: int = 1,
+    rotation: float = 15.0,
+    scaling: float = 0.2,
+    flip_axes: Sequence[int] = (),
+    intensity: float = 1.0,
+) -> Compose:
+    """From a preprocessed case to training patches: half of them centred on a labelled voxel, moved, and disturbed.
+
+    Noise, blur, brightness, contrast and low resolution follow nnU-Net's recipe (Isensee et al. 2021, supplementary
+    note 4), which MONAI's transforms carry out.
+
+    Args:
+        patch_size: voxels along (D, H, W); smaller volumes are padded.
+        patches: patches taken from one case.
+        rotation: largest rotation about each axis, in degrees.
+        scaling: largest relative change of size.
+        flip_axes: axes to mirror with probability 1/2; only where mirroring leaves every label true.
+        intensity: probability of the intensity changes, relative to the recipe's.
+
+    Returns:
+        A random pipeline from `image` and `label` to a list of `patches` of them, as plain tensors.
+    """
+    both = [IMAGE, LABEL]
+    angle = float(np.deg2rad(rotation))
+    return Compose(
+        [
+            SpatialPadd(both, patch_size),
+            RandCropByPosNegLabeld(both, label_key=LABEL, spatial_size=patch_size, num_samples=patches),
+            RandAffined(
+                both,
+                prob=0.5,
+                rotate_range=[angle] * 3,
+                scale_range=[scaling] * 3,
+                mode=("bilinear", "nearest"),
+                padding_mode="border",
+            ),
+            *(RandFlipd(both, prob=0.5, spatial_axis=axis) for axis in flip_axes),
+            RandGaussianNoised(IMAGE, prob=0.1 * intensity, std=0.1),
+            RandGaussianSmoothd(IMAGE, prob=0.1 * intensity, sigma_x=(0.5, 1), sigma_y=(0.5, 1), sigma_z=(0.5, 1)),
+            RandScaleIntensityd(IMAGE, prob=0.15 * intensity, factors=0.25),
+            RandSimulateLowResolutiond(IMAGE, prob=0.1 * intensity, zoom_range=(0.5, 1.0)),
+            RandAdjustContrastd(IMAGE, prob=0.2 * intensity, gamma=(0.7, 1.5), retain_stats=True),
+            EnsureTyped(both, track_meta=False),
+        ]
+    )
+
+
+def postprocessing(*, output_dir: str | None = None) -> Compose:
+    """From logits to a label map on the input's own grid.
+
+    Args:
+        output_dir: folder to write `<case>.nii.gz` to; None writes nothing.
+
+    Returns:
+        A pipeline that turns `pred`, logits (K, D, H, W) on the grid of `image`, into labels (1, X, Y, Z) on the
+        file's grid.
+    """
+    write: list[Transform] = [WriteLabelsd(PREDICTION, output_dir=output_dir)] if output_dir is not None else []
+    return Compose([RestoreLabelsd(PREDICTION, reference=IMAGE), *write])
