@@ -1,0 +1,176 @@
+"""`hybridseg demo`: the whole path in a few minutes, on phantoms: train, segment, measure, draw."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from hybridseg.bundles import bundle_path
+
+from .child import run_child
+from .command import Command
+from .folders import make_folder
+from .predict import PredictedCase, predict_case
+from .terminal import say
+
+if TYPE_CHECKING:
+    from .scores import LabelScore
+
+BUNDLE = "phantom_ct_segmentation"
+TRAINING_CASES, UNSEEN_CASES = 12, 4
+TOLERANCE = 4.0
+"""Of the surface Dice, in mm: about a voxel of a phantom."""
+WINDOW = (-200.0, 300.0)
+"""HU drawn black and white."""
+MARKER = "demo.json"
+"""Tells that a folder is that of a demo, and may be used by the next."""
+
+
+@dataclass
+class Demo(Command):
+    """Train on phantom CT volumes, segment and measure unseen ones, and draw one: some minutes on two CPU cores."""
+
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = Path("runs/demo")
+    """Folder for all that is made: a new or empty one, or that of an earlier demo, which is replaced."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Of the phantoms and of the training; another seed gives other patients."""
+    epochs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the bundle's)")] = None
+    """Epochs to train; fewer are faster and worse."""
+
+    def run(self) -> int:
+        """Run it.
+
+        Returns:
+            0, or 1 when the training or a case failed.
+
+        Raises:
+            ValueError: an option cannot be used, or the folder cannot be made or written to.
+        """
+        for name, value, least in (("seed", self.seed, 0), ("epochs", self.epochs, 1)):
+            if value is not None and value < least:
+                raise ValueError(f"{name}: {value}: must be at least {least}")
+        start = monotonic()
+        self.prepare_folder()
+        from hybridseg.transforms.phantom import write_phantoms
+
+        phantoms = self.output / "phantoms"
+        print(f"[1/4] drawing {TRAINING_CASES} phantoms to train on and {UNSEEN_CASES} to test: {phantoms}", flush=True)
+        counts = {"count": TRAINING_CASES, "test_count": UNSEEN_CASES}
+        write_phantoms(phantoms, **counts, seed=self.seed, progress=sys.stderr.isatty())
+        command = self.training_command()
+        print(f"[2/4] training, which on another dataset is the same command:\n\n{show_command(command)}\n", flush=True)
+        log = self.output / "training.log"
+        try:
+            run_child(command, log, show_traceback=self.debug)
+        except subprocess.CalledProcessError as error:
+            say("demo", f"training failed: {error.output} ({log} has all that it printed)")
+            return 1
+        print(
+            f"\n[3/4] segmenting the {UNSEEN_CASES} phantoms it has not seen: {self.output / 'predictions'}", flush=True
+        )
+        cases = self.predict()
+        if failed := [case for case in cases if case.error is not None]:
+            say("demo", str(failed[0].error))
+            return 1
+        print(f"[4/4] measuring and drawing them: {self.output / 'evaluation'}\n", flush=True)
+        picture = self.evaluate(cases)
+        print(f"\npicture  {picture.resolve()}\ntime     {(monotonic() - start) / 60:.1f} minutes")
+        return 0
+
+    def prepare_folder(self) -> None:
+        """Make the folder, or empty that of an earlier demo; nothing is taken away that no demo has made."""
+        made_by_demos = ("phantoms", "run", "predictions", "evaluation", "training.log", "demo.png")
+        make_folder(self.output)
+        found = [entry.name for entry in self.output.iterdir()]
+        if found and MARKER not in found:
+            raise ValueError(f"output: {self.output}: must be empty, or the folder of an earlier demo (with {MARKER})")
+        for name in made_by_demos:
+            path = self.output / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        record = {"seed": self.seed, "epochs": self.epochs}
+        (self.output / MARKER).write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+    def training_command(self) -> list[str]:
+        """The command that trains the bundle on the phantoms."""
+        root = bundle_path(BUNDLE)
+        options: dict[str, object] = {
+            "config_file": root / "configs" / "train.json",
+            "bundle_root": root,
+            "dataset_dir": self.output / "phantoms",
+            "run_dir": self.output / "run",
+        }
+        if self.seed:
+            options["seed"] = self.seed
+        if self.epochs is not None:
+            options |= {"max_epochs": self.epochs, "val_interval": max(1, self.epochs // 6)}
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        return [sys.executable, "-m", "monai.bundle", "run", *words]
+
+    def predict(self) -> list[PredictedCase]:
+        """Segment the phantoms that the training has not seen."""
+        from hybridseg.transforms.cases import case_name, find_volumes
+
+        from .predictor import Predictor
+
+        predictor = Predictor(BUNDLE, checkpoint=self.output / "run" / "model.pt")
+        cases = []
+        for path in find_volumes([self.output / "phantoms" / "imagesTs"]):
+            output = self.output / "predictions" / f"{case_name(path)}.nii.gz"
+            cases.append(PredictedCase(case=case_name(path), input=str(path), output=str(output)))
+            predict_case(predictor, cases[-1], debug=self.debug)
+        return cases
+
+    def evaluate(self, cases: list[PredictedCase]) -> Path:
+        """Measure the predictions, print the table, draw the case in the middle, and give the picture's path."""
+        from hybridseg.transforms.loading import LoadVolumed
+        from hybridseg.transforms.phantom import ORGANS
+
+        from .figure import draw_case
+        from .label_files import score_files
+        from .reports import summary_table, write_reports
+
+        references = {case.case: self.output / "phantoms" / "labelsTs" / f"{case.case}.nii.gz" for case in cases}
+        by_case = {
+            case.case: score_files(Path(case.output), references[case.case], label_names=ORGANS, tolerance=TOLERANCE)
+            for case in cases
+        }
+        scores = [score for case_scores in by_case.values() for score in case_scores]
+        write_reports(scores, self.output / "evaluation", tolerance=TOLERANCE)
+        print(summary_table(scores, tolerance=TOLERANCE))
+        shown = sorted(cases, key=lambda case: mean_dice(by_case[case.case]))[len(cases) // 2]
+        load = LoadVolumed(["image", "truth", "prediction"], label_keys=["truth", "prediction"])
+        volumes = load({"image": shown.input, "truth": references[shown.case], "prediction": shown.output})
+        picture = self.output / "demo.png"
+        draw_case(
+            picture,
+            image=volumes["image"],
+            truth=volumes["truth"],
+            prediction=volumes["prediction"],
+            label_names=ORGANS,
+            dice={score.label: score.dice for score in by_case[shown.case]},
+            title=f"{shown.case}, not seen in training",
+            window=WINDOW,
+        )
+        return picture
+
+
+def mean_dice(scores: list[LabelScore]) -> float:
+    """Mean over the labels that were scored."""
+    return fmean([score.dice for score in scores if score.dice is not None] or [0.0])
+
+
+def show_command(command: list[str]) -> str:
+    """A command as one would type it, each option on its own line."""
+    _, *words = map(shlex.quote, command)
+    options = [f"{name} {value}" for name, value in zip(words[3::2], words[4::2], strict=True)]
+    return "    " + " \\\n        ".join([" ".join(["python", *words[:3]]), *options])

@@ -1,0 +1,109 @@
+"""`hybridseg evaluate`: measure label maps against their references."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import asdict, dataclass
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+from tqdm import tqdm
+
+from hybridseg.bundles import bundle_path
+
+from .command import Command
+from .folders import make_folder
+from .terminal import one_line, say
+
+if TYPE_CHECKING:
+    from .scores import LabelScore
+
+
+@dataclass
+class Evaluate(Command):
+    """Measure label maps against references of the same name: Dice, HD95 and surface Dice of each label."""
+
+    predictions: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="PREDICTIONS")]]
+    """Folder of label maps to measure, or one of them."""
+    references: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="REFERENCES")]]
+    """Folder of label maps taken for true; those without a prediction are not looked at."""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = None
+    """Folder for scores.csv (each case and label) and summary.json."""
+    bundle: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER")] = None
+    """Bundle whose labels are measured, by its names for them."""
+    labels: Annotated[
+        tuple[str, ...], tyro.conf.arg(metavar="N[=NAME] ...", help_behavior_hint="(default: all there are)")
+    ] = ()
+    """Labels to measure, instead of a bundle's: `--labels 1=anterior 2=posterior`."""
+    tolerance: Annotated[float, tyro.conf.arg(metavar="MM")] = 1.0
+    """Distance in mm up to which surfaces agree, for the surface Dice."""
+    json: bool = False
+    """Print the scores and their summary as JSON instead of a table."""
+
+    def run(self) -> int:
+        """Measure the predictions.
+
+        Returns:
+            0 when all were measured, 1 when some could not be.
+
+        Raises:
+            ValueError: a folder, the labels or the tolerance cannot be used.
+        """
+        if not 0 < self.tolerance < inf:
+            raise ValueError(f"tolerance: {self.tolerance}: must be a length above 0 mm")
+        names = self.label_names()
+        from hybridseg.transforms.cases import case_name, find_volumes
+
+        from .label_files import score_files
+        from .reports import as_json, summary_record, summary_table, write_reports
+
+        predictions = find_volumes([self.predictions])
+        references = {case_name(path): path for path in find_volumes([self.references])}
+        if self.output is not None:
+            make_folder(self.output)
+        scores: list[LabelScore] = []
+        failures: list[str] = []
+        for path in tqdm(predictions, desc="cases", unit=" cases", leave=False, disable=None):
+            try:
+                reference = references.get(case_name(path))
+                scores += score_files(path, reference, label_names=names, tolerance=self.tolerance)
+            except Exception as error:
+                if self.debug:
+                    traceback.print_exception(error)
+                failures.append(one_line(error))
+                say("evaluate", failures[-1])
+        if self.output is not None:
+            write_reports(scores, self.output, tolerance=self.tolerance)
+        if self.json:
+            record = summary_record(scores, tolerance=self.tolerance)
+            print(as_json({**record, "scores": [asdict(score) for score in scores], "errors": failures}))
+        else:
+            if scores:
+                print(summary_table(scores, tolerance=self.tolerance))
+            print(f"{len(predictions) - len(failures)} of {len(predictions)} cases measured")
+        return int(bool(failures))
+
+    def label_names(self) -> dict[int, str] | None:
+        """The labels to measure by number; None for all there are."""
+        if self.labels and self.bundle:
+            raise ValueError(f"labels: {' '.join(self.labels)}: must not be given beside a bundle, which names its own")
+        if self.bundle:
+            from hybridseg.transforms.datasets import read_json
+
+            named = read_json(bundle_path(self.bundle) / "configs" / "inference.json").get("label_names", {})
+            return {int(label): name for label, name in named.items()}
+        return dict(map(parse_label, self.labels)) or None
+
+
+def parse_label(text: str) -> tuple[int, str]:
+    """Take `2=posterior`, or `2`, apart.
+
+    Raises:
+        ValueError: the label is not a number from 1.
+    """
+    number, _, name = text.partition("=")
+    if not number.isdecimal() or int(number) < 1:
+        raise ValueError(f"labels: {text!r}: must be a number from 1, or NUMBER=NAME")
+    return int(number), name or number

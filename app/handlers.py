@@ -1,0 +1,181 @@
+"""What a training shows while it runs, and where it goes on from."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers.tqdm_logger import ProgressBar
+from ignite.metrics import RunningAverage
+from monai.handlers import CheckpointLoader, CheckpointSaver
+from monai.utils import ImageMetaKey
+
+from hybridseg.transforms.atomic import replacing
+from hybridseg.transforms.cases import case_name
+from hybridseg.transforms.geometry import voxel_lengths
+
+from .reports import summary_table, write_reports
+from .scores import LabelScore, score_case
+
+logger = logging.getLogger("hybridseg.training")
+EPOCH = re.compile(r"checkpoint_epoch=(\d+)\.pt")
+
+
+class BestModel:
+    """Keep the weights of the best validation so far: a state dict of tensors, replaced as a whole.
+
+    Args:
+        network: the network that trains.
+        path: the file to write, such as `<run_dir>/model.pt`.
+    """
+
+    def __init__(self, network: torch.nn.Module, path: str | Path) -> None:
+        self.network = getattr(network, "module", network)  # within DistributedDataParallel
+        self.path = Path(path)
+        self.score = -math.inf
+        self.epoch = 0
+
+    def attach(self, validator: Engine) -> None:
+        """Called by MONAI's engines for each of their handlers."""
+        validator.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, validator: Engine) -> None:
+        score = float(validator.state.metrics[validator.state.key_metric_name])  # type: ignore[attr-defined]
+        if score > self.score:
+            self.score, self.epoch = score, validator.state.epoch
+            if idist.get_rank() == 0:
+                with replacing(self.path) as temporary:
+                    torch.save(self.network.state_dict(), temporary)
+
+    def state_dict(self) -> dict[str, float]:
+        """What a resumed training must know: the best score and its epoch."""
+        return {"score": self.score, "epoch": self.epoch}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """The inverse of `state_dict`."""
+        self.score, self.epoch = state["score"], int(state["epoch"])
+
+
+class Checkpoints:
+    """Save after every epoch what a training needs to go on, and go on from there when asked.
+
+    Random states are not among it: a resumed training is as good as an uninterrupted one, not the same.
+
+    Args:
+        run_dir: folder of the run; the last two checkpoints are kept there.
+        objects: what to save by name, such as network, optimizer, lr_scheduler and best.
+        resume: go on from the newest checkpoint in `run_dir`.
+
+    Raises:
+        ValueError: `run_dir` has a run and `resume` is False, or the other way round.
+    """
+
+    def __init__(self, run_dir: str | Path, objects: dict[str, Any], resume: bool = False) -> None:
+        self.run_dir = str(run_dir)
+        self.objects = objects
+        self.checkpoint = latest_checkpoint(run_dir)
+        if resume and self.checkpoint is None:
+            raise ValueError(f"run_dir: {run_dir}: has no checkpoint_epoch=N.pt: there is nothing to resume")
+        if self.checkpoint is not None and not resume:
+            raise ValueError(f"run_dir: {run_dir}: has a run already: resume it by --resume True, or name another")
+
+    def attach(self, trainer: Engine) -> None:
+        """Called by MONAI's engines for each of their handlers."""
+        objects = {**self.objects, "trainer": trainer}
+        if self.checkpoint is not None:
+            CheckpointLoader(self.checkpoint, objects, map_location="cpu").attach(trainer)
+        if idist.get_rank() == 0:
+            CheckpointSaver(self.run_dir, objects, save_interval=1, n_saved=2).attach(trainer)
+
+
+class TrainingProgress:
+    """A progress bar over the iterations of each epoch and each validation, and a line for every validation.
+
+    Args:
+        validator: the engine that validates.
+        best: what keeps the best weights.
+    """
+
+    def __init__(self, validator: Engine, best: BestModel) -> None:
+        self.validator = validator
+        self.best = best
+        self.start = monotonic()
+
+    def attach(self, trainer: Engine) -> None:
+        """Called by MONAI's engines for each of their handlers."""
+        RunningAverage(output_transform=lambda output: output["loss"].item()).attach(trainer, "loss")
+        if idist.get_rank() == 0:
+            ProgressBar(persist=False, disable=None).attach(trainer, metric_names=["loss"])
+            ProgressBar(desc="Validation", persist=False, disable=None).attach(self.validator)
+            self.validator.add_event_handler(Events.COMPLETED, self.report, trainer)
+
+    def report(self, trainer: Engine) -> None:
+        """Log one line: epoch, loss, the metric that chooses, the best so far, and the time since the start."""
+        state = self.validator.state
+        name = state.key_metric_name  # type: ignore[attr-defined]
+        seconds = int(monotonic() - self.start)
+        logger.info(
+            f"epoch {trainer.state.epoch:4d}/{trainer.state.max_epochs}"
+            f"  loss {trainer.state.metrics['loss']:.4f}"
+            f"  {name} {state.metrics[name]:.4f}"
+            f"  best {self.best.score:.4f} at epoch {self.best.epoch}"
+            f"  {seconds // 60}:{seconds % 60:02d} min"
+        )
+
+
+def latest_checkpoint(run_dir: str | Path) -> str | None:
+    """The `checkpoint_epoch=N.pt` with the largest N in the folder of a run; None where there is none."""
+    epochs = {int(found[1]): path for path in Path(run_dir).glob("*.pt") if (found := EPOCH.fullmatch(path.name))}
+    return str(epochs[max(epochs)]) if epochs else None
+
+
+class ScoreCases:
+    """Score each case as `hybridseg evaluate` does; at the end write the scores and log their table.
+
+    The evaluator's postprocessed outputs have `pred` and `label`, MetaTensors (1, X, Y, Z) of labels on one grid.
+
+    Args:
+        label_names: name of each label to score; a JSON configuration gives the labels as text.
+        output_dir: folder for `scores.csv` and `summary.json`.
+        tolerance: of the surface Dice, in mm.
+    """
+
+    def __init__(self, label_names: Mapping[str | int, str], output_dir: str | Path, tolerance: float = 1.0) -> None:
+        self.label_names = {int(label): name for label, name in label_names.items()}
+        self.output_dir = Path(output_dir)
+        self.tolerance = tolerance
+        self.scores: list[LabelScore] = []
+
+    def attach(self, evaluator: Engine) -> None:
+        """Called by MONAI's engines for each of their handlers."""
+        evaluator.add_event_handler(Events.STARTED, lambda: self.scores.clear())
+        evaluator.add_event_handler(Events.ITERATION_COMPLETED, self.score)
+        evaluator.add_event_handler(Events.COMPLETED, self.report)
+
+    def score(self, evaluator: Engine) -> None:
+        """Score the cases of the batch that was just predicted."""
+        for output in evaluator.state.output:  # type: ignore[union-attr]
+            label, prediction = output["label"], output["pred"]
+            self.scores += score_case(
+                prediction[0].cpu().numpy().astype(np.int32),
+                label[0].cpu().numpy().astype(np.int32),
+                spacing=voxel_lengths(label.affine.cpu().numpy()).tolist(),
+                label_names=self.label_names,
+                tolerance=self.tolerance,
+                case=case_name(label.meta[ImageMetaKey.FILENAME_OR_OBJ]),
+            )
+
+    def report(self) -> None:
+        """Write `scores.csv` and `summary.json`, and log the table."""
+        write_reports(self.scores, self.output_dir, tolerance=self.tolerance)
+        table = summary_table(self.scores, tolerance=self.tolerance)
+        logging.getLogger("hybridseg.evaluation").info(f"{table}\nscores written to {self.output_dir}")

@@ -1,0 +1,90 @@
+"""Scores as people and machines read them: an aligned table, scores.csv and summary.json."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from hybridseg.transforms.atomic import replacing
+
+from .scores import LabelScore, Spread, Summary, summarise
+
+
+def write_reports(scores: Sequence[LabelScore], output_dir: str | Path, *, tolerance: float) -> None:
+    """Write `scores.csv`, a line for each case and label, and `summary.json`.
+
+    Args:
+        scores: of all cases.
+        output_dir: folder, made when it is not there.
+        tolerance: of the surface Dice, in mm.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    rows = io.StringIO()
+    writer = csv.DictWriter(rows, [field.name for field in fields(LabelScore)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(score) for score in scores)
+    folder = Path(output_dir)
+    with replacing(folder / "scores.csv") as temporary:
+        temporary.write_text(rows.getvalue(), encoding="utf-8")
+    with replacing(folder / "summary.json") as temporary:
+        temporary.write_text(as_json(summary_record(scores, tolerance=tolerance)) + "\n", encoding="utf-8")
+
+
+def summary_record(scores: Sequence[LabelScore], *, tolerance: float) -> dict[str, Any]:
+    """The summary of the scores, ready for JSON; `tolerance` is that of the surface Dice, in mm."""
+    *labels, overall = summarise(scores)
+    return {
+        "cases": len({score.case for score in scores}),
+        "tolerance_mm": tolerance,
+        "labels": [asdict(label) for label in labels],
+        "overall": asdict(overall),
+    }
+
+
+def as_json(record: Any) -> str:
+    """JSON for people and machines; infinity and nan, which JSON lacks, are our mistake."""
+    return json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
+
+
+def summary_table(scores: Sequence[LabelScore], *, tolerance: float) -> str:
+    """A table with a line for each label and one for all; `tolerance` is that of the surface Dice, in mm."""
+    summaries = summarise(scores)
+    if len(summaries) == 2:  # one label: the line for all would repeat it
+        summaries.pop()
+    header = ["label", "found", "missed", "false", "absent", "Dice", "HD95 (mm)", f"surface Dice ({tolerance:g} mm)"]
+    lines = align([header, *map(_cells, summaries)])
+    if any(summary.missed or summary.false for summary in summaries):
+        lines.append("missed or false labels count 0 in Dice and surface Dice, and are not in HD95")
+    return "\n".join(lines)
+
+
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of columns two spaces apart, the first to the left and the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(_pad(row, widths)).rstrip() for row in rows]
+
+
+def _pad(row: Sequence[str], widths: Sequence[int]) -> Iterable[str]:
+    first, *others = zip(row, widths, strict=True)
+    yield first[0].ljust(first[1])
+    for cell, width in others:
+        yield cell.rjust(width)
+
+
+def _cells(summary: Summary) -> list[str]:
+    counts = (summary.found, summary.missed, summary.false, summary.absent)
+    measures = (_spread(summary.dice, 3), _spread(summary.hd95, 2), _spread(summary.surface_dice, 3))
+    return [summary.name, *map(str, counts), *measures]
+
+
+def _spread(spread: Spread, digits: int) -> str:
+    if spread.mean is None:
+        return "-"
+    return f"{spread.mean:.{digits}f} ± {spread.std:.{digits}f}"

@@ -1,0 +1,59 @@
+"""What appears on a user's terminal: one line for each error, and nothing that a library wants to tell."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LONGEST_MESSAGE = 400
+
+
+def say(command: str, message: str) -> None:
+    """Print a line to standard error, without tearing a progress bar."""
+    from tqdm import tqdm
+
+    tqdm.write(f"hybridseg {command}: {message}", file=sys.stderr)
+
+
+def one_line(error: BaseException) -> str:
+    """What to tell of an error: our own messages (ValueError) as they are, others with the kind of error before them.
+
+    MONAI wraps what its transforms and configurations raise into a RuntimeError; what matters is the cause.
+    """
+    while isinstance(error, RuntimeError) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    message = " ".join(str(error).split())
+    if len(message) > LONGEST_MESSAGE:
+        message = f"{message[:LONGEST_MESSAGE]} …"
+    return message if isinstance(error, ValueError) and message else f"{type(error).__name__}: {message}".rstrip(": ")
+
+
+@contextmanager
+def quiet(*, enabled: bool = True) -> Iterator[None]:
+    """Keep warnings and log messages of libraries from the screen, in this process and in those it starts.
+
+    Args:
+        enabled: False changes nothing.
+    """
+    if not enabled:
+        yield
+        return
+    before = os.environ.get("PYTHONWARNINGS")
+    disabled = logging.root.manager.disable
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+        os.environ.pop("PYTHONWARNINGS")
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
