@@ -65,7 +65,7 @@ class Evaluate(Command):
             make_folder(self.output)
         scores: list[LabelScore] = []
         failures: list[str] = []
-        for path in tqdm(predictions, desc="cases", unit=" cases", leave=False, disable=None):
+        for path in tqdm(predictions, desc="cases", unit="case", leave=False, disable=None):
             try:
                 reference = references.get(case_name(path))
                 scores += score_files(path, reference, label_names=names, tolerance=self.tolerance)

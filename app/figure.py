@@ -193,7 +193,8 @@ def draw_outlines(axes: Axes, plane: Volume, extent: Extent, label_names: Mappin
 def fine_mask(mask: NDArray[np.bool_], extent: Extent) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """A mask with an empty border, `FINER` times finer, after the x and y of its columns and rows in mm."""
     (height, width), (left, right, bottom, top) = mask.shape, extent
-    fine = zoom(np.pad(mask.astype(np.float32), 1), FINER, order=1, grid_mode=True, mode="nearest")
+    padded = np.pad(mask.astype(np.float32), 1)
+    fine: NDArray[Any] = np.asarray(zoom(padded, FINER, order=1, grid_mode=True, mode="nearest"))
     x = left + ((np.arange(fine.shape[1]) + 0.5) / FINER - 1) / width * (right - left)
     y = bottom + ((np.arange(fine.shape[0]) + 0.5) / FINER - 1) / height * (top - bottom)
     return x, y, fine

@@ -92,7 +92,8 @@ class Checkpoints:
         """Called by MONAI's engines for each of their handlers."""
         objects = {**self.objects, "trainer": trainer}
         if self.checkpoint is not None:
-            CheckpointLoader(self.checkpoint, objects, map_location="cpu").attach(trainer)
+            anywhere: Any = "cpu"  # a name is what torch takes; MONAI's annotation knows dicts only
+            CheckpointLoader(self.checkpoint, objects, map_location=anywhere).attach(trainer)
         if idist.get_rank() == 0:
             CheckpointSaver(self.run_dir, objects, save_interval=1, n_saved=2).attach(trainer)
 

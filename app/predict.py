@@ -29,7 +29,7 @@ class PredictedCase:
         case: its name.
         input: the volume's file.
         output: the label map's file.
-        outcome: `written`, `skipped` since the output was there, or `failed`.
+        outcome: `waiting` at first; at the end `written`, `skipped` since the output was there, or `failed`.
         seconds: from reading to writing.
         error: why it failed.
     """
@@ -80,7 +80,7 @@ class Predict(Command):
             from .predictor import Predictor
 
             predictor = Predictor(bundle, self.device, self.checkpoint)
-            for case in tqdm(waiting, desc="cases", unit=" cases", leave=False, disable=None):
+            for case in tqdm(waiting, desc="cases", unit="case", leave=False, disable=None):
                 predict_case(predictor, case, debug=self.debug)
                 if case.error is not None:
                     say("predict", case.error)
@@ -127,7 +127,7 @@ def predict_case(predictor: Predictor, case: PredictedCase, *, debug: bool = Fal
 
     start = monotonic()
     try:
-        with tqdm(desc=case.case, unit=" windows", leave=False, disable=None) as bar:
+        with tqdm(desc=case.case, unit="window", leave=False, disable=None) as bar:
 
             def advance(windows: int, total: int | None) -> None:
                 bar.total = total

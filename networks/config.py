@@ -110,7 +110,7 @@ def build(part: Part, known: Mapping[str, Any], field: str, *args: Any, **fixed:
         ValueError: the name is unknown (the message lists the known ones), or an option is unknown or wrong.
     """
     options = {"name": part} if isinstance(part, str) else dict(part)
-    name = options.pop("name", None)
+    name = str(options.pop("name", ""))
     if name not in known:
         raise ValueError(f"{field}: {name!r}: must be one of {', '.join(sorted(known))}")
     try:

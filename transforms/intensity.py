@@ -29,11 +29,8 @@ def mri_body(image: torch.Tensor, fraction: float = 0.1) -> torch.Tensor:
     Returns:
         Mask (C, D, H, W), boolean.
     """
-    thresholds = []
-    for channel in image:
-        low, high = percentile(channel, [0.5, 99.5])
-        thresholds.append(float(low + fraction * (high - low)))
-    return image > torch.as_tensor(thresholds, dtype=image.dtype, device=image.device).view(-1, 1, 1, 1)
+    low, high = (torch.stack([torch.as_tensor(percentile(channel, q)) for channel in image]) for q in (0.5, 99.5))
+    return image > (low + fraction * (high - low)).to(image).view(-1, 1, 1, 1)
 
 
 def ct_body(image: torch.Tensor) -> torch.Tensor:

@@ -95,14 +95,14 @@ def ct_preprocessing(
     Raises:
         ValueError: both or neither of `window` and `foreground` are given, or the highest HU is not above the lowest.
     """
-    if (window is None) == (foreground is None):
-        raise ValueError(f"window, foreground: {window}, {foreground}: exactly one must be given")
-    if window is not None:
+    if window is not None and foreground is None:
         low, high = window
         darkest, brightest = -1.0, 1.0
-    elif foreground is not None:
+    elif window is None and foreground is not None:
         low, high = foreground["low"], foreground["high"]
         darkest, brightest = ((value - foreground["mean"]) / foreground["deviation"] for value in (low, high))
+    else:
+        raise ValueError(f"window, foreground: {window}, {foreground}: exactly one must be given")
     if not high > low:
         raise ValueError(f"window: {low} to {high} HU: the highest must be above the lowest")
     placed = geometry(keys, spacing=spacing, channels=1, crop_margin=crop_margin, body=ct_body)

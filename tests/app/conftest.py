@@ -49,6 +49,13 @@ def write_volume(path: Path, voxels: NDArray[np.generic] | None = None, affine: 
     return path
 
 
+def read_volume(path: Path) -> nib.Nifti1Image:
+    """Read a NIfTI-1 file."""
+    image = nib.load(path)
+    assert isinstance(image, nib.Nifti1Image)
+    return image
+
+
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of a shipped bundle with a tiny network, small windows and random weights."""

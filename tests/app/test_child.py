@@ -59,8 +59,13 @@ def test_it_ends_when_we_are_interrupted(tmp_path: Path, monkeypatch: pytest.Mon
 
     started: list[subprocess.Popen[bytes]] = []
     end = child.end
+
+    def remember_and_end(process: subprocess.Popen[bytes]) -> None:
+        started.append(process)
+        end(process)
+
     monkeypatch.setattr(child.Output, "show", interrupt)
-    monkeypatch.setattr(child, "end", lambda process: (started.append(process), end(process)))
+    monkeypatch.setattr(child, "end", remember_and_end)
     with pytest.raises(KeyboardInterrupt):
         python("import time; print('started', flush=True); time.sleep(600)", tmp_path / "log")
     assert started[0].poll() is not None

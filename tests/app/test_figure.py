@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ NAMES = {1: "liver", 2: "spleen"}
 
 
 @pytest.fixture
-def case() -> dict[str, MetaTensor]:
+def case() -> dict[str, Any]:
     """An image and labels (1, 30, 20, 10) of voxels 1 x 2 x 3 mm, whose first axis runs to the left."""
     generator = torch.Generator().manual_seed(0)
     labels = torch.zeros(1, 30, 20, 10)
@@ -29,7 +30,7 @@ def case() -> dict[str, MetaTensor]:
     return {name: MetaTensor(volume, affine=affine) for name, volume in volumes.items()}
 
 
-def test_a_picture_is_written(case: dict[str, MetaTensor], tmp_path: Path) -> None:
+def test_a_picture_is_written(case: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "pictures" / "case.png"
     draw_case(path, **case, label_names=NAMES, dice={1: 0.9, 2: None}, title="case")
     pixels = picture_files.imread(path)
@@ -38,7 +39,7 @@ def test_a_picture_is_written(case: dict[str, MetaTensor], tmp_path: Path) -> No
     assert [entry.name for entry in path.parent.iterdir()] == ["case.png"]
 
 
-def test_a_prediction_without_labels_and_one_label_can_be_drawn(case: dict[str, MetaTensor], tmp_path: Path) -> None:
+def test_a_prediction_without_labels_and_one_label_can_be_drawn(case: dict[str, Any], tmp_path: Path) -> None:
     case["prediction"] = case["prediction"] * 0
     draw_case(tmp_path / "empty.png", **case, label_names={1: "liver"}, dice={}, window=(0, 50))
     assert (tmp_path / "empty.png").stat().st_size > 10_000
@@ -47,7 +48,7 @@ def test_a_prediction_without_labels_and_one_label_can_be_drawn(case: dict[str, 
 @pytest.mark.parametrize("plane", PLANES, ids=lambda plane: plane.name)
 def test_the_sides_written_on_a_plane_are_where_they_are(plane: Plane) -> None:
     ends = {"R": (0, -1), "L": (0, 0), "A": (1, -1), "P": (1, 0), "S": (2, -1), "I": (2, 0)}
-    edges = (np.s_[:, 0], np.s_[:, -1], np.s_[0], np.s_[-1])  # left, right, bottom, top
+    edges: list[Any] = [np.s_[:, 0], np.s_[:, -1], np.s_[0], np.s_[-1]]  # left, right, bottom, top
     for letter, edge in zip(plane.sides, edges, strict=True):
         volume: NDArray[np.float32] = np.zeros((4, 5, 6), dtype=np.float32)
         axis, end = ends[letter]

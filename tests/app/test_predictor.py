@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
-import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -14,7 +13,7 @@ from monai.inferers import SimpleInferer, SlidingWindowInferer
 
 from hybridseg.app.predictor import Predictor, choose_device, window_count
 
-from .conftest import SHAPE, write_volume
+from .conftest import SHAPE, read_volume, write_volume
 
 
 def test_it_gives_the_labels_that_the_configuration_writes(bundle: Path, tmp_path: Path) -> None:
@@ -28,8 +27,8 @@ def test_it_gives_the_labels_that_the_configuration_writes(bundle: Path, tmp_pat
         config.get_parsed_content(section)
     labels = Predictor(bundle, "cpu").predict(image)
     assert labels.shape == (1, *SHAPE)
-    np.testing.assert_array_equal(labels.affine, nib.load(image).affine)
-    np.testing.assert_array_equal(labels[0], nib.load(tmp_path / "out" / "case.nii.gz").dataobj)
+    np.testing.assert_array_equal(labels.affine, read_volume(image).affine)
+    np.testing.assert_array_equal(labels[0], read_volume(tmp_path / "out" / "case.nii.gz").dataobj)
     assert len(np.unique(labels)) > 1
 
 

@@ -87,7 +87,7 @@ def test_inference_writes_labels_on_the_grid_of_the_input(trained, run, dataset,
     finished = run("inference.json", dataset_dir=images, output_dir="labels", checkpoint=trained / "model.pt")
     assert finished.returncode == 0, finished.stderr[-3000:]
     for path in images.iterdir():
-        image, labels = nib.load(path), nib.load(folder / "labels" / path.name)
+        image, labels = map(nib.Nifti1Image.from_filename, (path, folder / "labels" / path.name))
         assert labels.shape == image.shape
         assert labels.get_data_dtype() == np.uint8
         np.testing.assert_array_equal(labels.affine, image.affine)

@@ -81,8 +81,8 @@ def slow_attention(mixer: WindowMixer, x: torch.Tensor) -> torch.Tensor:
         query = triples[item][here].view(3, heads, channels)[0]
         keys = torch.stack([triples[item][v].view(3, heads, channels)[1] for v in there])
         values = torch.stack([triples[item][v].view(3, heads, channels)[2] for v in there])
-        offsets = [tuple(a - b + w - 1 for a, b, w in zip(here, v, mixer.window, strict=True)) for v in there]
-        bias = torch.stack([table[(slice(None), *offset)] for offset in offsets])
+        offsets = [[a - b + w - 1 for a, b, w in zip(here, v, mixer.window, strict=True)] for v in there]
+        bias = torch.stack([table[:, d, h, w] for d, h, w in offsets])
         scores = torch.einsum("hc,nhc->nh", query, keys) / math.sqrt(channels) + bias
         mixed[item][here] = torch.einsum("nh,nhc->hc", scores.softmax(0), values).flatten()
     return mixer.projection(mixed).movedim(-1, 1)
