@@ -67,10 +67,10 @@ def draw_case(
     path: str | PathLike[str],
     *,
     image: MetaTensor,
-    truth: MetaTensor,
     prediction: MetaTensor,
+    truth: MetaTensor | None = None,
     label_names: Mapping[int, str],
-    dice: Mapping[int, float | None],
+    dice: Mapping[int, float | None] | None = None,
     title: str = "",
     window: tuple[float, float] | None = None,
 ) -> None:
@@ -79,8 +79,8 @@ def draw_case(
     Args:
         path: of the picture.
         image: (1, X, Y, Z); its affine says where right, anterior and superior are.
-        truth: labels (1, X, Y, Z) on the same grid.
         prediction: labels (1, X, Y, Z) on the same grid.
+        truth: labels (1, X, Y, Z) on the same grid; None where the truth is not known.
         label_names: the labels to draw, and their names.
         dice: of each label; None where there is none.
         title: what is shown.
@@ -91,11 +91,12 @@ def draw_case(
     """
     orient = Orientation(axcodes="RAS", labels=None)
     spacing = voxel_lengths(cast(MetaTensor, orient(image)).affine.cpu().numpy())
-    grey, true, predicted = (
-        orient(volume)[0].cpu().numpy().astype(np.float32) for volume in (image, truth, prediction)
-    )
+    drawn = {"image": image, "truth": truth, "prediction": prediction}
+    rows: dict[str, Volume] = {
+        name: orient(volume)[0].cpu().numpy().astype(np.float32) for name, volume in drawn.items() if volume is not None
+    }
+    grey, true = rows["image"], rows.get("truth")
     low, high = window if window is not None else np.percentile(grey, (1, 99.5))
-    rows = (("image", None), ("truth", true), ("prediction", predicted))
     lengths = [float(length) for length in spacing * grey.shape]
     sizes = [plane.size(lengths) for plane in PLANES]
     tallest = max(height for _, height in sizes)
@@ -103,15 +104,15 @@ def draw_case(
     layout = Layout([width * scale for width, _ in sizes], tallest * scale, len(rows))
     figure = Figure(figsize=layout.size, facecolor=BACKGROUND)
     for column, (plane, size) in enumerate(zip(PLANES, sizes, strict=True)):
-        index = best_slice(true, plane.axis, label_names)
-        for row, (name, labels) in enumerate(rows):
+        index = best_slice(rows["prediction"] if true is None else true, plane.axis, label_names)
+        for row, (name, volume) in enumerate(rows.items()):
             axes = figure.add_axes(layout.panel(row, column), facecolor=PANEL)
             extent = (0, size[0], (tallest - size[1]) / 2, (tallest + size[1]) / 2)
             draw_image(axes, plane.cut(grey, index), extent, (low, high))
             axes.set(xlim=(0, size[0]), ylim=(0, tallest))
-            if labels is not None:
-                draw_labels(axes, plane.cut(labels, index), extent, label_names)
-            if labels is predicted:
+            if name != "image":
+                draw_labels(axes, plane.cut(volume, index), extent, label_names)
+            if name == "prediction" and true is not None:
                 draw_outlines(axes, plane.cut(true, index), extent, label_names)
             if row == 0:
                 axes.set_title(plane.name, color=FAINT, fontsize=11)
@@ -121,8 +122,8 @@ def draw_case(
         if column == 0:
             draw_scale_bar(figure.axes[0])
     layout.text(figure, LEFT, layout.size[1] - 0.3, title, TEXT, 15, weight="bold")
-    note = "radiological convention: the patient's right is on the left      white outlines: truth"
-    layout.text(figure, LEFT, 0.2, note, FAINT, 9)
+    note = "radiological convention: the patient's right is on the left"
+    layout.text(figure, LEFT, 0.2, note if true is None else f"{note}      white outlines: truth", FAINT, 9)
     draw_legend(figure, layout, label_names, dice)
     with replacing(path, suffix=".png") as temporary:
         figure.savefig(temporary, dpi=150, facecolor=BACKGROUND)
@@ -217,20 +218,22 @@ def draw_scale_bar(axes: Axes) -> None:
 
 
 def draw_legend(
-    figure: Figure, layout: Layout, label_names: Mapping[int, str], dice: Mapping[int, float | None]
+    figure: Figure, layout: Layout, label_names: Mapping[int, str], dice: Mapping[int, float | None] | None
 ) -> None:
-    """List the labels with their colours and Dice, to the right of the panels."""
+    """List the labels with their colours, and their Dice where it is known, to the right of the panels."""
     left, right = layout.size[0] - RIGHT + 0.25, layout.size[0] - 0.25
     y = layout.size[1] - TOP - 0.1
     step = min(0.32, (y - BOTTOM - 0.5) / max(1, len(label_names)))
     layout.text(figure, left, y, "label", FAINT, 10)
-    layout.text(figure, right, y, "Dice", FAINT, 10, ha="right")
+    if dice is not None:
+        layout.text(figure, right, y, "Dice", FAINT, 10, ha="right")
     for colour, (label, name) in zip(colours(len(label_names)), label_names.items(), strict=True):
         y -= step
         layout.text(figure, left, y, "\N{BLACK SQUARE}", colour, 16)
         layout.text(figure, left + 0.24, y, name.replace("_", " "), TEXT, 11)
-        layout.text(figure, right, y, decimals(dice.get(label)), TEXT, 11, ha="right")
-    known = [value for value in dice.values() if value is not None]
+        if dice is not None:
+            layout.text(figure, right, y, decimals(dice.get(label)), TEXT, 11, ha="right")
+    known = [value for value in (dice or {}).values() if value is not None]
     if len(known) > 1:
         layout.text(figure, left + 0.24, y - 0.42, "mean", FAINT, 11)
         layout.text(figure, right, y - 0.42, decimals(fmean(known)), FAINT, 11, ha="right")

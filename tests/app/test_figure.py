@@ -45,6 +45,14 @@ def test_a_prediction_without_labels_and_one_label_can_be_drawn(case: dict[str, 
     assert (tmp_path / "empty.png").stat().st_size > 10_000
 
 
+def test_a_prediction_is_drawn_without_a_truth(case: dict[str, Any], tmp_path: Path) -> None:
+    draw_case(tmp_path / "three.png", **case, label_names=NAMES)
+    del case["truth"]
+    draw_case(tmp_path / "two.png", **case, label_names=NAMES)
+    three, two = (picture_files.imread(tmp_path / name) for name in ("three.png", "two.png"))
+    assert two.shape[0] / two.shape[1] < three.shape[0] / three.shape[1]
+
+
 @pytest.mark.parametrize("plane", PLANES, ids=lambda plane: plane.name)
 def test_the_sides_written_on_a_plane_are_where_they_are(plane: Plane) -> None:
     ends = {"R": (0, -1), "L": (0, 0), "A": (1, -1), "P": (1, 0), "S": (2, -1), "I": (2, 0)}
