@@ -13,6 +13,8 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.transforms.utils_pytorch_numpy_unification import percentile
 
+from .geometry import voxel_lengths
+
 AIR_HU = -500.0
 
 
@@ -87,7 +89,8 @@ class CorrectBiasFieldd(MapTransform):
         case = dict(data)
         for key in self.key_iterator(case):
             image: MetaTensor = case[key]
-            fields = [self.field(channel, image.pixdim.tolist()) for channel in image]
+            spacing = voxel_lengths(image.affine.cpu().numpy()).tolist()
+            fields = [self.field(channel, spacing) for channel in image]
             case[key] = image / torch.stack(fields)
         return case
 

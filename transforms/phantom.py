@@ -1,9 +1,9 @@
 """Phantom CT volumes of the abdomen with their label maps, for demonstrations and tests that need no patient.
 
-Simulated: organs that differ in shape and place but hardly in density, variation between patients, partial volume, correlated noise, a
-smooth bias, contrast medium, a couch, and scans of many spacings, orientations and tilts. Deliberately not simulated: the physics of the
-scanner (projections, streaks, spectra), breathing, disease beyond a liver lesion, bowel that is connected. A network that has learnt
-phantoms has not learnt patients.
+Simulated: organs that differ in shape and place but hardly in density, variation between patients, partial volume,
+correlated noise, a smooth bias, contrast medium, a couch, and scans of many spacings, orientations and tilts.
+Deliberately not simulated: the physics of the scanner (projections, streaks, spectra), breathing, disease beyond a
+liver lesion, bowel that is connected. A network that has learnt phantoms has not learnt patients.
 """
 
 from __future__ import annotations
@@ -35,7 +35,13 @@ MARGIN = 16.0
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
-    """One scan: `image` (X, Y, Z) int16 in HU, `label` (X, Y, Z) uint8 after `ORGANS`, `affine` (4, 4) from voxels to RAS in mm."""
+    """One scan.
+
+    Args:
+        image: (X, Y, Z) int16, in HU.
+        label: (X, Y, Z) uint8, after `ORGANS`.
+        affine: (4, 4), voxel indices to RAS mm.
+    """
 
     image: NDArray[np.int16]
     label: NDArray[np.uint8]
@@ -49,16 +55,18 @@ def phantom(
     orientation: str | None = None,
     tilt: float | None = None,
 ) -> Phantom:
-    """Scan the patient of a seed. The seed fixes the anatomy, whatever the grid; what is None is drawn from the seed too.
+    """Scan the patient of a seed. The seed fixes the anatomy, whatever the grid; what is None is drawn from it too.
 
     Args:
         seed: at least 0.
         spacing: voxel size in mm along (right, anterior, superior), on whichever axes of the array these lie.
         orientation: where the array's axes point to, such as "LPS".
-        tilt: rotation of the grid against the world about a random axis, in degrees; drawn, it is 0 for two of three scans.
+        tilt: rotation of the grid against the world about a random axis, in degrees; drawn, it is 0 for two of three
+            scans.
 
     Raises:
-        ValueError: a spacing that is not three lengths from 1 to 10 mm, letters that are no orientation, a tilt outside 0 to 30.
+        ValueError: a spacing that is not three lengths from 1 to 10 mm, letters that are no orientation, a tilt outside
+            0 to 30.
 
     Examples:
         >>> scan = phantom(0, spacing=(8, 8, 8), orientation="LPS", tilt=0)
@@ -87,7 +95,9 @@ def phantom(
 def write_phantoms(
     folder: str | os.PathLike[str], count: int, *, seed: int = 0, test_count: int = 0, progress: bool = False
 ) -> Path:
-    """Write phantoms as a folder in the layout of the Medical Segmentation Decathlon, with the labels of its test cases in `labelsTs`.
+    """Write phantoms as a folder in the layout of the Medical Segmentation Decathlon.
+
+    The labels of the test cases, which the Decathlon keeps to itself, go to `labelsTs`.
 
     Files are replaced when they are there; `dataset.json` comes last.
 
@@ -135,9 +145,9 @@ def write_phantoms(
 def _grid(
     patient: Patient, generator: np.random.Generator, spacing: NDArray[np.float64], orientation: str, tilt: float
 ) -> tuple[NDArray[np.float64], tuple[int, int, int]]:
-    """A grid about the patient: affine (4, 4) from voxels to mm of the patient's world, and its voxels along each axis."""
+    """A grid about the patient: affine (4, 4) from voxels to mm of the world, and its voxels along each axis."""
     size = np.abs(patient.pose).max(axis=1) * (HALF_WIDTH, HALF_DEPTH, HALF_HEIGHT)
-    extent = 2 * (size + (MARGIN, MARGIN, 0))
+    extent = 2 * (size + np.array([MARGIN, MARGIN, 0]))
     voxels = np.ceil(extent / spacing)
     axis = generator.normal(size=3)
     affine = np.eye(4)

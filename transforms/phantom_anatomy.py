@@ -1,15 +1,17 @@
 """The patient of a phantom CT: an abdomen of tissues in mm, with the variation between people.
 
-Written for this project; sizes and densities are those of textbooks, rounded. Organs are told apart by shape and place: an organ and
-its neighbours (liver, spleen, muscle, bowel, stomach; spine and ribs) share their densities, which change with contrast medium.
+Written for this project; sizes and densities are those of textbooks, rounded. Organs are told apart by shape and place:
+an organ and its neighbours (liver, spleen, muscle, bowel, stomach; spine and ribs) share their densities, which change
+with contrast medium.
 
-Coordinates are (right, anterior, superior) in mm from the middle of the abdomen at the height of the kidneys' upper halves. Those of the
-body, in which the tissues below are written, are those of the world without the patient's size, pose and deformation.
+Coordinates are (right, anterior, superior) in mm from the middle of the abdomen at the height of the kidneys' upper
+halves. Those of the body, in which the tissues below are written, are those of the world without the patient's size,
+pose and deformation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +22,7 @@ from .phantom_shapes import (
     EVERYWHERE,
     Array,
     Shape,
+    Vector,
     complement,
     ellipsoid,
     grown,
@@ -116,9 +119,7 @@ class _Abdomen:
     def _density(self, mean: float, deviation: float) -> float:
         return float(self.generator.normal(mean, deviation))
 
-    def _blob(
-        self, centre: Sequence[float], radii: Sequence[float], turn: Sequence[float] = (0, 0, 0), spread: float = 1.0
-    ) -> Shape:
+    def _blob(self, centre: Vector, radii: Vector, turn: Vector = (0, 0, 0), spread: float = 1.0) -> Shape:
         """An ellipsoid moved by some 4 mm, scaled by up to 12 % and turned by some 6 degrees, each times `spread`."""
         moved = np.add(centre, self.generator.normal(scale=4 * spread, size=3))
         scaled = np.multiply(radii, self.generator.uniform(1 - 0.12 * spread, 1 + 0.12 * spread, size=3))
@@ -206,7 +207,7 @@ class _Abdomen:
         return [Tissue(spleen, self._density(50, 5) + 65 * self.contrast, organ=2)]
 
     def _liver(self) -> list[Tissue]:
-        """A wedge under the diaphragm, thick on the right, with vessels, often a lesion, and the gallbladder under it."""
+        """A wedge under the diaphragm, thick on the right, with vessels, often a lesion, and a gallbladder below."""
         right = self._blob((76, 6, 22), (70, 84, 76))
         left = self._blob((4, 48, 46), (78, 36, 34), turn=(0, 12, 0))
         hollow = self._blob((6, -30, -34), (66, 66, 66), turn=(0, -20, 0))  # where kidney, duodenum and spine lie
@@ -225,7 +226,7 @@ class _Abdomen:
         ]
 
     def _kidney(self, side: int, organ: int) -> list[Tissue]:
-        """A bean in fat, upper pole towards the spine, with darker pyramids and a hilum of fat that opens to the middle.
+        """A bean in fat, upper pole towards the spine, with darker pyramids and a hilum of fat open to the middle.
 
         Args:
             side: 1 right, -1 left; the right one lies lower, under the liver.

@@ -1,8 +1,9 @@
 """Solids as functions of space: negative inside, positive outside, in mm, and combined by minimum and maximum.
 
-The forms are those of constructive solid geometry on distance functions (Quilez, https://iquilezles.org/articles/distfunctions).
-Deviation: `ellipsoid` is a lower bound of the distance, exact on the surface, since only the surface is drawn. No shape changes faster
-than 1 mm per mm, so a value above the distance to a box's corner proves the box empty.
+The forms are those of constructive solid geometry on distance functions (Quilez,
+https://iquilezles.org/articles/distfunctions). Deviation: `ellipsoid` is a lower bound of the distance, exact on the
+surface, since only the surface is drawn. No shape changes faster than 1 mm per mm, so a value above the distance to a
+box's corner proves the box empty.
 
     points   coordinates in mm, float32 (3, ...): right, anterior, superior
     field    one value per point, float32 (...)
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 Array = NDArray[np.float32]
+Vector = Sequence[float] | NDArray[np.float64]
+"""Three numbers: right, anterior, superior."""
 Shape = Callable[[Array], Array]
 """From points (3, ...) to a field (...) in mm, negative inside."""
 
@@ -24,9 +27,7 @@ EVERYWHERE = float("inf")
 """A radius along which an ellipsoid has no end: a cylinder."""
 
 
-def ellipsoid(
-    centre: Sequence[float], radii: Sequence[float], turn: Sequence[float] = (0, 0, 0), power: float = 2
-) -> Shape:
+def ellipsoid(centre: Vector, radii: Vector, turn: Vector = (0, 0, 0), power: float = 2) -> Shape:
     """The ellipsoid about `centre` with `radii`, both in mm; a `power` above 2 makes it boxier.
 
     Args:
@@ -55,7 +56,7 @@ def half_space(normal: Sequence[float], offset: float) -> Shape:
 
 
 def slabs(normal: Sequence[float], period: float, thickness: float, phase: float = 0.0) -> Shape:
-    """Parallel slabs of `thickness` mm, one at every `period` mm along the direction of `normal`, starting from `phase` mm."""
+    """Parallel slabs of `thickness` mm, one every `period` mm along `normal`, from `phase` mm on."""
     direction = np.asarray(normal, dtype=np.float32) / np.float32(np.linalg.norm(normal))
 
     def field(points: Array) -> Array:
@@ -69,11 +70,13 @@ def union(*shapes: Shape, blend: float = 0.0) -> Shape:
     """What is in any of the shapes; `blend` rounds the groove where two meet, over about as many mm."""
 
     def field(points: Array) -> Array:
-        nearest = shapes[0](points)
+        nearest: Array = shapes[0](points)
         for shape in shapes[1:]:
             other = shape(points)
-            near = np.maximum(blend - np.abs(nearest - other), 0) if blend else 0.0
-            nearest = np.minimum(nearest, other) - (near * near / (4 * blend) if blend else 0.0)
+            near = np.maximum(np.float32(blend) - np.abs(nearest - other), 0)
+            nearest = np.minimum(nearest, other)
+            if blend:
+                nearest -= near * near / np.float32(4 * blend)
         return nearest
 
     return field
