@@ -96,8 +96,8 @@ def test_a_written_folder_is_a_decathlon_dataset(tmp_path):
     for part, name in product(("Tr", "Ts"), ("images", "labels")):
         for path in (folder / f"{name}{part}").iterdir():
             header = nib.Nifti1Image.from_filename(path).header
-            assert header["qform_code"] > 0
-            assert header["sform_code"] > 0
+            assert int(header["qform_code"]) > 0
+            assert int(header["sform_code"]) > 0
             assert header.get_xyzt_units()[0] == "mm"
     assert len(list((folder / "labelsTs").iterdir())) == 1
 
