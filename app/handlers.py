@@ -118,6 +118,7 @@ class TrainingProgress:
             ProgressBar(persist=False, disable=None).attach(trainer, metric_names=["loss"])
             ProgressBar(desc="Validation", persist=False, disable=None).attach(self.validator)
             self.validator.add_event_handler(Events.COMPLETED, self.report, trainer)
+            trainer.add_event_handler(Events.COMPLETED, self.conclude)
 
     def report(self, trainer: Engine) -> None:
         """Log one line: epoch, loss, the metric that chooses, the best so far, and the time since the start."""
@@ -131,6 +132,11 @@ class TrainingProgress:
             f"  best {self.best.score:.4f} at epoch {self.best.epoch}"
             f"  {seconds // 60}:{seconds % 60:02d} min"
         )
+
+    def conclude(self) -> None:
+        """Log where the best weights are."""
+        if self.best.epoch:
+            logger.info(f"best weights, of epoch {self.best.epoch}: {self.best.path}")
 
 
 def latest_checkpoint(run_dir: str | Path) -> str | None:

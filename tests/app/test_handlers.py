@@ -86,4 +86,5 @@ def test_a_validation_is_reported_in_a_line(validator, tmp_path, caplog):
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: validate(validator, trainer.state.epoch, 0.75))
     with caplog.at_level(logging.INFO, "hybridseg.training"):
         trainer.run([0, 1], max_epochs=1)
+    assert f"best weights, of epoch 1: {tmp_path / 'model.pt'}" in caplog.text
     assert "epoch    1/1  loss 0.2500  dice 0.7500  best 0.7500 at epoch 1  0:00 min" in caplog.text
