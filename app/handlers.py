@@ -49,9 +49,10 @@ class BestModel:
         validator.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, validator: Engine) -> None:
-        score = float(validator.state.metrics[validator.state.key_metric_name])  # type: ignore[attr-defined]
+        state: Any = validator.state  # MONAI's engines add what the key metric is
+        score = float(state.metrics[state.key_metric_name])
         if score > self.score:
-            self.score, self.epoch = score, validator.state.epoch
+            self.score, self.epoch = score, state.epoch
             if idist.get_rank() == 0:
                 with replacing(self.path) as temporary:
                     torch.save(self.network.state_dict(), temporary)
@@ -122,8 +123,8 @@ class TrainingProgress:
 
     def report(self, trainer: Engine) -> None:
         """Log one line: epoch, loss, the metric that chooses, the best so far, and the time since the start."""
-        state = self.validator.state
-        name = state.key_metric_name  # type: ignore[attr-defined]
+        state: Any = self.validator.state
+        name = state.key_metric_name
         seconds = int(monotonic() - self.start)
         logger.info(
             f"epoch {trainer.state.epoch:4d}/{trainer.state.max_epochs}"
@@ -170,7 +171,8 @@ class ScoreCases:
 
     def score(self, evaluator: Engine) -> None:
         """Score the cases of the batch that was just predicted."""
-        for output in evaluator.state.output:  # type: ignore[union-attr]
+        outputs: Any = evaluator.state.output
+        for output in outputs:
             label, prediction = output["label"], output["pred"]
             self.scores += score_case(
                 prediction[0].cpu().numpy().astype(np.int32),

@@ -7,7 +7,7 @@ here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -93,6 +93,12 @@ def triple(value: Any, name: str) -> Triple:
     if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != 3:
         raise ValueError(f"{name}: {value!r}: must be one integer or three")
     depth, height, width = (positive(entry, name) for entry in values)
+    return depth, height, width
+
+
+def each_axis(rule: Callable[..., int], *triples: Iterable[int]) -> Triple:
+    """Apply a rule to what stands for depth in all triples, then for height, then for width."""
+    depth, height, width = map(rule, *triples)
     return depth, height, width
 
 

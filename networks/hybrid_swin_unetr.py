@@ -18,16 +18,20 @@ for an image of D x H x W:
 from __future__ import annotations
 
 import math
-from functools import reduce
+from functools import partial, reduce
 from itertools import accumulate, pairwise
+from operator import mul
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .blocks import Stage
-from .config import NetworkConfig, Triple, build
+from .config import NetworkConfig, Triple, build, each_axis, triple
 from .stems import STEMS
+
+times = partial(each_axis, mul)
+"""The total stride (D, H, W) of two steps."""
 
 
 class Encoder(nn.Module):
@@ -42,7 +46,7 @@ class Encoder(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.channels = (config.stem_channels, *config.channels)
-        self.strides: tuple[Triple, ...] = config.strides  # type: ignore[assignment]
+        self.strides = tuple(triple(stride, "strides") for stride in config.strides)
         self.stem = build(config.stem, STEMS, "stem", config.in_channels, config.stem_channels)
         self.stages = nn.ModuleList(
             Stage(above, here, stride=stride, depth=depth, mixer=mixer, checkpointing=config.checkpointing)
@@ -124,7 +128,7 @@ class HybridSwinUNETR(nn.Module):
         self.decoder = Decoder(self.encoder.channels, self.encoder.strides)
         scales = len(self.decoder.channels) if config.deep_supervision else 1
         self.heads = nn.ModuleList(nn.Conv3d(c, config.out_channels, 1) for c in self.decoder.channels[:scales])
-        self.stride = reduce(multiply, self.encoder.strides)
+        self.stride = reduce(times, self.encoder.strides)
         self.apply(initialise)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
@@ -132,14 +136,8 @@ class HybridSwinUNETR(nn.Module):
         logits = [head(x) for head, x in zip(self.heads, features, strict=False)]
         if not (self.training and self.config.deep_supervision):
             return crop(logits[0], image.shape[2:], (1, 1, 1))
-        scales = accumulate(self.encoder.strides, multiply, initial=(1, 1, 1))
+        scales = accumulate(self.encoder.strides, times, initial=(1, 1, 1))
         return [crop(entry, image.shape[2:], scale) for entry, scale in zip(logits, scales, strict=False)]
-
-
-def multiply(first: Triple, second: Triple) -> Triple:
-    """The total stride of two steps."""
-    depth, height, width = (a * b for a, b in zip(first, second, strict=True))
-    return depth, height, width
 
 
 def pad(image: Tensor, stride: Triple) -> Tensor:

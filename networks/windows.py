@@ -15,13 +15,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import mul
 
 import torch
 from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
-from .config import Triple
+from .config import Triple, each_axis
 
 DEPTH, HEIGHT, WIDTH = 0, 1, 2
 
@@ -38,8 +39,7 @@ class WindowGrid:
     @property
     def padded(self) -> Triple:
         """Voxels of the map with its padding, at the far end of each axis."""
-        depth, height, width = (window * count for window, count in zip(self.window, self.count, strict=True))
-        return depth, height, width
+        return each_axis(mul, self.window, self.count)
 
     def partition(self, tokens: Tensor) -> Tensor:
         """Cut `tokens` (B, D, H, W, C) into windows (B, M, N, C), padding with zeros and shifting first."""
@@ -72,10 +72,10 @@ def window_grid(size: Triple, largest: Triple, shifted: bool) -> WindowGrid:
         largest: voxels a window may have along each axis.
         shifted: shift by half a window, as in every second block.
     """
-    count = tuple(math.ceil(n / w) for n, w in zip(size, largest, strict=True))
-    window = tuple(math.ceil(n / k) for n, k in zip(size, count, strict=True))
-    shift = tuple(w // 2 if shifted and k > 1 else 0 for w, k in zip(window, count, strict=True))
-    return WindowGrid(size, window, count, shift)  # type: ignore[arg-type]
+    count = each_axis(lambda n, w: math.ceil(n / w), size, largest)
+    window = each_axis(lambda n, k: math.ceil(n / k), size, count)
+    shift = each_axis(lambda w, k: w // 2 if shifted and k > 1 else 0, window, count)
+    return WindowGrid(size, window, count, shift)
 
 
 @lru_cache(maxsize=64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 import torch
@@ -14,8 +15,8 @@ from hybridseg.app.handlers import BestModel, Checkpoints, TrainingProgress, lat
 @pytest.fixture
 def validator() -> Engine:
     """An engine whose key metric a test sets."""
-    engine = Engine(lambda engine, batch: None)
-    setattr(engine.state, "key_metric_name", "dice")  # noqa: B010
+    engine: Any = Engine(lambda engine, batch: None)
+    engine.state.key_metric_name = "dice"
     return engine
 
 
