@@ -83,18 +83,20 @@ class WindowMixer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         depth, height, width = x.shape[2:]
         grid = window_grid((depth, height, width), self.window, self.shifted)
+        windows = grid.partition(self.query_key_value(self.norm(rearrange(x, "b c d h w -> b d h w c"))))
+        triples = windows.unflatten(3, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)  # (3, B, M, heads, N, C / heads)
         mask = attention_mask(grid, x.device)
         bias = self.relative_bias(grid.window, x.dtype)  # (heads, N, N)
-        if mask is None:  # one bias serves every window: windows are part of the batch
-            fold, batch = "(b m) head n c", {"b": len(x)}
-            bias = bias[None]
-        else:  # each window has a mask of its own: windows are part of the heads
-            fold, batch = "b (m head) n c", {"head": self.heads}
-            bias = bias.masked_fill(~mask[:, None], -torch.inf).flatten(0, 1)[None]
-        windows = grid.partition(self.query_key_value(self.norm(rearrange(x, "b c d h w -> b d h w c"))))
-        query, key, value = rearrange(windows, f"b m n (three head c) -> three {fold}", three=3, head=self.heads)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        tokens = grid.merge(rearrange(mixed, f"{fold} -> b m n (head c)", **batch))
+        if mask is None:  # one bias serves every window: windows go with the batch
+            query, key, value = triples.flatten(1, 2)
+            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias[None])
+            mixed = mixed.unflatten(0, (-1, triples.shape[2]))
+        else:  # every window has a mask of its own: windows go with the heads
+            query, key, value = triples.flatten(2, 3)
+            bias = bias.masked_fill(~mask[:, None], -torch.inf).flatten(0, 1)  # (M heads, N, N)
+            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias[None])
+            mixed = mixed.unflatten(1, (-1, self.heads))
+        tokens = grid.merge(mixed.transpose(2, 3).flatten(3))  # (B, M, heads, N, C / heads) to (B, D, H, W, C)
         return rearrange(self.projection(tokens), "b d h w c -> b c d h w")
 
     def relative_bias(self, window: Triple, dtype: torch.dtype) -> Tensor:

@@ -13,18 +13,20 @@ the bias is right for any window size.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from operator import mul
+from typing import TypeVar
 
 import torch
-from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
 from .config import Triple, each_axis
 
 DEPTH, HEIGHT, WIDTH = 0, 1, 2
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,17 @@ class WindowGrid:
         padding = [entry for axis in (WIDTH, HEIGHT, DEPTH) for entry in (0, self.padded[axis] - self.size[axis])]
         tokens = functional.pad(tokens, (0, 0, *padding)) if any(padding) else tokens
         tokens = torch.roll(tokens, [-shift for shift in self.shift], dims=(1, 2, 3)) if any(self.shift) else tokens
-        depth, height, width = self.window
-        pattern = "b (md d) (mh h) (mw w) c -> b (md mh mw) (d h w) c"
-        return rearrange(tokens, pattern, d=depth, h=height, w=width)
+        for axis in (WIDTH, HEIGHT, DEPTH):
+            tokens = tokens.unflatten(1 + axis, (self.count[axis], self.window[axis]))
+        windows = tokens.permute(0, 1, 3, 5, 2, 4, 6, 7)  # (B, windows along each axis, voxels along each axis, C)
+        return windows.flatten(4, 6).flatten(1, 3)
 
     def merge(self, windows: Tensor) -> Tensor:
         """Put `windows` (B, M, N, C) back in place as (B, D, H, W, C): the inverse of `partition`."""
-        (d, h, w), (md, mh, mw) = self.window, self.count
-        pattern = "b (md mh mw) (d h w) c -> b (md d) (mh h) (mw w) c"
-        tokens = rearrange(windows, pattern, d=d, h=h, w=w, md=md, mh=mh, mw=mw)
+        windows = windows.unflatten(2, self.window).unflatten(1, self.count)
+        tokens = windows.permute(0, 1, 4, 2, 5, 3, 6, 7)  # (B, window and voxel within it along each axis, C)
+        for axis in (DEPTH, HEIGHT, WIDTH):
+            tokens = tokens.flatten(1 + axis, 2 + axis)
         tokens = torch.roll(tokens, self.shift, dims=(1, 2, 3)) if any(self.shift) else tokens
         depth, height, width = self.size
         return tokens[:, :depth, :height, :width]
@@ -78,7 +82,18 @@ def window_grid(size: Triple, largest: Triple, shifted: bool) -> WindowGrid:
     return WindowGrid(size, window, count, shift)
 
 
-@lru_cache(maxsize=64)
+def kept(make: Callable[..., Result]) -> Callable[..., Result]:
+    """Remember what a function made of its arguments; not while a graph is captured, to which its tensors belong."""
+    remembered = lru_cache(maxsize=64)(make)
+
+    @wraps(make)
+    def get(*arguments: Hashable) -> Result:
+        return (make if torch.compiler.is_compiling() else remembered)(*arguments)
+
+    return get
+
+
+@kept
 def attention_mask(grid: WindowGrid, device: torch.device) -> Tensor | None:
     """Which tokens may meet: True where query and key are neighbours in the unshifted map and both are voxels of it.
 
@@ -103,7 +118,7 @@ def attention_mask(grid: WindowGrid, device: torch.device) -> Tensor | None:
         return label[:, :, None] == label[:, None, :]
 
 
-@lru_cache(maxsize=64)
+@kept
 def relative_offset(window: Triple, largest: Triple, device: torch.device) -> Tensor:
     """Where the offset between each query and key of a window stands in a flattened table of (2w - 1)^3 offsets.
 

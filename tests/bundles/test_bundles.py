@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from monai.bundle import ConfigParser, verify_metadata, verify_net_in_out
+from monai.bundle import ConfigParser, ckpt_export, verify_metadata, verify_net_in_out
 from monai.bundle.properties import InferProperties, TrainProperties
 
 from hybridseg.bundles import bundle_names, bundle_path
@@ -122,3 +122,27 @@ def test_the_weights_load_as_tensors_and_fit_the_network(bundle):
     definition = {key: value for key, value in read(bundle, "inference.json")["network_def"].items() if key[0] != "_"}
     definition["out_channels"] = 1 + len(read(bundle, "inference.json")["label_names"])
     create_model(**definition).load_state_dict(torch.load(weights, weights_only=True))
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # the size is fixed by tracing, as it says
+def test_the_weights_export_as_torchscript(bundle, tmp_path):
+    weights = bundle / "models/model.pt"
+    if not weights.is_file():
+        pytest.skip(f"{bundle.name} ships no weights")
+    size = json.loads((bundle / "configs/metadata.json").read_text())["network_data_format"]["inputs"]["image"]
+    shape = [1, size["num_channels"], *size["spatial_shape"]]
+    ckpt_export(
+        net_id="network_def",
+        filepath=str(tmp_path / "model.ts"),
+        ckpt_file=str(weights),
+        meta_file=str(bundle / "configs/metadata.json"),
+        config_file=str(bundle / "configs/inference.json"),
+        use_trace=True,
+        input_shape=shape,
+    )
+    parser = read(bundle, "inference.json")
+    network = parser.get_parsed_content("network_def").eval()
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    image = torch.randn(shape)
+    with torch.inference_mode():
+        torch.testing.assert_close(torch.jit.load(tmp_path / "model.ts")(image), network(image), rtol=1e-4, atol=1e-4)
