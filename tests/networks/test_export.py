@@ -20,15 +20,15 @@ def test_an_exported_graph_equals_the_network(model):
     batch = torch.export.Dim("batch", min=1, max=64)
     exported = torch.export.export(model, (images[:2],), dynamic_shapes=({0: batch},)).module()
     with torch.inference_mode():
-        torch.testing.assert_close(torch.nn.Module.__call__(exported, images), model(images), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(exported(images), model(images), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # the size is fixed by tracing, as it says
 def test_a_traced_graph_equals_the_network(model):
     images = torch.randn(3, 1, *SIZE)
-    traced = torch.jit.trace(model, images[:1], check_trace=False)
+    traced: torch.nn.Module = torch.jit.trace(model, images[:1], check_trace=False)
     with torch.inference_mode():
-        torch.testing.assert_close(traced(images), model(images), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(traced.forward(images), model(images), rtol=1e-4, atol=1e-4)
 
 
 def test_a_network_trains_on_after_it_was_exported():
