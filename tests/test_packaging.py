@@ -61,17 +61,14 @@ def test_the_wheel_carries_the_licence(wheel: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_installed_command_answers(python: Path, tmp_path: Path) -> None:
-    command = python.with_name("hybridseg")
-    assert version("hybridseg") in run(command, "--version", cwd=tmp_path)
-    assert BUNDLE in run(command, "info", "--path", BUNDLE, cwd=tmp_path)
+def test_the_installed_command_tells_the_version(python: Path, tmp_path: Path) -> None:
+    assert version("hybridseg") in run(python.with_name("hybridseg"), "--version", cwd=tmp_path)
 
 
 @pytest.mark.slow
 def test_an_installed_bundle_trains_from_another_folder(python: Path, tmp_path: Path) -> None:
     run(python, "-c", "from hybridseg.transforms import phantom; phantom.write_phantoms('data', 4)", cwd=tmp_path)
-    found = run(python, "-c", f"from hybridseg import bundles; print(bundles.bundle_path({BUNDLE!r}))", cwd=tmp_path)
-    bundle = Path(found.strip())
+    bundle = Path(run(python.with_name("hybridseg"), "info", "--path", BUNDLE, cwd=tmp_path).strip())
     assert bundle.is_relative_to(python.parents[1])
     options = {
         "config_file": bundle / "configs" / "train.json",

@@ -26,9 +26,10 @@ def test_an_exported_graph_equals_the_network(model):
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # the size is fixed by tracing, as it says
 def test_a_traced_graph_equals_the_network(model):
     images = torch.randn(3, 1, *SIZE)
-    traced: torch.nn.Module = torch.jit.trace(model, images[:1], check_trace=False)
+    traced = torch.jit.trace(model, images[:1], check_trace=False)
+    assert isinstance(traced, torch.jit.ScriptModule)
     with torch.inference_mode():
-        torch.testing.assert_close(traced.forward(images), model(images), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(traced(images), model(images), rtol=1e-4, atol=1e-4)
 
 
 def test_a_network_trains_on_after_it_was_exported():
