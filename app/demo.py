@@ -102,10 +102,8 @@ class Demo(Command):
 
     def training_command(self) -> list[str]:
         """The command that trains the bundle on the phantoms."""
-        root = bundle_path(BUNDLE)
         options: dict[str, object] = {
-            "config_file": root / "configs" / "train.json",
-            "bundle_root": root,
+            "config_file": bundle_path(BUNDLE) / "configs" / "train.json",
             "dataset_dir": self.output / "phantoms",
             "run_dir": self.output / "run",
         }

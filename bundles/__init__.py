@@ -1,9 +1,12 @@
 """The bundles that HybridSeg ships, found by name; any other bundle is found by its folder."""
 
+import sys
+from ast import literal_eval
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 
-__all__ = ["bundle_names", "bundle_path"]
+__all__ = ["bundle_names", "bundle_path", "running_bundle"]
 
 
 def bundle_names() -> list[str]:
@@ -38,6 +41,22 @@ def bundle_path(name: str | Path) -> Path:
             "or a folder that holds configs/metadata.json"
         )
     return folder.resolve()
+
+
+def running_bundle() -> str:
+    """Find the bundle whose config the command line runs: the default of `bundle_root` in our configs.
+
+    Returns:
+        The bundle of the first `--config_file` of this process, so that a copied bundle runs with its own weights from
+        any working directory; the working directory, `.`, as in the model zoo, when there is none.
+    """
+    words = [part for word in sys.argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    for option, value in pairwise(words):
+        if option in ("--config_file", "--config-file"):
+            first = literal_eval(value)[0] if value.startswith(("[", "(")) else value
+            folder = Path(first).resolve().parent.parent
+            return str(folder) if _is_bundle(folder) else "."
+    return "."
 
 
 def _is_bundle(folder: Path) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hybridseg.bundles import bundle_names, bundle_path
+from hybridseg.bundles import bundle_names, bundle_path, running_bundle
 
 
 @pytest.fixture
@@ -57,3 +57,27 @@ def test_an_unknown_name_is_refused_with_the_known_ones(name: str) -> None:
 def test_a_folder_without_metadata_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"or a folder that holds configs/metadata\.json"):
         bundle_path(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--config_file {}/configs/train.json --max_epochs 1",
+        "--config_file={}/configs/train.json",
+        "--config_file ['{0}/configs/train.json','{0}/configs/multi_gpu_train.json']",
+    ],
+)
+def test_the_bundle_that_runs_is_that_of_the_config_on_the_command_line(
+    foreign_bundle: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    monkeypatch.setattr("sys.argv", ["monai.bundle", "run", *words.format(foreign_bundle).split()])
+    assert running_bundle() == str(foreign_bundle)
+
+
+@pytest.mark.parametrize("words", ["", "--config_file", "--config_file elsewhere.json"])
+def test_without_a_bundle_on_the_command_line_it_is_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["python", *words.split()])
+    assert running_bundle() == "."

@@ -37,7 +37,7 @@ def run(dataset, folder) -> Run:
         *configs: str, launcher: tuple[str, ...] = (), **overrides: object
     ) -> subprocess.CompletedProcess[str]:
         files = [str(BUNDLE / "configs" / name) for name in configs]
-        overrides = {"bundle_root": BUNDLE, "dataset_dir": dataset, "run_dir": "run", "device": "cpu", **overrides}
+        overrides = {"dataset_dir": dataset, "run_dir": "run", "device": "cpu", **overrides}
         options = [entry for key, value in overrides.items() for entry in (f"--{key}", str(value))]
         command = [sys.executable, *launcher, "-m", "monai.bundle", "run", "--config_file", str(files), *options]
         return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
