@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -21,7 +21,8 @@ from monai.utils import ImageMetaKey
 
 from hybridseg.transforms.atomic import replacing
 from hybridseg.transforms.cases import case_name
-from hybridseg.transforms.geometry import voxel_lengths
+from hybridseg.transforms.errors import VolumeError
+from hybridseg.transforms.geometry import grid_difference, voxel_lengths
 
 from .reports import summary_table, write_reports
 from .scores import LabelScore, score_case
@@ -69,10 +70,10 @@ class BestModel:
 class Checkpoints:
     """Save after every epoch what a training needs to go on, and go on from there when asked.
 
-    Random states are not among it: a resumed training is as good as an uninterrupted one, not the same.
+    Random states are not among it: a resumed training draws new ones (`run_seed`) and is not the uninterrupted one.
 
     Args:
-        run_dir: folder of the run; the last two checkpoints are kept there.
+        run_dir: folder of the run; the last two checkpoints of each start are kept there.
         objects: what to save by name, such as network, optimizer, lr_scheduler and best.
         resume: go on from the newest checkpoint in `run_dir`.
 
@@ -138,6 +139,31 @@ class TrainingProgress:
         """Log where the best weights are."""
         if self.best.epoch:
             logger.info(f"best weights, of epoch {self.best.epoch}: {self.best.path}")
+        else:
+            logger.warning(f"no validation took place: {self.best.path} was not written")
+
+
+def warmup_cosine(epochs: int) -> Callable[[int], float]:
+    """A factor for the learning rate: up from a tenth over the first fiftieth of the epochs, down to 0 along a cosine.
+
+    A plain function, which torch's LambdaLR leaves out of checkpoints: a run that is resumed for longer follows the new
+    schedule.
+    """
+    warmup = max(1, epochs // 50)
+
+    def factor(epoch: int) -> float:
+        if epoch < warmup:
+            return 0.1 + 0.9 * epoch / warmup
+        return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (epoch - warmup) / max(1, epochs - warmup)))
+
+    return factor
+
+
+def run_seed(seed: int, run_dir: str | Path, resume: bool) -> int:
+    """A seed of its own for every process, and for every epoch from which a run goes on: nothing is drawn twice."""
+    checkpoint = latest_checkpoint(run_dir) if resume else None
+    found = EPOCH.fullmatch(Path(checkpoint).name) if checkpoint is not None else None
+    return seed + (int(found[1]) if found else 0) * idist.get_world_size() + idist.get_rank()
 
 
 def latest_checkpoint(run_dir: str | Path) -> str | None:
@@ -174,6 +200,9 @@ class ScoreCases:
         outputs: Any = evaluator.state.output
         for output in outputs:
             label, prediction = output["label"], output["pred"]
+            grids = [(volume.shape[1:], volume.affine.cpu().numpy()) for volume in (label, prediction)]
+            if fault := grid_difference(*grids[0], *grids[1]):
+                raise VolumeError(label.meta[ImageMetaKey.FILENAME_OR_OBJ], fault, "must be on the grid of its image")
             self.scores += score_case(
                 prediction[0].cpu().numpy().astype(np.int32),
                 label[0].cpu().numpy().astype(np.int32),

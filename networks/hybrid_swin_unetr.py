@@ -132,6 +132,8 @@ class HybridSwinUNETR(nn.Module):
         self.apply(initialise)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
+        if image.ndim != 5:
+            raise ValueError(f"image: shape {tuple(image.shape)}: must be (B, C, D, H, W)")
         features = self.decoder(self.encoder(pad(image, self.stride)))
         logits = [head(x) for head, x in zip(self.heads, features, strict=False)]
         if not (self.training and self.config.deep_supervision):
@@ -160,7 +162,7 @@ def crop(logits: Tensor, size: torch.Size, scale: Triple) -> Tensor:
 
 
 def initialise(module: nn.Module) -> None:
-    """Convolutions by He et al. 2015 (https://arxiv.org/abs/1502.01852), matrix products as Swin does."""
+    """Full convolutions by He et al. 2015 (https://arxiv.org/abs/1502.01852), matrix products as in Swin."""
     if isinstance(module, nn.Conv3d) and module.groups == 1:
         nn.init.kaiming_normal_(module.weight, a=0.01)
     elif isinstance(module, nn.Linear):

@@ -84,7 +84,7 @@ def window_grid(size: Triple, largest: Triple, shifted: bool) -> WindowGrid:
 
 def kept(make: Callable[..., Result]) -> Callable[..., Result]:
     """Remember what a function made of its arguments; not while a graph is captured, to which its tensors belong."""
-    remembered = lru_cache(maxsize=64)(make)
+    remembered = lru_cache(maxsize=16)(make)
 
     @wraps(make)
     def get(*arguments: Hashable) -> Result:

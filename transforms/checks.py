@@ -72,11 +72,11 @@ def check_image(path: PathLike, image: torch.Tensor) -> None:
             raise VolumeError(path, f"all voxels are {lowest:g}{where}", "voxels must differ to show anything")
 
 
-def check_labels(path: PathLike, labels: torch.Tensor) -> None:
-    """Check the voxels of a label map (1, D, H, W).
+def check_labels(path: PathLike, labels: torch.Tensor, classes: int = GREATEST_LABEL + 1) -> None:
+    """Check the voxels of a label map (1, D, H, W) of so many classes.
 
     Raises:
-        VolumeError: voxels that are not finite, not integers, negative or beyond 65535.
+        VolumeError: voxels that are not finite, not integers, negative or beyond the last class.
     """
     _check_finite(path, labels)
     lowest, highest = labels.min().item(), labels.max().item()
@@ -84,8 +84,8 @@ def check_labels(path: PathLike, labels: torch.Tensor) -> None:
     if fractional.any():
         value = float(labels[fractional][0])
         raise VolumeError(path, f"{int(fractional.sum())} labels such as {value:g}", "labels must be integers")
-    if lowest < -INTEGER_TOLERANCE or highest > GREATEST_LABEL:
-        raise VolumeError(path, f"labels from {lowest:g} to {highest:g}", f"must be from 0 to {GREATEST_LABEL}")
+    if lowest < -INTEGER_TOLERANCE or highest > classes - 1 + INTEGER_TOLERANCE:
+        raise VolumeError(path, f"labels from {lowest:g} to {highest:g}", f"must be from 0 to {classes - 1}")
 
 
 def _check_finite(path: PathLike, volume: torch.Tensor) -> None:

@@ -35,4 +35,6 @@ def computes_bfloat16(device: torch.device) -> bool:
     """Whether `device` multiplies bfloat16 matrices in hardware."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # which older releases of torch lack
+        return False
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))

@@ -17,6 +17,9 @@ from .geometry import voxel_lengths
 
 AIR_HU = -500.0
 
+THINNEST = 4
+"""Voxels along an axis below which no bias field can be estimated."""
+
 
 def mri_body(image: torch.Tensor, fraction: float = 0.1) -> torch.Tensor:
     """Voxels of an MRI that are brighter than air.
@@ -65,7 +68,8 @@ class CorrectBiasFieldd(MapTransform):
     """Even out the slow brightness change that an MRI receive coil leaves, by N4 (Tustison et al. 2010).
 
     The field is estimated by SimpleITK on a copy shrunk to about `resolution` mm, over the voxels of the body, and
-    divided out at full resolution, so that a volume takes seconds instead of minutes.
+    divided out at full resolution, so that a volume takes seconds
+    instead of minutes. A volume of fewer than four voxels along an axis is left as it is.
 
     Args:
         keys: images (C, D, H, W) with an affine in mm.
@@ -96,11 +100,11 @@ class CorrectBiasFieldd(MapTransform):
 
     def field(self, channel: torch.Tensor, spacing: list[float]) -> torch.Tensor:
         """The multiplicative bias field (D, H, W) of one channel (D, H, W) with voxels of `spacing` mm."""
+        if min(channel.shape) < THINNEST:
+            return torch.ones_like(channel)
         volume = sitk.GetImageFromArray(np.asarray(channel.cpu(), dtype=np.float32))
         volume.SetSpacing(spacing[::-1])
-        body = sitk.Cast(
-            sitk.GetImageFromArray(np.asarray(mri_body(channel[None])[0].cpu(), dtype=np.uint8)), sitk.sitkUInt8
-        )
+        body = sitk.GetImageFromArray(np.asarray(mri_body(channel[None])[0].cpu(), dtype=np.uint8))
         body.CopyInformation(volume)
         shrink = [
             max(1, min(round(self.resolution / mm), size // 8))

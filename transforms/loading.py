@@ -12,7 +12,7 @@ from monai.transforms import LoadImage, MapTransform
 from monai.utils import ImageMetaKey, MetaKeys, ensure_tuple
 
 from .cases import NIFTI_EXTENSIONS, volume_extension
-from .checks import check_grid, check_header, check_image, check_labels
+from .checks import GREATEST_LABEL, check_grid, check_header, check_image, check_labels
 from .headers import VolumeHeader, read_header, unreadable_is_volume_error
 from .readers import SimpleITKReader, WholeFileNibabelReader
 
@@ -40,6 +40,7 @@ class LoadVolumed(MapTransform):
         label_keys: those of the keys that hold label maps: one channel of integers from 0, on the grid of the first
             image; unlike an image, a label map may be all zero.
         channels: channels of each image.
+        classes: labels a label map may have, the background among them: 0 to `classes` - 1.
         allow_missing_keys: whether a case may lack some of the keys.
 
     Raises:
@@ -52,6 +53,7 @@ class LoadVolumed(MapTransform):
         keys: KeysCollection,
         label_keys: KeysCollection = ("label",),
         channels: int = 1,
+        classes: int = GREATEST_LABEL + 1,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -59,6 +61,7 @@ class LoadVolumed(MapTransform):
             raise ValueError(f"channels: {channels}: must be at least 1")
         self.label_keys = frozenset(ensure_tuple(label_keys))
         self.channels = channels
+        self.classes = classes
         self.load = LoadImage(dtype=np.float32, ensure_channel_first=True)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -93,7 +96,7 @@ class LoadVolumed(MapTransform):
         meta[MetaKeys.SPATIAL_SHAPE] = np.asarray(meta[MetaKeys.SPATIAL_SHAPE], dtype=np.int64)
         volume.meta = meta
         if is_label:
-            check_labels(path, volume.as_tensor())
+            check_labels(path, volume.as_tensor(), self.classes)
             volume.round_()
         else:
             check_image(path, volume.as_tensor())

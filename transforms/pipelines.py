@@ -31,6 +31,7 @@ from monai.transforms import (
     Transform,
 )
 
+from .checks import GREATEST_LABEL
 from .intensity import CorrectBiasFieldd, ZScoreBodyd, ct_body, mri_body
 from .loading import LoadVolumed
 from .restoring import RestoreLabelsd
@@ -43,6 +44,7 @@ def mri_preprocessing(
     keys: Sequence[str] = (IMAGE,),
     *,
     spacing: Sequence[float],
+    classes: int = GREATEST_LABEL + 1,
     channels: int = 1,
     crop_margin: int | None = None,
     bias_correction: bool = False,
@@ -52,8 +54,9 @@ def mri_preprocessing(
     Args:
         keys: `image`, and `label` where there is one.
         spacing: voxel size along (right, anterior, superior), in mm.
+        classes: labels with the background; a label map with others is refused.
         channels: channels that an image must have.
-        crop_margin: crop to the body and this many voxels around it; None keeps the field of view.
+        crop_margin: crop to the body and this many of the file's voxels around it; None keeps the field of view.
         bias_correction: even out the bias field by N4 first; takes seconds per volume.
 
     Returns:
@@ -63,7 +66,13 @@ def mri_preprocessing(
     return Compose(
         [
             *geometry(
-                keys, spacing=spacing, channels=channels, crop_margin=crop_margin, body=mri_body, native=correction
+                keys,
+                spacing=spacing,
+                classes=classes,
+                channels=channels,
+                crop_margin=crop_margin,
+                body=mri_body,
+                native=correction,
             ),
             ZScoreBodyd(images(keys)),
         ]
@@ -74,6 +83,7 @@ def ct_preprocessing(
     keys: Sequence[str] = (IMAGE,),
     *,
     spacing: Sequence[float],
+    classes: int = GREATEST_LABEL + 1,
     window: Sequence[float] | None = None,
     foreground: Mapping[str, float] | None = None,
     crop_margin: int | None = None,
@@ -83,11 +93,12 @@ def ct_preprocessing(
     Args:
         keys: `image`, and `label` where there is one.
         spacing: voxel size along (right, anterior, superior), in mm.
+        classes: labels with the background; a label map with others is refused.
         window: (lowest, highest) HU, clipped and scaled to -1 and 1.
         foreground: instead of a window, what a dataset's labelled voxels have: `low` and `high`, HU to clip to
             (nnU-Net takes the 0.5th and 99.5th percentile, Isensee et al. 2021), and `mean` and `deviation`, HU of a
             z-score.
-        crop_margin: crop to the body and this many voxels around it; None keeps the field of view.
+        crop_margin: crop to the body and this many of the file's voxels around it; None keeps the field of view.
 
     Returns:
         A pipeline from {key: path} to {key: MetaTensor (C, D, H, W)}.
@@ -105,7 +116,7 @@ def ct_preprocessing(
         raise ValueError(f"window, foreground: {window}, {foreground}: exactly one must be given")
     if not high > low:
         raise ValueError(f"window: {low} to {high} HU: the highest must be above the lowest")
-    placed = geometry(keys, spacing=spacing, channels=1, crop_margin=crop_margin, body=ct_body)
+    placed = geometry(keys, spacing=spacing, classes=classes, channels=1, crop_margin=crop_margin, body=ct_body)
     scale = ScaleIntensityRanged(images(keys), a_min=low, a_max=high, b_min=darkest, b_max=brightest, clip=True)
     return Compose([*placed, scale])
 
@@ -114,6 +125,7 @@ def geometry(
     keys: Sequence[str],
     *,
     spacing: Sequence[float],
+    classes: int,
     channels: int,
     crop_margin: int | None,
     body: Callable[[Any], Any],
@@ -122,8 +134,15 @@ def geometry(
     """Load and check, orient, crop to the body, do what `native` voxels need, resample: what MRI and CT share."""
     if IMAGE not in keys or not set(keys) <= {IMAGE, LABEL}:
         raise ValueError(f"keys: {list(keys)}: must be 'image', or 'image' and 'label'")
+    if len(spacing) != 3 or min(spacing) <= 0:
+        raise ValueError(f"spacing: {list(spacing)}: must be three positive lengths in mm")
+    if crop_margin is not None and crop_margin < 0:
+        raise ValueError(f"crop_margin: {crop_margin}: must not be negative")
     modes = ["nearest" if key == LABEL else "bilinear" for key in keys]
-    transforms: list[Transform] = [LoadVolumed(keys, channels=channels), Orientationd(keys, axcodes="RAS", labels=None)]
+    transforms: list[Transform] = [
+        LoadVolumed(keys, channels=channels, classes=classes),
+        Orientationd(keys, axcodes="RAS", labels=None),
+    ]
     if crop_margin is not None:
         transforms.append(CropForegroundd(keys, IMAGE, select_fn=body, margin=crop_margin, allow_smaller=True))
     return [*transforms, *native, Spacingd(keys, pixdim=spacing, mode=modes)]
@@ -145,8 +164,8 @@ def augmentation(
 ) -> Compose:
     """From a preprocessed case to training patches: half of them centred on a labelled voxel, moved, and disturbed.
 
-    Noise, blur, brightness, contrast and low resolution follow nnU-Net's recipe (Isensee et al. 2021, supplementary
-    note 4), which MONAI's transforms carry out.
+    Noise, blur, brightness, low resolution and gamma after nnU-Net (Isensee et al. 2021, supplementary note 4), milder,
+    by MONAI's transforms.
 
     Args:
         patch_size: voxels along (D, H, W); smaller volumes are padded.

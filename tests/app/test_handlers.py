@@ -8,8 +8,17 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from monai.data import MetaTensor
 
-from hybridseg.app.handlers import BestModel, Checkpoints, TrainingProgress, latest_checkpoint
+from hybridseg.app.handlers import (
+    BestModel,
+    Checkpoints,
+    ScoreCases,
+    TrainingProgress,
+    latest_checkpoint,
+    run_seed,
+    warmup_cosine,
+)
 
 
 @pytest.fixture
@@ -79,6 +88,36 @@ def test_a_training_goes_on_where_it_stopped(tmp_path):
     assert latest_checkpoint(tmp_path) == str(tmp_path / "checkpoint_epoch=3.pt")
 
 
+def test_the_learning_rate_of_a_longer_resumed_run_falls_to_zero():
+    def schedule(epochs: int) -> torch.optim.lr_scheduler.LambdaLR:
+        optimizer = torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=1.0)
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(epochs))
+
+    short, long = schedule(10), schedule(20)
+    for _ in range(10):
+        short.optimizer.step()
+        short.step()
+    assert short.get_last_lr()[0] == pytest.approx(0, abs=1e-6)
+    long.load_state_dict(short.state_dict())
+    rates = []
+    for _ in range(10):
+        long.optimizer.step()
+        long.step()
+        rates.append(long.get_last_lr()[0])
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(0, abs=1e-6)
+
+
+def test_every_process_and_every_resumption_draws_its_own(tmp_path, monkeypatch):
+    (tmp_path / "checkpoint_epoch=7.pt").touch()
+    monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 2)
+    seeds = set()
+    for rank in (0, 1):
+        monkeypatch.setattr("ignite.distributed.get_rank", lambda rank=rank: rank)
+        seeds |= {run_seed(3, tmp_path, False), run_seed(3, tmp_path, True)}
+    assert seeds == {3, 4, 17, 18}
+
+
 def test_a_validation_is_reported_in_a_line(validator, tmp_path, caplog):
     trainer = Engine(lambda engine, batch: {"loss": torch.tensor(0.25)})
     best = BestModel(torch.nn.Linear(1, 1), tmp_path / "model.pt")
@@ -89,3 +128,13 @@ def test_a_validation_is_reported_in_a_line(validator, tmp_path, caplog):
         trainer.run([0, 1], max_epochs=1)
     assert f"best weights, of epoch 1: {tmp_path / 'model.pt'}" in caplog.text
     assert "epoch    1/1  loss 0.2500  dice 0.7500  best 0.7500 at epoch 1  0:00 min" in caplog.text
+
+
+def test_labels_on_another_grid_are_not_scored(tmp_path):
+    label = MetaTensor(torch.ones(1, 4, 4, 4), affine=torch.eye(4), meta={"filename_or_obj": "case.nii.gz"})
+    moved = torch.eye(4)
+    moved[0, 3] = 40
+    evaluator: Any = Engine(lambda engine, batch: [{"label": label, "pred": MetaTensor(label, affine=moved)}])
+    ScoreCases({1: "organ"}, tmp_path).attach(evaluator)
+    with pytest.raises(ValueError, match=r"case.nii.gz: affine that places voxels .* must be on the grid of its image"):
+        evaluator.run([0])

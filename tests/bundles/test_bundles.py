@@ -99,6 +99,17 @@ def test_training_and_inference_preprocess_alike(bundle):
     assert training == inference
 
 
+def test_validation_and_inference_slide_alike_a_window(bundle):
+    assert read(bundle, "train.json")["validate::inferer"] == read(bundle, "inference.json")["inferer"]
+
+
+def test_what_several_processes_leave_to_the_first_writes_curves(bundle):
+    config = read(bundle, "train.json", "multi_gpu_train.json")
+    for handlers in (config["train::handlers"], config["validate::handlers"]):
+        disabled = [handler["_target_"] for handler in handlers if "_disabled_" in handler]
+        assert disabled == ["monai.handlers.TensorBoardStatsHandler"]
+
+
 def test_the_metadata_name_the_labels_of_the_configs(bundle):
     outputs = json.loads((bundle / "configs/metadata.json").read_text())["network_data_format"]["outputs"]["pred"]
     assert outputs["channel_def"] == {"0": "background", **read(bundle, "inference.json")["label_names"]}

@@ -114,6 +114,19 @@ def test_two_processes_train_together(run, folder):
     )
     assert finished.returncode == 0, finished.stderr[-3000:]
     assert (folder / "two" / "model.pt").is_file()
+    assert len(list((folder / "two").glob("events*"))) == 2  # of the training and the validation, by one process
     checkpoint = torch.load(folder / "two" / "checkpoint_epoch=1.pt", weights_only=True)
     assert not any(name.startswith("module.") for name in checkpoint["network"])
     assert checkpoint["trainer"]["epoch_length"] == 2  # three training cases, two processes, each its share
+
+
+def test_the_hippocampus_weights_reach_the_dice_they_claim(data_dir, tmp_path):
+    bundle = bundle_path("hippocampus_mri_segmentation")
+    files = str([str(bundle / "configs" / name) for name in ("inference.json", "evaluate.json")])
+    options = ["--dataset_dir", str(data_dir / "Task04_Hippocampus"), "--output_dir", "scores", "--device", "cpu"]
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", files, *options]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    claimed = json.loads((bundle / "configs/metadata.json").read_text())["eval_metrics"]["mean_dice"]
+    measured = json.loads((tmp_path / "scores/summary.json").read_text())["overall"]["dice"]["mean"]
+    assert measured == pytest.approx(claimed, abs=0.005)

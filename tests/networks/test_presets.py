@@ -80,6 +80,11 @@ def test_strides_may_differ_between_axes():
     ]
 
 
+def test_an_image_without_a_batch_is_refused():
+    with pytest.raises(ValueError, match=r"image: shape \(1, 16, 16, 16\): must be \(B, C, D, H, W\)"):
+        create_model("tiny", in_channels=1, out_channels=2)(torch.zeros(1, 16, 16, 16))
+
+
 def test_a_network_is_built_from_its_config_alone():
     model = create_model("tiny", in_channels=1, out_channels=2)
     twin = HybridSwinUNETR(model.config)

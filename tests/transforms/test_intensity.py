@@ -53,6 +53,11 @@ def test_a_uniform_body_is_centred_not_divided_by_zero():
     assert scored[0, 3, 3, 3] == 0
 
 
+def test_a_single_slice_keeps_its_bias(head):
+    image = MetaTensor(head[..., 16:17], affine=torch.eye(4))
+    assert torch.equal(CorrectBiasFieldd("image")({"image": image})["image"], image)
+
+
 def test_the_bias_field_is_evened_out(head):
     bias = torch.exp(torch.linspace(-0.5, 0.5, 32))[None, :, None, None]
     shaded = MetaTensor(head * bias, affine=torch.diag(torch.tensor([2.0, 2.0, 2.0, 1.0])))

@@ -53,6 +53,13 @@ def test_a_label_stays_on_its_organ(case):
     np.testing.assert_allclose(after, before, atol=1.0)
 
 
+def test_a_label_beyond_the_classes_is_refused(case):
+    pipeline = ct_preprocessing(["image", "label"], spacing=(4, 4, 4), classes=5, window=(-200, 300))
+    with pytest.raises(RuntimeError) as caught:
+        apply(pipeline, case)
+    assert "labels from 0 to 5: must be from 0 to 4" in str(caught.value.__cause__)
+
+
 def test_the_crop_keeps_the_body(case):
     whole, cropped = (
         apply(ct_preprocessing(["image"], spacing=(4, 4, 4), window=(-200, 300), crop_margin=margin), case)["image"]
@@ -126,6 +133,8 @@ def test_a_perfect_prediction_comes_back_on_the_grid_of_the_file(case, tmp_path)
     ("options", "message"),
     [
         ({}, "window, foreground: None, None: exactly one must be given"),
+        ({"window": (0, 1), "spacing": (4, 4)}, r"spacing: \[4, 4\]: must be three positive lengths in mm"),
+        ({"window": (0, 1), "crop_margin": -1}, "crop_margin: -1: must not be negative"),
         ({"window": (300, -200)}, "window: 300 to -200 HU: the highest must be above the lowest"),
         ({"window": (0, 1), "keys": ["label"]}, r"keys: \['label'\]: must be 'image', or 'image' and 'label'"),
     ],
