@@ -86,10 +86,8 @@ class LoadVolumed(MapTransform):
         reader: ImageReader = SimpleITKReader()
         if volume_extension(path) in NIFTI_EXTENSIONS:
             reader = WholeFileNibabelReader()
-        with (
-            unreadable_is_volume_error(path),
-            np.errstate(over="ignore"),
-        ):  # beyond float32 is infinite, and found below
+        # What is too large for float32 becomes infinite, and is found below.
+        with unreadable_is_volume_error(path), np.errstate(over="ignore"):
             volume = self.load(path, reader=reader)
         assert isinstance(volume, MetaTensor)  # MONAI gives other types when its tracking of metadata is turned off
         meta = {key: volume.meta[key] for key in KEPT_METADATA}
