@@ -5,16 +5,49 @@ Everything takes and gives (B, C, D, H, W).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from einops import rearrange
+from monai.networks.layers import DropPath
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .config import Part, Triple, build
+from .config import Part, Triple, build, divisor, positive
+from .convolutions import DepthwiseConv, conv
 from .mixers import MIXERS
+from .norms import InstanceNorm
 
 
-class FeedForward(nn.Module):
+class LinearFeedForward(nn.Module):
+    """The feed-forward branch of a transformer: widen each voxel, narrow it again.
+
+    Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762, equation 2), with layer normalisation before and GELU, as in
+    Swin.
+
+    Args:
+        channels: channels in and out.
+        kernel: of no use here.
+        dropout: probability to zero an entry of the result.
+        expansion: channels within, as a multiple of `channels`.
+    """
+
+    def __init__(self, channels: int, *, kernel: Triple = (3, 3, 3), dropout: float = 0.0, expansion: int = 4) -> None:
+        super().__init__()
+        hidden = positive(expansion, "expansion") * channels
+        self.layers = nn.Sequential(
+            nn.LayerNorm(channels),
+            nn.Linear(channels, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, channels),
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return rearrange(self.layers(rearrange(x, "b c d h w -> b d h w c")), "b d h w c -> b c d h w")
+
+
+class DepthwiseFeedForward(nn.Module):
     """The inverted residual feed-forward branch: widen each voxel, look at its neighbours, narrow again.
 
     CMT (Guo et al. 2022, https://arxiv.org/abs/2107.06263, equation 5). Deviations: layer normalisation before, as in
@@ -23,73 +56,120 @@ class FeedForward(nn.Module):
 
     Args:
         channels: channels in and out.
+        kernel: voxels of the kernel.
+        dropout: probability to zero an entry of the result.
         expansion: channels within, as a multiple of `channels`.
     """
 
-    def __init__(self, channels: int, expansion: int = 4) -> None:
+    def __init__(self, channels: int, *, kernel: Triple = (3, 3, 3), dropout: float = 0.0, expansion: int = 4) -> None:
         super().__init__()
-        hidden = expansion * channels
+        hidden = positive(expansion, "expansion") * channels
         self.norm = nn.LayerNorm(channels)
         self.widen = nn.Linear(channels, hidden)
-        self.depthwise = nn.Conv3d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.depthwise = DepthwiseConv(hidden, kernel)
         self.activation = nn.GELU()
         self.narrow = nn.Linear(hidden, channels)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.activation(self.widen(self.norm(rearrange(x, "b c d h w -> b d h w c"))))
         local = rearrange(tokens, "b d h w c -> b c d h w")
         tokens = rearrange(local + self.depthwise(local), "b c d h w -> b d h w c")
-        return rearrange(self.narrow(self.activation(tokens)), "b d h w c -> b c d h w")
+        return rearrange(self.dropout(self.narrow(self.activation(tokens))), "b d h w c -> b c d h w")
+
+
+FEED_FORWARDS: Mapping[str, type[nn.Module]] = {"depthwise": DepthwiseFeedForward, "linear": LinearFeedForward}
+
+
+class Down(nn.Sequential):
+    """A strided convolution and instance normalisation: patch merging that sees across the borders of its patches.
+
+    CMT (Guo et al. 2022, https://arxiv.org/abs/2107.06263, section 3.1).
+
+    Args:
+        in_channels: channels in.
+        channels: channels out.
+        kernel: voxels of the kernel.
+        stride: downsampling along (D, H, W), in voxels.
+        groups: the convolution mixes the channels of a group only.
+
+    Raises:
+        ValueError: `groups` does not divide the channels in and out.
+    """
+
+    def __init__(self, in_channels: int, channels: int, *, kernel: Triple, stride: Triple, groups: int = 1) -> None:
+        divisor(groups, in_channels, "groups")
+        divisor(groups, channels, "groups")
+        super().__init__(conv(in_channels, channels, kernel, stride=stride, groups=groups), InstanceNorm(channels))
+
+
+class GroupedDown(Down):
+    """`Down` in groups of channels, four unless told."""
+
+    def __init__(self, in_channels: int, channels: int, *, kernel: Triple, stride: Triple, groups: int = 4) -> None:
+        super().__init__(in_channels, channels, kernel=kernel, stride=stride, groups=groups)
+
+
+DOWNSAMPLINGS: Mapping[str, type[nn.Module]] = {"conv": Down, "grouped": GroupedDown}
 
 
 class Block(nn.Module):
     """`x + mixer(x)`; if the mixer leaves channels alone, `x + position(x)` before and `x + feed_forward(x)` after.
 
-    `position` is a depth-wise 3x3x3 convolution: CMT's local perception unit (equation 1), which tells a voxel where
-    it is among its neighbours, across the borders of the windows.
+    `position` is a depth-wise convolution: CMT's local perception unit (equation 1), which tells a voxel where it is
+    among its neighbours, across the borders of the windows.
 
     Args:
         channels: channels in and out.
-        mixer: name of the mixer, or a mapping of `name` and its options.
+        mixer: one of `MIXERS`.
         index: the block's index within its stage.
-    """
-
-    def __init__(self, channels: int, mixer: Part, index: int) -> None:
-        super().__init__()
-        self.mixer = build(mixer, MIXERS, "mixers", channels, index)
-        self.position = None
-        self.feed_forward = None
-        if not self.mixer.mixes_channels:
-            self.position = nn.Conv3d(channels, channels, 3, padding=1, groups=channels)
-            self.feed_forward = FeedForward(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x if self.position is None else x + self.position(x)
-        x = x + self.mixer(x)
-        return x if self.feed_forward is None else x + self.feed_forward(x)
-
-
-class Stage(nn.Module):
-    """A strided convolution down, then `depth` blocks.
-
-    Args:
-        in_channels: channels of the stage above.
-        channels: channels of this stage.
-        stride: downsampling along (D, H, W), in voxels.
-        depth: how many blocks.
-        mixer: name of the mixer, or a mapping of `name` and its options.
-        checkpointing: in training, recompute each block in the backward pass instead of keeping its activations.
+        kernel: voxels of the kernels.
+        feed_forward: one of `FEED_FORWARDS`.
+        drop_path: probability, in training, to leave out the branches.
+        dropout: of the branches, where they have one.
     """
 
     def __init__(
-        self, in_channels: int, channels: int, *, stride: Triple, depth: int, mixer: Part, checkpointing: bool
+        self,
+        channels: int,
+        mixer: Part,
+        index: int,
+        *,
+        kernel: Triple,
+        feed_forward: Part,
+        drop_path: float,
+        dropout: float,
     ) -> None:
         super().__init__()
-        self.down = nn.Sequential(
-            nn.Conv3d(in_channels, channels, 3, stride=stride, padding=1, bias=False),
-            nn.InstanceNorm3d(channels, affine=True),
-        )
-        self.blocks = nn.ModuleList(Block(channels, mixer, index) for index in range(depth))
+        self.mixer = build(mixer, MIXERS, "mixers", channels, index, kernel=kernel, dropout=dropout)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        self.position = None
+        self.feed_forward = None
+        if not getattr(self.mixer, "mixes_channels", False):
+            self.position = DepthwiseConv(channels, kernel)
+            self.feed_forward = build(
+                feed_forward, FEED_FORWARDS, "feed_forward", channels, kernel=kernel, dropout=dropout
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x if self.position is None else x + self.position(x)
+        x = x + self.drop_path(self.mixer(x))
+        return x if self.feed_forward is None else x + self.drop_path(self.feed_forward(x))
+
+
+class Stage(nn.Module):
+    """A step down, then blocks.
+
+    Args:
+        down: from the stage above to this one.
+        blocks: of this stage.
+        checkpointing: in training, recompute each block in the backward pass instead of keeping its activations.
+    """
+
+    def __init__(self, down: nn.Module, blocks: Sequence[nn.Module], checkpointing: bool) -> None:
+        super().__init__()
+        self.down = down
+        self.blocks = nn.ModuleList(blocks)
         self.checkpointing = checkpointing
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,18 +1,21 @@
 """What a network of the family consists of: one frozen record of per-stage tuples.
 
-A stage names its mixer together with that mixer's own options, so that a new mixer brings its options with it and
-nothing here changes. Variants are made with `dataclasses.replace`; a JSON bundle may write lists where tuples stand
-here.
+A part (stem, mixer, downsampling, feed-forward, fusion) is a name, or a mapping of `name` and that part's own options,
+so that a new part brings its options with it and nothing here changes. Variants are made with `dataclasses.replace`; a
+JSON bundle may write lists where tuples stand here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from importlib import import_module
+from operator import mul
 from typing import Any
 
 Triple = tuple[int, int, int]
 Part = str | Mapping[str, Any]
+ONE_FOR_ALL = ("kernels", "fusion", "decoder_depths")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,51 +23,86 @@ class NetworkConfig:
     """The numbers and names from which `HybridSwinUNETR` is built.
 
     Stage `i` downsamples by `strides[i]`, has `channels[i]` channels and `depths[i]` blocks of `mixers[i]`. The stem
-    comes before the stages and keeps full resolution.
+    comes before the stages.
 
     Args:
         in_channels: image channels.
         out_channels: classes with the background, or overlapping regions.
-        stem: name of the stem, or a mapping of `name` and its options.
-        stem_channels: channels at full resolution, the most expensive number of the network.
+        stem: one of `STEMS`.
+        stem_channels: channels of the stem, at full resolution the most expensive number of the network.
+        stem_kernel: voxels of the kernels of the stem and of the decoder at its scale: one odd integer, or three along
+            (D, H, W).
         channels: channels of each stage.
         depths: blocks of each stage.
         strides: downsampling before each stage, in voxels: one integer, or three along (D, H, W).
-        mixers: mixer of each stage: a name, or a mapping of `name` and that mixer's options.
+        kernels: voxels of the kernels of each stage and of the decoder at its scale, as `stem_kernel`; one for all
+            stages, or one per stage.
+        mixers: mixer of each stage: one of `MIXERS`, or the dotted path of a class elsewhere.
+        downsampling: one of `DOWNSAMPLINGS`.
+        feed_forward: what follows a mixer that leaves channels alone: one of `FEED_FORWARDS`.
+        fusion: how the decoder joins what comes up and the skip connection: one of `FUSIONS`; one for all scales, or
+            one per scale, finest first.
+        decoder_depths: convolutions of the decoder at each scale: one for all, or one per scale, finest first.
+        drop_path: stochastic depth: probability, in training, to leave out the branches of the last block, falling
+            linearly to 0 at the first (Huang et al. 2016, https://arxiv.org/abs/1603.09382).
+        dropout: probability, in training, to zero an entry of what an attention or feed-forward branch adds.
         deep_supervision: in training, give logits at every scale of the decoder.
         checkpointing: in training, recompute the blocks' activations in the backward pass instead of keeping them.
 
     Raises:
-        ValueError: a number is not positive, a stride is not one or three integers, or the tuples differ in length.
+        ValueError: a value breaks its rule, or the tuples differ in length.
     """
 
     in_channels: int
     out_channels: int
     stem: Part = "conv"
     stem_channels: int
+    stem_kernel: Triple = (3, 3, 3)
     channels: tuple[int, ...]
     depths: tuple[int, ...]
-    strides: tuple[int | Triple, ...]
+    strides: tuple[Triple, ...]
+    kernels: tuple[Triple, ...] = ((3, 3, 3),)
     mixers: tuple[Part, ...]
+    downsampling: Part = "conv"
+    feed_forward: Part = "depthwise"
+    fusion: tuple[Part, ...] = ("concat",)
+    decoder_depths: tuple[int, ...] = (1,)
+    drop_path: float = 0.0
+    dropout: float = 0.0
     deep_supervision: bool = True
     checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("channels", "depths", "strides", "mixers"):
-            value = getattr(self, name)
-            if isinstance(value, str) or not isinstance(value, Sequence) or not value:
-                raise ValueError(f"{name}: {value!r}: must be a list with one entry per stage")
-            if len(value) != len(self.channels):
-                raise ValueError(
-                    f"{name}: {len(value)} entries: must have one per stage, {len(self.channels)} as channels has"
-                )
-            object.__setattr__(self, name, tuple(value))
+        for name in ("channels", "depths", "strides", "mixers", "kernels", "fusion", "decoder_depths"):
+            object.__setattr__(self, name, self.per_stage(name))
         object.__setattr__(self, "strides", tuple(triple(stride, "strides") for stride in self.strides))
+        object.__setattr__(self, "kernels", tuple(odd_triple(kernel, "kernels") for kernel in self.kernels))
+        object.__setattr__(self, "stem_kernel", odd_triple(self.stem_kernel, "stem_kernel"))
         for name in ("in_channels", "out_channels", "stem_channels"):
             positive(getattr(self, name), name)
-        for name in ("channels", "depths"):
+        for name in ("channels", "depths", "decoder_depths"):
             for value in getattr(self, name):
                 positive(value, name)
+        for name in ("drop_path", "dropout"):
+            probability(getattr(self, name), name)
+        for name in ("deep_supervision", "checkpointing"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}: {getattr(self, name)!r}: must be true or false")
+
+    def per_stage(self, name: str) -> tuple[Any, ...]:
+        """The value of a field for each stage, where one may stand for all."""
+        value = getattr(self, name)
+        if name in ONE_FOR_ALL and isinstance(value, int | str | Mapping):
+            value = (value,)
+        if isinstance(value, str) or not isinstance(value, Sequence) or not value:
+            raise ValueError(f"{name}: {value!r}: must be a list with one entry per stage")
+        if name in ONE_FOR_ALL and len(value) == 1:
+            value = list(value) * len(self.channels)
+        if len(value) != len(self.channels):
+            raise ValueError(
+                f"{name}: {len(value)} entries: must have one per stage, {len(self.channels)} as channels has"
+            )
+        return tuple(value)
 
     @classmethod
     def names(cls) -> list[str]:
@@ -83,6 +121,28 @@ def positive(value: Any, name: str) -> int:
     return value
 
 
+def divisor(value: Any, whole: int, name: str) -> int:
+    """Check that `value` divides a number of channels.
+
+    Raises:
+        ValueError: it does not; the message gives `name`, the value and the rule.
+    """
+    if whole % positive(value, name):
+        raise ValueError(f"{name}: {value}: must divide {whole} channels")
+    return int(value)
+
+
+def probability(value: Any, name: str) -> float:
+    """Check that `value` is at least 0 and below 1.
+
+    Raises:
+        ValueError: it is not; the message gives `name`, the value and the rule.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ValueError(f"{name}: {value!r}: must be at least 0 and below 1")
+    return float(value)
+
+
 def triple(value: Any, name: str) -> Triple:
     """Turn one integer or three into one per axis (D, H, W).
 
@@ -96,17 +156,35 @@ def triple(value: Any, name: str) -> Triple:
     return depth, height, width
 
 
+def odd_triple(value: Any, name: str) -> Triple:
+    """As `triple`, of odd integers, such as the sizes of kernels.
+
+    Raises:
+        ValueError: neither one nor three positive odd integers; the message gives `name`, the value and the rule.
+    """
+    values = triple(value, name)
+    if not all(entry % 2 for entry in values):
+        raise ValueError(f"{name}: {value!r}: must be odd")
+    return values
+
+
 def each_axis(rule: Callable[..., int], *triples: Iterable[int]) -> Triple:
     """Apply a rule to what stands for depth in all triples, then for height, then for width."""
     depth, height, width = map(rule, *triples)
     return depth, height, width
 
 
+def times(first: Triple, second: Triple) -> Triple:
+    """The total stride (D, H, W) of two steps."""
+    return each_axis(mul, first, second)
+
+
 def build(part: Part, known: Mapping[str, Any], field: str, *args: Any, **fixed: Any) -> Any:
     """Build a part of the network from its name and options.
 
     Args:
-        part: a name, or a mapping of `name` and options.
+        part: a name, or a mapping of `name` and options; a name with a dot is the path of a class that is imported,
+            such as `package.module.Class`.
         known: the classes by name.
         field: the config's field, for messages.
         args: positional arguments of every class in `known`.
@@ -117,9 +195,22 @@ def build(part: Part, known: Mapping[str, Any], field: str, *args: Any, **fixed:
     """
     options = {"name": part} if isinstance(part, str) else dict(part)
     name = str(options.pop("name", ""))
-    if name not in known:
-        raise ValueError(f"{field}: {name!r}: must be one of {', '.join(sorted(known))}")
+    kind = known.get(name) or _imported(name, field)
+    if kind is None:
+        raise ValueError(f"{field}: {name!r}: must be one of {', '.join(sorted(known))}, or the dotted path of a class")
+    if taken := options.keys() & fixed.keys():
+        raise ValueError(f"{field}: {part!r}: {', '.join(sorted(taken))} is set by the network")
     try:
-        return known[name](*args, **fixed, **options)
+        return kind(*args, **fixed, **options)
     except TypeError as error:
         raise ValueError(f"{field}: {part!r}: {error}") from error
+
+
+def _imported(path: str, field: str) -> Any:
+    module, _, name = path.rpartition(".")
+    if not module:
+        return None
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{field}: {path!r}: cannot be imported: {error}") from error

@@ -18,26 +18,25 @@ for an image of D x H x W:
 from __future__ import annotations
 
 import math
-from functools import partial, reduce
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from operator import mul
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .blocks import Stage
-from .config import NetworkConfig, Triple, build, each_axis, triple
+from .blocks import DOWNSAMPLINGS, Block, Stage
+from .config import NetworkConfig, Triple, build, times
+from .convolutions import ConvNormAct, PointwiseConv
+from .fusion import FUSIONS, Fusion
 from .stems import STEMS
-
-times = partial(each_axis, mul)
-"""The total stride (D, H, W) of two steps."""
 
 
 class Encoder(nn.Module):
     """The stem and the stages: an image in, a pyramid of features out, finest first.
 
-    Publishes `channels`, of each scale, and `strides`, from each scale to the next.
+    Publishes `channels` of each scale, `strides` from each scale to the next, and `stem_stride` from the image to the
+    finest scale.
 
     Args:
         config: what the network consists of.
@@ -46,39 +45,63 @@ class Encoder(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.channels = (config.stem_channels, *config.channels)
-        self.strides = tuple(triple(stride, "strides") for stride in config.strides)
-        self.stem = build(config.stem, STEMS, "stem", config.in_channels, config.stem_channels)
-        self.stages = nn.ModuleList(
-            Stage(above, here, stride=stride, depth=depth, mixer=mixer, checkpointing=config.checkpointing)
-            for (above, here), stride, depth, mixer in zip(
-                pairwise(self.channels), self.strides, config.depths, config.mixers, strict=True
-            )
+        self.strides = config.strides
+        self.stem = build(
+            config.stem, STEMS, "stem", config.in_channels, config.stem_channels, kernel=config.stem_kernel
         )
+        self.stem_stride: Triple = self.stem.stride
+        self.stages = nn.ModuleList(make_stage(config, stage) for stage in range(len(config.channels)))
 
     def forward(self, image: Tensor) -> list[Tensor]:
         return list(accumulate(self.stages, lambda x, stage: stage(x), initial=self.stem(image)))
 
 
+def make_stage(config: NetworkConfig, stage: int) -> Stage:
+    """Build a stage of the encoder by its number."""
+    above = (config.stem_channels, *config.channels)[stage]
+    here, kernel = config.channels[stage], config.kernels[stage]
+    down = build(
+        config.downsampling, DOWNSAMPLINGS, "downsampling", above, here, kernel=kernel, stride=config.strides[stage]
+    )
+    before, total = sum(config.depths[:stage]), sum(config.depths)
+    blocks = [
+        Block(
+            here,
+            config.mixers[stage],
+            index,
+            kernel=kernel,
+            feed_forward=config.feed_forward,
+            drop_path=config.drop_path * (before + index) / max(1, total - 1),
+            dropout=config.dropout,
+        )
+        for index in range(config.depths[stage])
+    ]
+    return Stage(down, blocks, config.checkpointing)
+
+
 class Up(nn.Module):
-    """A step up the decoder: a transposed convolution, the skip connection beside it, one 3x3x3 convolution over both.
+    """A step up the decoder: a transposed convolution, fusion with the encoder's features, convolutions over both.
 
     Args:
         below: channels of the coarser scale.
         channels: channels of this scale.
         stride: upsampling along (D, H, W), in voxels.
+        fusion: joins what came up and the encoder's features.
+        depth: how many convolutions.
+        kernel: voxels of their kernels.
     """
 
-    def __init__(self, below: int, channels: int, stride: Triple) -> None:
+    def __init__(
+        self, below: int, channels: int, *, stride: Triple, fusion: Fusion, depth: int, kernel: Triple
+    ) -> None:
         super().__init__()
         self.up = nn.ConvTranspose3d(below, channels, stride, stride=stride, bias=False)
-        self.fuse = nn.Sequential(
-            nn.Conv3d(2 * channels, channels, 3, padding=1, bias=False),
-            nn.InstanceNorm3d(channels, affine=True),
-            nn.LeakyReLU(inplace=True),
-        )
+        self.fusion = fusion
+        widths = [fusion.channels, *[channels] * depth]
+        self.layers = nn.Sequential(*(ConvNormAct(before, after, kernel) for before, after in pairwise(widths)))
 
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        return self.fuse(torch.cat([self.up(x), skip], dim=1))
+    def forward(self, x: Tensor, features: Sequence[Tensor]) -> Tensor:
+        return self.layers(self.fusion(self.up(x), features))
 
 
 class Decoder(nn.Module):
@@ -87,29 +110,35 @@ class Decoder(nn.Module):
     Args:
         channels: channels of each scale of the encoder, finest first.
         strides: from each scale to the next, in voxels.
+        config: what the network consists of.
     """
 
-    def __init__(self, channels: tuple[int, ...], strides: tuple[Triple, ...]) -> None:
+    def __init__(self, channels: Sequence[int], strides: Sequence[Triple], config: NetworkConfig) -> None:
         super().__init__()
-        self.channels = channels[:-1]
+        self.channels = tuple(channels[:-1])
+        kernels = (config.stem_kernel, *config.kernels)
         self.steps = nn.ModuleList(
-            Up(below, here, stride) for (here, below), stride in zip(pairwise(channels), strides, strict=True)
+            Up(
+                below,
+                here,
+                stride=strides[scale],
+                fusion=build(config.fusion[scale], FUSIONS, "fusion", channels, strides, scale),
+                depth=config.decoder_depths[scale],
+                kernel=kernels[scale],
+            )
+            for scale, (here, below) in enumerate(pairwise(channels))
         )
 
-    def forward(self, features: list[Tensor]) -> list[Tensor]:
-        x, decoded = features[-1], []
-        for step, skip in zip(reversed(self.steps), reversed(features[:-1]), strict=True):
-            x = step(x, skip)
-            decoded.append(x)
-        return decoded[::-1]
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        return list(accumulate(reversed(self.steps), lambda x, up: up(x, features), initial=features[-1]))[:0:-1]
 
 
 class HybridSwinUNETR(nn.Module):
     """A 3D segmentation network that is convolutional at high resolution and attends at low resolution.
 
     `forward` takes images (B, C, D, H, W) of any size and gives logits (B, K, D, H, W). In training with deep
-    supervision it gives a list of logits, finest first, each at its own scale: D / s rounded up for a scale of total
-    stride s.
+    supervision it gives a list of logits, finest first: at full resolution, and at the scale of each stage of the
+    decoder, D / s rounded up for a scale of total stride s.
 
     Args:
         config: what the network consists of; `create_model` makes one from a preset.
@@ -125,21 +154,35 @@ class HybridSwinUNETR(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.decoder = Decoder(self.encoder.channels, self.encoder.strides)
-        scales = len(self.decoder.channels) if config.deep_supervision else 1
-        self.heads = nn.ModuleList(nn.Conv3d(c, config.out_channels, 1) for c in self.decoder.channels[:scales])
-        self.stride = reduce(times, self.encoder.strides)
+        self.decoder = Decoder(self.encoder.channels, self.encoder.strides, config)
+        finest, *others = self.decoder.channels
+        self.heads = nn.ModuleList([make_head(finest, config.out_channels, self.encoder.stem_stride)])
+        if config.deep_supervision:
+            self.heads.extend(PointwiseConv(channels, config.out_channels) for channels in others)
+        self.scales = list(accumulate(self.encoder.strides, times, initial=self.encoder.stem_stride))
+        self.stride = self.scales[-1]
         self.apply(initialise)
+        # The order of memory in which a CPU convolves fastest, and a voxel's channels are a token without a copy.
+        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
         if image.ndim != 5:
             raise ValueError(f"image: shape {tuple(image.shape)}: must be (B, C, D, H, W)")
         features = self.decoder(self.encoder(pad(image, self.stride)))
-        logits = [head(x) for head, x in zip(self.heads, features, strict=False)]
         if not (self.training and self.config.deep_supervision):
-            return crop(logits[0], image.shape[2:], (1, 1, 1))
-        scales = accumulate(self.encoder.strides, times, initial=(1, 1, 1))
-        return [crop(entry, image.shape[2:], scale) for entry, scale in zip(logits, scales, strict=False)]
+            return crop(self.heads[0](features[0]), image.shape[2:], (1, 1, 1))
+        scales = [(1, 1, 1), *self.scales[1:-1]]
+        return [
+            crop(head(x), image.shape[2:], scale) for head, x, scale in zip(self.heads, features, scales, strict=True)
+        ]
+
+
+def make_head(channels: int, classes: int, stride: Triple) -> nn.Module:
+    """Logits of the image's voxels from features at `stride`: where it is not 1, each gives a block of voxels, as in
+    Swin-Unet's last expanding layer (Cao et al. 2021, https://arxiv.org/abs/2105.05537)."""
+    if stride == (1, 1, 1):
+        return PointwiseConv(channels, classes)
+    return nn.ConvTranspose3d(channels, classes, stride, stride=stride)
 
 
 def pad(image: Tensor, stride: Triple) -> Tensor:

@@ -1,9 +1,9 @@
 """What mixes the voxels of a stage: residual convolutions where resolution is high, windowed attention where it is low.
 
 A mixer is the residual branch of a block: it takes and gives (B, C, D, H, W), normalises its own input, and is added
-to it by the block. Its constructor takes the channels, the block's index within the stage, and its own options.
-`mixes_channels` says whether it does all of a block's work, or leaves the work across channels to a feed-forward
-branch after it.
+to it by the block. Its constructor takes the channels, the block's index within the stage, the keywords `kernel`
+(voxels of kernels along (D, H, W)) and `dropout`, and its own options. `mixes_channels` says whether it does all of a
+block's work, or leaves the work across channels to a feed-forward branch after it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .config import Triple, positive, triple
+from .attention import GatedMixer, RelativeMixer, project
+from .config import Triple, divisor, triple
+from .convolutions import conv
+from .norms import InstanceNorm
 from .windows import attention_mask, relative_offset, window_grid
 
 
 class ConvMixer(nn.Module):
-    """Two 3x3x3 convolutions, each after normalisation and activation.
+    """Two convolutions, each after normalisation and activation.
 
     The pre-activation residual branch of He et al. 2016 (https://arxiv.org/abs/1603.05027, figure 1b), in three
     dimensions and with instance normalisation.
@@ -28,19 +31,21 @@ class ConvMixer(nn.Module):
     Args:
         channels: channels in and out.
         index: the block's index within its stage; all are alike.
+        kernel: voxels of the kernels.
+        dropout: of no use here.
     """
 
     mixes_channels = True
 
-    def __init__(self, channels: int, index: int = 0) -> None:
+    def __init__(self, channels: int, index: int = 0, *, kernel: Triple = (3, 3, 3), dropout: float = 0.0) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.InstanceNorm3d(channels, affine=True),
+            InstanceNorm(channels),
             nn.LeakyReLU(inplace=True),
-            nn.Conv3d(channels, channels, 3, padding=1, bias=False),
-            nn.InstanceNorm3d(channels, affine=True),
+            conv(channels, channels, kernel),
+            InstanceNorm(channels),
             nn.LeakyReLU(inplace=True),
-            nn.Conv3d(channels, channels, 3, padding=1, bias=False),
+            conv(channels, channels, kernel),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -57,8 +62,11 @@ class WindowMixer(nn.Module):
     Args:
         channels: channels in and out.
         index: the block's index within its stage; odd blocks are shifted by half a window.
+        kernel: voxels of the kernel of a depth-wise projection.
+        dropout: probability to zero an entry of the result.
         heads: attention heads.
         window: voxels of the largest window: one integer, or three along (D, H, W).
+        projection: one of `PROJECTIONS`.
 
     Raises:
         ValueError: `heads` does not divide `channels`, or `window` is neither one nor three positive integers.
@@ -66,16 +74,25 @@ class WindowMixer(nn.Module):
 
     mixes_channels = False
 
-    def __init__(self, channels: int, index: int = 0, *, heads: int, window: int | Sequence[int] = 6) -> None:
+    def __init__(
+        self,
+        channels: int,
+        index: int = 0,
+        *,
+        kernel: Triple = (3, 3, 3),
+        dropout: float = 0.0,
+        heads: int,
+        window: int | Sequence[int] = 6,
+        projection: str = "linear",
+    ) -> None:
         super().__init__()
-        if channels % positive(heads, "heads"):
-            raise ValueError(f"heads: {heads}: must divide the stage's {channels} channels")
-        self.heads = heads
+        self.heads = divisor(heads, channels, "heads")
         self.window = triple(window, "window")
         self.shifted = index % 2 == 1
         self.norm = nn.LayerNorm(channels)
-        self.query_key_value = nn.Linear(channels, 3 * channels)
+        self.query_key_value = project(projection, channels, kernel)
         self.projection = nn.Linear(channels, channels)
+        self.dropout = nn.Dropout(dropout)
         offsets = [2 * entry - 1 for entry in self.window]
         self.bias_table = nn.Parameter(torch.zeros(heads, offsets[0] * offsets[1] * offsets[2]))
         nn.init.trunc_normal_(self.bias_table, std=0.02)
@@ -97,7 +114,7 @@ class WindowMixer(nn.Module):
             mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias[None])
             mixed = mixed.unflatten(1, (-1, self.heads))
         tokens = grid.merge(mixed.transpose(2, 3).flatten(3))  # (B, M, heads, N, C / heads) to (B, D, H, W, C)
-        return rearrange(self.projection(tokens), "b d h w c -> b c d h w")
+        return rearrange(self.dropout(self.projection(tokens)), "b d h w c -> b c d h w")
 
     def relative_bias(self, window: Triple, dtype: torch.dtype) -> Tensor:
         """The bias (heads, N, N) between each query and key of a window of `window` voxels."""
@@ -106,4 +123,9 @@ class WindowMixer(nn.Module):
         return self.bias_table.index_select(1, index).view(-1, size, size).to(dtype)
 
 
-MIXERS: Mapping[str, type[nn.Module]] = {"conv": ConvMixer, "window": WindowMixer}
+MIXERS: Mapping[str, type[nn.Module]] = {
+    "conv": ConvMixer,
+    "window": WindowMixer,
+    "relative": RelativeMixer,
+    "gated": GatedMixer,
+}

@@ -9,6 +9,7 @@ from typing import Any
 from .config import NetworkConfig
 from .hybrid_swin_unetr import HybridSwinUNETR
 
+TWO = (2, 2, 2)
 PRESETS: Mapping[str, NetworkConfig] = {
     "tiny": NetworkConfig(
         in_channels=1,
@@ -16,7 +17,7 @@ PRESETS: Mapping[str, NetworkConfig] = {
         stem_channels=8,
         channels=(16, 48, 96),
         depths=(1, 2, 2),
-        strides=(2, 2, 2),
+        strides=(TWO, TWO, TWO),
         mixers=("conv", {"name": "window", "heads": 3}, {"name": "window", "heads": 6}),
     ),
     "small": NetworkConfig(
@@ -25,7 +26,7 @@ PRESETS: Mapping[str, NetworkConfig] = {
         stem_channels=16,
         channels=(32, 96, 192),
         depths=(1, 2, 2),
-        strides=(2, 2, 2),
+        strides=(TWO, TWO, TWO),
         mixers=("conv", {"name": "window", "heads": 3}, {"name": "window", "heads": 6}),
     ),
     "base": NetworkConfig(
@@ -34,13 +35,14 @@ PRESETS: Mapping[str, NetworkConfig] = {
         stem_channels=16,
         channels=(32, 64, 192, 384),
         depths=(2, 2, 4, 2),
-        strides=(2, 2, 2, 2),
+        strides=(TWO, TWO, TWO, TWO),
         mixers=(
             "conv",
             {"name": "window", "heads": 2},
             {"name": "window", "heads": 6},
             {"name": "window", "heads": 12},
         ),
+        fusion=("add", "concat", "concat", "concat"),
     ),
 }
 

@@ -124,15 +124,21 @@ def relative_offset(window: Triple, largest: Triple, device: torch.device) -> Te
 
     Args:
         window: voxels of the window at hand.
-        largest: voxels of the largest window, for which the table has room.
+        largest: voxels of the largest window, for which the table has room; offsets beyond it stand at its border.
         device: where the result lives.
 
     Returns:
         (N * N) indices; the table's centre is offset zero, whatever the window.
     """
     with torch.inference_mode(False):
-        axes = [torch.arange(entry, device=device) for entry in window]
-        position = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
-        offset = position[:, None] - position[None, :] + torch.tensor(largest, device=device) - 1
+        position = voxel_positions(window, device)
+        farthest = torch.tensor(largest, device=device) - 1
+        offset = (position[:, None] - position[None, :]).clamp(-farthest, farthest) + farthest
         _, height, width = (2 * entry - 1 for entry in largest)
         return ((offset[..., 0] * height + offset[..., 1]) * width + offset[..., 2]).flatten()
+
+
+def voxel_positions(size: Triple, device: torch.device) -> Tensor:
+    """The indices (N, 3) of the voxels of a map along (D, H, W), the last axis fastest."""
+    axes = [torch.arange(entry, device=device) for entry in size]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)

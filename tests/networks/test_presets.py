@@ -102,8 +102,11 @@ def test_a_network_is_built_from_its_config_alone():
         ({"depths": (1, 2)}, "depths: 2 entries: must have one per stage, 3 as channels has"),
         ({"mixers": "conv"}, "mixers: 'conv': must be a list with one entry per stage"),
         ({"strides": (2, 2, (2, 2))}, r"strides: \(2, 2\): must be one integer or three"),
-        ({"stem": "patchwork"}, "stem: 'patchwork': must be one of conv"),
-        ({"mixers": ("conv", "conv", "fourier")}, "mixers: 'fourier': must be one of conv, window"),
+        ({"stem": "patchwork"}, "stem: 'patchwork': must be one of conv, grouped, levit, patch"),
+        (
+            {"mixers": ("conv", "conv", "fourier")},
+            "mixers: 'fourier': must be one of conv, gated, relative, window, or the dotted path of a class",
+        ),
         ({"mixers": ("conv", "conv", "window")}, "mixers: 'window': .*missing.*'heads'"),
         ({"mixers": ("conv", "conv", {"name": "conv", "heads": 2})}, "mixers: .*unexpected keyword argument 'heads'"),
     ],

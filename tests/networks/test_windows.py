@@ -126,7 +126,7 @@ def test_a_masked_voxel_has_no_influence(index):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"heads": 5}, r"heads: 5: must divide the stage's 8 channels"),
+        ({"heads": 5}, r"heads: 5: must divide 8 channels"),
         ({"heads": 0}, r"heads: 0: must be a positive integer"),
         ({"heads": 2, "window": (3, 3)}, r"window: \(3, 3\): must be one integer or three"),
     ],

@@ -71,7 +71,9 @@ def test_any_orientation_comes_back_voxel_for_voxel(
 ) -> None:
     labels = np.random.default_rng(seed).integers(0, 5, shape)
     affine = make_affine(turn, spacing)
-    turned = Orientation(axcodes=codes, labels=None)(MetaTensor(torch.as_tensor(labels)[None], affine=affine))
+    turned = Orientation(axcodes=codes, labels=None)(
+        MetaTensor(torch.as_tensor(labels)[None], affine=torch.as_tensor(affine))
+    )
     assert isinstance(turned, MetaTensor)
     restored = restore_labels(to_logits(turned.as_tensor()[0], 5), turned.affine.numpy(), shape, affine)
     assert restored.dtype == np.uint8
@@ -129,7 +131,9 @@ def test_a_resampled_ellipsoid_comes_back_in_place(
     affine = make_affine(turn, spacing)
     centre = (affine @ [*(np.array(shape) / 2), 1])[:3]
     labels = ellipsoid(shape, affine, centre, np.array([16.0, 13, 11]))
-    volume = Orientation(axcodes=codes, labels=None)(MetaTensor(torch.as_tensor(labels)[None].float(), affine=affine))
+    volume = Orientation(axcodes=codes, labels=None)(
+        MetaTensor(torch.as_tensor(labels)[None].float(), affine=torch.as_tensor(affine))
+    )
     volume = Spacing(pixdim=(1.5, 1.3, 1.2), diagonal=diagonal, mode="nearest")(volume)
     assert isinstance(volume, MetaTensor)
     restored = restore_labels(to_logits(volume.as_tensor()[0], 2), volume.affine.numpy(), shape, affine)
@@ -169,7 +173,9 @@ def test_any_map_equals_a_slow_reference(
 def test_axis_by_axis_equals_all_at_once(codes: str, monkeypatch: pytest.MonkeyPatch) -> None:
     logits = torch.randn(5, 12, 11, 10)
     affine = make_affine((20, 30, 40), (1.5, 1.6, 1.7))
-    turned = Orientation(axcodes=codes, labels=None)(MetaTensor(torch.empty(1, 12, 11, 10), affine=affine))
+    turned = Orientation(axcodes=codes, labels=None)(
+        MetaTensor(torch.empty(1, 12, 11, 10), affine=torch.as_tensor(affine))
+    )
     assert isinstance(turned, MetaTensor)
     reference_affine = turned.affine.numpy() @ np.diag([0.6, 0.7, 0.5, 1])
     arguments = (logits, affine, (19, 16, 21), reference_affine)
@@ -185,7 +191,7 @@ def test_axis_by_axis_equals_all_at_once(codes: str, monkeypatch: pytest.MonkeyP
 def test_single_slices_are_volumes(shape: tuple[int, ...], turn: tuple[float, ...]) -> None:
     """A thick slice becomes several thin ones on the network's grid, or stays one."""
     affine = make_affine(turn, (1, 1, 5))
-    volume = MetaTensor(torch.ones(1, *shape), affine=affine)
+    volume = MetaTensor(torch.ones(1, *shape), affine=torch.as_tensor(affine))
     for spacing in ((1, 1, 1), (2, 2, 10)):
         resampled = Spacing(pixdim=spacing, mode="nearest")(volume)
         assert isinstance(resampled, MetaTensor)
@@ -307,7 +313,7 @@ def check_restored(restored: Any, path: Path) -> None:
     assert isinstance(restored, MetaTensor)
     assert restored.dtype == torch.uint8
     assert restored.shape == (1, *truth.shape)
-    np.testing.assert_allclose(restored.affine, truth.affine, atol=1e-6)
+    np.testing.assert_allclose(restored.affine, np.asarray(truth.affine), atol=1e-6)
     labels = restored.numpy()[0]
     assert 2 * (labels & expected).sum() / (labels.sum() + expected.sum()) > 0.95
     assert restored.meta["filename_or_obj"] == str(path)
@@ -325,7 +331,8 @@ def test_a_batch_is_restored_after_it_was_taken_apart(image_file: Path) -> None:
     loader = DataLoader(Dataset([{"image": str(image_file)}] * 2, preprocessing()), batch_size=2)
     batch = next(iter(loader))
     batch["pred"] = Halves()(batch["image"])
-    for case in decollate_batch(batch):
+    cases: Any = decollate_batch(batch)
+    for case in cases:
         check_restored(RestoreLabelsd()(case)["pred"], image_file)
 
 
@@ -338,8 +345,9 @@ def test_an_evaluator_restores(image_file: Path) -> None:
         postprocessing=RestoreLabelsd(),
     )
     evaluator.run()
-    assert len(evaluator.state.output) == 2
-    for case in evaluator.state.output:
+    outputs: Any = evaluator.state.output
+    assert len(outputs) == 2
+    for case in outputs:
         check_restored(case["pred"], image_file)
 
 
@@ -360,6 +368,6 @@ def test_torso_labels_come_back(data_dir: Path, name: str) -> None:
     turned = Orientation(axcodes="PIR", labels=None)(labels)
     assert isinstance(turned, MetaTensor)
     logits = to_logits(turned.as_tensor()[0], int(labels.max()) + 1).half()
-    case = {"image": turned, "pred": logits}
+    case: dict[Any, Any] = {"image": turned, "pred": logits}
     restored = RestoreLabelsd()(case)["pred"]
     np.testing.assert_array_equal(restored.numpy(), labels.numpy())

@@ -1,0 +1,178 @@
+"""Attention among all voxels of a map, for the coarsest stages, and how queries, keys and values are projected.
+
+B  items         C  channels
+N  voxels        h  heads
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .config import Triple, build, divisor, triple
+from .convolutions import DepthwiseConv
+from .windows import relative_offset, voxel_positions
+
+
+class LinearProjection(nn.Linear):
+    """Queries, keys and values (B, D, H, W, 3 C) of each voxel of (B, D, H, W, C) by itself.
+
+    Args:
+        channels: channels of a voxel.
+        kernel: of no use here.
+    """
+
+    def __init__(self, channels: int, *, kernel: Triple) -> None:
+        super().__init__(channels, 3 * channels)
+
+
+class DepthwiseProjection(nn.Module):
+    """Queries, keys and values (B, D, H, W, 3 C) that have seen the neighbours of each voxel of (B, D, H, W, C).
+
+    The convolutional projection of CvT (Wu et al. 2021, https://arxiv.org/abs/2103.15808, equation 2). Deviation: one
+    depth-wise convolution, added to its input, serves all three.
+
+    Args:
+        channels: channels of a voxel.
+        kernel: voxels of the kernel.
+    """
+
+    def __init__(self, channels: int, *, kernel: Triple) -> None:
+        super().__init__()
+        self.depthwise = DepthwiseConv(channels, kernel)
+        self.linear = nn.Linear(channels, 3 * channels)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        local = self.depthwise(rearrange(tokens, "b d h w c -> b c d h w"))
+        return self.linear(tokens + rearrange(local, "b c d h w -> b d h w c"))
+
+
+PROJECTIONS: Mapping[str, type[nn.Module]] = {"linear": LinearProjection, "depthwise": DepthwiseProjection}
+
+
+def project(name: str, channels: int, kernel: Triple) -> nn.Module:
+    """The projection of a mixer by the name in its options."""
+    return build(name, PROJECTIONS, "projection", channels, kernel=kernel)
+
+
+class RelativeMixer(nn.Module):
+    """Multi-head attention among all voxels of the map, with a learned relative position bias.
+
+    The relative attention of CoAtNet's last stages (Dai et al. 2021, https://arxiv.org/abs/2106.04803, equation 3,
+    second form). Deviation: offsets beyond `extent` share the bias of the farthest, so that a map may have any size.
+    Memory grows with the square of the voxels.
+
+    Args:
+        channels: channels in and out.
+        index: the block's index within its stage; all are alike.
+        kernel: voxels of the kernel of a depth-wise projection.
+        dropout: probability to zero an entry of the result.
+        heads: attention heads.
+        extent: voxels of the largest map whose offsets are all told apart: one integer, or three along (D, H, W).
+        projection: one of `PROJECTIONS`.
+
+    Raises:
+        ValueError: `heads` does not divide `channels`, or `extent` is neither one nor three positive integers.
+    """
+
+    mixes_channels = False
+
+    def __init__(
+        self,
+        channels: int,
+        index: int = 0,
+        *,
+        kernel: Triple = (3, 3, 3),
+        dropout: float = 0.0,
+        heads: int,
+        extent: int | Sequence[int] = 8,
+        projection: str = "linear",
+    ) -> None:
+        super().__init__()
+        self.heads = divisor(heads, channels, "heads")
+        self.extent = triple(extent, "extent")
+        self.norm = nn.LayerNorm(channels)
+        self.query_key_value = project(projection, channels, kernel)
+        self.projection = nn.Linear(channels, channels)
+        self.dropout = nn.Dropout(dropout)
+        offsets = [2 * entry - 1 for entry in self.extent]
+        self.bias_table = nn.Parameter(torch.zeros(heads, offsets[0] * offsets[1] * offsets[2]))
+        nn.init.trunc_normal_(self.bias_table, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        depth, height, width = x.shape[2:]
+        tokens = self.query_key_value(self.norm(rearrange(x, "b c d h w -> b d h w c")))
+        query, key, value = rearrange(tokens, "b d h w (three a c) -> three b a (d h w) c", three=3, a=self.heads)
+        index = relative_offset((depth, height, width), self.extent, x.device)
+        bias = self.bias_table.index_select(1, index).view(1, self.heads, *[depth * height * width] * 2)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
+        tokens = rearrange(mixed, "b a (d h w) c -> b d h w (a c)", d=depth, h=height)
+        return rearrange(self.dropout(self.projection(tokens)), "b d h w c -> b c d h w")
+
+
+class GatedMixer(nn.Module):
+    """Attention by content and attention by position, weighed by a gate of each head, among all voxels of the map.
+
+    Gated positional self-attention of ConViT (d'Ascoli et al. 2021, https://arxiv.org/abs/2103.10697, equations 5 to
+    8), in three dimensions. Each head begins as a convolution that looks at one offset, the nearest first. Deviation:
+    content and position share no normalisation; both are distributions, and so is their weighted mean. Memory grows
+    with the square of the voxels.
+
+    Args:
+        channels: channels in and out.
+        index: the block's index within its stage; all are alike.
+        kernel: voxels of the kernel of a depth-wise projection.
+        dropout: probability to zero an entry of the result.
+        heads: attention heads.
+        locality: how sharply a head begins to look at its offset.
+        projection: one of `PROJECTIONS`.
+
+    Raises:
+        ValueError: `heads` does not divide `channels`.
+    """
+
+    mixes_channels = False
+
+    def __init__(
+        self,
+        channels: int,
+        index: int = 0,
+        *,
+        kernel: Triple = (3, 3, 3),
+        dropout: float = 0.0,
+        heads: int,
+        locality: float = 1.0,
+        projection: str = "linear",
+    ) -> None:
+        super().__init__()
+        self.heads = divisor(heads, channels, "heads")
+        self.norm = nn.LayerNorm(channels)
+        self.query_key_value = project(projection, channels, kernel)
+        self.projection = nn.Linear(channels, channels)
+        self.dropout = nn.Dropout(dropout)
+        self.gate = nn.Parameter(torch.ones(heads))
+        neighbours = torch.cartesian_prod(*[torch.tensor([0.0, 1.0, -1.0])] * 3)
+        centre = neighbours[neighbours.abs().sum(1).argsort(stable=True)].repeat(heads // 27 + 1, 1)[:heads]
+        self.position = nn.Parameter(locality * torch.cat([-torch.ones(heads, 1), 2 * centre], dim=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        depth, height, width = x.shape[2:]
+        tokens = self.query_key_value(self.norm(rearrange(x, "b c d h w -> b d h w c")))
+        query, key, value = rearrange(tokens, "b d h w (three a c) -> three b a (d h w) c", three=3, a=self.heads)
+        by_content = functional.scaled_dot_product_attention(query, key, value)
+        by_position = self.attend_by_position((depth, height, width), x.device).to(value.dtype) @ value
+        gate = self.gate.sigmoid().view(-1, 1, 1).to(value.dtype)
+        mixed = (1 - gate) * by_content + gate * by_position
+        tokens = rearrange(mixed, "b a (d h w) c -> b d h w (a c)", d=depth, h=height)
+        return rearrange(self.dropout(self.projection(tokens)), "b d h w c -> b c d h w")
+
+    def attend_by_position(self, size: Triple, device: torch.device) -> Tensor:
+        """How much each voxel looks at each other (h, N, N), by the offset between them: each row sums to 1."""
+        position = voxel_positions(size, device).to(self.position.dtype)
+        offset = position[None] - position[:, None]  # from query to key (N, N, 3)
+        features = torch.cat([offset.square().sum(-1, keepdim=True), offset], dim=-1)
+        return torch.einsum("qkf,hf->hqk", features, self.position).softmax(dim=-1)

@@ -1,0 +1,121 @@
+"""Convolutions for which torch's own path on a CPU is slow, computed another way; on other devices they are torch's.
+
+Everything takes and gives (B, C, D, H, W), and is fast where the channels lie next to each other in memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.grad import conv3d_weight
+
+from .config import Triple, each_axis
+from .norms import InstanceNorm, runs_on_cpu
+
+
+class ConvNormAct(nn.Sequential):
+    """A convolution, instance normalisation and LeakyReLU: nnU-Net's layer (Isensee et al. 2021,
+    https://doi.org/10.1038/s41592-020-01008-z).
+
+    Args:
+        in_channels: channels in.
+        out_channels: channels out.
+        kernel: voxels of the kernel along (D, H, W), odd.
+        stride: downsampling along (D, H, W), in voxels.
+        groups: the convolution mixes the channels of a group only.
+        dilation: distance between the voxels a kernel sees.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: Triple,
+        *,
+        stride: Triple = (1, 1, 1),
+        groups: int = 1,
+        dilation: int = 1,
+    ) -> None:
+        super().__init__(
+            conv(in_channels, out_channels, kernel, stride=stride, groups=groups, dilation=dilation),
+            InstanceNorm(out_channels),
+            nn.LeakyReLU(inplace=True),
+        )
+
+
+def conv(
+    in_channels: int,
+    out_channels: int,
+    kernel: Triple,
+    *,
+    stride: Triple = (1, 1, 1),
+    groups: int = 1,
+    dilation: int = 1,
+) -> nn.Conv3d:
+    """A convolution without bias that keeps the size, or divides it by `stride`, rounded up."""
+    padding = each_axis(lambda entry: dilation * (entry // 2), kernel)
+    return nn.Conv3d(in_channels, out_channels, kernel, stride, padding, dilation=dilation, groups=groups, bias=False)
+
+
+class PointwiseConv(nn.Conv3d):
+    """A 1x1x1 convolution as a matrix product over the voxels.
+
+    Args:
+        in_channels: channels in.
+        out_channels: channels out.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 1)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        tokens = functional.linear(input.permute(0, 2, 3, 4, 1), self.weight.flatten(1), self.bias)
+        if tokens.requires_grad and runs_on_cpu(input):  # a loss may give its gradient in the other order of memory
+            tokens.register_hook(torch.Tensor.contiguous)
+        return tokens.permute(0, 4, 1, 2, 3)
+
+
+class DepthwiseConv(nn.Conv3d):
+    """A convolution of each channel by itself, of stride 1 and the size of its input.
+
+    Its gradient on a CPU: that of the input is a convolution by the mirrored kernel, ten times faster than what torch
+    calls for it; in training it is computed in float32, in which the gradient of the kernel is twice as fast as in
+    bfloat16.
+
+    Args:
+        channels: channels in and out.
+        kernel: voxels of the kernel along (D, H, W), odd.
+    """
+
+    def __init__(self, channels: int, kernel: Triple = (3, 3, 3)) -> None:
+        padding = each_axis(lambda entry: entry // 2, kernel)
+        super().__init__(channels, channels, kernel, padding=padding, groups=channels)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        if not (torch.is_grad_enabled() and runs_on_cpu(input)):
+            return super().forward(input)
+        with torch.autocast("cpu", enabled=False):
+            return _Depthwise.apply(input.float(), self.weight, self.bias).to(input.dtype)
+
+
+class _Depthwise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return functional.conv3d(x, weight, bias, padding=_half(weight), groups=len(weight))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        x, weight = ctx.saved_tensors
+        gradient = gradients[0].contiguous(memory_format=torch.channels_last_3d)
+        padding, groups = _half(weight), len(weight)
+        of_x = functional.conv3d(gradient, weight.flip(2, 3, 4), padding=padding, groups=groups)
+        of_weight = conv3d_weight(x, weight.shape, gradient, padding=padding, groups=groups)  # pyright: ignore[reportArgumentType]
+        return of_x, of_weight, gradient.sum((0, 2, 3, 4))
+
+
+def _half(weight: Tensor) -> list[int]:
+    return [entry // 2 for entry in weight.shape[2:]]

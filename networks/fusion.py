@@ -1,0 +1,128 @@
+"""How the decoder joins, at each scale, what comes up from below and what the encoder has.
+
+A fusion's constructor takes the encoder's channels of every scale and its strides from each to the next, finest first,
+the scale at which it stands, and its own options. It takes what came up (B, C, D, H, W) and the encoder's features of
+every scale, and gives (B, C', D, H, W) with the C' that it publishes as `channels`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .config import Triple, divisor, times
+
+
+class Fusion(nn.Module):
+    """What all fusions publish.
+
+    Attributes:
+        channels: of the result.
+    """
+
+    channels: int
+
+
+class ConcatFusion(Fusion):
+    """Both side by side: the skip connection of U-Net (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597).
+
+    Args:
+        channels: of every scale.
+        strides: from each scale to the next.
+        scale: where it stands.
+    """
+
+    def __init__(self, channels: Sequence[int], strides: Sequence[Triple], scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.channels = 2 * channels[scale]
+
+    def forward(self, up: Tensor, features: Sequence[Tensor]) -> Tensor:
+        return torch.cat([up, features[self.scale]], dim=1)
+
+
+class AddFusion(Fusion):
+    """Their sum: half the work for the convolution that follows (LinkNet, Chaurasia and Culurciello 2017,
+    https://arxiv.org/abs/1707.03718).
+
+    Args:
+        channels: of every scale.
+        strides: from each scale to the next.
+        scale: where it stands.
+    """
+
+    def __init__(self, channels: Sequence[int], strides: Sequence[Triple], scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.channels = channels[scale]
+
+    def forward(self, up: Tensor, features: Sequence[Tensor]) -> Tensor:
+        return up + features[self.scale]
+
+
+class AttentionFusion(Fusion):
+    """The skip connection asks every scale, voxel by voxel, and what it hears is added to it; then as `ConcatFusion`.
+
+    Multi-head attention across scales at every location: the query is this scale's voxel, keys and values are the
+    voxels of all scales at the same place (after CMT, Guo et al. 2022, https://arxiv.org/abs/2107.06263, and DuoFormer,
+    Tang et al. 2024, https://arxiv.org/abs/2407.13920). Finer scales are averaged over the voxel, coarser ones
+    repeated.
+
+    Args:
+        channels: of every scale.
+        strides: from each scale to the next.
+        scale: where it stands.
+        heads: attention heads.
+
+    Raises:
+        ValueError: `heads` does not divide the channels of the scale.
+    """
+
+    def __init__(self, channels: Sequence[int], strides: Sequence[Triple], scale: int, *, heads: int = 4) -> None:
+        super().__init__()
+        here = channels[scale]
+        self.scale = scale
+        self.channels = 2 * here
+        self.heads = divisor(heads, here, "heads")
+        one: Triple = (1, 1, 1)
+        self.finer = [reduce(times, strides[other:scale], one) for other in range(scale)]
+        self.coarser = [reduce(times, strides[scale:other], one) for other in range(scale, len(channels))]
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in channels)
+        self.query = nn.Linear(here, here)
+        self.key_value = nn.ModuleList(nn.Linear(width, 2 * here) for width in channels)
+        self.projection = nn.Linear(here, here)
+
+    def forward(self, up: Tensor, features: Sequence[Tensor]) -> Tensor:
+        skip = features[self.scale]
+        averaged = [functional.avg_pool3d(x, stride, stride) for x, stride in zip(features, self.finer, strict=False)]
+        tokens = [
+            norm(rearrange(x, "b c d h w -> b d h w c"))
+            for norm, x in zip(self.norms, [*averaged, *features[self.scale :]], strict=True)
+        ]
+        heard = [layer(x) for layer, x in zip(self.key_value, tokens, strict=True)]
+        strides = [(1, 1, 1)] * self.scale + self.coarser
+        heard = [repeat_voxels(x, stride) for x, stride in zip(heard, strides, strict=True)]
+        query = self.query(tokens[self.scale]).unflatten(-1, (self.heads, -1))  # (B, D, H, W, heads, C / heads)
+        keys, values = zip(*(x.unflatten(-1, (2, self.heads, -1)).unbind(-3) for x in heard), strict=True)
+        scores = torch.stack([(query * key).sum(-1) for key in keys]) * query.shape[-1] ** -0.5  # (scales, ..., heads)
+        weights = scores.softmax(dim=0)[..., None]
+        mixed = (weights * torch.stack(values)).sum(dim=0).flatten(-2)
+        skip = skip + rearrange(self.projection(mixed), "b d h w c -> b c d h w")
+        return torch.cat([up, skip], dim=1)
+
+
+def repeat_voxels(tokens: Tensor, times: Triple) -> Tensor:
+    """Each voxel of (B, D, H, W, C) as often as told along (D, H, W)."""
+    if times == (1, 1, 1):
+        return tokens
+    batch, depth, height, width, channels = tokens.shape
+    apart = tokens[:, :, None, :, None, :, None].expand(-1, -1, times[0], -1, times[1], -1, times[2], -1)
+    return apart.reshape(batch, depth * times[0], height * times[1], width * times[2], channels)
+
+
+FUSIONS: Mapping[str, type[Fusion]] = {"concat": ConcatFusion, "add": AddFusion, "attention": AttentionFusion}
