@@ -1,0 +1,312 @@
+"""Trainings of many networks by one bundle's recipe, each for as many steps as fit into an equal budget of time."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from itertools import chain, repeat
+from pathlib import Path
+from statistics import fmean, median
+from time import perf_counter
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+from scipy.stats import ttest_rel
+from tqdm import tqdm
+
+from hybridseg.transforms.atomic import replacing
+from hybridseg.transforms.cases import case_name
+from hybridseg.transforms.datasets import read_json
+
+from .handlers import latest_checkpoint
+from .reports import align, as_json
+from .terminal import one_line
+
+ROUNDS = 5
+TASK, RESULT = "task.json", "result.json"
+Definition = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A training to be done.
+
+    Attributes:
+        network: its name.
+        definition: `network_def` of the bundle.
+        seed: of the training.
+        minutes: the budget, on one thread.
+        seconds_per_step: what a step costs.
+    """
+
+    network: str
+    definition: Definition
+    seed: int
+    minutes: float
+    seconds_per_step: float
+
+    @property
+    def folder(self) -> str:
+        """Where it is kept, below the folder of all."""
+        return f"{re.sub('[^a-zA-Z0-9]+', '-', self.network)}/{self.minutes:g}min-seed{self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a training: the Dice of each validation case, mean over its labels, or an error in a line."""
+
+    network: str
+    seed: int
+    steps: int = 0
+    parameters: int = 0
+    dice: Mapping[str, float] | None = None
+    error: str | None = None
+
+    def __str__(self) -> str:
+        what = f"Dice {fmean(self.dice.values()):.4f}" if self.dice else f"failed: {self.error}"
+        return f"{self.network}, seed {self.seed}, {self.steps} steps: {what}"
+
+
+class Ablation:
+    """The trainings of one bundle's recipe, and their results in a folder.
+
+    Args:
+        bundle: folder of the bundle.
+        dataset: folder of its dataset.
+        output: folder for costs, trainings and results.
+        minutes: the budget of each training, on one thread.
+    """
+
+    def __init__(self, bundle: Path, dataset: Path, output: Path, minutes: float) -> None:
+        self.overrides = {"bundle_root": str(bundle), "dataset_dir": str(dataset), "num_workers": 0}
+        self.config = read_json(bundle / "configs" / "train.json")
+        self.output = output
+        self.minutes = minutes
+
+    def measure_costs(self, definitions: Mapping[str, Definition]) -> dict[str, float]:
+        """Seconds of a training step of each network, with the loading of its batch, in turns on one thread.
+
+        Costs in the folder are kept. One of these networks is measured again beside those that are new or were defined
+        otherwise, and their costs are put in proportion, as the machine may be slower or faster today.
+        """
+        file = self.output / "costs.json"
+        known = read_json(file) if file.is_file() else {}
+        missing = [name for name in definitions if known.get(name, {}).get("definition") != definitions[name]]
+        if missing:
+            anchors = [name for name in definitions if name not in missing][:1]
+            measured = self.time_steps({name: definitions[name] for name in [*anchors, *missing]})
+            scale = known[anchors[0]]["seconds"] / measured[anchors[0]] if anchors else 1.0
+            for name in missing:
+                known[name] = {"seconds": measured[name] * scale, "definition": definitions[name]}
+            with replacing(file) as temporary:
+                temporary.write_text(as_json(known), encoding="utf-8")
+        return {name: known[name]["seconds"] for name in definitions}
+
+    def time_steps(self, definitions: Mapping[str, Definition]) -> dict[str, float]:
+        """The fastest of some steps of each network, which take turns, and the median time to load a batch."""
+        torch.set_num_threads(1)
+        data = self.parser({}, cache_rate=0.0)
+        loader = chain.from_iterable(repeat(data.get_parsed_content("train::dataloader")))
+        loading, batches = [], []
+        for _ in range(ROUNDS):
+            start = perf_counter()
+            batches.append(next(loader))
+            loading.append(perf_counter() - start)
+        steps = {name: Step(self.parser(definition)) for name, definition in definitions.items()}
+        best = dict.fromkeys(definitions, math.inf)
+        for batch in tqdm(batches, desc="timing", disable=None, leave=False):
+            for name, step in steps.items():
+                start = perf_counter()
+                step(batch)
+                best[name] = min(best[name], perf_counter() - start)
+        return {name: seconds + median(loading) for name, seconds in best.items()}
+
+    def parser(self, definition: Definition, **overrides: Any) -> ConfigParser:
+        """The bundle's configuration for a network."""
+        parser = ConfigParser(self.config)
+        parser.update({**self.overrides, **overrides})
+        if definition:
+            parser.update({"network_def": network_def(self.config, definition)})
+        return parser
+
+    def train(
+        self, definitions: Mapping[str, Definition], seeds: Sequence[int], costs: Mapping[str, float], *, jobs: int
+    ) -> Iterator[Outcome]:
+        """Do the trainings that are not done, the first seed of all networks first.
+
+        Args:
+            definitions: networks by name.
+            seeds: a training of each network for each.
+            costs: seconds of a step of each network.
+            jobs: trainings side by side.
+
+        Yields:
+            The outcome of each, as it ends.
+        """
+        trainings = [
+            Training(network=name, definition=definition, seed=seed, minutes=self.minutes, seconds_per_step=costs[name])
+            for seed in seeds
+            for name, definition in definitions.items()
+        ]
+        todo = [training for training in trainings if not (self.output / training.folder / RESULT).is_file()]
+        with ThreadPoolExecutor(jobs) as pool:
+            futures = {pool.submit(self.train_in_child, training): training for training in todo}
+            try:
+                yield from (done.result() for done in tqdm(as_completed(futures), total=len(futures), disable=None))
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def train_in_child(self, training: Training) -> Outcome:
+        """Do a training in a process of its own, on one thread, whose output goes to `log.txt`."""
+        folder = self.output / training.folder
+        named: dict[str, Any] = {"network": training.network, "seed": training.seed}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return Outcome(**named, error=one_line(error))
+        task = {"training": asdict(training), "config": self.config, "overrides": self.overrides}
+        (folder / TASK).write_text(as_json(task), encoding="utf-8")
+        with (folder / "log.txt").open("w", encoding="utf-8") as log:
+            command = [sys.executable, "-m", __name__, str(folder)]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            code = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False).returncode
+        if code == 0:
+            return Outcome(**read_json(folder / RESULT))
+        lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+        return Outcome(**named, error=lines[-1] if lines else f"exit code {code}")
+
+    def report(self, names: Sequence[str], seeds: Sequence[int]) -> str:
+        """A table of what is there, best first, with the first network as the measure; kept as `ablation.json` too."""
+        costs = read_json(self.output / "costs.json")
+        outcomes = {name: self.outcomes(name, seeds) for name in names}
+        reference = by_case(outcomes[names[0]])
+        records = []
+        for name in names:
+            if not outcomes[name]:
+                continue
+            cases = by_case(outcomes[name])
+            record: dict[str, Any] = {
+                "network": name,
+                "parameters": outcomes[name][0].parameters,
+                "seconds_per_step": costs[name]["seconds"],
+                "steps": outcomes[name][0].steps,
+                "seeds": [outcome.seed for outcome in outcomes[name]],
+                "dice": fmean(cases.values()),
+                "difference": None,
+                "interval": None,
+            }
+            if name != names[0] and reference:
+                ours, theirs = zip(*((reference[case], cases[case]) for case in reference), strict=True)
+                record["difference"] = fmean(ours) - fmean(theirs)
+                if len(ours) > 1:
+                    interval = ttest_rel(ours, theirs).confidence_interval(0.95)
+                    record["interval"] = [float(interval.low), float(interval.high)]
+            records.append(record)
+        records.sort(key=lambda record: -record["dice"])
+        with replacing(self.output / "ablation.json") as temporary:
+            temporary.write_text(as_json({"minutes": self.minutes, "networks": records}), encoding="utf-8")
+        return table(records, names[0])
+
+    def outcomes(self, name: str, seeds: Sequence[int]) -> list[Outcome]:
+        """The finished trainings of a network."""
+        trainings = [
+            Training(network=name, definition={}, seed=seed, minutes=self.minutes, seconds_per_step=0.0)
+            for seed in seeds
+        ]
+        files = [self.output / training.folder / RESULT for training in trainings]
+        return [Outcome(**read_json(file)) for file in files if file.is_file()]
+
+
+class Step:
+    """A training step of a bundle's network on a batch: forward, loss, backward, optimizer."""
+
+    def __init__(self, parser: ConfigParser) -> None:
+        self.network = parser.get_parsed_content("network").train()
+        self.optimizer = parser.get_parsed_content("optimizer")
+        self.loss = parser.get_parsed_content("loss")
+        self.inferer = parser.get_parsed_content("train::inferer")
+        self.device = parser.get_parsed_content("device")
+
+    def __call__(self, batch: Mapping[str, Any]) -> None:
+        image, label = batch["image"].to(self.device), batch["label"].to(self.device)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.loss(self.inferer(image, self.network), label).backward()
+        self.optimizer.step()
+
+
+def network_def(config: Mapping[str, Any], definition: Definition) -> dict[str, Any]:
+    """A network in place of a bundle's, for its channels in and out."""
+    channels = {name: config["network_def"][name] for name in ("in_channels", "out_channels")}
+    return {**definition, **channels}
+
+
+def train_network(folder: Path) -> None:
+    """Do the training that is described in a folder; keep its result there, and drop what only a resumed run needs."""
+    task = read_json(folder / TASK)
+    training = Training(**task["training"])
+    run_dir = folder / "run"
+    config = task["config"] | task["overrides"]
+    config |= {"network_def": network_def(config, training.definition), "run_dir": str(run_dir)}
+    config |= {"seed": training.seed, "resume": latest_checkpoint(run_dir) is not None}
+    config["split"] = config["split"].replace("seed=@seed", "seed=0")  # the same cases for every seed
+    steps_per_epoch = len(ConfigParser(config).get_parsed_content("train::dataloader"))
+    epochs = max(1, math.ceil(training.minutes * 60 / training.seconds_per_step / steps_per_epoch))
+    config |= {"max_epochs": epochs, "val_interval": epochs}
+    (folder / "train.json").write_text(as_json(config), encoding="utf-8")
+    torch.set_num_threads(1)
+    workflow = ConfigWorkflow(str(folder / "train.json"), workflow_type="train")
+    workflow.initialize()
+    workflow.run()
+    evaluator = workflow.parser.get_parsed_content("validate::evaluator")
+    cases = [case_name(case["image"]) for case in workflow.parser.get_parsed_content("split")["validation"]]
+    dice = evaluator.state.metric_details[evaluator.state.key_metric_name].nanmean(dim=1).tolist()
+    network = workflow.parser.get_parsed_content("network")
+    outcome = Outcome(
+        network=training.network,
+        seed=training.seed,
+        steps=epochs * steps_per_epoch,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        dice=dict(zip(cases, dice, strict=True)),
+    )
+    with replacing(folder / RESULT) as temporary:
+        temporary.write_text(as_json(asdict(outcome)), encoding="utf-8")
+    shutil.rmtree(run_dir)
+
+
+def by_case(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """The Dice of each case, mean over the seeds."""
+    scores = [outcome.dice for outcome in outcomes if outcome.dice]
+    return {case: fmean(score[case] for score in scores) for case in (scores[0] if scores else {})}
+
+
+def table(records: Sequence[Mapping[str, Any]], reference: str) -> str:
+    """The records as text."""
+    header = ["network", "parameters", "step", "steps", "seeds", "Dice", f"{reference} is better by", "95 % interval"]
+    rows = [header]
+    for record in records:
+        low, high = record["interval"] or (None, None)
+        rows.append(
+            [
+                record["network"],
+                f"{record['parameters'] / 1e6:.2f} M",
+                f"{record['seconds_per_step']:.3f} s",
+                str(record["steps"]),
+                str(len(record["seeds"])),
+                f"{record['dice']:.4f}",
+                "" if record["difference"] is None else f"{record['difference']:+.4f}",
+                "" if low is None else f"{low:+.4f} to {high:+.4f}",
+            ]
+        )
+    return "\n".join(align(rows))
+
+
+if __name__ == "__main__":
+    train_network(Path(sys.argv[1]))

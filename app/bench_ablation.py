@@ -1,0 +1,117 @@
+"""`hybridseg bench ablation`: what each choice in the network is worth, at an equal budget of computing time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from hybridseg.bundles import bundle_path
+
+from .command import Command
+from .folders import make_folder
+
+
+def variant(**changes: Any) -> dict[str, Any]:
+    """The preset `small`, with some fields of its config changed."""
+    return {"_target_": "hybridseg.networks.create_model", "preset": "small", **changes}
+
+
+def peer(name: str, **options: Any) -> dict[str, Any]:
+    """A network of `hybridseg.app.peers`."""
+    return {"_target_": f"hybridseg.app.peers.{name}", **options}
+
+
+def attending(mixer: str, **options: Any) -> dict[str, Any]:
+    """The preset with another mixer in its attention stages."""
+    return variant(mixers=["conv", {"name": mixer, "heads": 3, **options}, {"name": mixer, "heads": 6, **options}])
+
+
+DEFAULT = "default"
+NO_MIXER, DEPTHWISE_MIXER = "hybridseg.app.stand_ins.NoMixer", "hybridseg.app.stand_ins.DepthwiseMixer"
+VARIANTS: Mapping[str, dict[str, Any]] = {
+    DEFAULT: variant(),
+    "SegResNet": peer("seg_res_net"),
+    "DynUNet": peer("dyn_unet", stages=4, deep_supervision=True),
+    "MedNeXt": peer("med_next", deep_supervision=True),
+    "SwinUNETR": peer("swin_unetr", feature_size=24),
+    "attention: none": variant(mixers=["conv", NO_MIXER, NO_MIXER]),
+    "attention: depth-wise 5x5x5": variant(mixers=["conv", DEPTHWISE_MIXER, DEPTHWISE_MIXER]),
+    "attention: conv": variant(mixers=["conv", "conv", "conv"]),
+    "attention: relative": attending("relative", extent=[10, 14, 10]),
+    "attention: gated": attending("gated"),
+    "projection: depthwise": attending("window", projection="depthwise"),
+    "feed-forward: linear": variant(feed_forward="linear"),
+    "feed-forward: expansion 2": variant(feed_forward={"name": "depthwise", "expansion": 2}),
+    "stem: levit": variant(stem="levit", strides=[1, 2, 2]),
+    "stem: grouped": variant(stem="grouped"),
+    "stem: patch": variant(stem="patch", strides=[1, 2, 2]),
+    "downsampling: grouped": variant(downsampling="grouped"),
+    "fusion: add": variant(fusion="add"),
+    "fusion: concat": variant(fusion="concat"),
+    "fusion: attention": variant(fusion=["add", "attention", {"name": "attention", "heads": 6}]),
+    "decoder: two convolutions": variant(decoder_depths=2),
+    "drop path: 0.1": variant(drop_path=0.1),
+}
+"""Networks by name, as `network_def` of a bundle has them, without the channels in and out."""
+
+
+@dataclass
+class BenchAblation(Command):
+    """Train variants of the network and its peers alike for an equal time, and compare them on the validation cases.
+
+    All train by the bundle's `train.json`, on one thread, for as many steps as fit into the budget: what a step costs
+    is measured side by side before, so that neither the load of the machine nor an interruption changes a result. The
+    bundle's test cases are not touched. Finished trainings are kept, and those that were interrupted go on.
+    """
+
+    dataset: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
+    """Folder of the bundle's dataset."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = Path("runs/ablation")
+    """Folder for all that is made; results that are there are used."""
+    bundle: Annotated[str, tyro.conf.arg(metavar="BUNDLE")] = "hippocampus_mri_segmentation"
+    """Bundle whose recipe all train by: a name or a folder."""
+    networks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
+    """Only these; the default network is always among them. All if none is named."""
+    seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N")] = (0,)
+    """A training for each."""
+    minutes: Annotated[float, tyro.conf.arg(metavar="MINUTES")] = 10.0
+    """Computing time of each training, on one thread."""
+    jobs: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """Trainings side by side."""
+    table: bool = False
+    """Only print the table of what is there."""
+
+    def run(self) -> int:
+        """Run it.
+
+        Returns:
+            0, or 1 when a training failed.
+
+        Raises:
+            ValueError: an option cannot be used, or there is no such bundle or dataset.
+        """
+        names = list(dict.fromkeys([DEFAULT, *(self.networks or VARIANTS)]))
+        for name in names:
+            if name not in VARIANTS:
+                raise ValueError(f"networks: {name!r}: must be one of {', '.join(VARIANTS)}")
+        for option, least in (("minutes", 0), ("jobs", 0)):
+            if getattr(self, option) <= least:
+                raise ValueError(f"{option}: {getattr(self, option)}: must be above {least}")
+        if not self.dataset.is_dir():
+            raise ValueError(f"dataset: {self.dataset}: must be a folder")
+        make_folder(self.output)
+        from .ablation import Ablation
+
+        ablation = Ablation(bundle_path(self.bundle), self.dataset.resolve(), self.output.resolve(), self.minutes)
+        failed = 0
+        if not self.table:
+            costs = ablation.measure_costs({name: VARIANTS[name] for name in names})
+            for outcome in ablation.train({name: VARIANTS[name] for name in names}, self.seeds, costs, jobs=self.jobs):
+                print(outcome, flush=True)
+                failed += outcome.error is not None
+        print(ablation.report(names, self.seeds))
+        return 1 if failed else 0

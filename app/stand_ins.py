@@ -1,0 +1,58 @@
+"""What the ablation puts in the place of attention, to see what attention is worth; a config names it by its path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from hybridseg.networks.config import Triple
+from hybridseg.networks.convolutions import DepthwiseConv
+
+
+class NoMixer(nn.Module):
+    """Adds nothing; what follows it in the block stays.
+
+    Args:
+        channels: channels in and out.
+        index: the block's index within its stage.
+        options: whatever a mixer is given.
+    """
+
+    mixes_channels = False
+
+    def __init__(self, channels: int, index: int = 0, **options: Any) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+
+class DepthwiseMixer(nn.Module):
+    """A large depth-wise kernel between two linear layers: about what windowed attention costs.
+
+    Args:
+        channels: channels in and out.
+        index: the block's index within its stage; all are alike.
+        kernel: of no use here.
+        dropout: of no use here.
+        extent: voxels of the depth-wise kernel.
+    """
+
+    mixes_channels = False
+
+    def __init__(
+        self, channels: int, index: int = 0, *, kernel: Triple = (3, 3, 3), dropout: float = 0.0, extent: int = 5
+    ) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.before = nn.Linear(channels, channels)
+        self.depthwise = DepthwiseConv(channels, (extent, extent, extent))
+        self.after = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.before(self.norm(rearrange(x, "b c d h w -> b d h w c")))
+        local = self.depthwise(rearrange(tokens, "b d h w c -> b c d h w"))
+        return rearrange(self.after(rearrange(local, "b c d h w -> b d h w c")), "b d h w c -> b c d h w")
