@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
+from inspect import getdoc
 from typing import Annotated, Any
 
 import tyro
@@ -12,10 +14,13 @@ from hybridseg.bundles import bundle_names, bundle_path
 
 from .command import Command
 
+WINDOW = 96
+"""Voxels along each axis of the window whose cost is told."""
+
 
 @dataclass
 class Info(Command):
-    """List the shipped bundles and the sizes of network, or tell where a bundle is."""
+    """List the shipped bundles, the networks and the parts they are made of, or tell where a bundle is."""
 
     path: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Print only the folder of this bundle, whose configs/ hold the configurations."""
@@ -36,9 +41,10 @@ class Info(Command):
             print(json.dumps({"path": folder}) if self.json else folder)
             return 0
         bundles = [describe_bundle(name) for name in bundle_names()]
-        presets = count_parameters()
+        networks, parts = describe_networks(), describe_parts()
         if self.json:
-            print(json.dumps({"bundles": bundles, "presets": presets}, indent=2, ensure_ascii=False))
+            record = {"bundles": bundles, "networks": networks, "parts": parts}
+            print(json.dumps(record, indent=2, ensure_ascii=False))
             return 0
         from .reports import align
 
@@ -46,8 +52,15 @@ class Info(Command):
         for line, task in zip(align(rows), ["task", *(bundle["task"] for bundle in bundles)], strict=True):
             print(f"{line}  {task}")
         print()
-        rows = [["network", "parameters"], *([name, f"{count / 1e6:.2f} M"] for name, count in presets.items())]
+        rows = [["network", "parameters", f"multiply-adds at {WINDOW}x{WINDOW}x{WINDOW}"]]
+        for name, cost in networks.items():
+            rows.append([name, f"{cost['parameters'] / 1e6:.2f} M", f"{cost['multiply_adds'] / 1e9:.1f} G"])
         print("\n".join(align(rows)))
+        width = max(len(name) for choices in parts.values() for name in choices)
+        for kind, choices in parts.items():
+            print(f"\n{kind}")
+            for name, summary in choices.items():
+                print(f"  {name:{width}}  {summary}")
         return 0
 
 
@@ -64,15 +77,35 @@ def describe_bundle(name: str) -> dict[str, Any]:
     }
 
 
-def count_parameters() -> dict[str, int]:
-    """Parameters of each preset, with one input channel and two classes."""
-    import torch
-
+def describe_networks() -> dict[str, dict[str, int]]:
+    """Parameters of each preset, and multiply-adds of a window, with one input channel and two classes."""
     from hybridseg.networks import PRESETS, create_model
+    from hybridseg.networks.cost import count_multiply_adds, count_parameters
 
-    with torch.device("meta"):
-        networks = {name: create_model(name, in_channels=1, out_channels=2) for name in PRESETS}
-    return {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
+    described = {}
+    for name in PRESETS:
+        network = create_model(name, in_channels=1, out_channels=2)
+        multiply_adds = count_multiply_adds(network, (1, 1, WINDOW, WINDOW, WINDOW))
+        described[name] = {"parameters": count_parameters(network), "multiply_adds": multiply_adds}
+    return described
+
+
+def describe_parts() -> dict[str, dict[str, str]]:
+    """What each field of `NetworkConfig` that names a part may be, with the beginning of its documentation."""
+    from hybridseg.networks import DOWNSAMPLINGS, FEED_FORWARDS, FUSIONS, MIXERS, PROJECTIONS, STEMS
+
+    choices = {
+        "stem": STEMS,
+        "mixers": MIXERS,
+        "projection of a mixer": PROJECTIONS,
+        "feed_forward": FEED_FORWARDS,
+        "downsampling": DOWNSAMPLINGS,
+        "fusion": FUSIONS,
+    }
+    return {
+        field: {name: re.split(r"[:.]| \(", getdoc(part) or "")[0].replace("\n", " ") for name, part in parts.items()}
+        for field, parts in choices.items()
+    }
 
 
 def _weights(bundle: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from .windows import relative_offset, voxel_positions
 
 
 class LinearProjection(nn.Linear):
-    """Queries, keys and values (B, D, H, W, 3 C) of each voxel of (B, D, H, W, C) by itself.
+    """Queries, keys and values of each voxel by itself: (B, D, H, W, C) to (B, D, H, W, 3 C).
 
     Args:
         channels: channels of a voxel.
@@ -31,7 +31,7 @@ class LinearProjection(nn.Linear):
 
 
 class DepthwiseProjection(nn.Module):
-    """Queries, keys and values (B, D, H, W, 3 C) that have seen the neighbours of each voxel of (B, D, H, W, C).
+    """Queries, keys and values that have seen the neighbours of each voxel: (B, D, H, W, C) to (B, D, H, W, 3 C).
 
     The convolutional projection of CvT (Wu et al. 2021, https://arxiv.org/abs/2103.15808, equation 2). Deviation: one
     depth-wise convolution, added to its input, serves all three.

@@ -104,7 +104,7 @@ class Down(nn.Sequential):
 
 
 class GroupedDown(Down):
-    """`Down` in groups of channels, four unless told."""
+    """The same in groups of channels, four unless told."""
 
     def __init__(self, in_channels: int, channels: int, *, kernel: Triple, stride: Triple, groups: int = 4) -> None:
         super().__init__(in_channels, channels, kernel=kernel, stride=stride, groups=groups)

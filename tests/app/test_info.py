@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hybridseg.bundles import bundle_names, bundle_path
-from hybridseg.networks import PRESETS, create_model
+from hybridseg.networks import FUSIONS, MIXERS, PRESETS, STEMS, create_model
 
 from .conftest import hybridseg
 
@@ -16,7 +16,7 @@ from .conftest import hybridseg
 def test_it_lists_bundles_and_presets() -> None:
     outcome = hybridseg("info")
     assert (outcome.code, outcome.err) == (0, "")
-    for name in (*bundle_names(), *PRESETS):
+    for name in (*bundle_names(), *PRESETS, *STEMS, *MIXERS, *FUSIONS):
         assert f"{name} " in outcome.out
 
 
@@ -28,7 +28,11 @@ def test_json_holds_what_the_bundles_say_and_what_the_networks_have() -> None:
         assert (bundle["version"], bundle["task"]) == (metadata["version"], metadata["task"])
         assert bundle["weights"] == (Path(bundle["path"]) / "models" / "model.pt").exists()
     tiny = create_model("tiny", in_channels=1, out_channels=2)
-    assert told["presets"]["tiny"] == sum(parameter.numel() for parameter in tiny.parameters())
+    assert told["networks"].keys() == PRESETS.keys()
+    assert told["networks"]["tiny"]["parameters"] == sum(parameter.numel() for parameter in tiny.parameters())
+    assert 1e10 < told["networks"]["tiny"]["multiply_adds"] < told["networks"]["base"]["multiply_adds"]
+    assert told["parts"]["mixers"].keys() == MIXERS.keys()
+    assert all(summary for parts in told["parts"].values() for summary in parts.values())
 
 
 @pytest.mark.parametrize("name", bundle_names())
