@@ -74,7 +74,16 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         for name in ("channels", "depths", "strides", "mixers", "kernels", "fusion", "decoder_depths"):
-            object.__setattr__(self, name, self.per_stage(name))
+            value = getattr(self, name)
+            if name in ONE_FOR_ALL and isinstance(value, int | str | Mapping):
+                value = (value,)
+            if isinstance(value, str) or not isinstance(value, Sequence) or not value:
+                raise ValueError(f"{name}: {value!r}: must be a list with one entry per stage")
+            if len(value) != len(self.channels) and not (name in ONE_FOR_ALL and len(value) == 1):
+                raise ValueError(
+                    f"{name}: {len(value)} entries: must have one per stage, {len(self.channels)} as channels has"
+                )
+            object.__setattr__(self, name, tuple(value))
         object.__setattr__(self, "strides", tuple(triple(stride, "strides") for stride in self.strides))
         object.__setattr__(self, "kernels", tuple(odd_triple(kernel, "kernels") for kernel in self.kernels))
         object.__setattr__(self, "stem_kernel", odd_triple(self.stem_kernel, "stem_kernel"))
@@ -90,19 +99,9 @@ class NetworkConfig:
                 raise ValueError(f"{name}: {getattr(self, name)!r}: must be true or false")
 
     def per_stage(self, name: str) -> tuple[Any, ...]:
-        """The value of a field for each stage, where one may stand for all."""
+        """The value of a field for each stage, where one entry may stand for all."""
         value = getattr(self, name)
-        if name in ONE_FOR_ALL and isinstance(value, int | str | Mapping):
-            value = (value,)
-        if isinstance(value, str) or not isinstance(value, Sequence) or not value:
-            raise ValueError(f"{name}: {value!r}: must be a list with one entry per stage")
-        if name in ONE_FOR_ALL and len(value) == 1:
-            value = list(value) * len(self.channels)
-        if len(value) != len(self.channels):
-            raise ValueError(
-                f"{name}: {len(value)} entries: must have one per stage, {len(self.channels)} as channels has"
-            )
-        return tuple(value)
+        return tuple(value) * len(self.channels) if name in ONE_FOR_ALL and len(value) == 1 else value
 
     @classmethod
     def names(cls) -> list[str]:

@@ -59,7 +59,7 @@ class Encoder(nn.Module):
 def make_stage(config: NetworkConfig, stage: int) -> Stage:
     """Build a stage of the encoder by its number."""
     above = (config.stem_channels, *config.channels)[stage]
-    here, kernel = config.channels[stage], config.kernels[stage]
+    here, kernel = config.channels[stage], config.per_stage("kernels")[stage]
     down = build(
         config.downsampling, DOWNSAMPLINGS, "downsampling", above, here, kernel=kernel, stride=config.strides[stage]
     )
@@ -116,14 +116,14 @@ class Decoder(nn.Module):
     def __init__(self, channels: Sequence[int], strides: Sequence[Triple], config: NetworkConfig) -> None:
         super().__init__()
         self.channels = tuple(channels[:-1])
-        kernels = (config.stem_kernel, *config.kernels)
+        kernels = (config.stem_kernel, *config.per_stage("kernels"))
         self.steps = nn.ModuleList(
             Up(
                 below,
                 here,
                 stride=strides[scale],
-                fusion=build(config.fusion[scale], FUSIONS, "fusion", channels, strides, scale),
-                depth=config.decoder_depths[scale],
+                fusion=build(config.per_stage("fusion")[scale], FUSIONS, "fusion", channels, strides, scale),
+                depth=config.per_stage("decoder_depths")[scale],
                 kernel=kernels[scale],
             )
             for scale, (here, below) in enumerate(pairwise(channels))
