@@ -25,8 +25,11 @@ COMMANDS: Mapping[str, str] = {
     "info": "info:Info",
     "predict": "predict:Predict",
     "evaluate": "evaluate:Evaluate",
+    "export": "export:Export",
+    "bench network": "bench_network:BenchNetwork",
+    "bench ablation": "bench_ablation:BenchAblation",
 }
-"""Each command's module in this package, and its class."""
+"""Each command's module in this package, and its class; a command's name may be two words."""
 
 DESCRIPTION = "3D segmentation of CT and MRI. `hybridseg COMMAND --help` explains a command."
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -52,7 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = parse(given)
     except SystemExit as told:  # tyro has printed the help, or what is wrong
         return WRONG_USAGE if not given else int(told.code or DONE)
-    return run(command, given[0])
+    return run(command, asked_for(given) or given[0])
+
+
+def asked_for(given: Sequence[str]) -> str | None:
+    """The name of the command with which a command line begins."""
+    return next((name for name in COMMANDS if list(given[: len(name.split())]) == name.split()), None)
 
 
 def parse(given: Sequence[str]) -> Command:
@@ -62,8 +70,9 @@ def parse(given: Sequence[str]) -> Command:
         SystemExit: after help was printed (code 0), or an error about the options (code 2).
     """
     config = (tyro.conf.FlagCreatePairsOff,)
-    if given[0] in COMMANDS:
-        return tyro.cli(load(given[0]), prog=f"hybridseg {given[0]}", args=given[1:], config=config)
+    if name := asked_for(given):
+        words = given[len(name.split()) :]
+        return tyro.cli(load(name), prog=f"hybridseg {name}", args=words, config=config)
     choices = tuple(Annotated[load(name), _listed(name)] for name in COMMANDS)
     return tyro.cli(Union[choices], prog="hybridseg", description=DESCRIPTION, args=given, config=config)  # type: ignore[call-overload]  # noqa: UP007
 
