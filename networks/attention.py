@@ -68,7 +68,7 @@ class RelativeMixer(nn.Module):
 
     Args:
         channels: channels in and out.
-        index: the block's index within its stage; all are alike.
+        index: the block's index among those of its stage with this mixer; all are alike.
         kernel: voxels of the kernel of a depth-wise projection.
         dropout: probability to zero an entry of the result.
         heads: attention heads.
@@ -124,7 +124,7 @@ class GatedMixer(nn.Module):
 
     Args:
         channels: channels in and out.
-        index: the block's index within its stage; all are alike.
+        index: the block's index among those of its stage with this mixer; all are alike.
         kernel: voxels of the kernel of a depth-wise projection.
         dropout: probability to zero an entry of the result.
         heads: attention heads.

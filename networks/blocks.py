@@ -122,7 +122,7 @@ class Block(nn.Module):
     Args:
         channels: channels in and out.
         mixer: one of `MIXERS`.
-        index: the block's index within its stage.
+        index: the block's index among those of its stage with this mixer.
         kernel: voxels of the kernels.
         feed_forward: one of `FEED_FORWARDS`.
         drop_path: probability, in training, to leave out the branches.

@@ -37,7 +37,8 @@ class NetworkConfig:
         strides: downsampling before each stage, in voxels: one integer, or three along (D, H, W).
         kernels: voxels of the kernels of each stage and of the decoder at its scale, as `stem_kernel`; one for all
             stages, or one per stage.
-        mixers: mixer of each stage: one of `MIXERS`, or the dotted path of a class elsewhere.
+        mixers: mixer of each stage: one of `MIXERS`, or the dotted path of a class elsewhere; or a list of such, which
+            take turns over the stage's blocks.
         downsampling: one of `DOWNSAMPLINGS`.
         feed_forward: what follows a mixer that leaves channels alone: one of `FEED_FORWARDS`.
         fusion: how the decoder joins what comes up and the skip connection: one of `FUSIONS`; one for all scales, or
@@ -62,7 +63,7 @@ class NetworkConfig:
     depths: tuple[int, ...]
     strides: tuple[Triple, ...]
     kernels: tuple[Triple, ...] = ((3, 3, 3),)
-    mixers: tuple[Part, ...]
+    mixers: tuple[Part | Sequence[Part], ...]
     downsampling: Part = "conv"
     feed_forward: Part = "depthwise"
     fusion: tuple[Part, ...] = ("concat",)

@@ -18,7 +18,7 @@ for an image of D x H x W:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 
 import torch
@@ -63,12 +63,14 @@ def make_stage(config: NetworkConfig, stage: int) -> Stage:
     down = build(
         config.downsampling, DOWNSAMPLINGS, "downsampling", above, here, kernel=kernel, stride=config.strides[stage]
     )
+    mixers = config.mixers[stage]
+    turns = [mixers] if isinstance(mixers, str | Mapping) else mixers
     before, total = sum(config.depths[:stage]), sum(config.depths)
     blocks = [
         Block(
             here,
-            config.mixers[stage],
-            index,
+            turns[index % len(turns)],
+            index // len(turns),
             kernel=kernel,
             feed_forward=config.feed_forward,
             drop_path=config.drop_path * (before + index) / max(1, total - 1),

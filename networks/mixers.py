@@ -1,9 +1,9 @@
 """What mixes the voxels of a stage: residual convolutions where resolution is high, windowed attention where it is low.
 
 A mixer is the residual branch of a block: it takes and gives (B, C, D, H, W), normalises its own input, and is added
-to it by the block. Its constructor takes the channels, the block's index within the stage, the keywords `kernel`
-(voxels of kernels along (D, H, W)) and `dropout`, and its own options. `mixes_channels` says whether it does all of a
-block's work, or leaves the work across channels to a feed-forward branch after it.
+to it by the block. Its constructor takes the channels, the block's index among those of the stage with this mixer, the
+keywords `kernel` (voxels of kernels along (D, H, W)) and `dropout`, and its own options. `mixes_channels` says whether
+it does all of a block's work, or leaves the work across channels to a feed-forward branch after it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ConvMixer(nn.Module):
 
     Args:
         channels: channels in and out.
-        index: the block's index within its stage; all are alike.
+        index: the block's index among those of its stage with this mixer; all are alike.
         kernel: voxels of the kernels.
         dropout: of no use here.
     """
@@ -61,7 +61,7 @@ class WindowMixer(nn.Module):
 
     Args:
         channels: channels in and out.
-        index: the block's index within its stage; odd blocks are shifted by half a window.
+        index: the block's index among those of its stage with this mixer; odd blocks are shifted by half a window.
         kernel: voxels of the kernel of a depth-wise projection.
         dropout: probability to zero an entry of the result.
         heads: attention heads.

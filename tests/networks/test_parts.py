@@ -12,7 +12,7 @@ from hybridseg.networks import HybridSwinUNETR, create_model
 from hybridseg.networks.attention import GatedMixer, RelativeMixer
 from hybridseg.networks.blocks import Block
 from hybridseg.networks.fusion import AttentionFusion, repeat_voxels
-from hybridseg.networks.mixers import WindowMixer
+from hybridseg.networks.mixers import ConvMixer, WindowMixer
 from hybridseg.networks.stems import LevitStem
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -24,6 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "mixer conv": {"mixers": ("conv", "conv", "conv")},
     "mixer relative": {"mixers": ("conv", {"name": "relative", "heads": 3}, {"name": "relative", "heads": 6})},
     "mixer gated": {"mixers": ("conv", {"name": "gated", "heads": 3}, {"name": "gated", "heads": 48})},
+    "mixers that take turns": {"mixers": ("conv", ["conv", {"name": "window", "heads": 3}], "conv")},
     "mixer from outside": {"mixers": ("conv", "hybridseg.app.stand_ins.DepthwiseMixer", "torch.nn.Identity")},
     "projection depthwise": {"mixers": ("conv", "conv", {"name": "window", "heads": 2, "projection": "depthwise"})},
     "feed-forward linear": {"feed_forward": {"name": "linear", "expansion": 2}},
@@ -110,6 +111,15 @@ def test_the_stem_tells_its_stride():
     assert LevitStem(1, 16, kernel=(3, 3, 3), stride=(1, 2, 4)).stride == (1, 2, 4)
     assert LevitStem(1, 16, kernel=(3, 3, 3), stride=(1, 2, 4))(torch.zeros(1, 1, 8, 8, 8)).shape == (1, 16, 8, 4, 2)
     assert create_model("tiny", in_channels=1, out_channels=2, stem="patch").stride == (16, 16, 16)
+
+
+def test_mixers_that_take_turns_count_their_own_blocks():
+    turns = ["conv", {"name": "window", "heads": 3}]
+    model = create_model("tiny", in_channels=1, out_channels=2, depths=(1, 4, 1), mixers=("conv", turns, "conv"))
+    stage = next(stage for number, stage in enumerate(model.encoder.stages.children()) if number == 1)
+    mixers = [block.mixer for block in stage.modules() if isinstance(block, Block)]
+    assert [type(mixer) for mixer in mixers] == [ConvMixer, WindowMixer, ConvMixer, WindowMixer]
+    assert [mixer.shifted for mixer in mixers if isinstance(mixer, WindowMixer)] == [False, True]
 
 
 def attend_slowly(mixer: RelativeMixer | WindowMixer, x: Tensor) -> Tensor:
