@@ -19,7 +19,7 @@ from .attention import GatedMixer, RelativeMixer, project
 from .config import Triple, divisor, triple
 from .convolutions import conv
 from .norms import InstanceNorm
-from .windows import attention_mask, relative_offset, window_grid
+from .windows import attention_mask, offset_distances, relative_offset, window_grid
 
 
 class ConvMixer(nn.Module):
@@ -67,9 +67,14 @@ class WindowMixer(nn.Module):
         heads: attention heads.
         window: voxels of the largest window: one integer, or three along (D, H, W).
         projection: one of `PROJECTIONS`.
+        similarity: of queries and keys: their `product`, or the `cosine` of the angle between them times a learned
+            number for each head (Swin V2, Liu et al. 2022, https://arxiv.org/abs/2111.09883, equation 2).
+        locality: how much the bias begins to fall with each voxel of distance in the first head; in each further head
+            it is half of that (after ALiBi, Press et al. 2022, https://arxiv.org/abs/2108.12409).
 
     Raises:
-        ValueError: `heads` does not divide `channels`, or `window` is neither one nor three positive integers.
+        ValueError: `heads` does not divide `channels`, `window` is neither one nor three positive integers, or
+            `similarity` is neither of the two.
     """
 
     mixes_channels = False
@@ -84,18 +89,23 @@ class WindowMixer(nn.Module):
         heads: int,
         window: int | Sequence[int] = 6,
         projection: str = "linear",
+        similarity: str = "product",
+        locality: float = 0.0,
     ) -> None:
         super().__init__()
         self.heads = divisor(heads, channels, "heads")
         self.window = triple(window, "window")
+        if similarity not in ("product", "cosine"):
+            raise ValueError(f"similarity: {similarity!r}: must be product or cosine")
+        self.temperature = nn.Parameter(torch.full((heads, 1, 1), 10.0)) if similarity == "cosine" else None
         self.shifted = index % 2 == 1
         self.norm = nn.LayerNorm(channels)
         self.query_key_value = project(projection, channels, kernel)
         self.projection = nn.Linear(channels, channels)
         self.dropout = nn.Dropout(dropout)
-        offsets = [2 * entry - 1 for entry in self.window]
-        self.bias_table = nn.Parameter(torch.zeros(heads, offsets[0] * offsets[1] * offsets[2]))
-        nn.init.trunc_normal_(self.bias_table, std=0.02)
+        slopes = locality * 0.5 ** torch.arange(heads)
+        distances = offset_distances(self.window)
+        self.bias_table = nn.Parameter(0.02 * torch.randn(heads, len(distances)) - slopes[:, None] * distances)
 
     def forward(self, x: Tensor) -> Tensor:
         depth, height, width = x.shape[2:]
@@ -103,15 +113,20 @@ class WindowMixer(nn.Module):
         windows = grid.partition(self.query_key_value(self.norm(rearrange(x, "b c d h w -> b d h w c"))))
         triples = windows.unflatten(3, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)  # (3, B, M, heads, N, C / heads)
         mask = attention_mask(grid, x.device)
+        query, key, value = triples.unbind()
+        scale = None  # one over the square root of C / heads
+        if self.temperature is not None:
+            query = functional.normalize(query, dim=-1) * self.temperature.to(query.dtype)
+            key, scale = functional.normalize(key, dim=-1), 1.0
         bias = self.relative_bias(grid.window, x.dtype)  # (heads, N, N)
         if mask is None:  # one bias serves every window: windows go with the batch
-            query, key, value = triples.flatten(1, 2)
-            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias[None])
+            inputs = [part.flatten(0, 1) for part in (query, key, value)]
+            mixed = functional.scaled_dot_product_attention(*inputs, attn_mask=bias[None], scale=scale)
             mixed = mixed.unflatten(0, (-1, triples.shape[2]))
         else:  # every window has a mask of its own: windows go with the heads
-            query, key, value = triples.flatten(2, 3)
+            inputs = [part.flatten(1, 2) for part in (query, key, value)]
             bias = bias.masked_fill(~mask[:, None], -torch.inf).flatten(0, 1)  # (M heads, N, N)
-            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias[None])
+            mixed = functional.scaled_dot_product_attention(*inputs, attn_mask=bias[None], scale=scale)
             mixed = mixed.unflatten(1, (-1, self.heads))
         tokens = grid.merge(mixed.transpose(2, 3).flatten(3))  # (B, M, heads, N, C / heads) to (B, D, H, W, C)
         return rearrange(self.dropout(self.projection(tokens)), "b d h w c -> b c d h w")

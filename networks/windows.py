@@ -138,6 +138,13 @@ def relative_offset(window: Triple, largest: Triple, device: torch.device) -> Te
         return ((offset[..., 0] * height + offset[..., 1]) * width + offset[..., 2]).flatten()
 
 
+def offset_distances(largest: Triple) -> Tensor:
+    """The length in voxels of each offset of a table, in the order of `relative_offset`: ((2w - 1)^3)."""
+    size = each_axis(lambda entry: 2 * entry - 1, largest)
+    offsets = voxel_positions(size, torch.device("cpu")) + 1 - torch.tensor(largest)
+    return offsets.float().norm(dim=-1)
+
+
 def voxel_positions(size: Triple, device: torch.device) -> Tensor:
     """The indices (N, 3) of the voxels of a map along (D, H, W), the last axis fastest."""
     axes = [torch.arange(entry, device=device) for entry in size]

@@ -134,3 +134,27 @@ def test_a_masked_voxel_has_no_influence(index):
 def test_options_that_cannot_work_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         WindowMixer(8, **options)
+
+
+def test_cosine_attention_does_not_see_the_length_of_queries_and_keys():
+    torch.manual_seed(0)
+    mixer = WindowMixer(8, heads=2, window=3, similarity="cosine")
+    x = torch.randn(1, 8, 3, 3, 3)
+    before = mixer(x)
+    with torch.no_grad():
+        mixer.query_key_value.weight[:16] *= 7
+        mixer.query_key_value.bias[:16] *= 7
+    torch.testing.assert_close(mixer(x), before, rtol=1e-4, atol=1e-5)
+
+
+def test_a_local_bias_falls_with_distance_by_half_in_each_head():
+    mixer = WindowMixer(8, heads=2, window=(1, 3, 3), locality=2.0)
+    with torch.no_grad():
+        table = mixer.bias_table.view(2, 1, 5, 5)
+        centre, far = table[:, 0, 2, 2], table[:, 0, 0, 2]
+    torch.testing.assert_close(centre - far, torch.tensor([4.0, 2.0]), atol=0.3, rtol=0)
+
+
+def test_an_unknown_similarity_is_refused():
+    with pytest.raises(ValueError, match="similarity: 'angle': must be product or cosine"):
+        WindowMixer(8, heads=2, similarity="angle")
