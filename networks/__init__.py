@@ -2,7 +2,9 @@
 
 from .attention import PROJECTIONS
 from .blocks import DOWNSAMPLINGS, FEED_FORWARDS
+from .classifier import HybridClassifier, create_classifier
 from .config import NetworkConfig
+from .detection import create_detector
 from .fusion import FUSIONS
 from .hybrid_swin_unetr import HybridSwinUNETR
 from .mixers import MIXERS
@@ -17,7 +19,10 @@ __all__ = [
     "PRESETS",
     "PROJECTIONS",
     "STEMS",
+    "HybridClassifier",
     "HybridSwinUNETR",
     "NetworkConfig",
+    "create_classifier",
+    "create_detector",
     "create_model",
 ]

@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 
+from hybridseg.networks.attention import LinearProjection
 from hybridseg.networks.mixers import WindowMixer
 from hybridseg.networks.windows import attention_mask, relative_offset, window_grid
 
@@ -141,6 +142,7 @@ def test_cosine_attention_does_not_see_the_length_of_queries_and_keys():
     mixer = WindowMixer(8, heads=2, window=3, similarity="cosine")
     x = torch.randn(1, 8, 3, 3, 3)
     before = mixer(x)
+    assert isinstance(mixer.query_key_value, LinearProjection)
     with torch.no_grad():
         mixer.query_key_value.weight[:16] *= 7
         mixer.query_key_value.bias[:16] *= 7
