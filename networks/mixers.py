@@ -120,13 +120,13 @@ class WindowMixer(nn.Module):
             key, scale = functional.normalize(key, dim=-1), 1.0
         bias = self.relative_bias(grid.window, x.dtype)  # (heads, N, N)
         if mask is None:  # one bias serves every window: windows go with the batch
-            inputs = [part.flatten(0, 1) for part in (query, key, value)]
-            mixed = functional.scaled_dot_product_attention(*inputs, attn_mask=bias[None], scale=scale)
+            query, key, value = (part.flatten(0, 1) for part in (query, key, value))
+            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias[None], scale=scale)
             mixed = mixed.unflatten(0, (-1, triples.shape[2]))
         else:  # every window has a mask of its own: windows go with the heads
-            inputs = [part.flatten(1, 2) for part in (query, key, value)]
+            query, key, value = (part.flatten(1, 2) for part in (query, key, value))
             bias = bias.masked_fill(~mask[:, None], -torch.inf).flatten(0, 1)  # (M heads, N, N)
-            mixed = functional.scaled_dot_product_attention(*inputs, attn_mask=bias[None], scale=scale)
+            mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias[None], scale=scale)
             mixed = mixed.unflatten(1, (-1, self.heads))
         tokens = grid.merge(mixed.transpose(2, 3).flatten(3))  # (B, M, heads, N, C / heads) to (B, D, H, W, C)
         return rearrange(self.dropout(self.projection(tokens)), "b d h w c -> b c d h w")

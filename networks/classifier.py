@@ -1,0 +1,75 @@
+"""HybridClassifier: the classes of a whole image from the encoder of the segmentation network.
+
+One backbone, several tasks, as in CMT (Guo et al. 2022, https://arxiv.org/abs/2107.06263, sections 3.1 and 4): stages,
+global average pooling, a linear layer. Deviations: every scale is pooled, not the coarsest alone, and the pooled
+channels are normalised as one vector in place of a further projection.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .config import NetworkConfig, positive, times
+from .hybrid_swin_unetr import Encoder, crop, initialise, pad
+from .presets import create_model
+
+
+class HybridClassifier(nn.Module):
+    """The encoder, the mean of each channel of every scale, layer normalisation, and a linear layer.
+
+    `forward` takes images (B, C, D, H, W) of any size and gives logits (B, K). The encoder has the parameters and names
+    of a segmentation network's, so `classifier.encoder.load_state_dict(model.encoder.state_dict())` starts from one.
+
+    Args:
+        config: what the network consists of, `out_channels` being the classes; what it says of a decoder is of no use
+            here. `create_classifier` makes one from a preset.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.scales = list(accumulate(self.encoder.strides, times, initial=self.encoder.stem_stride))
+        self.stride = self.scales[-1]
+        self.norm = nn.LayerNorm(sum(self.encoder.channels))
+        self.head = nn.Linear(sum(self.encoder.channels), config.out_channels)
+        self.apply(initialise)
+        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+    def forward(self, image: Tensor) -> Tensor:
+        if image.ndim != 5:
+            raise ValueError(f"image: shape {tuple(image.shape)}: must be (B, C, D, H, W)")
+        features = self.encoder(pad(image, self.stride))
+        pooled = [
+            crop(x, image.shape[2:], scale).mean(dim=(2, 3, 4)) for x, scale in zip(features, self.scales, strict=True)
+        ]
+        return self.head(self.norm(torch.cat(pooled, dim=1)))  # (B, channels of all scales) to (B, K)
+
+
+def create_classifier(preset: str = "small", *, in_channels: int, classes: int, **overrides: Any) -> HybridClassifier:
+    """Make a classifier from a preset.
+
+    Args:
+        preset: one of `PRESETS`.
+        in_channels: image channels.
+        classes: of an image.
+        overrides: fields of `NetworkConfig` that shall differ from the preset.
+
+    Returns:
+        The network, with random weights.
+
+    Raises:
+        ValueError: the preset or a field is unknown (the message lists the known ones), or a value breaks its rule.
+
+    Example:
+        >>> from hybridseg.networks import create_classifier
+        >>> classifier = create_classifier("tiny", in_channels=1, classes=4)
+        >>> classifier(torch.zeros(2, 1, 20, 33, 17)).shape
+        torch.Size([2, 4])
+    """
+    positive(classes, "classes")
+    return HybridClassifier(create_model(preset, in_channels=in_channels, out_channels=classes, **overrides).config)
