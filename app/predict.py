@@ -129,7 +129,7 @@ def predict_case(predictor: Predictor, case: PredictedCase, *, debug: bool = Fal
     try:
         with tqdm(desc=case.case, unit="window", leave=False, disable=None) as bar:
 
-            def advance(windows: int, total: int | None) -> None:
+            def advance(windows: int, total: int) -> None:
                 bar.total = total
                 bar.update(windows)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,12 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
-from monai.utils import ensure_tuple_rep, fall_back_tuple
 from torch import Tensor, nn
 
 from hybridseg.bundles import bundle_path
 from hybridseg.transforms.datasets import read_json
 from hybridseg.transforms.errors import VolumeError
-
-Progress = Callable[[int, int | None], None]
-"""Called with the windows that were just computed, and with all windows of the volume, None where that is not known."""
+from hybridseg.transforms.sliding_window import Progress, WindowInferer
 
 
 class Predictor:
@@ -77,7 +73,7 @@ class Predictor:
 
         Args:
             path: file of the volume.
-            progress: told of every batch of windows.
+            progress: told of every batch of windows, where the bundle's inferer is a `WindowInferer`.
 
         Returns:
             Labels (1, X, Y, Z) on the file's own grid; `affine` (4, 4) takes voxel indices to RAS mm.
@@ -87,15 +83,9 @@ class Predictor:
         """
         case = self.preprocessing({"image": str(path)})
         image = case["image"][None].to(self.device)  # (1, C, D, H, W)
-        total = window_count(self.inferer, image.shape[2:])
-
-        def network(windows: Tensor) -> Tensor:
-            logits = self.network(windows)
-            if progress is not None:
-                progress(len(windows), total)
-            return logits
-
-        case["pred"] = self.inferer(image, network)[0]
+        if isinstance(self.inferer, WindowInferer):
+            self.inferer.progress = progress
+        case["pred"] = self.inferer(image, self.network)[0]
         return self.postprocessing(case)["pred"]
 
 
@@ -137,23 +127,3 @@ def load_weights(network: nn.Module, path: Path, device: torch.device) -> None:
         what = f"{len(wrong)} tensors are missing, unknown or of another shape, such as {wrong[0]}"
         raise VolumeError(path, what, "must be weights of the bundle's network")
     network.load_state_dict(weights)
-
-
-def window_count(inferer: Any, size: Sequence[int]) -> int | None:
-    """How many windows a sliding-window inferer will take.
-
-    Args:
-        inferer: any inferer.
-        size: voxels along the spatial axes.
-
-    Returns:
-        The number; None for an inferer of another kind.
-    """
-    if not hasattr(inferer, "roi_size") or not hasattr(inferer, "overlap"):
-        return None
-    windows = fall_back_tuple(inferer.roi_size, size)
-    overlaps = ensure_tuple_rep(inferer.overlap, len(size))
-    steps = [max(1, int(window * (1 - overlap))) for window, overlap in zip(windows, overlaps, strict=True)]
-    return math.prod(
-        1 + math.ceil(max(0, length - window) / step) for length, window, step in zip(size, windows, steps, strict=True)
-    )

@@ -7,6 +7,7 @@ from .inferers import MixedPrecisionInferer
 from .loading import LoadVolumed
 from .pipelines import augmentation, ct_preprocessing, mri_preprocessing, postprocessing
 from .restoring import RestoreLabelsd, restore_labels
+from .sliding_window import WindowInferer
 from .splits import split_cases
 from .writing import WriteLabelsd, write_labels
 
@@ -15,6 +16,7 @@ __all__ = [
     "MixedPrecisionInferer",
     "RestoreLabelsd",
     "VolumeError",
+    "WindowInferer",
     "WriteLabelsd",
     "augmentation",
     "case_name",

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from monai.inferers import SimpleInferer, SlidingWindowInferer
 
-from hybridseg.app.predictor import Predictor, choose_device, window_count
+from hybridseg.app.predictor import Predictor, choose_device
 
 from .conftest import SHAPE, read_volume, write_volume
 
@@ -36,28 +35,9 @@ def test_progress_counts_to_all_windows(bundle: Path, tmp_path: Path) -> None:
     image = write_volume(
         tmp_path / "case.nii.gz", np.random.default_rng(0).normal(size=(30, 20, 16)).astype(np.float32)
     )
-    told: list[tuple[int, int | None]] = []
+    told: list[tuple[int, int]] = []
     Predictor(bundle, "cpu").predict(image, lambda windows, total: told.append((windows, total)))
     assert {total for _, total in told} == {sum(windows for windows, _ in told)}
-
-
-@pytest.mark.parametrize("size", [(16, 16, 16), (17, 33, 40), (5, 16, 60), (32, 31, 48)])
-@pytest.mark.parametrize("overlap", [0, 0.25, 0.5, 0.7])
-def test_windows_are_counted_as_monai_takes_them(size: tuple[int, int, int], overlap: float) -> None:
-    inferer = SlidingWindowInferer(roi_size=(16, 8, 16), overlap=overlap, sw_batch_size=3)
-    windows = 0
-
-    def network(batch: torch.Tensor) -> torch.Tensor:
-        nonlocal windows
-        windows += len(batch)
-        return batch
-
-    inferer(torch.zeros(1, 1, *size), network)
-    assert window_count(inferer, size) == windows
-
-
-def test_windows_of_another_inferer_are_not_known() -> None:
-    assert window_count(SimpleInferer(), (16, 16, 16)) is None
 
 
 def test_the_names_of_the_labels_are_the_bundles(bundle: Path) -> None:
