@@ -110,7 +110,7 @@ class RelativeMixer(nn.Module):
         index = relative_offset((depth, height, width), self.extent, x.device)
         bias = self.bias_table.index_select(1, index).view(1, self.heads, *[depth * height * width] * 2)
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
-        tokens = rearrange(mixed, "b a (d h w) c -> b d h w (a c)", d=depth, h=height)
+        tokens = torch.cat(mixed.unbind(1), dim=-1).unflatten(1, (depth, height, width))  # heads side by side
         return rearrange(self.dropout(self.projection(tokens)), "b d h w c -> b c d h w")
 
 
@@ -167,7 +167,7 @@ class GatedMixer(nn.Module):
         by_position = self.attend_by_position((depth, height, width), x.device).to(value.dtype) @ value
         gate = self.gate.sigmoid().view(-1, 1, 1).to(value.dtype)
         mixed = (1 - gate) * by_content + gate * by_position
-        tokens = rearrange(mixed, "b a (d h w) c -> b d h w (a c)", d=depth, h=height)
+        tokens = torch.cat(mixed.unbind(1), dim=-1).unflatten(1, (depth, height, width))  # heads side by side
         return rearrange(self.dropout(self.projection(tokens)), "b d h w c -> b c d h w")
 
     def attend_by_position(self, size: Triple, device: torch.device) -> Tensor:

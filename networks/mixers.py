@@ -128,7 +128,7 @@ class WindowMixer(nn.Module):
             bias = bias.masked_fill(~mask[:, None], -torch.inf).flatten(0, 1)  # (M heads, N, N)
             mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias[None], scale=scale)
             mixed = mixed.unflatten(1, (-1, self.heads))
-        tokens = grid.merge(mixed.transpose(2, 3).flatten(3))  # (B, M, heads, N, C / heads) to (B, D, H, W, C)
+        tokens = grid.merge(torch.cat(mixed.unbind(2), dim=-1))  # heads side by side: (B, M, N, C) to (B, D, H, W, C)
         return rearrange(self.dropout(self.projection(tokens)), "b d h w c -> b c d h w")
 
     def relative_bias(self, window: Triple, dtype: torch.dtype) -> Tensor:

@@ -28,7 +28,6 @@ class InstanceNorm(nn.Module):
 
     def __init__(self, channels: int, epsilon: float = 1e-5) -> None:
         super().__init__()
-        self.channels = channels
         self.epsilon = epsilon
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
@@ -36,7 +35,7 @@ class InstanceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if runs_on_cpu(x) and x.is_contiguous(memory_format=torch.channels_last_3d):
             return _ChannelsLast.apply(x, self.weight, self.bias, self.epsilon)
-        return functional.group_norm(x.contiguous(), self.channels, self.weight, self.bias, self.epsilon)
+        return functional.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.epsilon)
 
 
 class _ChannelsLast(torch.autograd.Function):

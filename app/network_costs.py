@@ -1,0 +1,288 @@
+"""Time, memory and work of networks, measured in processes of their own: `hybridseg bench network` is the command.
+
+All networks are timed in one process, in turns, so that a machine that is busy at times is so for all; the memory of
+each is measured in a process of its own, before which nothing was allocated.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+
+from hybridseg.networks import PRESETS, create_model
+from hybridseg.networks.cost import count_multiply_adds, count_parameters
+
+from . import peers
+from .terminal import one_line
+
+SAMPLING_SECONDS = 0.002
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**34), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
+MATRIX = 2048
+PEERS: dict[str, Callable[[int, int], nn.Module]] = {
+    "SwinUNETR": peers.swin_unetr,
+    "SwinUNETR v2": lambda channels, classes: peers.swin_unetr(channels, classes, use_v2=True),
+    "DynUNet": peers.dyn_unet,
+    "SegResNet": peers.seg_res_net,
+    "MedNeXt": peers.med_next,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What to measure; the fields are the options of `hybridseg bench network`, `shape` being (B, C, D, H, W)."""
+
+    networks: tuple[str, ...]
+    shape: tuple[int, int, int, int, int]
+    classes: int
+    device: str
+    threads: int
+    repeats: int
+    precisions: tuple[str, ...]
+    channels_last: bool
+    compile: bool
+    keep_memory: bool
+
+
+def measure(task: Task, *, progress: bool) -> dict[str, Any]:
+    """Measure everything.
+
+    Args:
+        task: what to measure.
+        progress: show a progress bar.
+
+    Returns:
+        `task`, `machine`, and `costs` by precision: for each network its `parameters`, `multiply_adds`, seconds
+        `forward` and `step`, bytes of `memory` and `rate`, or an `error` in a line.
+
+    Raises:
+        ValueError: there is no such network.
+    """
+    for name in task.networks:
+        if name not in PRESETS and name not in PEERS:
+            raise ValueError(f"networks: {name!r}: must be one of {', '.join([*PRESETS, *PEERS])}")
+    jobs = [("time", task.networks, task.precisions)]
+    jobs += [("memory", (name,), (precision,)) for name in task.networks for precision in task.precisions]
+    machine: dict[str, Any] = {}
+    rows: dict[str, dict[str, dict[str, Any]]] = {precision: {} for precision in task.precisions}
+    for what, networks, precisions in tqdm(jobs, desc="measuring", leave=False, disable=not progress):
+        found = run_in_child(what, task, networks, precisions)
+        machine |= found.pop("machine", {})
+        for precision in precisions:
+            for name in networks:
+                row = rows[precision].setdefault(name, {"network": name})
+                row |= found[precision][name]
+    for precision, by_name in rows.items():
+        for row in by_name.values():
+            if "error" not in row:
+                operations = 2 * 3 * row["multiply_adds"]
+                row["rate"] = operations / row["step"] / (machine["gigaflops"][precision] * 1e9)
+    costs = {precision: list(by_name.values()) for precision, by_name in rows.items()}
+    return {"task": asdict(task), "machine": machine, "costs": costs}
+
+
+def run_in_child(what: str, task: Task, networks: tuple[str, ...], precisions: tuple[str, ...]) -> dict[str, Any]:
+    """Measure in a process of its own; if it dies, perhaps for lack of memory, that is the result of its networks."""
+    words = json.dumps({**asdict(task), "networks": networks, "precisions": precisions})
+    environment = {**os.environ, "OMP_NUM_THREADS": str(task.threads), "PYTHONWARNINGS": "ignore"}
+    environment |= KEEP_MEMORY if task.keep_memory else {}
+    command = [sys.executable, "-m", __name__, what, words]
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    if done.returncode == 0:
+        return json.loads(done.stdout.splitlines()[-1])
+    lines = done.stderr.decode(errors="replace").splitlines() or [""]
+    error = {"error": f"exit code {done.returncode} {lines[-1]}".strip()}
+    return {precision: dict.fromkeys(networks, error) for precision in precisions}
+
+
+def make_network(name: str, task: Task) -> nn.Module:
+    """Build a network by its name."""
+    torch.manual_seed(0)
+    channels = task.shape[1]
+    if name in PRESETS:
+        network: nn.Module = create_model(name, in_channels=channels, out_channels=task.classes, deep_supervision=False)
+    else:
+        network = PEERS[name](channels, task.classes)
+    if task.channels_last:
+        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return network.to(task.device)
+
+
+class Workload:
+    """A network with an image, to put through a forward pass or a training step."""
+
+    def __init__(self, name: str, task: Task) -> None:
+        self.network = make_network(name, task)
+        self.run: Callable[[Tensor], Tensor] = torch.compile(self.network) if task.compile else self.network
+        self.device = torch.device(task.device)
+        generator = torch.Generator().manual_seed(0)
+        self.image = torch.randn(task.shape, generator=generator).to(self.device)
+        if task.channels_last:
+            self.image = self.image.contiguous(memory_format=torch.channels_last_3d)
+        size = (task.shape[0], *task.shape[2:])
+        self.target = torch.randint(task.classes, size, generator=generator).to(self.device)
+
+    def forward(self, precision: str) -> None:
+        """Infer."""
+        self.network.eval()
+        with torch.inference_mode(), self.precision(precision):
+            self.run(self.image)
+        self.wait()
+
+    def step(self, precision: str) -> None:
+        """Train, without an optimizer."""
+        self.network.train().zero_grad(set_to_none=True)
+        with self.precision(precision):
+            logits = self.run(self.image)
+        cross_entropy(logits.float(), self.target).backward()
+        self.wait()
+
+    def precision(self, name: str) -> torch.autocast:
+        """The context of a precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=name == "bf16")
+
+    def wait(self) -> None:
+        """Until the device has done its work."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def measure_time(task: Task) -> dict[str, Any]:
+    """The fastest forward pass and step of each network, which take turns; parameters and multiply-adds."""
+    workloads: dict[str, Workload] = {}
+    found: dict[str, Any] = {precision: {name: {} for name in task.networks} for precision in task.precisions}
+    for turn in range(task.repeats + 1):
+        for name in task.networks:
+            for precision in task.precisions:
+                row = found[precision][name]
+                try:
+                    if name not in workloads:
+                        workloads[name] = Workload(name, task)
+                    for what in ("forward", "step"):
+                        start = perf_counter()
+                        getattr(workloads[name], what)(precision)
+                        if turn:
+                            row[what] = min(row.get(what, math.inf), perf_counter() - start)
+                except Exception as error:
+                    row["error"] = one_line(error)
+            if name in workloads:
+                workloads[name].network.zero_grad(set_to_none=True)
+    for name in task.networks:
+        network = make_network(name, task)
+        costs = {
+            "parameters": count_parameters(network),
+            "multiply_adds": count_multiply_adds(network, task.shape),
+        }
+        for precision in task.precisions:
+            found[precision][name] |= costs
+    return found | {"machine": describe_machine(task)}
+
+
+def measure_memory(task: Task) -> dict[str, Any]:
+    """What a training step takes of memory, in bytes, beyond what was there before the first."""
+    (name,), (precision,) = task.networks, task.precisions
+    workload = Workload(name, task)
+    gc.collect()
+    with peak_memory(workload.device) as peak:
+        workload.step(precision)
+        workload.step(precision)
+    return {precision: {name: {"memory": peak[0]}}}
+
+
+@contextmanager
+def peak_memory(device: torch.device) -> Iterator[list[int]]:
+    """Give a list whose only entry is, at the end, the most memory held within, beyond that at the beginning."""
+    peak = [0]
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        yield peak
+        peak[0] = torch.cuda.max_memory_allocated(device) - before
+        return
+    before, ended = resident_memory(), threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(SAMPLING_SECONDS):
+            peak[0] = max(peak[0], resident_memory() - before)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def resident_memory() -> int:
+    """Bytes of this process in memory (Linux)."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def describe_machine(task: Task) -> dict[str, Any]:
+    """Which machine this is, and its rate of matrix products in each precision."""
+    device = torch.device(task.device)
+    if device.type == "cuda":
+        processor = torch.cuda.get_device_name(device)
+    else:
+        processor = f"{processor_name()}, {torch.backends.cpu.get_cpu_capability()}"
+    return {
+        "processor": processor,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "gigaflops": {precision: matrix_rate(device, precision) for precision in task.precisions},
+    }
+
+
+def processor_name() -> str:
+    """What the processor calls itself (Linux), or its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def matrix_rate(device: torch.device, precision: str) -> float:
+    """The fastest of some products of square matrices, in GFLOP/s."""
+    matrix = torch.randn(MATRIX, MATRIX, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+    best = math.inf
+    for _ in range(5):
+        start = perf_counter()
+        matrix @ matrix
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, perf_counter() - start)
+    return 2 * MATRIX**3 / best / 1e9
+
+
+def main(what: str, words: str) -> None:
+    """Measure what another process asks for, and print it as JSON."""
+    options: dict[str, Any] = json.loads(words)
+    options |= {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
+    task = Task(**options)
+    torch.set_num_threads(task.threads)
+    found = measure_time(task) if what == "time" else measure_memory(task)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
