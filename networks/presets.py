@@ -34,14 +34,9 @@ PRESETS: Mapping[str, NetworkConfig] = {
         out_channels=2,
         stem_channels=16,
         channels=(32, 64, 192, 384),
-        depths=(2, 2, 4, 2),
+        depths=(1, 2, 4, 2),
         strides=(TWO, TWO, TWO, TWO),
-        mixers=(
-            "conv",
-            {"name": "window", "heads": 2},
-            {"name": "window", "heads": 6},
-            {"name": "window", "heads": 12},
-        ),
+        mixers=("conv", "conv", {"name": "window", "heads": 6}, {"name": "window", "heads": 12}),
         fusion=("add", "concat", "concat", "concat"),
     ),
 }
