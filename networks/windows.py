@@ -141,7 +141,7 @@ def relative_offset(window: Triple, largest: Triple, device: torch.device) -> Te
 def offset_distances(largest: Triple) -> Tensor:
     """The length in voxels of each offset of a table, in the order of `relative_offset`: ((2w - 1)^3)."""
     size = each_axis(lambda entry: 2 * entry - 1, largest)
-    offsets = voxel_positions(size, torch.device("cpu")) + 1 - torch.tensor(largest)
+    offsets = voxel_positions(size, torch.get_default_device()) + 1 - torch.tensor(largest)
     return offsets.float().norm(dim=-1)
 
 
