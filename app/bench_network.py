@@ -53,6 +53,8 @@ class BenchNetwork(Command):
     allocator: Literal["default", "keep"] = "default"
     """`keep` tells glibc to keep freed memory, for all networks: by default it gives large blocks back to the system,
     and to get them again takes up to half of the time on a CPU."""
+    profile: bool = False
+    """Tell too where the time of the first network's step goes."""
     json: bool = False
     """Print as JSON."""
 
@@ -84,6 +86,7 @@ class BenchNetwork(Command):
             channels_last=self.channels_last,
             compile=self.compile,
             keep_memory=self.allocator == "keep",
+            profile=self.profile,
         )
         record = measure(task, progress=sys.stderr.isatty())
         print(json.dumps(record, indent=2) if self.json else tables(record))
@@ -100,6 +103,9 @@ def tables(record: Mapping[str, Any]) -> str:
         lines += ["", f"{precision}, of {machine['gigaflops'][precision]:.0f} GFLOP/s in matrix products"]
         header = ["network", "parameters", "multiply-adds", "forward", "", "step", "", "memory", "", "rate"]
         lines += align([header, *(row_of(row, rows) for row in rows)])
+        if shares := machine.get("profile", {}).get(precision):
+            told = ", ".join(f"{kind} {share:.0%}" for kind, share in sorted(shares.items(), key=lambda item: -item[1]))
+            lines.append(f"a step of {rows[0]['network']}: {told}")
     return "\n".join(lines)
 
 

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.profiler import profile
 from tqdm import tqdm
 
 from hybridseg.networks import PRESETS, create_model
@@ -35,6 +36,15 @@ from .terminal import one_line
 SAMPLING_SECONDS = 0.002
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**34), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 MATRIX = 2048
+KINDS: dict[str, tuple[str, ...]] = {
+    "attention": ("scaled_dot_product", "bmm", "softmax"),
+    "convolutions": ("conv",),
+    "normalisation": ("norm",),
+    "matrix products": ("mm", "addmm", "linear"),
+    "activations": ("relu", "gelu"),
+    "copies and sums": ("copy", "cat", "add", "roll", "clone", "fill", "zero", "stack", "mul", "sum"),
+}
+"""Of operations, by what their names contain; the first that fits counts, and the loss and all else are the rest."""
 PEERS: dict[str, Callable[[int, int], nn.Module]] = {
     "SwinUNETR": peers.swin_unetr,
     "SwinUNETR v2": lambda channels, classes: peers.swin_unetr(channels, classes, use_v2=True),
@@ -58,6 +68,7 @@ class Task:
     channels_last: bool
     compile: bool
     keep_memory: bool
+    profile: bool
 
 
 def measure(task: Task, *, progress: bool) -> dict[str, Any]:
@@ -94,6 +105,11 @@ def measure(task: Task, *, progress: bool) -> dict[str, Any]:
                 operations = 2 * 3 * row["multiply_adds"]
                 row["rate"] = operations / row["step"] / (machine["gigaflops"][precision] * 1e9)
     costs = {precision: list(by_name.values()) for precision, by_name in rows.items()}
+    if task.profile:
+        machine["profile"] = {
+            precision: run_in_child("profile", task, task.networks[:1], (precision,))[precision][task.networks[0]]
+            for precision in task.precisions
+        }
     return {"task": asdict(task), "machine": machine, "costs": costs}
 
 
@@ -205,6 +221,21 @@ def measure_memory(task: Task) -> dict[str, Any]:
     return {precision: {name: {"memory": peak[0]}}}
 
 
+def profile_step(task: Task) -> dict[str, Any]:
+    """Which share of a training step's time goes into which kind of operation."""
+    (name,), (precision,) = task.networks, task.precisions
+    workload = Workload(name, task)
+    workload.step(precision)
+    with profile() as profiler:
+        workload.step(precision)
+    on_gpu = workload.device.type == "cuda"
+    spent = dict.fromkeys([*KINDS, "the rest"], 0.0)
+    for event in profiler.key_averages():
+        kind = next((kind for kind, words in KINDS.items() if any(word in event.key for word in words)), "the rest")
+        spent[kind] += event.self_device_time_total if on_gpu else event.self_cpu_time_total
+    return {precision: {name: {kind: time / sum(spent.values()) for kind, time in spent.items()}}}
+
+
 @contextmanager
 def peak_memory(device: torch.device) -> Iterator[list[int]]:
     """Give a list whose only entry is, at the end, the most memory held within, beyond that at the beginning."""
@@ -280,8 +311,7 @@ def main(what: str, words: str) -> None:
     options |= {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
     task = Task(**options)
     torch.set_num_threads(task.threads)
-    found = measure_time(task) if what == "time" else measure_memory(task)
-    print(json.dumps(found))
+    print(json.dumps({"time": measure_time, "memory": measure_memory, "profile": profile_step}[what](task)))
 
 
 if __name__ == "__main__":

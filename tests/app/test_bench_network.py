@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -24,6 +25,7 @@ TASK = Task(
     channels_last=False,
     compile=False,
     keep_memory=True,
+    profile=False,
 )
 OPTIONS = ["bench", "network", "--size", "16", "16", "16", "--classes", "2", "--repeats", "1"]
 
@@ -45,8 +47,10 @@ def test_every_cost_of_every_network_is_told() -> None:
 
 
 def test_the_table_compares_with_the_first() -> None:
-    outcome = hybridseg(*OPTIONS, "--networks", "tiny", "SegResNet", "--precisions", "fp32")
-    *_, header, first, second = outcome.out.splitlines()
+    outcome = hybridseg(*OPTIONS, "--networks", "tiny", "SegResNet", "--precisions", "fp32", "--profile")
+    *_, header, first, second, profile = outcome.out.splitlines()
+    assert profile.startswith("a step of tiny: convolutions ")
+    assert sum(int(share) for share in re.findall(r"(\d+)%", profile)) == pytest.approx(100, abs=4)
     assert header.split()[:3] == ["network", "parameters", "multiply-adds"]
     assert first.startswith("tiny")
     assert "x" not in first
