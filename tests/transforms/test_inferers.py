@@ -34,4 +34,5 @@ def test_float32_where_it_is_off_or_the_hardware_lacks_it(model, monkeypatch, en
 
 def test_gradients_flow(model):
     MixedPrecisionInferer()(torch.randn(1, 1, 16, 24, 16), model)[0].sum().backward()
-    assert model.encoder.stem.layers[0].weight.grad.isfinite().all()
+    assert all(value.grad is None or value.grad.isfinite().all() for value in model.parameters())
+    assert next(model.encoder.stem.parameters()).grad.any()
