@@ -30,7 +30,7 @@ from .handlers import latest_checkpoint
 from .reports import align, as_json
 from .terminal import one_line
 
-ROUNDS = 5
+ROUNDS = 15
 TASK, RESULT = "task.json", "result.json"
 Definition = Mapping[str, Any]
 

@@ -25,25 +25,30 @@ def peer(name: str, **options: Any) -> dict[str, Any]:
     return {"_target_": f"hybridseg.app.peers.{name}", **options}
 
 
-def attending(mixer: str, **options: Any) -> dict[str, Any]:
-    """The preset with another mixer in its attention stages."""
-    return variant(mixers=["conv", {"name": mixer, "heads": 3, **options}, {"name": mixer, "heads": 6, **options}])
+def attending(mixer: Any) -> dict[str, Any]:
+    """The preset with another mixer where it attends."""
+    return variant(mixers=["conv", "conv", mixer])
 
 
 DEFAULT = "default"
-NO_MIXER, DEPTHWISE_MIXER = "hybridseg.app.stand_ins.NoMixer", "hybridseg.app.stand_ins.DepthwiseMixer"
+WINDOW = {"name": "window", "heads": 6}
 VARIANTS: Mapping[str, dict[str, Any]] = {
     DEFAULT: variant(),
     "SegResNet": peer("seg_res_net"),
     "DynUNet": peer("dyn_unet", stages=4, deep_supervision=True),
     "MedNeXt": peer("med_next", deep_supervision=True),
     "SwinUNETR": peer("swin_unetr", feature_size=24),
-    "attention: none": variant(mixers=["conv", NO_MIXER, NO_MIXER]),
-    "attention: depth-wise 5x5x5": variant(mixers=["conv", DEPTHWISE_MIXER, DEPTHWISE_MIXER]),
-    "attention: conv": variant(mixers=["conv", "conv", "conv"]),
-    "attention: relative": attending("relative", extent=[10, 14, 10]),
-    "attention: gated": attending("gated"),
-    "projection: depthwise": attending("window", projection="depthwise"),
+    "attention: none": attending("hybridseg.app.stand_ins.NoMixer"),
+    "attention: none, nor feed-forward": attending("hybridseg.app.stand_ins.NoBlock"),
+    "attention: depth-wise 5x5x5": attending("hybridseg.app.stand_ins.DepthwiseMixer"),
+    "attention: conv": attending("conv"),
+    "attention: in turns with conv": attending(["conv", WINDOW]),
+    "attention: from quarter resolution": variant(mixers=["conv", {**WINDOW, "heads": 3}, WINDOW]),
+    "attention: relative": attending({"name": "relative", "heads": 6}),
+    "attention: gated": attending({"name": "gated", "heads": 6}),
+    "attention: cosine": attending({**WINDOW, "similarity": "cosine"}),
+    "attention: local": attending({**WINDOW, "locality": 1.0}),
+    "projection: depthwise": attending({**WINDOW, "projection": "depthwise"}),
     "feed-forward: linear": variant(feed_forward="linear"),
     "feed-forward: expansion 2": variant(feed_forward={"name": "depthwise", "expansion": 2}),
     "stem: levit": variant(stem="levit", strides=[1, 2, 2]),
@@ -51,8 +56,8 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "stem: patch": variant(stem="patch", strides=[1, 2, 2]),
     "downsampling: grouped": variant(downsampling="grouped"),
     "fusion: add": variant(fusion="add"),
-    "fusion: concat": variant(fusion="concat"),
-    "fusion: attention": variant(fusion=["add", "attention", {"name": "attention", "heads": 6}]),
+    "fusion: add at full resolution": variant(fusion=["add", "concat", "concat"]),
+    "fusion: attention": variant(fusion=["concat", "attention", {"name": "attention", "heads": 6}]),
     "decoder: two convolutions": variant(decoder_depths=2),
     "drop path: 0.1": variant(drop_path=0.1),
 }

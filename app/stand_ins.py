@@ -30,6 +30,12 @@ class NoMixer(nn.Module):
         return torch.zeros_like(x)
 
 
+class NoBlock(NoMixer):
+    """As `NoMixer`, without the feed-forward branch too: the whole block is the identity."""
+
+    mixes_channels = True
+
+
 class DepthwiseMixer(nn.Module):
     """A large depth-wise kernel between two linear layers: about what windowed attention costs.
 

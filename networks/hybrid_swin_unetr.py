@@ -10,7 +10,7 @@ for an image of D x H x W:
         | stride 2                                                 ^
     conv     32 x D/2 H/2 W/2  ------------- skip ------------->  up  32 ------> head  (training only)
         | stride 2                                                 ^
-    window   96 x D/4 H/4 W/4  ------------- skip ------------->  up  96 ------> head  (training only)
+    conv     96 x D/4 H/4 W/4  ------------- skip ------------->  up  96 ------> head  (training only)
         | stride 2                                                 ^
     window  192 x D/8 H/8 W/8  ------------------------------------+
 """

@@ -18,7 +18,7 @@ PRESETS: Mapping[str, NetworkConfig] = {
         channels=(16, 48, 96),
         depths=(1, 2, 2),
         strides=(TWO, TWO, TWO),
-        mixers=("conv", {"name": "window", "heads": 3}, {"name": "window", "heads": 6}),
+        mixers=("conv", "conv", {"name": "window", "heads": 6}),
     ),
     "small": NetworkConfig(
         in_channels=1,
@@ -27,7 +27,7 @@ PRESETS: Mapping[str, NetworkConfig] = {
         channels=(32, 96, 192),
         depths=(1, 2, 2),
         strides=(TWO, TWO, TWO),
-        mixers=("conv", {"name": "window", "heads": 3}, {"name": "window", "heads": 6}),
+        mixers=("conv", "conv", {"name": "window", "heads": 6}),
     ),
     "base": NetworkConfig(
         in_channels=1,

@@ -161,6 +161,7 @@ def augmentation(
     scaling: float = 0.2,
     flip_axes: Sequence[int] = (),
     intensity: float = 1.0,
+    padding: float = 0.0,
 ) -> Compose:
     """From a preprocessed case to training patches: half of them centred on a labelled voxel, moved, and disturbed.
 
@@ -174,6 +175,7 @@ def augmentation(
         scaling: largest relative change of size.
         flip_axes: axes to mirror with probability 1/2; only where mirroring leaves every label true.
         intensity: probability of the intensity changes, relative to the recipe's.
+        padding: intensity around smaller volumes, as preprocessing has scaled it: air, for CT.
 
     Returns:
         A random pipeline from `image` and `label` to a list of `patches` of them, as plain tensors.
@@ -182,7 +184,8 @@ def augmentation(
     angle = float(np.deg2rad(rotation))
     return Compose(
         [
-            SpatialPadd(both, patch_size),
+            SpatialPadd(IMAGE, patch_size, value=padding),
+            SpatialPadd(LABEL, patch_size),
             RandCropByPosNegLabeld(both, label_key=LABEL, spatial_size=patch_size, num_samples=patches),
             RandAffined(
                 both,
