@@ -20,7 +20,7 @@ from hybridseg.bundles import bundle_path
 from .child import run_child
 from .command import Command
 from .folders import make_folder
-from .predict import PredictedCase, predict_case
+from .segmenting import PredictedCase, segment_cases
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -116,17 +116,18 @@ class Demo(Command):
 
     def predict(self) -> list[PredictedCase]:
         """Segment the phantoms that the training has not seen."""
-        from hybridseg.transforms.cases import case_name, find_volumes
+        from hybridseg.transforms.cohort import find_cases
 
+        from .outputs import Outputs
         from .predictor import Predictor
 
         predictor = Predictor(BUNDLE, checkpoint=self.output / "run" / "model.pt")
-        cases = []
-        for path in find_volumes([self.output / "phantoms" / "imagesTs"]):
-            output = self.output / "predictions" / f"{case_name(path)}.nii.gz"
-            cases.append(PredictedCase(case=case_name(path), input=str(path), output=str(output)))
-            predict_case(predictor, cases[-1], debug=self.debug)
-        return cases
+        outputs = Outputs(folder=self.output / "predictions", predictor=predictor, labels=predictor.label_names)
+        work = []
+        for case in find_cases([self.output / "phantoms" / "imagesTs"]):
+            output = outputs.folder / f"{case.name}.nii.gz"
+            work.append((case, PredictedCase(case=case.name, input=str(case.images[0]), output=str(output))))
+        return list(segment_cases(predictor, work, outputs.write, debug=self.debug))
 
     def evaluate(self, cases: list[PredictedCase]) -> Path:
         """Measure the predictions, print the table, draw the case in the middle, and give the picture's path."""

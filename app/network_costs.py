@@ -10,14 +10,12 @@ import gc
 import json
 import math
 import os
-import platform
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -31,6 +29,7 @@ from hybridseg.networks import PRESETS, create_model
 from hybridseg.networks.cost import count_multiply_adds, count_parameters
 
 from . import peers
+from .machine import device_name
 from .terminal import one_line
 
 SAMPLING_SECONDS = 0.002
@@ -270,26 +269,15 @@ def resident_memory() -> int:
 def describe_machine(task: Task) -> dict[str, Any]:
     """Which machine this is, and its rate of matrix products in each precision."""
     device = torch.device(task.device)
-    if device.type == "cuda":
-        processor = torch.cuda.get_device_name(device)
-    else:
-        processor = f"{processor_name()}, {torch.backends.cpu.get_cpu_capability()}"
+    processor = device_name(device)
+    if device.type == "cpu":
+        processor += f", {torch.backends.cpu.get_cpu_capability()}"
     return {
         "processor": processor,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "gigaflops": {precision: matrix_rate(device, precision) for precision in task.precisions},
     }
-
-
-def processor_name() -> str:
-    """What the processor calls itself (Linux), or its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def matrix_rate(device: torch.device, precision: str) -> float:

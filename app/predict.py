@@ -2,64 +2,73 @@
 
 from __future__ import annotations
 
-import traceback
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from tqdm import tqdm
 
 from hybridseg.bundles import bundle_path
 
+from . import ranks
 from .command import Command
 from .folders import make_folder
-from .terminal import one_line, say
+from .segmenting import PredictedCase, segment_cases
+from .terminal import say
 
 if TYPE_CHECKING:
-    from .predictor import Predictor
+    from hybridseg.transforms.cohort import Case
 
+    from .predictor import Data, Predictor
+    from .run_record import RunRecord
 
-@dataclass(kw_only=True)
-class PredictedCase:
-    """What became of one case.
-
-    Args:
-        case: its name.
-        input: the volume's file.
-        output: the label map's file.
-        outcome: `waiting` at first; at the end `written`, `skipped` since the output was there, or `failed`.
-        seconds: from reading to writing.
-        error: why it failed.
-    """
-
-    case: str
-    input: str
-    output: str
-    outcome: Literal["waiting", "written", "skipped", "failed"] = "waiting"
-    seconds: float | None = None
-    error: str | None = None
+BY_BUNDLE = "(default: the bundle's)"
 
 
 @dataclass
 class Predict(Command):
-    """Segment volumes with a bundle; writes OUTPUT/CASE.nii.gz for every volume, on its own grid."""
+    """Segment volumes with a bundle; writes OUTPUT/CASE.nii.gz for every case, on its own grid."""
 
     inputs: tyro.conf.Positional[
         Annotated[tuple[Path, ...], tyro.conf.arg(metavar="INPUT [INPUT ...]", help_behavior_hint="(required)")]
     ]
-    """Volumes (.nii, .nii.gz, .nrrd, .mha, .mhd), or folders of them."""
+    """Volumes (.nii, .nii.gz, .nrrd, .mha, .mhd), DICOM folders or zips of them, folders of all these, or lists (.csv,
+    .json) of cases."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder for the label maps; made if need be."""
     bundle: Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER")]
     """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle."""
-    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Other weights than the bundle's, such as the model.pt of a training."""
+    checkpoint: Annotated[
+        tuple[Path, ...], tyro.conf.arg(metavar="FILE ...", help_behavior_hint="(default: its own)")
+    ] = ()
+    """Other weights than the bundle's, such as the model.pt of a training; of several, the logits are averaged."""
+    series: Annotated[str | None, tyro.conf.arg(metavar="UID|NUMBER")] = None
+    """Which series of a DICOM folder, if it holds several."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """auto, cpu, cuda or cuda:N; auto takes a GPU if there is one."""
+    overlap: Annotated[float | None, tyro.conf.arg(metavar="SHARE", help_behavior_hint="(default: the bundle's)")] = (
+        None
+    )
+    """Share of a window that the next one covers too; more is slower and a little better."""
+    batch: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BY_BUNDLE)] = None
+    """Windows that are computed at once."""
+    tta: bool = False
+    """Average over mirrored windows, where the bundle allows it: slower, and often a little better."""
+    labels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="(default: all)")] = ()
+    """Write only these labels, by name or number; the others become background."""
+    largest_component: bool = False
+    """Of each label, keep only the largest connected piece."""
+    probabilities: bool = False
+    """Write probabilities/CASE.nii.gz too: one volume for each class, on the network's grid."""
+    statistics: bool = False
+    """Write statistics.csv and statistics.json: volume of each label in ml, intensity within it."""
+    preview: bool = False
+    """Draw CASE.png too: three planes with the labels."""
     overwrite: bool = False
-    """Write label maps that are already there again; otherwise they are skipped."""
+    """Segment cases that are already there again; otherwise they are skipped."""
     json: bool = False
     """Print what became of each case as JSON."""
 
@@ -70,76 +79,120 @@ class Predict(Command):
             0 when every label map is there, 1 when some cases failed.
 
         Raises:
-            ValueError: an input, the output, the bundle, its weights or the device cannot be used.
+            ValueError: an input, the output, the bundle, its weights, the device or an option cannot be used.
         """
         bundle = bundle_path(self.bundle)
-        cases = self.list_cases()
+        work = self.list_work(bundle)
         make_folder(self.output)
-        waiting = [case for case in cases if case.outcome == "waiting"]
-        if waiting:
-            from .predictor import Predictor
+        from .run_record import RunRecord
 
-            predictor = Predictor(bundle, self.device, self.checkpoint)
-            for case in tqdm(waiting, desc="cases", unit="case", leave=False, disable=None):
-                predict_case(predictor, case, debug=self.debug)
-                if case.error is not None:
-                    say("predict", case.error)
+        record = RunRecord(self.output, {"bundle": str(bundle), "options": self.options()})
+        for _, case in work:
+            if case.outcome == "skipped":
+                record.note(case.record())
+        waiting = [item for item in work if item[1].outcome == "waiting"]
+        if waiting:
+            self.segment(bundle, waiting, record)
+        records = ranks.gather(([case for _, case in work], record))
+        if ranks.rank() > 0:
+            return 0
+        record.merge(other for _, other in records)
+        record.write(finished=True)
+        cases = [case for part, _ in records for case in part]
         self.report(cases)
         return int(any(case.outcome == "failed" for case in cases))
 
-    def list_cases(self) -> list[PredictedCase]:
-        """The cases to segment, and those to skip."""
-        from hybridseg.transforms.cases import case_name, find_volumes
+    def segment(self, bundle: Path, work: Sequence[tuple[Case, PredictedCase]], record: RunRecord) -> None:
+        """Segment what is not done yet."""
+        from .machine import device_name, versions
+        from .outputs import Outputs
+        from .predictor import Predictor
+        from .statistics import as_records
 
-        cases = []
-        for path in find_volumes(self.inputs):
-            output = self.output / f"{case_name(path)}.nii.gz"
-            case = PredictedCase(case=case_name(path), input=str(path), output=str(output))
+        predictor = Predictor(
+            bundle,
+            ranks.own_device(self.device),
+            self.checkpoint or None,
+            overlap=self.overlap,
+            batch=self.batch,
+            mirror=self.tta,
+        )
+        record.about = {
+            "versions": versions(),
+            **record.about,
+            "checkpoints": [str(path) for path in predictor.checkpoints],
+            "device": device_name(predictor.device),
+        }
+        outputs = Outputs(
+            folder=self.output,
+            predictor=predictor,
+            labels=self.chosen_labels(predictor),
+            largest_component=self.largest_component,
+            probabilities=self.probabilities,
+            statistics=self.statistics,
+            preview=self.preview,
+        )
+        rows: dict[str, Sequence[Mapping[str, Any]]] = {}
+
+        def finish(case: Case, data: Data) -> None:
+            rows[case.name] = as_records(outputs.write(case, data))
+
+        done = segment_cases(predictor, work, finish, debug=self.debug)
+        hidden = None if ranks.rank() == 0 else True
+        for case in tqdm(done, total=len(work), desc="cases", unit="case", leave=False, disable=hidden):
+            if case.error is not None:
+                say("predict", case.error)
+            record.note(case.record(), rows.pop(case.case, ()))
+            if ranks.rank() == 0:
+                record.write()
+
+    def list_work(self, bundle: Path) -> list[tuple[Case, PredictedCase]]:
+        """The cases of this process, and whether they wait or are skipped."""
+        from hybridseg.transforms.cohort import find_cases
+        from hybridseg.transforms.datasets import read_json
+
+        config = read_json(bundle / "configs" / "inference.json")
+        channels = config.get("network_def", {}).get("in_channels", 1)
+        cases = find_cases(self.inputs, channels=channels if isinstance(channels, int) else 1, series=self.series)
+        work = []
+        for case in cases[ranks.rank() :: ranks.world_size()]:
+            output = self.output / f"{case.name}.nii.gz"
+            inputs = [os.fspath(image) for image in case.images]
+            predicted = PredictedCase(case=case.name, input=", ".join(inputs), output=str(output))
             if output.exists():
-                if output.samefile(path):
+                if any(output.samefile(path) for path in inputs):
                     raise ValueError(f"output: {output}: must be another file than the input")
-                case.outcome = "waiting" if self.overwrite else "skipped"
-            cases.append(case)
-        return cases
+                predicted.outcome = "waiting" if self.overwrite else "skipped"
+            work.append((case, predicted))
+        return work
 
-    def report(self, cases: list[PredictedCase]) -> None:
+    def chosen_labels(self, predictor: Predictor) -> list[int]:
+        """The labels to write.
+
+        Raises:
+            ValueError: the bundle has no such label.
+        """
+        names = predictor.label_names
+        words = [word for text in self.labels for word in text.split(",")]
+        chosen = [label for label, name in names.items() if not words or name in words or str(label) in words]
+        for word in words:
+            if word not in (*names.values(), *map(str, names)):
+                raise ValueError(f"labels: {word!r}: must be one of {', '.join(names.values())}")
+        return chosen
+
+    def options(self) -> dict[str, Any]:
+        """What was asked for that changes a result, for the record."""
+        names = ("series", "overlap", "batch", "tta", "labels", "largest_component")
+        return {name: getattr(self, name) for name in names}
+
+    def report(self, cases: Sequence[PredictedCase]) -> None:
         """Print how it ended, for people or for machines."""
         if self.json:
             from .reports import as_json
 
-            print(as_json([asdict(case) for case in cases]))
+            print(as_json([case.record() for case in cases]))
             return
         written = sum(case.outcome == "written" for case in cases)
         skipped = sum(case.outcome == "skipped" for case in cases)
         print(f"{written} of {len(cases)} cases written to {self.output}", end="")
         print(f", {skipped} skipped: already there (--overwrite writes them again)" if skipped else "")
-
-
-def predict_case(predictor: Predictor, case: PredictedCase, *, debug: bool = False) -> None:
-    """Segment one case and write its label map; whatever goes wrong is noted, so that the others can go on.
-
-    Args:
-        predictor: the bundle.
-        case: what to segment; its outcome, seconds and error are set.
-        debug: show the traceback of an error.
-    """
-    from hybridseg.transforms.writing import write_labels
-
-    start = monotonic()
-    try:
-        with tqdm(desc=case.case, unit="window", leave=False, disable=None) as bar:
-
-            def advance(windows: int, total: int) -> None:
-                bar.total = total
-                bar.update(windows)
-
-            labels = predictor.predict(case.input, advance)
-        write_labels(labels.numpy(), case.output, reference=case.input, affine=labels.affine.numpy())
-    except Exception as error:
-        if debug:
-            traceback.print_exception(error)
-        message = one_line(error)
-        case.outcome, case.error = "failed", message if case.input in message else f"{case.input}: {message}"
-    else:
-        case.outcome = "written"
-    case.seconds = round(monotonic() - start, 3)

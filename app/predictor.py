@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from copy import deepcopy
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,33 +18,65 @@ from hybridseg.transforms.datasets import read_json
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.sliding_window import Progress, WindowInferer
 
+Data = dict[Hashable, Any]
+"""A case on its way through the pipelines: `image`, then `pred` too."""
+
+
+class Ensemble(nn.Module):
+    """The mean of the logits of several networks.
+
+    Args:
+        networks: of one kind, each with its own weights.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = self.networks[0](x)
+        for network in self.networks[1:]:
+            total = total + network(x)
+        return total / len(self.networks)
+
 
 class Predictor:
     """Segments volumes exactly as the bundle's `configs/inference.json` says, with the items of that file.
 
     They are `label_names`, `preprocessing` (from {"image": path} to a tensor on the network's grid), `network`,
     `checkpoint` (path of its weights), `inferer` and `postprocessing` (from {"image", "pred"} to labels on the file's
-    grid). A configuration is code: use bundles that you trust.
+    grid); for `mirror`, `mirror_axes` too. A configuration is code: use bundles that you trust.
 
     Args:
         bundle: name of a shipped bundle, or the folder of any.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` takes a GPU where there is one.
-        checkpoint: other weights than the bundle's, such as the `model.pt` of a training.
+        checkpoint: other weights than the bundle's, such as the `model.pt` of a training; of several, such as those of
+            five folds, the logits are averaged.
+        overlap: share of a window that the next one covers too; None leaves it to the bundle.
+        batch: windows that are computed at once; None leaves it to the bundle.
+        mirror: average over windows mirrored along the axes for which the bundle allows it.
 
     Raises:
-        ValueError: the bundle, the device or the weights cannot be used.
+        ValueError: the bundle, the device or the weights cannot be used, or an option breaks its rule.
 
     Attributes:
+        bundle: name of its folder.
         label_names: name of each label.
+        label_codes: what the bundle says of the labels' codes in DICOM, if it does.
         device: where the network is.
         network: the network, in evaluation mode.
+        checkpoints: files of its weights.
     """
 
     def __init__(
         self,
         bundle: str | Path,
         device: str = "auto",
-        checkpoint: str | PathLike[str] | None = None,
+        checkpoint: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
+        *,
+        overlap: float | None = None,
+        batch: int | None = None,
+        mirror: bool = False,
     ) -> None:
         root = bundle_path(bundle)
         self.device = choose_device(device)
@@ -52,27 +85,39 @@ class Predictor:
         config["bundle_root"] = str(root)
         config["device"] = f"$torch.device('{self.device}')"
         config["output_dir"] = None  # the caller gets the labels, nothing is written
-        if checkpoint is not None:
-            config["checkpoint"] = str(checkpoint)
+        windows = {"overlap": overlap, "sw_batch_size": batch}
+        if mirror:
+            windows["mirror_axes"] = config.get("mirror_axes")
+            if not windows["mirror_axes"]:
+                raise VolumeError(config_file, "no mirror_axes", "mirroring needs an axis that leaves every label true")
+        for name, value in windows.items():
+            if value is not None:
+                config["inferer"][name] = value
 
         def item(name: str) -> Any:
             if name not in config:
                 raise VolumeError(config_file, f"no item {name!r}", "an inference configuration needs it")
             return config.get_parsed_content(name)
 
+        self.bundle = root.name
+        self.label_codes = config.get("label_codes")
         self.label_names = {int(label): str(name) for label, name in item("label_names").items()}
         self.preprocessing = item("preprocessing")
         self.inferer = item("inferer")
         self.postprocessing = item("postprocessing")
-        self.network: nn.Module = item("network").eval()
-        load_weights(self.network, Path(item("checkpoint")), self.device)
+        given = [checkpoint] if isinstance(checkpoint, str | PathLike) else list(checkpoint or [item("checkpoint")])
+        self.checkpoints = [Path(path) for path in given]
+        networks: list[nn.Module] = [item("network").eval()]
+        networks += [deepcopy(networks[0]) for _ in self.checkpoints[1:]]
+        for network, path in zip(networks, self.checkpoints, strict=True):
+            load_weights(network, path, self.device)
+        self.network = networks[0] if len(networks) == 1 else Ensemble(networks)
 
-    @torch.inference_mode()
-    def predict(self, path: str | PathLike[str], progress: Progress | None = None) -> MetaTensor:
+    def predict(self, image: Any, progress: Progress | None = None) -> MetaTensor:
         """Segment one volume.
 
         Args:
-            path: file of the volume.
+            image: path of a volume, or a list of one for each channel; see `LoadVolumed`.
             progress: told of every batch of windows, where the bundle's inferer is a `WindowInferer`.
 
         Returns:
@@ -81,12 +126,24 @@ class Predictor:
         Raises:
             ValueError: the file cannot be segmented, perhaps inside of the RuntimeError that MONAI makes of it.
         """
-        case = self.preprocessing({"image": str(path)})
-        image = case["image"][None].to(self.device)  # (1, C, D, H, W)
+        return self.restore(self.infer(self.prepare({"image": image}), progress))["pred"]
+
+    @torch.inference_mode()
+    def prepare(self, case: Mapping[Hashable, Any]) -> Data:
+        """Read `image`, a path, and bring it onto the network's grid: (C, D, H, W)."""
+        return self.preprocessing(case)
+
+    @torch.inference_mode()
+    def infer(self, case: Data, progress: Progress | None = None) -> Data:
+        """Add `pred`: logits (K, D, H, W) on the network's grid."""
         if isinstance(self.inferer, WindowInferer):
             self.inferer.progress = progress
-        case["pred"] = self.inferer(image, self.network)[0]
-        return self.postprocessing(case)["pred"]
+        return {**case, "pred": self.inferer(case["image"][None].to(self.device), self.network)[0]}
+
+    @torch.inference_mode()
+    def restore(self, case: Data) -> Data:
+        """Replace `pred` by labels (1, X, Y, Z) on the file's own grid."""
+        return self.postprocessing(case)
 
 
 def choose_device(name: str) -> torch.device:

@@ -1,6 +1,7 @@
 """What MONAI lacks between files and arrays, and the pipelines that training, validation and inference share."""
 
 from .cases import case_name, find_volumes
+from .cohort import find_cases
 from .datasets import read_dataset
 from .errors import VolumeError
 from .inferers import MixedPrecisionInferer
@@ -21,6 +22,7 @@ __all__ = [
     "augmentation",
     "case_name",
     "ct_preprocessing",
+    "find_cases",
     "find_volumes",
     "mri_preprocessing",
     "postprocessing",

@@ -70,13 +70,20 @@ def align_axes(
     def axis(output: int) -> Axis:
         source = int(sources[output])
         position = aligned[source, output] * np.arange(shape[output]) + aligned[source, 3]
-        return _place(position, source, size[source], device)
+        return place(position, source, size[source], device)
 
     return axis(0), axis(1), axis(2)
 
 
-def _place(position: NDArray[np.float64], source: int, size: int, device: torch.device | None) -> Axis:
-    """Turn the positions of all output voxels along one axis, in network voxels, into indices and weights."""
+def place(position: NDArray[np.float64], source: int, size: int, device: torch.device | None = None) -> Axis:
+    """Turn the positions of all output voxels along one axis, in network voxels, into indices and weights.
+
+    Args:
+        position: (N,) of the output voxels.
+        source: axis of the network's grid.
+        size: voxels of the network's grid along it.
+        device: where the indices are to be used.
+    """
     inside = np.flatnonzero((position >= -0.5 - TOLERANCE) & (position <= size - 0.5 + TOLERANCE))
     start, stop = (inside[0], inside[-1] + 1) if len(inside) else (0, 0)
     position = position[start:stop].clip(0, size - 1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from .errors import VolumeError
 from .geometry import affine_fault, grid_difference
@@ -58,29 +60,28 @@ def check_grid(path: PathLike, header: VolumeHeader, reference_path: PathLike, r
         raise VolumeError(path, fault, f"must be on the grid of {os.fspath(reference_path)}")
 
 
-def check_image(path: PathLike, image: torch.Tensor) -> None:
-    """Check the voxels of an image (C, D, H, W).
+def check_image(path: PathLike, image: NDArray[np.floating]) -> None:
+    """Check the voxels of an image (D, H, W) or (D, H, W, C).
 
     Raises:
         VolumeError: voxels that are NaN or infinite, or a channel of one value only.
     """
-    _check_finite(path, image)
-    for index, channel in enumerate(image):
-        lowest, highest = channel.min().item(), channel.max().item()
+    channels = np.moveaxis(image, -1, 0) if image.ndim > 3 else image[None]
+    for index, channel in enumerate(channels):
+        lowest, highest = finite_range(path, channel)
         if lowest == highest:
-            where = f" in channel {index}" if len(image) > 1 else ""
+            where = f" in channel {index}" if len(channels) > 1 else ""
             raise VolumeError(path, f"all voxels are {lowest:g}{where}", "voxels must differ to show anything")
 
 
-def check_labels(path: PathLike, labels: torch.Tensor, classes: int = GREATEST_LABEL + 1) -> None:
-    """Check the voxels of a label map (1, D, H, W) of so many classes.
+def check_labels(path: PathLike, labels: NDArray[np.floating], classes: int = GREATEST_LABEL + 1) -> None:
+    """Check the voxels of a label map (D, H, W) of so many classes.
 
     Raises:
         VolumeError: voxels that are not finite, not integers, negative or beyond the last class.
     """
-    _check_finite(path, labels)
-    lowest, highest = labels.min().item(), labels.max().item()
-    fractional = (labels - labels.round()).abs() > INTEGER_TOLERANCE
+    lowest, highest = finite_range(path, labels)
+    fractional = np.abs(labels - labels.round()) > INTEGER_TOLERANCE
     if fractional.any():
         value = float(labels[fractional][0])
         raise VolumeError(path, f"{int(fractional.sum())} labels such as {value:g}", "labels must be integers")
@@ -88,7 +89,14 @@ def check_labels(path: PathLike, labels: torch.Tensor, classes: int = GREATEST_L
         raise VolumeError(path, f"labels from {lowest:g} to {highest:g}", f"must be from 0 to {classes - 1}")
 
 
-def _check_finite(path: PathLike, volume: torch.Tensor) -> None:
-    count = volume.numel() - int(torch.isfinite(volume).sum())
-    if count:
-        raise VolumeError(path, f"{count} of {volume.numel()} voxels are NaN or infinite", "every voxel must be finite")
+def finite_range(path: PathLike, volume: NDArray[np.floating]) -> tuple[float, float]:
+    """The lowest and the highest voxel.
+
+    Raises:
+        VolumeError: there are NaN or infinite ones.
+    """
+    lowest, highest = float(volume.min()), float(volume.max())  # both NaN where a voxel is
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
+        count = volume.size - int(np.isfinite(volume).sum())
+        raise VolumeError(path, f"{count} of {volume.size} voxels are NaN or infinite", "every voxel must be finite")
+    return lowest, highest

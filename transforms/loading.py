@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import os
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
+import torch
 from monai.config import KeysCollection
 from monai.data import ImageReader, MetaTensor
-from monai.transforms import LoadImage, MapTransform
+from monai.transforms import EnsureChannelFirst, MapTransform
 from monai.utils import ImageMetaKey, MetaKeys, ensure_tuple
+from numpy.typing import NDArray
 
 from .cases import NIFTI_EXTENSIONS, volume_extension
 from .checks import GREATEST_LABEL, check_grid, check_header, check_image, check_labels
+from .dicom import ZIP_EXTENSION, DicomFolder, DicomReader, open_series
+from .errors import VolumeError
 from .headers import VolumeHeader, read_header, unreadable_is_volume_error
-from .readers import SimpleITKReader, WholeFileNibabelReader
+from .readers import NiftiReader, SimpleITKReader
 
 KEPT_METADATA = (
     MetaKeys.AFFINE,
@@ -26,14 +35,51 @@ KEPT_METADATA = (
 )
 """The same entries for every format, so that cases of different formats can be collated into one batch."""
 
+CHANNEL_FIRST = EnsureChannelFirst()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A volume that is about to be read.
+
+    Args:
+        path: of its file or folder.
+        header: what it claims to be.
+        reader: for MONAI's `LoadImage`.
+    """
+
+    path: Any
+    header: VolumeHeader
+    reader: ImageReader
+
+
+@contextmanager
+def open_volume(path: Any) -> Iterator[Source]:
+    """Find out what a volume is, whatever its format; it can be read while the block lasts.
+
+    Args:
+        path: a NIfTI, NRRD or MetaImage file; a folder of DICOM slices, a zip of one, or a `DicomFolder`.
+
+    Raises:
+        VolumeError: there is nothing that can be read.
+    """
+    if isinstance(path, DicomFolder) or Path(path).is_dir() or Path(path).suffix.lower() == ZIP_EXTENSION:
+        with open_series(path) as series:
+            yield Source(path, series.header, DicomReader(series))
+        return
+    header = read_header(path)
+    nifti = volume_extension(path) in NIFTI_EXTENSIONS
+    yield Source(path, header, NiftiReader() if nifti else SimpleITKReader())
+
 
 class LoadVolumed(MapTransform):
-    """Load NIfTI, NRRD and MetaImage files as float32 MetaTensors (C, D, H, W), or say why they cannot be used.
+    """Load volumes as float32 MetaTensors (C, D, H, W), or say why they cannot be used.
 
-    The axes D, H, W are the file's own first, second and third axes, in whatever direction they run; the affine
-    (4, 4) in `meta["affine"]` takes their indices to RAS millimetres. `meta` also has `original_affine`,
-    `spatial_shape` (3,), `space` and `filename_or_obj`. A fourth axis is the channels. Headers of all keys are
-    checked before the voxels of any are read.
+    An entry is the path of a NIfTI, NRRD or MetaImage file, of a folder of DICOM slices or of a zip of one; or a list
+    of them, one for each channel and all on the grid of the first. The axes D, H, W are the file's own first, second
+    and third axes, in whatever direction they run (column, row, slice in DICOM); the affine (4, 4) in `meta["affine"]`
+    takes their indices to RAS millimetres. `meta` also has `original_affine`, `spatial_shape` (3,), `space` and
+    `filename_or_obj`. A fourth axis is the channels. Headers of all keys are checked before the voxels of any are read.
 
     Args:
         keys: entries that hold the paths of images and label maps.
@@ -41,6 +87,8 @@ class LoadVolumed(MapTransform):
             image; unlike an image, a label map may be all zero.
         channels: channels of each image.
         classes: labels a label map may have, the background among them: 0 to `classes` - 1.
+        orientation: directions that D, H and W shall run in, such as `RAS`, as close as the file's axes come; None
+            leaves them as they are. `original_affine` and `spatial_shape` stay those of the file.
         allow_missing_keys: whether a case may lack some of the keys.
 
     Raises:
@@ -54,6 +102,7 @@ class LoadVolumed(MapTransform):
         label_keys: KeysCollection = ("label",),
         channels: int = 1,
         classes: int = GREATEST_LABEL + 1,
+        orientation: str | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -62,40 +111,67 @@ class LoadVolumed(MapTransform):
         self.label_keys = frozenset(ensure_tuple(label_keys))
         self.channels = channels
         self.classes = classes
-        self.load = LoadImage(dtype=np.float32, ensure_channel_first=True)
+        self.orientation = orientation
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         loaded = dict(data)
-        paths = {key: data[key] for key in self.key_iterator(loaded)}
-        self._check_headers(paths)
-        for key, path in paths.items():
-            loaded[key] = self._load(path, is_label=key in self.label_keys)
+        with ExitStack() as opened:
+            sources = {
+                key: [opened.enter_context(open_volume(path)) for path in ensure_tuple(data[key])]
+                for key in self.key_iterator(loaded)
+            }
+            self._check_headers(sources)
+            for key, files in sources.items():
+                volumes = [self._load(source, is_label=key in self.label_keys) for source in files]
+                loaded[key] = volumes[0] if len(volumes) == 1 else concatenate(volumes)
         return loaded
 
-    def _check_headers(self, paths: Mapping[Hashable, Any]) -> None:
-        headers: dict[Hashable, VolumeHeader] = {}
-        for key, path in paths.items():
-            headers[key] = read_header(path)
-            check_header(path, headers[key], channels=1 if key in self.label_keys else self.channels)
-        images = [key for key in paths if key not in self.label_keys]
-        for key in paths:
-            if images and key != images[0]:
-                check_grid(paths[key], headers[key], paths[images[0]], headers[images[0]])
+    def _check_headers(self, sources: Mapping[Hashable, Sequence[Source]]) -> None:
+        reference: Source | None = None
+        for key in sorted(sources, key=lambda key: key in self.label_keys):  # images first
+            files, channels = sources[key], 1 if key in self.label_keys else self.channels
+            if len(files) not in (1, channels):
+                raise VolumeError(files[0].path, f"{len(files)} files", f"must be one, or one for each of {channels}")
+            for source in files:
+                check_header(source.path, source.header, channels if len(files) == 1 else 1)
+                if reference is not None:
+                    check_grid(source.path, source.header, reference.path, reference.header)
+                elif key not in self.label_keys:
+                    reference = source
 
-    def _load(self, path: Any, *, is_label: bool) -> MetaTensor:
-        reader: ImageReader = SimpleITKReader()
-        if volume_extension(path) in NIFTI_EXTENSIONS:
-            reader = WholeFileNibabelReader()
+    def _load(self, source: Source, *, is_label: bool) -> MetaTensor:
+        path = source.path
         # What is too large for float32 becomes infinite, and is found below.
         with unreadable_is_volume_error(path), np.errstate(over="ignore"):
-            volume = self.load(path, reader=reader)
-        assert isinstance(volume, MetaTensor)  # MONAI gives other types when its tracking of metadata is turned off
-        meta = {key: volume.meta[key] for key in KEPT_METADATA}
-        meta[MetaKeys.SPATIAL_SHAPE] = np.asarray(meta[MetaKeys.SPATIAL_SHAPE], dtype=np.int64)
-        volume.meta = meta
+            opened = source.reader.read(path)
+            array, meta = source.reader.get_data(opened)
+            if self.orientation is not None:
+                array, meta[MetaKeys.AFFINE] = oriented(array, meta[MetaKeys.AFFINE], self.orientation)
+            array = array.astype(np.float32)  # in the order of the file, which is the fastest
         if is_label:
-            check_labels(path, volume.as_tensor(), self.classes)
-            volume.round_()
+            check_labels(path, array, self.classes)
+            np.round(array, out=array)
         else:
-            check_image(path, volume.as_tensor())
+            check_image(path, array)
+        meta[ImageMetaKey.FILENAME_OR_OBJ] = os.fspath(path)
+        meta[MetaKeys.SPATIAL_SHAPE] = np.asarray(meta[MetaKeys.SPATIAL_SHAPE], dtype=np.int64)
+        volume = CHANNEL_FIRST(MetaTensor(array, meta={key: meta[key] for key in KEPT_METADATA}))
+        assert isinstance(volume, MetaTensor)
         return volume
+
+
+def oriented(
+    array: NDArray[Any], affine: NDArray[np.float64], orientation: str
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """A view of voxels (D, H, W) or (D, H, W, C) whose axes run in other directions, and its affine (4, 4)."""
+    change = nib.orientations.ornt_transform(
+        nib.orientations.io_orientation(affine), nib.orientations.axcodes2ornt(orientation)
+    )
+    turned = nib.orientations.apply_orientation(array, change)
+    return turned, affine @ nib.orientations.inv_ornt_aff(change, array.shape[:3])
+
+
+def concatenate(volumes: Sequence[MetaTensor]) -> MetaTensor:
+    """One volume (C, D, H, W) of volumes (1, D, H, W), with the metadata of the first."""
+    voxels = torch.cat([volume.as_tensor() for volume in volumes])
+    return MetaTensor(voxels, meta=volumes[0].meta, applied_operations=[])

@@ -16,7 +16,6 @@ from monai.transforms import (
     Compose,
     CropForegroundd,
     EnsureTyped,
-    Orientationd,
     RandAdjustContrastd,
     RandAffined,
     RandCropByPosNegLabeld,
@@ -34,6 +33,7 @@ from monai.transforms import (
 from .checks import GREATEST_LABEL
 from .intensity import CorrectBiasFieldd, ZScoreBodyd, ct_body, mri_body
 from .loading import LoadVolumed
+from .resampling import Resampled
 from .restoring import RestoreLabelsd
 from .writing import WriteLabelsd
 
@@ -138,14 +138,11 @@ def geometry(
         raise ValueError(f"spacing: {list(spacing)}: must be three positive lengths in mm")
     if crop_margin is not None and crop_margin < 0:
         raise ValueError(f"crop_margin: {crop_margin}: must not be negative")
-    modes = ["nearest" if key == LABEL else "bilinear" for key in keys]
-    transforms: list[Transform] = [
-        LoadVolumed(keys, channels=channels, classes=classes),
-        Orientationd(keys, axcodes="RAS", labels=None),
-    ]
+    transforms: list[Transform] = [LoadVolumed(keys, channels=channels, classes=classes, orientation="RAS")]
     if crop_margin is not None:
         transforms.append(CropForegroundd(keys, IMAGE, select_fn=body, margin=crop_margin, allow_smaller=True))
-    return [*transforms, *native, Spacingd(keys, pixdim=spacing, mode=modes)]
+    labels = [Spacingd(LABEL, pixdim=spacing, mode="nearest")] if LABEL in keys else []
+    return [*transforms, *native, Resampled(images(keys), spacing), *labels]
 
 
 def images(keys: Sequence[str]) -> list[str]:

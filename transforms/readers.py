@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,45 +9,62 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from monai.data import ImageReader, NibabelReader
+from isal import igzip
+from monai.data import ImageReader
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.fileholders import FileHolder
 from numpy.typing import NDArray
 
-from .cases import ITK_EXTENSIONS, volume_extension
+from .cases import ITK_EXTENSIONS, NIFTI_EXTENSIONS, volume_extension
 from .headers import NiftiImage, itk_affine, open_nifti, quiet_nibabel
 from .stored import CHUNK_BYTES, find_stored_voxels
 
 PathLike = str | os.PathLike[str]
 
 
-class WholeFileNibabelReader(NibabelReader):
-    """MONAI's NIfTI reader, except that it reads a compressed file to its end, where the checksum is.
+class NiftiReader(ImageReader):
+    """NIfTI through nibabel; a compressed file is read to its end, where the checksum is.
 
-    The affine is nibabel's (sform where its code is set, otherwise qform); MONAI's own reader may replace it with a
-    warning when the voxel sizes disagree with it.
+    The affine is nibabel's (sform where its code is set, otherwise qform). MONAI's NibabelReader may replace it with a
+    warning when the voxel sizes disagree with it, and puts the voxels into another order, which takes longer than
+    decompressing them.
     """
 
-    def __init__(self) -> None:
-        super().__init__(squeeze_non_spatial_dims=True)
+    def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
+        """Whether this reader is for the file."""
+        return volume_extension(ensure_tuple(filename)[0]) in NIFTI_EXTENSIONS
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> NiftiImage:
         """Open one file; its voxels are read by `get_data`."""
-        self.filenames = ensure_tuple(data)
-        return open_nifti(self.filenames[0])
+        return open_nifti(ensure_tuple(data)[0])
 
     def get_data(self, img: NiftiImage) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Read voxels (X, Y, Z) or (X, Y, Z, C) and the metadata that MONAI expects."""
+        """Give voxels (X, Y, Z) or (X, Y, Z, C), and the metadata that MONAI expects."""
         path = img.get_filename() or ""
-        if not path.lower().endswith(".gz"):
-            return super().get_data(img)
-        with gzip.open(path) as stream:
-            with quiet_nibabel():
-                streamed = type(img).from_file_map({"image": FileHolder(fileobj=stream)})
-            array, meta = super().get_data(streamed)
-            while stream.read(CHUNK_BYTES):
-                pass
-        return array, meta
+        if path.lower().endswith(".gz"):
+            with igzip.open(path) as stream:
+                with quiet_nibabel():
+                    streamed = type(img).from_file_map({"image": FileHolder(fileobj=stream)})
+                array = voxels(streamed)
+                while stream.read(CHUNK_BYTES):
+                    pass
+        else:
+            array = voxels(img)
+        array = squeezed(array)
+        return array, volume_metadata(array, np.array(img.affine, dtype=np.float64))
+
+
+def voxels(image: NiftiImage) -> NDArray[Any]:
+    """The voxels of an image as they are stored, or as float32 where the header scales them."""
+    assert isinstance(image.dataobj, ArrayProxy)  # not read yet
+    scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
+    return np.asarray(image.dataobj, dtype=np.float32 if scaled else None)
+
+
+def squeezed(array: NDArray[Any]) -> NDArray[Any]:
+    """Without those axes beyond the third that have length 1."""
+    return array.squeeze(tuple(axis for axis in range(3, array.ndim) if array.shape[axis] == 1))
 
 
 class SimpleITKReader(ImageReader):
@@ -75,13 +91,16 @@ class SimpleITKReader(ImageReader):
         array = sitk.GetArrayViewFromImage(img)  # (..., Z, Y, X), and then the components of a voxel if it has several
         has_components = img.GetNumberOfComponentsPerPixel() > 1
         array = np.moveaxis(array.T, 0, -1) if has_components else array.T
-        while array.ndim > 3 and array.shape[-1] == 1:
-            array = array[..., 0]
-        affine = itk_affine(img)
-        return array, {
-            MetaKeys.AFFINE: affine,
-            MetaKeys.ORIGINAL_AFFINE: affine.copy(),
-            MetaKeys.SPATIAL_SHAPE: np.asarray(array.shape[:3]),
-            MetaKeys.SPACE: SpaceKeys.RAS,
-            MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan") if array.ndim == 3 else -1,
-        }
+        array = squeezed(array)
+        return array, volume_metadata(array, itk_affine(img))
+
+
+def volume_metadata(array: NDArray[Any], affine: NDArray[np.float64]) -> dict[str, Any]:
+    """The metadata that MONAI expects with voxels (X, Y, Z) or (X, Y, Z, C) and their affine (4, 4) to RAS mm."""
+    return {
+        MetaKeys.AFFINE: affine,
+        MetaKeys.ORIGINAL_AFFINE: affine.copy(),
+        MetaKeys.SPATIAL_SHAPE: np.asarray(array.shape[:3]),
+        MetaKeys.SPACE: SpaceKeys.RAS,
+        MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan") if array.ndim == 3 else -1,
+    }

@@ -9,6 +9,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from isal import igzip
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
@@ -75,7 +76,9 @@ def write_labels(
         image = _image_at(voxels, matrix)
     try:
         with replacing(path, suffix=extension) as temporary:
-            nib.save(image, temporary)
+            compressed = extension.endswith(".gz")
+            with igzip.open(temporary, "wb", compresslevel=1) if compressed else temporary.open("wb") as stream:
+                image.to_stream(stream)
     except OSError as error:
         raise VolumeError(path, error.strerror or error, "the label map must be writable there") from error
 
@@ -83,7 +86,8 @@ def write_labels(
 class WriteLabelsd(MapTransform):
     """Write label maps (1, X, Y, Z) on the grid of the image's file to `<output_dir>/<case>.nii.gz`.
 
-    The case is the name of the image's file without its extension. The data passes through unchanged.
+    The case is what `case` of the data says, or else the name of the image's file without its extension. The data
+    passes through unchanged.
 
     Args:
         keys: entry that holds the labels, a MetaTensor from `RestoreLabelsd`.
@@ -115,7 +119,7 @@ class WriteLabelsd(MapTransform):
             labels: MetaTensor = data[key]
             write_labels(
                 labels.as_tensor().cpu().numpy(),
-                self.output_dir / f"{case_name(source)}.nii.gz",
+                self.output_dir / f"{data.get('case', case_name(source))}.nii.gz",
                 reference=source,
                 affine=labels.affine.cpu().numpy(),
             )

@@ -256,7 +256,7 @@ def edit_mha(folder: Path, old: str, new: str) -> Path:
 
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda f: f / "a.nii.gz", "not a file: must be a file that exists"),
-    "folder": (lambda f: f, "extension '': must be one of .nii.gz, .nii, .nrrd, .mha, .mhd"),
+    "folder": (lambda f: f, "no DICOM images: must hold the slices of a series"),
     "other format": (lambda f: write_text(f / "a.dcm", "DICM"), "extension '.dcm': must be one of"),
     "empty file": (lambda f: write_text(f / "a.nii", ""), "unreadable .*: must be a whole, readable volume"),
     "no gzip": (lambda f: write_text(f / "a.nii.gz", "hello"), r"unreadable \(.*\): must be a whole, readable volume"),

@@ -1,0 +1,138 @@
+"""What is written for a case: the label map and, where asked for, what people want beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from hybridseg.transforms.atomic import replacing
+from hybridseg.transforms.cohort import Case
+from hybridseg.transforms.dicom import DicomFolder, open_series
+from hybridseg.transforms.loading import LoadVolumed
+from hybridseg.transforms.writing import write_labels
+
+from .statistics import LabelStatistics, label_statistics
+
+if TYPE_CHECKING:
+    from .predictor import Data, Predictor
+
+LabelMap = NDArray[np.uint8 | np.uint16]
+PROBABILITY_STEP = 1 / 65535
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """Writes the results of cases into a folder; the label map last, so that a case that has one is done.
+
+    Args:
+        folder: of all results.
+        predictor: the bundle that gave them.
+        labels: the labels to keep; the others become background.
+        largest_component: keep only the largest connected piece of each label.
+        probabilities: write them too.
+        statistics: measure the labels too.
+        preview: draw a picture too.
+    """
+
+    folder: Path
+    predictor: Predictor
+    labels: Collection[int]
+    largest_component: bool = False
+    probabilities: bool = False
+    statistics: bool = False
+    preview: bool = False
+
+    def write(self, case: Case, data: Data) -> list[LabelStatistics]:
+        """Write `<case>.nii.gz`, and before it what else is asked for; a case from DICOM gets a DICOM SEG too.
+
+        Args:
+            case: the case.
+            data: its `image` and, as `pred`, its logits (K, D, H, W), both on the network's grid.
+
+        Returns:
+            The statistics; empty where none are asked for.
+        """
+        source = case.images[0]
+        if self.probabilities:
+            write_probabilities(
+                data["pred"], data["image"].affine, self.folder / "probabilities" / f"{case.name}.nii.gz"
+            )
+        restored: MetaTensor = self.predictor.restore(data)["pred"]
+        affine = restored.affine.numpy()
+        labels = keep_labels(restored.as_tensor()[0].cpu().numpy(), self.labels)
+        if self.largest_component:
+            keep_largest_components(labels)
+        names = {label: name for label, name in self.predictor.label_names.items() if label in self.labels}
+        rows: list[LabelStatistics] = []
+        if self.statistics or self.preview:
+            image: MetaTensor = LoadVolumed("image", channels=len(data["image"]))(case.entry)["image"]
+            if self.statistics:
+                channels = [channel.numpy() for channel in image.as_tensor()]
+                rows = label_statistics(labels, channels, affine=affine, label_names=names, case=case.name)
+            if self.preview:
+                from .figure import draw_case
+
+                prediction = MetaTensor(torch.from_numpy(labels)[None], affine=restored.affine)
+                path = self.folder / f"{case.name}.png"
+                first = MetaTensor(image.as_tensor()[:1], affine=image.affine)
+                draw_case(path, image=first, prediction=prediction, label_names=names, title=case.name)
+        if isinstance(source, DicomFolder) and find_spec("highdicom"):
+            from hybridseg.transforms.dicom_seg import write_segmentation
+
+            with open_series(source) as series:
+                write_segmentation(
+                    labels,
+                    series.files,
+                    self.folder / f"{case.name}.dcm",
+                    label_names=names,
+                    codes=self.predictor.label_codes,
+                    algorithm=f"HybridSeg {self.predictor.bundle}",
+                    version=version("hybridseg"),
+                )
+        write_labels(labels, self.folder / f"{case.name}.nii.gz", reference=source, affine=affine)
+        return rows
+
+
+def keep_labels(labels: LabelMap, kept: Collection[int]) -> LabelMap:
+    """The label map with background in place of all labels but some."""
+    table = np.zeros(int(labels.max()) + 1, dtype=labels.dtype)
+    for label in kept:
+        table[label : label + 1] = label
+    return labels if (table == np.arange(len(table))).all() else table[labels]
+
+
+def keep_largest_components(labels: LabelMap) -> None:
+    """Leave of each label its largest piece, connected by faces; the first of equals. Changes the label map."""
+    for index, box in enumerate(ndimage.find_objects(labels)):
+        if box is None:
+            continue
+        mask = labels[box] == index + 1
+        pieces, count = ndimage.label(mask)
+        if count > 1:
+            sizes = np.bincount(pieces.ravel())[1:]
+            labels[box][mask & (pieces != 1 + int(sizes.argmax()))] = 0
+
+
+def write_probabilities(logits: torch.Tensor, affine: torch.Tensor, path: Path) -> None:
+    """Write the probabilities of all classes as NIfTI (D, H, W, K), in steps of 1/65535, on the network's grid.
+
+    On the file's grid they would take gigabytes; viewers lay them over the image by their affine.
+    """
+    values = logits.float().softmax(0) if len(logits) > 1 else logits.float().sigmoid()
+    steps = (values.movedim(0, -1) / PROBABILITY_STEP).round().to(torch.uint16)
+    image = nib.Nifti1Image(steps.cpu().numpy(), affine.numpy())
+    image.header.set_slope_inter(PROBABILITY_STEP, 0)
+    image.header.set_xyzt_units("mm")
+    with replacing(path, suffix=".nii.gz") as temporary:
+        nib.save(image, temporary)

@@ -1,0 +1,92 @@
+"""`run.json`: what was run, with what, on what, and what became of each case; statistics, where they were asked for."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hybridseg.transforms.atomic import replacing
+from hybridseg.transforms.datasets import read_json
+
+from .reports import as_json
+
+RUN, STATISTICS = "run.json", "statistics"
+
+
+@dataclass
+class RunRecord:
+    """The record of a run into a folder; cases that an earlier run finished keep what that one noted.
+
+    Args:
+        folder: of the run.
+        about: versions, bundle, device and options.
+        cases: what became of each case, by name.
+        statistics: rows of each case, by name.
+    """
+
+    folder: Path
+    about: Mapping[str, Any]
+    cases: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    statistics: dict[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.started = now()
+        self.earlier = {case["case"]: case for case in read(self.folder / RUN).get("cases", [])}
+        self.earlier_statistics: dict[str, list[Mapping[str, Any]]] = {}
+        for row in read(self.folder / f"{STATISTICS}.json").get("labels", []):
+            self.earlier_statistics.setdefault(row["case"], []).append(row)
+
+    def note(self, case: Mapping[str, Any], statistics: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Note what became of a case."""
+        name = case["case"]
+        if case["outcome"] == "skipped":
+            self.cases[name] = self.earlier.get(name, case)
+            statistics = self.earlier_statistics.get(name, ())
+        else:
+            self.cases[name] = case
+        if statistics:
+            self.statistics[name] = statistics
+
+    def merge(self, others: Iterable[RunRecord]) -> None:
+        """Take in what other processes noted."""
+        for other in others:
+            self.cases |= other.cases
+            self.statistics |= other.statistics
+
+    def write(self, *, finished: bool = False) -> None:
+        """Write the record, whole or not at all."""
+        record = {
+            **self.about,
+            "started": self.started,
+            "finished": now() if finished else None,
+            "cases": [self.cases[name] for name in sorted(self.cases)],
+        }
+        with replacing(self.folder / RUN) as temporary:
+            temporary.write_text(as_json(record) + "\n", encoding="utf-8")
+        rows = [row for name in sorted(self.statistics) for row in self.statistics[name]]
+        if not rows:
+            return
+        with replacing(self.folder / f"{STATISTICS}.json") as temporary:
+            temporary.write_text(as_json({"labels": rows}) + "\n", encoding="utf-8")
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        with replacing(self.folder / f"{STATISTICS}.csv") as temporary:
+            temporary.write_text(table.getvalue(), encoding="utf-8", newline="")
+
+
+def read(path: Path) -> Mapping[str, Any]:
+    """An earlier record; empty where there is none."""
+    record = read_json(path) if path.is_file() else {}
+    return record if isinstance(record, Mapping) else {}
+
+
+def now() -> str:
+    """The time of day, with its zone."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -1,0 +1,193 @@
+"""The cases that a command line, a folder or a list stands for, whatever their format."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .cases import VOLUME_EXTENSIONS, case_name, list_volumes, volume_extension
+from .datasets import read_json
+from .dicom import ZIP_EXTENSION, DicomFolder, is_dicom
+from .errors import VolumeError
+
+PathLike = str | os.PathLike[str]
+LIST_EXTENSIONS = (".json", ".csv")
+CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
+"""nnU-Net's names for the channels of a case: `case_0000.nii.gz`, `case_0001.nii.gz`."""
+COLUMN = re.compile(r"image\d*")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case to be segmented.
+
+    Args:
+        name: what its results are called.
+        images: a volume with all channels, or one for each channel; DICOM as a `DicomFolder`.
+    """
+
+    name: str
+    images: tuple[Path | DicomFolder, ...]
+
+    @property
+    def entry(self) -> dict[Hashable, Any]:
+        """What a pipeline takes."""
+        images = [image if isinstance(image, DicomFolder) else str(image) for image in self.images]
+        return {"case": self.name, "image": images[0] if len(images) == 1 else images}
+
+
+def find_cases(inputs: Sequence[PathLike], *, channels: int = 1, series: str | None = None) -> list[Case]:
+    """The cases that files and folders stand for, in the order given.
+
+    - A volume is a case. For networks of several channels, `case_0000.nii.gz`, `case_0001.nii.gz` and so on are one.
+    - A zip is a case: a DICOM series.
+    - A folder stands for the volumes and zips in it; or, where there are none, for the DICOM series whose slices it
+      holds; or, where there are none either, for each folder below it that holds slices, `a/b` being called `a_b`.
+    - A list stands for the cases it names: `.csv` with columns `case`, `image` and perhaps `image2` and more, or
+      `.json` with a list of objects with these keys. Paths in it start at the list's folder.
+
+    Args:
+        inputs: files and folders.
+        channels: that the network takes.
+        series: which DICOM series to take, by SeriesInstanceUID or SeriesNumber.
+
+    Raises:
+        VolumeError: a path without a case, a list that is none, channels missing, two cases of one name.
+        ValueError: no inputs.
+    """
+    if not inputs:
+        raise ValueError("inputs: none: at least one file or folder is needed")
+    cases: list[Case] = []
+    loose: list[Path] = []
+    for given in map(Path, inputs):
+        if given.suffix.lower() in LIST_EXTENSIONS and given.is_file():
+            cases += read_list(given, series)
+        elif given.is_dir():
+            volumes = list_volumes(given)
+            zips = sorted(path for path in given.iterdir() if is_zip(path))
+            cases += as_cases(volumes, channels)
+            cases += [Case(path.stem, (DicomFolder(path, series),)) for path in zips]
+            if not volumes and not zips:
+                cases += dicom_cases(given, series)
+        elif not given.exists():
+            raise VolumeError(given, "does not exist", "must be a file or a folder")
+        elif is_zip(given):
+            cases.append(Case(given.stem, (DicomFolder(given, series),)))
+        elif volume_extension(given):
+            loose.append(given)
+        else:
+            known = ", ".join((*VOLUME_EXTENSIONS, ZIP_EXTENSION, *LIST_EXTENSIONS))
+            hint = ", or the folder of a DICOM series" if is_dicom(given) else ""
+            raise VolumeError(given, f"extension {given.suffix!r}", f"must be one of {known}{hint}")
+    cases += as_cases(loose, channels)
+    refuse_repeated_names(cases)
+    return cases
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file is a zip by its name."""
+    return path.suffix.lower() == ZIP_EXTENSION and not path.name.startswith(".") and path.is_file()
+
+
+def as_cases(volumes: Sequence[Path], channels: int) -> list[Case]:
+    """A case for each volume; for several channels, for all volumes whose names differ in the channel only.
+
+    Raises:
+        VolumeError: channels are missing or too many.
+    """
+    if channels == 1:
+        return [Case(case_name(path), (path,)) for path in volumes]
+    groups: dict[tuple[Path, str], dict[int, Path]] = {}
+    cases: list[Case] = []
+    for path in volumes:
+        if match := CHANNEL.fullmatch(case_name(path)):
+            groups.setdefault((path.parent, match["case"]), {})[int(match["channel"])] = path
+        else:
+            cases.append(Case(case_name(path), (path,)))
+    for (_, name), images in groups.items():
+        if sorted(images) != list(range(channels)):
+            found = ", ".join(f"{channel:04d}" for channel in sorted(images))
+            path = next(iter(images.values()))
+            raise VolumeError(path, f"channels {found}", f"must be 0000 to {channels - 1:04d}")
+        cases.append(Case(name, tuple(images[channel] for channel in range(channels))))
+    return cases
+
+
+def dicom_cases(folder: Path, series: str | None) -> list[Case]:
+    """The folder itself where it holds slices, otherwise every folder below that does; links are not followed.
+
+    Raises:
+        VolumeError: there are no slices.
+    """
+    found = [Path(place) for place in folders(folder) if any(is_dicom(path) for path in Path(place).iterdir())]
+    if found[:1] == [folder]:
+        return [Case(Path(os.path.abspath(folder)).name, (DicomFolder(folder, series),))]
+    if not found:
+        known = ", ".join((*VOLUME_EXTENSIONS, ZIP_EXTENSION))
+        raise VolumeError(folder, "no volumes", f"a folder must hold files ending in {known}, or DICOM slices")
+    return [Case("_".join(place.relative_to(folder).parts), (DicomFolder(place, series),)) for place in found]
+
+
+def folders(folder: Path) -> Iterator[str]:
+    """A folder and all below it, by name."""
+    for place, below, _ in os.walk(folder):
+        below.sort()
+        yield place
+
+
+def read_list(path: Path, series: str | None) -> list[Case]:
+    """The cases of a list in CSV or JSON.
+
+    Raises:
+        VolumeError: it cannot be read, is no list of cases, or names a file that does not exist.
+    """
+    if path.suffix.lower() == ".csv":
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                rows: Any = list(csv.DictReader(file, strict=True))
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise VolumeError(path, f"unreadable ({error})", "must be a CSV file in UTF-8") from error
+    else:
+        rows = read_json(path)
+    rule = "must have the columns case, image and perhaps image2 and more"
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, Mapping) for row in rows):
+        raise VolumeError(path, "no list of cases", rule)
+    cases = []
+    for number, row in enumerate(rows, start=1):
+        where = f"case {number}"
+        if unknown := [name for name in row if not (name == "case" or COLUMN.fullmatch(str(name)))]:
+            raise VolumeError(path, f"{where} has {unknown[0]!r}", rule)
+        name, images = row.get("case"), [row[column] for column in row if column != "case" and row[column]]
+        if not name or not isinstance(name, str) or not images or not all(isinstance(image, str) for image in images):
+            raise VolumeError(path, f"{where} lacks its name or image", rule)
+        if Path(name).name != name:
+            raise VolumeError(path, f"{where} is called {name!r}", "a name must be that of a file, without folders")
+        cases.append(Case(name, tuple(listed_image(path, image, series) for image in images)))
+    return cases
+
+
+def listed_image(path: Path, image: str, series: str | None) -> Path | DicomFolder:
+    """A volume or series that a list names."""
+    place = path.parent / image
+    if not place.exists():
+        raise VolumeError(path, f"names {image}", "every image of a list must exist")
+    return DicomFolder(place, series) if place.is_dir() or is_zip(place) else place
+
+
+def refuse_repeated_names(cases: Iterable[Case]) -> None:
+    """Refuse two cases of one name, since their results would have one name.
+
+    Raises:
+        VolumeError: naming the second one's file.
+    """
+    seen: dict[str, Case] = {}
+    for case in cases:
+        if case.name in seen:
+            told = f"case name {case.name!r}, as {seen[case.name].images[0]}"
+            raise VolumeError(case.images[0], told, "every input needs a case name of its own")
+        seen[case.name] = case
