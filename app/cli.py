@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "evaluate": "evaluate:Evaluate",
     "export": "export:Export",
     "bench network": "bench_network:BenchNetwork",
+    "bench inference": "bench_inference:BenchInference",
     "bench ablation": "bench_ablation:BenchAblation",
 }
 """Each command's module in this package, and its class; a command's name may be two words."""

@@ -3,8 +3,8 @@
 Output voxels are labelled slab by slab along their first axis: the centres of the slab's voxels are found in the
 network's grid, the logits are interpolated linearly there, and the class with the highest wins. Interpolating logits
 and then choosing is what nnU-Net does (Isensee et al. 2021); choosing first and interpolating labels loses thin
-structures. Where the grids are permuted, flipped and scaled against each other, as after `Orientation`,
-`CropForeground` and `Spacing`, axes are interpolated one after another and classes compared one at a time.
+structures. Where the grids are permuted, flipped and scaled against each other, as after reorienting, cropping and
+resampling, most voxels need no interpolation at all; classes are compared one at a time.
 
 Shapes: K classes; (D, H, W) the network's grid; (X, Y, Z) the output's grid; (A, B, C) the network's grid with its axes
 in the order of the output's; a slab has n of the X layers.
@@ -40,6 +40,7 @@ def restore_labels(
     reference_affine: NDArray[np.floating],
     *,
     threshold: float | None = None,
+    probabilities: bool = False,
 ) -> NDArray[np.uint8 | np.uint16]:
     """Label the voxels of a reference grid by logits on another grid.
 
@@ -50,6 +51,8 @@ def restore_labels(
         reference_affine: (4, 4), voxel indices of the reference grid to RAS mm.
         threshold: for a network with one class besides the background and one channel (K = 1): voxels whose logit
             exceeds it are 1. None chooses the channel with the highest logit.
+        probabilities: interpolate these instead of the logits, as MONAI's bundles do: organs become a little rounder,
+            and a little less accurate (docs/BENCHMARKS.md).
 
     Returns:
         Labels (X, Y, Z), uint8, or uint16 beyond 256 classes. 0 where a voxel's centre lies outside the logits' grid,
@@ -65,6 +68,8 @@ def restore_labels(
     if (threshold is None) == (len(logits) == 1):
         raise ValueError(f"threshold: {threshold} for {len(logits)} channels: one channel needs one, several need None")
     logits = logits.detach()
+    if probabilities and threshold is None:
+        logits = logits.float().softmax(0)
     mapping = np.linalg.inv(affine) @ reference_affine  # output voxel indices to network voxel indices
     axes = align_axes(mapping, logits.shape[1:], shape, logits.device)
     if axes is None:
@@ -78,25 +83,67 @@ def restore_labels(
 
 
 def _aligned_slabs(logits: Tensor, axes: tuple[Axis, Axis, Axis], threshold: float | None) -> Iterator[Slab]:
-    """Labels of each slab, the classes interpolated and compared one at a time."""
+    """Labels of each slab.
+
+    Where the network voxels around an output voxel agree on its label, interpolation between them cannot change it: it
+    is computed for the others only, which lie at the borders of organs.
+    """
     first, second, third = axes
-    logits = logits.permute(0, *(1 + axis.source for axis in axes))  # (K, A, B, C)
+    order = [axis.source for axis in axes]
+    winner = _choose(logits, len(logits), threshold).permute(order)  # (A, B, C)
+    disputed = _disputed(winner, axes)
     layers = max(1, SLAB_VALUES // max(1, len(second.lower) * len(third.lower)))
     for begin in range(0, len(first.lower), layers):
         part = slice(begin, min(begin + layers, len(first.lower)))
-        labels = _choose(_interpolated(logits, axes, part), len(logits), threshold)
+        parts = (part, slice(None), slice(None))
+        labels = _nearest(winner, axes, parts)
+        if disputed is not None:
+            points = _nearest(disputed, axes, parts).nonzero().unbind(1)
+            points = (points[0] + begin, points[1], points[2])
+            values = _interpolated(logits, axes, points)
+            labels[points[0] - begin, points[1], points[2]] = _choose(values, len(logits), threshold)
         rows = slice(first.inside.start + part.start, first.inside.start + part.stop)
-        yield (rows, second.inside, third.inside), labels.transpose(1, 2)
+        yield (rows, second.inside, third.inside), labels
 
 
-def _interpolated(logits: Tensor, axes: tuple[Axis, Axis, Axis], part: slice) -> Iterator[Tensor]:
-    """Each class (n, Z, Y) of logits (K, A, B, C) at a part of the layers, interpolated axis by axis."""
-    first, second, third = axes
+def _disputed(winner: Tensor, axes: tuple[Axis, Axis, Axis]) -> Tensor | None:
+    """Where (A, B, C) labels differ from those that follow along the axes; None where nothing is interpolated."""
+    least = most = winner
+    for dim, axis in enumerate(axes):
+        if axis.weight is not None:
+            following = torch.arange(1, winner.shape[dim] + 1, device=winner.device).clamp(max=winner.shape[dim] - 1)
+            least = torch.minimum(least, least.index_select(dim, following))
+            most = torch.maximum(most, most.index_select(dim, following))
+    return None if most is winner else least != most
+
+
+def _nearest(values: Tensor, axes: tuple[Axis, Axis, Axis], parts: Sequence[slice]) -> Tensor:
+    """Values (A, B, C) at the network voxel before each output voxel of a slab (n, Y, Z)."""
+    for dim in (0, 2, 1):
+        values = values.index_select(dim, axes[dim].lower[parts[dim]])
+    return values
+
+
+def _interpolated(
+    logits: Tensor, axes: tuple[Axis, Axis, Axis], points: tuple[Tensor, Tensor, Tensor]
+) -> Iterator[Tensor]:
+    """Each class (P,) of logits (K, D, H, W) at P output voxels, from the network voxels around them."""
+    corners = [(torch.zeros_like(points[0]), torch.ones(len(points[0]), device=logits.device))]
+    for axis, point in zip(axes, points, strict=True):
+        step = logits.shape[2:][axis.source :].numel()
+        lower, upper = axis.lower[point] * step, axis.upper[point] * step
+        weight = None if axis.weight is None else axis.weight[point]
+        corners = [
+            (index + place, share if part is None else share * part)
+            for index, share in corners
+            for place, part in ([(lower, None)] if weight is None else [(lower, 1 - weight), (upper, weight)])
+        ]
     for channel in logits:
-        values = first.interpolate(channel, 0, part)  # (n, B, C)
-        values = second.interpolate(values, 1)  # (n, Y, C)
-        # Transposed, whole rows of Y are gathered; along the last dimension it would be voxel by voxel.
-        yield third.interpolate(values.transpose(1, 2).contiguous(), 1)
+        voxels = channel.reshape(-1)
+        result = torch.zeros_like(corners[0][1])
+        for index, share in corners:
+            result.addcmul_(voxels.index_select(0, index).float(), share)
+        yield result
 
 
 def _oblique_slabs(
@@ -152,6 +199,7 @@ class RestoreLabelsd(MapTransform):
         keys: entries that hold logits, on the grid of the image.
         reference: entry that holds the image as the network saw it, a MetaTensor loaded by `LoadVolumed`.
         threshold: see `restore_labels`.
+        probabilities: see `restore_labels`.
         allow_missing_keys: whether a case may lack some of the keys.
 
     Raises:
@@ -163,11 +211,13 @@ class RestoreLabelsd(MapTransform):
         keys: KeysCollection = "pred",
         reference: str = "image",
         threshold: float | None = None,
+        probabilities: bool = False,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.reference = reference
         self.threshold = threshold
+        self.probabilities = probabilities
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         restored = dict(data)
@@ -183,7 +233,14 @@ class RestoreLabelsd(MapTransform):
             if logits.shape[1:] != image.shape[1:]:
                 found, wanted = tuple(logits.shape[1:]), tuple(image.shape[1:])
                 raise ValueError(f"{key}: grid of {found} voxels: must be that of {self.reference}, {wanted}")
-            labels = restore_labels(logits, affine, shape, original_affine, threshold=self.threshold)
+            labels = restore_labels(
+                logits,
+                affine,
+                shape,
+                original_affine,
+                threshold=self.threshold,
+                probabilities=self.probabilities,
+            )
             restored[key] = MetaTensor(
                 torch.from_numpy(labels)[None],
                 affine=torch.from_numpy(original_affine),

@@ -11,7 +11,6 @@ in half precision for each class and voxel of the network's grid. Windows withou
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -164,7 +163,7 @@ class WindowInferer(Inferer):
 
 
 def window_starts(length: int, window: int, overlap: float) -> list[int]:
-    """Where windows begin along an axis: as few as cover it with the overlap, evenly spread.
+    """Where windows begin along an axis: one after another, the last at the end; as MONAI's SlidingWindowInferer does.
 
     Args:
         length: of the axis, in voxels, at least a window's.
@@ -173,10 +172,10 @@ def window_starts(length: int, window: int, overlap: float) -> list[int]:
 
     Example:
         >>> window_starts(100, 48, 0.5)
-        [0, 17, 35, 52]
+        [0, 24, 48, 52]
     """
-    steps = math.ceil((length - window) / max(1, int(window * (1 - overlap))))
-    return [round(step * (length - window) / steps) for step in range(steps + 1)] if steps else [0]
+    interval = max(1, int(window * (1 - overlap)))
+    return [*range(0, length - window, interval), length - window]
 
 
 def is_uniform(window: Tensor) -> bool:

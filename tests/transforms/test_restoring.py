@@ -208,17 +208,33 @@ def test_slabs_do_not_show_and_are_small(turn: tuple[float, ...], monkeypatch: p
     arguments = (logits, make_affine(turn, (1.5, 1.6, 1.7)), (20, 24, 22), make_affine((0, 0, 0), (0.9, 0.8, 0.7)))
     whole = restore_labels(*arguments)
     layers = []
-    choose = restoring._choose
 
-    def spy(channels: Any, count: int, threshold: float | None) -> Tensor:
-        labels = choose(channels, count, threshold)
-        layers.append(len(labels))
-        return labels
+    def spy(name: str) -> None:
+        slabs = getattr(restoring, name)
 
-    monkeypatch.setattr(restoring, "_choose", spy)
+        def spied(*given: Any) -> Any:
+            for place, slab in slabs(*given):
+                layers.append(len(slab))
+                yield place, slab
+
+        monkeypatch.setattr(restoring, name, spied)
+
+    spy("_aligned_slabs")
+    spy("_oblique_slabs")
     monkeypatch.setattr(restoring, "SLAB_VALUES", 1)
     np.testing.assert_array_equal(restore_labels(*arguments), whole)
     assert set(layers) == {1}
+
+
+def test_probabilities_are_interpolated_when_asked_for() -> None:
+    """Between a sure voxel and a doubtful one, the sure one wins in logits, but not in probabilities."""
+    logits = torch.tensor([[0.0, 0.0], [10.0, -2.0]])[:, :, None, None]  # probability of class 1: nearly 1, then 0.12
+    finer = np.diag([0.6, 1.0, 1.0, 1.0])
+    arguments = (logits, np.eye(4), (3, 1, 1), finer)  # at 0, 0.6 and 1.2 (within half a voxel of the last)
+    assert restore_labels(*arguments).ravel().tolist() == [1, 1, 0]
+    far = (logits, np.eye(4), (2, 1, 1), np.diag([0.7, 1.0, 1.0, 1.0]))  # 1.6 as logit, 0.38 as probability
+    assert restore_labels(*far).ravel().tolist() == [1, 1]
+    assert restore_labels(*far, probabilities=True).ravel().tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(("classes", "dtype"), [(2, np.uint8), (256, np.uint8), (257, np.uint16), (300, np.uint16)])
