@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 
@@ -13,8 +13,9 @@ from pathlib import Path
 def replacing(path: str | os.PathLike[str], suffix: str = "") -> Iterator[Path]:
     """Give a temporary path to write to; when the block ends well it becomes `path`, otherwise it is removed.
 
-    The temporary name is hidden and short whatever the length of `path`, and ends in `.part<suffix>`: a run that was
-    killed leaves at most such a file, never half of `path`. The folder of `path` is created.
+    The temporary name is hidden, short whatever the length of `path`, and ends in `.part<suffix>`: a run that was
+    killed leaves at most such a file, never half of `path`. It is always the same for a `path`, so that what was left
+    is written over, and gone, when the run is repeated. The folder of `path` is created.
 
     Args:
         path: where the finished file goes; a file that is there stays untouched until the new one is whole.
@@ -28,7 +29,7 @@ def replacing(path: str | os.PathLike[str], suffix: str = "") -> Iterator[Path]:
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = final.parent / f".{uuid.uuid4().hex}.part{suffix}"
+    temporary = final.parent / f".{sha256(os.fsencode(final.name)).hexdigest()[:16]}.part{suffix}"
     try:
         yield temporary
         temporary.replace(final)
