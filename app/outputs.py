@@ -118,9 +118,10 @@ def keep_largest_components(labels: LabelMap) -> None:
         if box is None:
             continue
         mask = labels[box] == index + 1
-        pieces, count = ndimage.label(mask)
-        if count > 1:
-            sizes = np.bincount(pieces.ravel())[1:]
+        pieces = np.zeros(mask.shape, dtype=np.int32)
+        ndimage.label(mask, output=pieces)
+        sizes = np.bincount(pieces.ravel())[1:]
+        if len(sizes) > 1:
             labels[box][mask & (pieces != 1 + int(sizes.argmax()))] = 0
 
 

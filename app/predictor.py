@@ -62,7 +62,7 @@ class Predictor:
     Attributes:
         bundle: name of its folder.
         label_names: name of each label.
-        label_codes: what the bundle says of the labels' codes in DICOM, if it does.
+        label_codes: codes of the labels in DICOM, where the bundle has them; see `write_segmentation`.
         device: where the network is.
         network: the network, in evaluation mode.
         checkpoints: files of its weights.
@@ -100,7 +100,7 @@ class Predictor:
             return config.get_parsed_content(name)
 
         self.bundle = root.name
-        self.label_codes = config.get("label_codes")
+        self.label_codes = {int(label): codes for label, codes in (config.get("label_codes") or {}).items()}
         self.label_names = {int(label): str(name) for label, name in item("label_names").items()}
         self.preprocessing = item("preprocessing")
         self.inferer = item("inferer")
@@ -129,7 +129,7 @@ class Predictor:
         return self.restore(self.infer(self.prepare({"image": image}), progress))["pred"]
 
     @torch.inference_mode()
-    def prepare(self, case: Mapping[Hashable, Any]) -> Data:
+    def prepare(self, case: Mapping[Any, Any]) -> Data:
         """Read `image`, a path, and bring it onto the network's grid: (C, D, H, W)."""
         return self.preprocessing(case)
 

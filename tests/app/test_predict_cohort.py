@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 
 from hybridseg.app.outputs import keep_labels, keep_largest_components
 from hybridseg.app.predictor import Predictor
 from hybridseg.app.statistics import label_statistics
+from hybridseg.transforms.dicom import open_series
 
 from .conftest import SHAPE, hybridseg, read_volume, write_volume
 
@@ -89,6 +91,27 @@ def test_statistics_picture_and_probabilities_are_written_beside(
     probabilities = read_volume(out / "probabilities" / "one.nii.gz")
     assert probabilities.shape == (*SHAPE, 3)
     np.testing.assert_allclose(probabilities.get_fdata().sum(-1), 1, atol=1e-4)
+
+
+def test_a_dicom_series_and_its_nifti_give_the_same_mask(data_dir: Path, tmp_path: Path) -> None:
+    folder = data_dir / "torso" / "dicom"
+    with open_series(folder) as series:
+        sitk.WriteImage(sitk.ReadImage([str(file) for file in series.files]), tmp_path / "nifti.nii.gz")
+    words = (
+        "predict",
+        folder,
+        tmp_path / "nifti.nii.gz",
+        "-o",
+        tmp_path / "out",
+        "--bundle",
+        "phantom_ct_segmentation",
+    )
+    outcome = hybridseg(*words)
+    assert outcome.code == 0, outcome.err
+    dicom, nifti = (labels_of(tmp_path / "out" / f"{name}.nii.gz") for name in ("dicom", "nifti"))
+    assert set(np.unique(dicom)) > {0}
+    np.testing.assert_array_equal(dicom, nifti)
+    assert (tmp_path / "out" / "dicom.dcm").is_file()
 
 
 def test_several_checkpoints_are_averaged(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:

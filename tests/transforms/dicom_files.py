@@ -57,6 +57,7 @@ def write_series(
         image.SetOrigin(position.tolist())
         described = {
             "0008|0060": "CT",
+            "0020|000d": "1.2",
             "0020|000e": "1.2.3",
             "0020|0011": "4",
             "0008|103e": "portal",

@@ -174,4 +174,4 @@ def test_a_real_series_lies_where_simpleitk_puts_it(data_dir: Path, tmp_path: Pa
     sitk.WriteImage(image, tmp_path / "ct.nii.gz")
     converted = nib.Nifti1Image.from_filename(tmp_path / "ct.nii.gz")
     np.testing.assert_array_equal(np.asarray(converted.dataobj), voxels)
-    np.testing.assert_allclose(converted.affine, affine, atol=1e-4)
+    np.testing.assert_allclose(np.asarray(converted.affine), affine, atol=1e-4)

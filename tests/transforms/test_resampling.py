@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -26,9 +28,9 @@ def test_it_is_spacingd(
     affine[:3, 3] = (5, -7, 11)
     torch.manual_seed(0)
     voxels = torch.randn(2, *(shape[axis] for axis in order)).permute(0, *(1 + order.index(axis) for axis in range(3)))
-    case = {"image": MetaTensor(voxels, affine=affine)}
-    ours = Resampled(["image"], after)(case)["image"]
-    theirs = Spacingd(["image"], pixdim=after, mode="bilinear")(case)["image"]
+    case: Any = {"image": MetaTensor(voxels, affine=torch.from_numpy(affine))}
+    ours: Any = Resampled(["image"], after)(case)["image"]
+    theirs: Any = Spacingd(["image"], pixdim=after, mode="bilinear")(case)["image"]
     assert ours.is_contiguous()
     np.testing.assert_allclose(ours.affine, theirs.affine, atol=1e-9)
     torch.testing.assert_close(ours.as_tensor(), theirs.as_tensor(), rtol=0, atol=6e-3)  # positions within 1e-3 voxels
