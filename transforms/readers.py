@@ -17,7 +17,7 @@ from nibabel.fileholders import FileHolder
 from numpy.typing import NDArray
 
 from .cases import ITK_EXTENSIONS, NIFTI_EXTENSIONS, volume_extension
-from .headers import NiftiImage, itk_affine, open_nifti, quiet_nibabel
+from .headers import ITK_READERS, NiftiImage, itk_affine, open_nifti, quiet_itk, quiet_nibabel
 from .stored import CHUNK_BYTES, find_stored_voxels
 
 PathLike = str | os.PathLike[str]
@@ -84,7 +84,8 @@ class SimpleITKReader(ImageReader):
         stored = find_stored_voxels(path)
         if stored is not None:
             stored.verify()
-        return sitk.ReadImage(path)
+        with quiet_itk():
+            return sitk.ReadImage(path, imageIO=ITK_READERS[volume_extension(path)])
 
     def get_data(self, img: sitk.Image) -> tuple[NDArray[Any], dict[str, Any]]:
         """Give voxels (X, Y, Z) or (X, Y, Z, C), and the metadata that MONAI expects, with the affine in RAS mm."""
