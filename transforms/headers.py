@@ -22,6 +22,7 @@ import SimpleITK as sitk
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.openers import ImageOpener
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from .cases import NIFTI_EXTENSIONS, VOLUME_EXTENSIONS, volume_extension
 from .errors import VolumeError
@@ -110,17 +111,21 @@ def _reason(error: Exception, path: str | os.PathLike[str]) -> str:
 
 @contextmanager
 def quiet_itk() -> Iterator[None]:
-    """Keep ITK from printing about a broken file: it writes to the process's standard error, past Python's."""
-    sys.stderr.flush()
-    kept = os.dup(STANDARD_ERROR)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, STANDARD_ERROR)
-        yield
-    finally:
-        os.dup2(kept, STANDARD_ERROR)
-        os.close(kept)
-        os.close(nowhere)
+    """Keep ITK from printing about a broken file: it writes to the process's standard error, past Python's.
+
+    Lines and bars that other threads print by tqdm wait as long, so that none is lost.
+    """
+    with tqdm.get_lock():
+        sys.stderr.flush()
+        kept = os.dup(STANDARD_ERROR)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, STANDARD_ERROR)
+            yield
+        finally:
+            os.dup2(kept, STANDARD_ERROR)
+            os.close(kept)
+            os.close(nowhere)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,9 @@ class SimpleITKReader(ImageReader):
         stored = find_stored_voxels(path)
         if stored is not None:
             stored.verify()
-        with quiet_itk():
+        # What is there uncompressed, to the last byte, gives ITK nothing to complain about.
+        is_plain = stored is not None and not stored.compressed
+        with nullcontext() if is_plain else quiet_itk():
             return sitk.ReadImage(path, imageIO=ITK_READERS[volume_extension(path)])
 
     def get_data(self, img: sitk.Image) -> tuple[NDArray[Any], dict[str, Any]]:
