@@ -61,7 +61,7 @@ def grids(draw: st.DrawFn, *, sheared: bool = False) -> Grid:
     affine[:3, 3] = draw(st.tuples(*[st.floats(-500, 500)] * 3))
     shape = draw(st.tuples(*[st.integers(1, 7)] * 3))
     assume(np.prod(shape) > 1)
-    assume(SHORTEST_MM <= (shape * voxel_lengths(affine)).max() <= LONGEST_MM)
+    assume(SHORTEST_MM <= (np.asarray(shape) * voxel_lengths(affine)).max() <= LONGEST_MM)
     codes = st.tuples(st.sampled_from([0, 1, 2, 4]), st.sampled_from([0, 1, 3]))
     sform_code, qform_code = (2, 0) if sheared else draw(codes)
     return Grid(shape, affine, sform_code, qform_code)
