@@ -49,8 +49,12 @@ def summary_record(scores: Sequence[LabelScore], *, tolerance: float) -> dict[st
 
 
 def as_json(record: Any) -> str:
-    """JSON for people and machines; infinity and nan, which JSON lacks, are our mistake."""
-    return json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
+    """JSON for people and machines; infinity and nan, which JSON lacks, are our mistake.
+
+    Bytes of a file's name that are no UTF-8 become JSON's escapes, since Python cannot write them otherwise.
+    """
+    text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def summary_table(scores: Sequence[LabelScore], *, tolerance: float) -> str:

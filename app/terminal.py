@@ -9,14 +9,18 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-LONGEST_MESSAGE = 400
+LONGEST_MESSAGE = 1000
 
 
 def say(command: str, message: str) -> None:
-    """Print a line to standard error, without tearing a progress bar."""
+    """Print a line to standard error, without tearing a progress bar.
+
+    What a file's name may hold and a terminal would obey, such as a line break or an escape, is shown as Python has it.
+    """
     from tqdm import tqdm
 
-    tqdm.write(f"hybridseg {command}: {message}", file=sys.stderr)
+    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in message)
+    tqdm.write(f"hybridseg {command}: {shown}", file=sys.stderr)
 
 
 def one_line(error: BaseException) -> str:
@@ -28,7 +32,7 @@ def one_line(error: BaseException) -> str:
         error = error.__cause__
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    message = " ".join(str(error).split())
+    message = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
     if len(message) > LONGEST_MESSAGE:
         message = f"{message[:LONGEST_MESSAGE]} …"
     return message if isinstance(error, ValueError) and message else f"{type(error).__name__}: {message}".rstrip(": ")

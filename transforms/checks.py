@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import VolumeError
-from .geometry import affine_fault, grid_difference
+from .geometry import FARTHEST_MM, LONGEST_MM, SHORTEST_MM, affine_fault, grid_difference, size_fault
 from .headers import VolumeHeader
 
 PathLike = str | os.PathLike[str]
 
 GREATEST_LABEL = 65535
+
+GREATEST_INTENSITY = 1e12
+"""Far beyond any scanner's, far below where the sums of float32 voxels overflow."""
 
 INTEGER_TOLERANCE = 1e-3
 """How far a label may be from a whole number: files that scale their voxels give 0.99999 for 1."""
@@ -30,7 +33,7 @@ def check_header(path: PathLike, header: VolumeHeader, channels: int) -> None:
 
     Raises:
         VolumeError: not three spatial axes, other channels, no voxels, voxels that are not numbers, more voxels than
-            the file can hold, or an affine that is zero, singular or not finite.
+            the file can hold, an affine that is zero, singular or not finite, or a size that no volume in mm has.
     """
     shape = header.shape
     if not header.is_numeric:
@@ -47,6 +50,9 @@ def check_header(path: PathLike, header: VolumeHeader, channels: int) -> None:
         raise VolumeError(path, f"{claim}, at most {header.capacity} are there", "must be a whole, readable volume")
     if fault := affine_fault(header.affine):
         raise VolumeError(path, fault, "the affine must be finite and its three axes independent")
+    if fault := size_fault(header.spatial_shape, header.affine):
+        rule = f"must measure {SHORTEST_MM:g} to {LONGEST_MM:g} mm and lie within {FARTHEST_MM:g} mm of the origin"
+        raise VolumeError(path, fault, rule)
 
 
 def check_grid(path: PathLike, header: VolumeHeader, reference_path: PathLike, reference: VolumeHeader) -> None:
@@ -64,13 +70,16 @@ def check_image(path: PathLike, image: NDArray[np.floating]) -> None:
     """Check the voxels of an image (D, H, W) or (D, H, W, C).
 
     Raises:
-        VolumeError: voxels that are NaN or infinite, or a channel of one value only.
+        VolumeError: voxels that are NaN, infinite or absurdly large, or a channel of one value only.
     """
     channels = np.moveaxis(image, -1, 0) if image.ndim > 3 else image[None]
     for index, channel in enumerate(channels):
         lowest, highest = finite_range(path, channel)
+        where = f" in channel {index}" if len(channels) > 1 else ""
+        if max(-lowest, highest) > GREATEST_INTENSITY:
+            found = f"voxels from {lowest:g} to {highest:g}{where}"
+            raise VolumeError(path, found, f"must be within ±{GREATEST_INTENSITY:g}")
         if lowest == highest:
-            where = f" in channel {index}" if len(channels) > 1 else ""
             raise VolumeError(path, f"all voxels are {lowest:g}{where}", "voxels must differ to show anything")
 
 

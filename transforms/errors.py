@@ -6,7 +6,7 @@ import os
 
 
 class VolumeError(ValueError):
-    """A file or folder that breaks a rule, told in one line: `<path>: <value>: <rule>`.
+    """A file or folder that breaks a rule, told in one line: `<path>: <value>: <rule>`; the path is left as it is.
 
     Args:
         path: the file or folder concerned.
@@ -25,4 +25,4 @@ class VolumeError(ValueError):
         self.rule = rule
 
     def __str__(self) -> str:
-        return " ".join(f"{self.path}: {self.value}: {self.rule}".split())
+        return f"{self.path}: {' '.join(f'{self.value}: {self.rule}'.split())}"

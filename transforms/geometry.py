@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 SINGULAR_DETERMINANT = 1e-6
 """Below this determinant of its three unit axis vectors (1 at right angles, 0 in one plane) an affine is singular."""
 
+SHORTEST_MM, LONGEST_MM = 1.0, 4000.0
+"""Between these a volume measures along its longest axis; beyond are lengths in metres or micrometres."""
+
+FARTHEST_MM = 1e6
+"""Farthest that the first voxel may lie from the origin; beyond, float32 cannot tell voxels apart."""
+
 SAME_GRID_VOXELS = 0.1
 """Farthest that a corner voxel may move, as a share of the shortest voxel axis, between two grids called the same."""
 
@@ -30,6 +36,20 @@ def affine_fault(affine: NDArray[np.floating]) -> str | None:
     if abs(np.linalg.det(affine[:3, :3] / lengths)) < SINGULAR_DETERMINANT:
         return f"singular affine {affine[:3, :3].round(6).tolist()}"
     return None
+
+
+def size_fault(shape: Sequence[int], affine: NDArray[np.floating]) -> str | None:
+    """Say what keeps a grid from being that of a patient, a sample or a phantom; None when nothing does.
+
+    Args:
+        shape: voxels along each of the three axes.
+        affine: (4, 4), voxel indices to mm.
+    """
+    lengths = np.asarray(shape) * voxel_lengths(affine)
+    if not SHORTEST_MM <= lengths.max() <= LONGEST_MM:
+        return f"a volume of {format_lengths(lengths)} mm"
+    distance = float(np.linalg.norm(affine[:3, 3]))
+    return f"a volume {distance:.4g} mm from the origin" if distance > FARTHEST_MM else None
 
 
 def farthest_corner(first: NDArray[np.floating], second: NDArray[np.floating], shape: Sequence[int]) -> float:

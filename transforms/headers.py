@@ -8,6 +8,9 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
+import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,12 +22,21 @@ import SimpleITK as sitk
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.openers import ImageOpener
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from .cases import NIFTI_EXTENSIONS, VOLUME_EXTENSIONS, volume_extension
 from .errors import VolumeError
 from .stored import DEFLATE_RATIO, find_stored_voxels
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+ITK_READERS = {".nrrd": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
+"""Told to ITK, which knows a MetaImage by an extension in lower case only."""
+
+NIFTI1_BYTES, NIFTI2_BYTES = 348, 540
+LAST_FORM_CODE = 5
+STANDARD_ERROR = 2
+ADDRESS = re.compile(r"\(0x[0-9a-f]+\)")
 
 NiftiImage = nib.Nifti1Image | nib.Nifti2Image
 
@@ -84,8 +96,36 @@ def unreadable_is_volume_error(path: str | os.PathLike[str]) -> Iterator[None]:
     except VolumeError:
         raise
     except Exception as error:  # readers raise OSError, EOFError, zlib.error, ValueError, RuntimeError and others
-        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip(" -\t")
-        raise VolumeError(path, f"unreadable ({reason})", "must be a whole, readable volume") from error
+        raise VolumeError(path, f"unreadable ({_reason(error, path)})", "must be a whole, readable volume") from error
+
+
+def _reason(error: Exception, path: str | os.PathLike[str]) -> str:
+    """The last line of a reader's message that tells something, without the path, which is told anyway."""
+    text = str(error)
+    for quote in ('"', "'", ""):
+        text = text.replace(f"{quote}{os.fspath(path)}{quote}", "it")
+    text = ADDRESS.sub("", text).strip() or type(error).__name__
+    lines = [line for line in text.splitlines() if not line.startswith("Reason:")]  # the system's, of another call
+    return (lines or [text])[-1].strip(" -\t")
+
+
+@contextmanager
+def quiet_itk() -> Iterator[None]:
+    """Keep ITK from printing about a broken file: it writes to the process's standard error, past Python's.
+
+    Lines and bars that other threads print by tqdm wait as long, so that none is lost.
+    """
+    with tqdm.get_lock():
+        sys.stderr.flush()
+        kept = os.dup(STANDARD_ERROR)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, STANDARD_ERROR)
+            yield
+        finally:
+            os.dup2(kept, STANDARD_ERROR)
+            os.close(kept)
+            os.close(nowhere)
 
 
 @contextmanager
@@ -125,33 +165,68 @@ def itk_affine(image: sitk.Image | sitk.ImageFileReader) -> NDArray[np.float64]:
 
 
 def _read_nifti(path: Path) -> VolumeHeader:
+    _check_nifti_dimensions(path)
     image = open_nifti(path)
+    with ImageOpener(os.fspath(path)) as stream, quiet_nibabel():
+        stored = type(image.header).from_fileobj(stream, check=False)  # without what nibabel repairs
+    _check_nifti_fields(path, stored)
     voxel_type = np.dtype(image.get_data_dtype())
     affine = np.array(image.affine, dtype=np.float64)
-    if image.header["sform_code"] == 0:  # then the affine is made from pixdim, where nibabel has put 1 for 0
-        with ImageOpener(os.fspath(path)) as stream:
-            stored = type(image.header).from_fileobj(stream, check=False)
+    if stored["sform_code"] == 0:  # then the affine is made from pixdim, where nibabel has put 1 for 0
         affine[:3, :3][:, stored["pixdim"][1:4] == 0] = 0
-    file_bytes = path.stat().st_size
     assert isinstance(image.dataobj, ArrayProxy)  # voxels not read yet
+    inflated = path.stat().st_size * (DEFLATE_RATIO if path.suffix.lower() == ".gz" else 1)
     return VolumeHeader(
         shape=tuple(map(int, image.shape)),
         voxel_type="RGB" if voxel_type.fields else voxel_type.name,
         is_numeric=voxel_type.kind in "iuf",
         affine=affine,
         voxel_bytes=math.prod(map(int, image.shape)) * voxel_type.itemsize,
-        capacity=file_bytes * DEFLATE_RATIO if path.suffix.lower() == ".gz" else file_bytes - image.dataobj.offset,
+        capacity=max(0, inflated - image.dataobj.offset),
     )
+
+
+def _check_nifti_dimensions(path: Path) -> None:
+    """Check the number of axes, by which nibabel tells the order of bytes: a wrong one makes it misread the rest."""
+    with ImageOpener(os.fspath(path)) as stream:
+        start = stream.read(NIFTI2_BYTES)
+    for order in "<>":
+        for length, place, kind in ((NIFTI1_BYTES, 40, "h"), (NIFTI2_BYTES, 16, "q")):
+            if len(start) >= length and struct.unpack_from(f"{order}i", start)[0] == length:
+                (axes,) = struct.unpack_from(f"{order}{kind}", start, place)
+                if not 1 <= axes <= 7:
+                    raise VolumeError(path, f"dim[0] {axes}", "must be from 1 to 7")
+
+
+def _check_nifti_fields(path: Path, header: nib.Nifti1Header | nib.Nifti2Header) -> None:
+    """Check what nibabel takes otherwise than it stands there, or not at all.
+
+    Raises:
+        VolumeError: lengths in another unit than mm, a code that names no space, or voxels that begin in the header.
+    """
+    unit = header.get_xyzt_units()[0] if int(header["xyzt_units"]) & 7 < 4 else "unknown"
+    if unit not in ("mm", "unknown"):
+        raise VolumeError(path, f"xyzt_units {unit}", "lengths must be in mm")
+    for field in ("qform_code", "sform_code"):
+        if not 0 <= header[field] <= LAST_FORM_CODE:
+            raise VolumeError(path, f"{field} {header[field]}", f"must be from 0 to {LAST_FORM_CODE}")
+    offset, least = float(header["vox_offset"]), header.single_vox_offset
+    if not least <= offset < math.inf:
+        raise VolumeError(path, f"vox_offset {offset:g}", f"must be at least {least}, behind the header")
 
 
 def _read_itk(path: Path) -> VolumeHeader:
     reader = sitk.ImageFileReader()
     reader.SetFileName(os.fspath(path))
-    reader.ReadImageInformation()
+    reader.SetImageIO(ITK_READERS[volume_extension(path)])
+    stored = find_stored_voxels(path)
+    with quiet_itk():
+        reader.ReadImageInformation()
+    if reader.GetSpacing() and min(reader.GetSpacing()) < 0:
+        raise VolumeError(path, f"spacing {reader.GetSpacing()}", "must be above 0")
     size, components = reader.GetSize(), reader.GetNumberOfComponents()
     voxel_type = sitk.GetPixelIDValueAsString(reader.GetPixelID())  # such as "vector of 16-bit signed integer"
     bits = int(voxel_type.split("-bit")[0].split()[-1])
-    stored = find_stored_voxels(path)
     return VolumeHeader(
         shape=size if components == 1 else (*size, components),
         voxel_type=voxel_type,

@@ -25,7 +25,6 @@ from monai.transforms import (
     RandScaleIntensityd,
     RandSimulateLowResolutiond,
     ScaleIntensityRanged,
-    Spacingd,
     SpatialPadd,
     Transform,
 )
@@ -141,8 +140,7 @@ def geometry(
     transforms: list[Transform] = [LoadVolumed(keys, channels=channels, classes=classes, orientation="RAS")]
     if crop_margin is not None:
         transforms.append(CropForegroundd(keys, IMAGE, select_fn=body, margin=crop_margin, allow_smaller=True))
-    labels = [Spacingd(LABEL, pixdim=spacing, mode="nearest")] if LABEL in keys else []
-    return [*transforms, *native, Resampled(images(keys), spacing), *labels]
+    return [*transforms, *native, Resampled(keys, spacing, nearest=[LABEL])]
 
 
 def images(keys: Sequence[str]) -> list[str]:

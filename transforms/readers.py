@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from nibabel.fileholders import FileHolder
 from numpy.typing import NDArray
 
 from .cases import ITK_EXTENSIONS, NIFTI_EXTENSIONS, volume_extension
-from .headers import NiftiImage, itk_affine, open_nifti, quiet_nibabel
+from .headers import ITK_READERS, NiftiImage, itk_affine, open_nifti, quiet_itk, quiet_nibabel
 from .stored import CHUNK_BYTES, find_stored_voxels
 
 PathLike = str | os.PathLike[str]
@@ -84,7 +85,10 @@ class SimpleITKReader(ImageReader):
         stored = find_stored_voxels(path)
         if stored is not None:
             stored.verify()
-        return sitk.ReadImage(path)
+        # What is there uncompressed, to the last byte, gives ITK nothing to complain about.
+        is_plain = stored is not None and not stored.compressed
+        with nullcontext() if is_plain else quiet_itk():
+            return sitk.ReadImage(path, imageIO=ITK_READERS[volume_extension(path)])
 
     def get_data(self, img: sitk.Image) -> tuple[NDArray[Any], dict[str, Any]]:
         """Give voxels (X, Y, Z) or (X, Y, Z, C), and the metadata that MONAI expects, with the affine in RAS mm."""

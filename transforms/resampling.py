@@ -6,47 +6,58 @@ of 512 x 512 voxels costs to prepare goes there. Along single axes, the first st
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.data.utils import compute_shape_offset, zoom_affine
 from monai.transforms import MapTransform
 from monai.utils import MetaKeys
 from torch import Tensor
 
 from .alignment import Axis, place
+from .geometry import voxel_lengths
 
 
 class Resampled(MapTransform):
-    """Give images (C, D, H, W) another voxel size, on the grid that Spacingd would give them.
+    """Give volumes (C, D, H, W) another voxel size along their own axes, beginning at the same voxel.
+
+    The grid of Spacingd is another where a volume is oblique, by up to half a slice, which leaves the outermost slice
+    out, or sheared, when its axes have other directions.
 
     Args:
-        keys: images, MetaTensors whose affine is in mm.
+        keys: volumes, MetaTensors whose affine is in mm.
         spacing: voxel size along (D, H, W), in mm.
+        nearest: keys of label maps, whose voxels are chosen and not interpolated.
         allow_missing_keys: whether a case may lack some of the keys.
     """
 
-    def __init__(self, keys: KeysCollection, spacing: Sequence[float], allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self,
+        keys: KeysCollection,
+        spacing: Sequence[float],
+        nearest: Collection[Hashable] = (),
+        allow_missing_keys: bool = False,
+    ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.spacing = tuple(spacing)
+        self.spacing = np.asarray(spacing, dtype=np.float64)
+        self.nearest = frozenset(nearest)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         resampled = dict(data)
         for key in self.key_iterator(resampled):
-            image: MetaTensor = data[key]
-            affine = np.asarray(image.affine.cpu(), dtype=np.float64)
-            target = zoom_affine(affine, self.spacing, diagonal=False)
-            shape, target[:3, 3] = compute_shape_offset(image.shape[1:], affine, target)
-            step = np.linalg.inv(affine) @ target  # diagonal: the axes keep their directions
-            axes = [
-                place((step[axis, axis] * np.arange(size) + step[axis, 3]).clip(0, length - 1), axis, length)
-                for axis, (size, length) in enumerate(zip(map(int, shape), image.shape[1:], strict=True))
-            ]
+            volume: MetaTensor = data[key]
+            affine = np.asarray(volume.affine.cpu(), dtype=np.float64)
+            steps = self.spacing / voxel_lengths(affine)  # voxels of the volume from one new voxel to the next
+            axes = []
+            for axis, (step, length) in enumerate(zip(steps, volume.shape[1:], strict=True)):
+                size = 1 + round((length - 1) / step)
+                position = (step * np.arange(size)).clip(0, length - 1)
+                axes.append(place(position.round() if key in self.nearest else position, axis, length))
+            target = affine @ np.diag([*steps, 1])
             resampled[key] = MetaTensor(
-                interpolate(image.as_tensor(), axes), meta={**image.meta, MetaKeys.AFFINE: target}
+                interpolate(volume.as_tensor(), axes), meta={**volume.meta, MetaKeys.AFFINE: target}
             )
         return resampled
 

@@ -9,6 +9,9 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from .errors import VolumeError
+from .text_headers import read_fields
+
 DEFLATE_RATIO = 1032
 """Most bytes that one byte of gzip or zlib data can stand for."""
 
@@ -16,7 +19,6 @@ ZLIB_OR_GZIP = 47
 """zlib's code for recognising either format."""
 
 CHUNK_BYTES = 1 << 20
-HEADER_LINE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class StoredVoxels:
     @property
     def capacity(self) -> int:
         """Most bytes of voxels that can be there."""
-        return (self.path.stat().st_size - self.offset) * (DEFLATE_RATIO if self.compressed else 1)
+        return max(0, self.path.stat().st_size - self.offset) * (DEFLATE_RATIO if self.compressed else 1)
 
     def verify(self) -> None:
         """Read a compressed stream to its end, where its checksum is.
@@ -69,8 +71,9 @@ def find_stored_voxels(path: Path) -> StoredVoxels | None:
 
     Raises:
         FileNotFoundError: the file that the header names for the voxels does not exist.
+        VolumeError: the header names itself, or breaks a rule of `read_fields`.
     """
-    fields, header_bytes = _read_fields(path)
+    fields, header_bytes = read_fields(path)
     if path.suffix.lower() == ".nrrd":
         name = fields.get("data file", fields.get("datafile"))
         encoding = fields.get("encoding", "").lower()
@@ -86,20 +89,9 @@ def find_stored_voxels(path: Path) -> StoredVoxels | None:
         raise FileNotFoundError(f"its data file {name} does not exist")
     if not (plain or compressed) or not voxels.is_file():
         return None
-    return StoredVoxels(voxels, header_bytes if name is None else 0, compressed)
-
-
-def _read_fields(path: Path) -> tuple[dict[str, str], int]:
-    """The fields of a text header, names in lower case, and the header's length in bytes.
-
-    A NRRD header ends with an empty line, that of a MetaImage with the field ElementDataFile.
-    """
-    separator = ":" if path.suffix.lower() == ".nrrd" else "="
-    fields: dict[str, str] = {}
-    with path.open("rb") as file:
-        while line := file.readline(HEADER_LINE_BYTES).decode("latin-1").strip():
-            name, _, value = line.partition(separator)
-            fields[name.strip().lower()] = value.strip()
-            if name.strip().lower() == "elementdatafile":
-                break
-        return fields, file.tell()
+    if name is not None and voxels.samefile(path):
+        raise VolumeError(path, f"data file {name}", "must be another file than its header")
+    # A length below 0 stands for whatever comes before the voxels at the file's end.
+    skipped = fields.get("headersize", "0")
+    before = header_bytes if name is None else int(skipped) if skipped.isdecimal() else 0
+    return StoredVoxels(voxels, before, compressed)

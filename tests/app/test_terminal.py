@@ -1,6 +1,8 @@
 """An error is told in one line that says what matters."""
 
-from hybridseg.app.terminal import LONGEST_MESSAGE, one_line
+import pytest
+
+from hybridseg.app.terminal import LONGEST_MESSAGE, one_line, say
 from hybridseg.transforms import VolumeError
 
 
@@ -20,3 +22,8 @@ def test_a_long_message_is_cut() -> None:
     line = one_line(RuntimeError("x" * 5000))
     assert len(line) < LONGEST_MESSAGE + 20
     assert line.endswith("…")
+
+
+def test_what_a_terminal_would_obey_is_shown_and_not_done(capsys: pytest.CaptureFixture[str]) -> None:
+    say("predict", "a\nb\x1b[31m\udcff é.nii: bad")
+    assert capsys.readouterr().err == "hybridseg predict: a\\nb\\x1b[31m\\udcff é.nii: bad\n"

@@ -10,6 +10,10 @@ def test_message_is_one_line_whatever_its_parts() -> None:
     assert str(error) == "case.nii: two lines: must be one"
 
 
+def test_the_name_of_a_file_is_left_as_it_is() -> None:
+    assert str(VolumeError("my  case.nii", "two\nlines", "must")) == "my  case.nii: two lines: must"
+
+
 def test_fields_survive_pickling() -> None:
     error = pickle.loads(pickle.dumps(VolumeError("case.nii", 3, "must be 4")))
     assert (error.path, error.value, error.rule) == ("case.nii", 3, "must be 4")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hybridseg.transforms.geometry import affine_fault, farthest_corner, grid_difference, voxel_lengths
+from hybridseg.transforms.geometry import affine_fault, farthest_corner, grid_difference, size_fault, voxel_lengths
 
 TURNED = np.array([[0, -2.0, 0, 5], [1.5, 0, 0, 7], [0, 0, 3, -20], [0, 0, 0, 1]])
 
@@ -49,3 +49,15 @@ def test_grids_differ_by_shape_and_by_more_than_a_tenth_of_a_voxel() -> None:
     moved[0, 3] += 0.1
     assert "up to 0.2 mm elsewhere" in (grid_difference(shape, moved, shape, TURNED) or "")
     assert grid_difference((4, 5, 7), TURNED, shape, TURNED) == "shape (4, 5, 7) instead of (4, 5, 6)"
+
+
+@pytest.mark.parametrize(("scale", "fault"), [(1e-3, "a volume of 0.006 x 0.01 x 0.018 mm"), (1.0, ""), (1e3, "mm")])
+def test_a_volume_in_metres_or_micrometres_is_found(scale: float, fault: str) -> None:
+    assert fault in (size_fault((4, 5, 6), TURNED @ np.diag([scale, scale, scale, 1])) or "")
+    assert bool(fault) == bool(size_fault((4, 5, 6), TURNED @ np.diag([scale, scale, scale, 1])))
+
+
+def test_a_volume_beyond_what_float32_can_place_is_found() -> None:
+    far = TURNED.copy()
+    far[0, 3] = 1e8
+    assert size_fault((4, 5, 6), far) == "a volume 1e+08 mm from the origin"
