@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -97,10 +98,15 @@ class Predict(Command):
         if ranks.rank() > 0:
             return 0
         record.merge(other for _, other in records)
-        record.write(finished=True)
         cases = [case for part, _ in records for case in part]
         self.report(cases)
-        return int(any(case.outcome == "failed" for case in cases))
+        failed = any(case.outcome == "failed" for case in cases)
+        try:
+            record.write(finished=True)
+        except OSError as error:
+            say("predict", f"{self.output / 'run.json'}: {error.strerror}: the record must be writable there")
+            failed = True
+        return int(failed)
 
     def segment(self, bundle: Path, work: Sequence[tuple[Case, PredictedCase]], record: RunRecord) -> None:
         """Segment what is not done yet."""
@@ -144,7 +150,8 @@ class Predict(Command):
                 say("predict", case.error)
             record.note(case.record(), rows.pop(case.case, ()))
             if ranks.rank() == 0:
-                record.write()
+                with suppress(OSError):  # told at the end, if it is so still
+                    record.write()
 
     def list_work(self, bundle: Path) -> list[tuple[Case, PredictedCase]]:
         """The cases of this process, and whether they wait or are skipped."""

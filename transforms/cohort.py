@@ -180,13 +180,15 @@ def listed_image(path: Path, image: str, series: str | None) -> Path | DicomFold
 
 
 def refuse_repeated_names(cases: Iterable[Case]) -> None:
-    """Refuse two cases of one name, since their results would have one name.
+    """Refuse a case without a name, and two of one name, since their results would have one name.
 
     Raises:
-        VolumeError: naming the second one's file.
+        VolumeError: naming its file, or the second one's.
     """
     seen: dict[str, Case] = {}
     for case in cases:
+        if not case.name:
+            raise VolumeError(case.images[0], "no case name", "a file's name must be more than its extension")
         if case.name in seen:
             told = f"case name {case.name!r}, as {seen[case.name].images[0]}"
             raise VolumeError(case.images[0], told, "every input needs a case name of its own")

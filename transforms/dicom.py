@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from .errors import VolumeError
 from .geometry import SAME_GRID_VOXELS
-from .headers import LPS_TO_RAS, VolumeHeader, unreadable_is_volume_error
+from .headers import LPS_TO_RAS, VolumeHeader, quiet_itk, unreadable_is_volume_error
 from .readers import volume_metadata
 
 PathLike = str | os.PathLike[str]
@@ -139,7 +139,8 @@ class DicomReader(ImageReader):
         reader.SetImageIO("GDCMImageIO")
         reader.SetFileNames([os.fspath(file) for file in self.series.files])
         reader.SetOutputPixelType(sitk.sitkFloat32)
-        return reader.Execute()
+        with quiet_itk():
+            return reader.Execute()
 
     def get_data(self, img: sitk.Image) -> tuple[NDArray[Any], dict[str, Any]]:
         """Give voxels (columns, rows, slices) and the metadata that MONAI expects."""
@@ -234,7 +235,8 @@ def read_slice(path: Path) -> Slice | None:
     reader.SetFileName(os.fspath(path))
     with unreadable_is_volume_error(path):
         try:
-            reader.ReadImageInformation()
+            with quiet_itk():
+                reader.ReadImageInformation()
         except RuntimeError:
             if has_image(path):
                 raise

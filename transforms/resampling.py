@@ -6,6 +6,7 @@ of 512 x 512 voxels costs to prepare goes there. Along single axes, the first st
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any
 
@@ -13,11 +14,15 @@ import numpy as np
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
-from monai.utils import MetaKeys
+from monai.utils import ImageMetaKey, MetaKeys
 from torch import Tensor
 
 from .alignment import Axis, place
-from .geometry import voxel_lengths
+from .errors import VolumeError
+from .geometry import format_lengths, voxel_lengths
+
+MOST_VOXELS = 1 << 30
+"""Of a resampled volume: half a metre at half a millimetre. Beyond, a header is wrong, or nothing fits into memory."""
 
 
 class Resampled(MapTransform):
@@ -31,6 +36,9 @@ class Resampled(MapTransform):
         spacing: voxel size along (D, H, W), in mm.
         nearest: keys of label maps, whose voxels are chosen and not interpolated.
         allow_missing_keys: whether a case may lack some of the keys.
+
+    Raises:
+        VolumeError: when called with a volume that would have more voxels than any patient needs.
     """
 
     def __init__(
@@ -50,10 +58,14 @@ class Resampled(MapTransform):
             volume: MetaTensor = data[key]
             affine = np.asarray(volume.affine.cpu(), dtype=np.float64)
             steps = self.spacing / voxel_lengths(affine)  # voxels of the volume from one new voxel to the next
+            sizes = [1 + round((length - 1) / step) for step, length in zip(steps, volume.shape[1:], strict=True)]
+            if math.prod(sizes) > MOST_VOXELS:
+                where = volume.meta.get(ImageMetaKey.FILENAME_OR_OBJ, key)
+                told = f"{' x '.join(map(str, sizes))} voxels at {format_lengths(self.spacing)} mm"
+                raise VolumeError(str(where), told, f"must be at most {MOST_VOXELS}")
             axes = []
             for axis, (step, length) in enumerate(zip(steps, volume.shape[1:], strict=True)):
-                size = 1 + round((length - 1) / step)
-                position = (step * np.arange(size)).clip(0, length - 1)
+                position = (step * np.arange(sizes[axis])).clip(0, length - 1)
                 axes.append(place(position.round() if key in self.nearest else position, axis, length))
             target = affine @ np.diag([*steps, 1])
             resampled[key] = MetaTensor(

@@ -579,7 +579,6 @@ def test_weights_of_nan_are_an_error_and_no_empty_mask(bundle: Path, folder: Pat
     assert label_maps(folder.parent / "out") == []
 
 
-@pytest.mark.xfail(strict=True, reason="an error in writing run.json ends the run, whatever the cases did")
 def test_a_record_that_cannot_be_written_does_not_keep_the_other_cases(
     bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import locale
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,16 @@ OBLIQUE = np.array([[1, 0, 0], [0, np.cos(ANGLE), -np.sin(ANGLE)], [0, np.sin(AN
 """Columns are the directions of columns, rows and slices, in LPS."""
 SPACING = (0.8, 1.2, 2.5)
 ORIGIN = np.array([-30.0, -40.0, 100.0])
+
+
+@contextmanager
+def same_locale() -> Iterator[None]:
+    """Undo what GDCM does when it writes: it sets the locale of the whole process to C."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
 
 
 def write_series(
@@ -73,6 +85,7 @@ def write_series(
         writer.KeepOriginalImageUIDOn()
         writer.SetImageIO("GDCMImageIO")
         writer.SetFileName(str(path.with_suffix(".dcm")))
-        writer.Execute(image)
+        with same_locale():
+            writer.Execute(image)
         files.append(path.with_suffix(".dcm").rename(path))
     return files

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from hybridseg.transforms import LoadVolumed, VolumeError
 from hybridseg.transforms.dicom import DicomFolder, open_series
 
-from .dicom_files import OBLIQUE, ORIGIN, SPACING, VOXELS, write_series
+from .dicom_files import OBLIQUE, ORIGIN, SPACING, VOXELS, same_locale, write_series
 
 AFFINE = np.diag([-1.0, -1, 1, 1]) @ np.block(
     [[OBLIQUE * np.array(SPACING), ORIGIN[:, None]], [np.zeros((1, 3)), np.ones((1, 1))]]
@@ -97,7 +97,8 @@ def two_times(folder: Path) -> None:
 def colour(folder: Path) -> None:
     folder.mkdir()
     image = sitk.JoinSeries([sitk.GetImageFromArray(np.zeros((4, 5, 3), np.uint8), isVector=True)])
-    sitk.WriteImage(image, folder / "a.dcm")
+    with same_locale():
+        sitk.WriteImage(image, folder / "a.dcm")
 
 
 def without_place(folder: Path) -> None:
