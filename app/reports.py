@@ -67,9 +67,9 @@ def summary_table(scores: Sequence[LabelScore], *, tolerance: float) -> str:
     summaries = summarise(scores)
     if len(summaries) == 2:  # one label: the line for all would repeat it
         summaries.pop()
-    header = ["label", "found", "missed", "false", "absent", "Dice", "HD95 (mm)", "ASSD (mm)"]
-    header += [f"surface Dice ({tolerance:g} mm)", "volume error (ml)"]
-    lines = align([header, *(row for summary in summaries for row in _rows(summary))])
+    header = ["label", "found", "missed", "false", "absent", "Dice", "HD95", "ASSD", "surface Dice", "volume error"]
+    units = ["", "", "", "", "", "", "mm", "mm", f"at {tolerance:g} mm", "ml"]
+    lines = align([header, units, *(row for summary in summaries for row in _rows(summary))])
     if any(summary.dice.low is not None for summary in summaries):
         lines.append("in brackets: 95 % confidence interval of the mean, by resampling cases")
     if any(summary.missed or summary.false for summary in summaries):

@@ -172,7 +172,7 @@ def measure(
 ) -> tuple[float, float, float, float]:
     """Dice, surface Dice, HD95 (mm) and ASSD (mm) of two masks (X, Y, Z), neither of which is empty."""
     first, second = (torch.from_numpy(np.ascontiguousarray(mask))[None, None] for mask in (prediction, reference))
-    millimetres = list(spacing)
+    millimetres = [float(length) for length in spacing]  # MONAI refuses a mixture with integers
     with warnings.catch_warnings():  # MONAI 1.6 warns of a deprecated argument that it gives itself
         warnings.filterwarnings("ignore", ".*always_return_as_numpy", FutureWarning)
         dice = compute_dice(first, second, include_background=True).item()
