@@ -38,5 +38,6 @@ def resample_labels(
         centres of its border voxels.
     """
     mapping = np.linalg.inv(affine) @ reference_affine  # reference voxel indices to those of the labels
-    resampled: Labels = affine_transform(labels, mapping, output_shape=tuple(shape), order=0, mode="grid-constant")
+    resampled: Labels = np.empty(tuple(shape), labels.dtype)
+    affine_transform(labels, mapping, output=resampled, order=0, mode="grid-constant")
     return resampled

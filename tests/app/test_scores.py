@@ -95,7 +95,7 @@ def surface(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Places (N, 3), in mm at `SPACING`, of the voxels of a mask that have a neighbour outside."""
     padded = np.pad(mask, 1)
     inside = np.all([np.roll(padded, step, axis) for step in (-1, 1) for axis in range(3)], axis=0)
-    return np.argwhere(padded & ~inside) * np.array(SPACING)
+    return np.argwhere(padded & ~inside).astype(np.float64) * np.array(SPACING)
 
 
 def test_volumes_are_in_millilitres_and_their_difference_is_signed() -> None:
