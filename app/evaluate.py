@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Evaluate(Command):
-    """Measure label maps against references of the same name: Dice, HD95 and surface Dice of each label."""
+    """Measure label maps against references of the same name: Dice, distances of surfaces and volumes of each label."""
 
     predictions: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="PREDICTIONS")]]
     """Folder of label maps to measure, or one of them."""
     references: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="REFERENCES")]]
-    """Folder of label maps taken for true; those without a prediction are not looked at."""
+    """Folder of label maps taken for true, or one of them."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = None
-    """Folder for scores.csv (each case and label) and summary.json."""
+    """Folder for scores.csv and scores.json (each case and label) and summary.json."""
     bundle: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER")] = None
     """Bundle whose labels are measured, by its names for them."""
     labels: Annotated[
@@ -39,6 +40,10 @@ class Evaluate(Command):
     """Labels to measure, instead of a bundle's: `--labels 1=anterior 2=posterior`."""
     tolerance: Annotated[float, tyro.conf.arg(metavar="MM")] = 1.0
     """Distance in mm up to which surfaces agree, for the surface Dice."""
+    resample: bool = False
+    """Put predictions on another grid onto their reference's, by nearest neighbour, instead of refusing them."""
+    complete: bool = False
+    """Take a reference without a prediction for a case that failed; otherwise it is told and left out."""
     json: bool = False
     """Print the scores and their summary as JSON instead of a table."""
 
@@ -46,7 +51,7 @@ class Evaluate(Command):
         """Measure the predictions.
 
         Returns:
-            0 when all were measured, 1 when some could not be.
+            0 when all were measured, 1 when some could not be, or have no prediction and `complete` is set.
 
         Raises:
             ValueError: a folder, the labels or the tolerance cannot be used.
@@ -64,11 +69,14 @@ class Evaluate(Command):
         if self.output is not None:
             make_folder(self.output)
         scores: list[LabelScore] = []
-        failures: list[str] = []
+        failures = self.tell_unpredicted({case_name(path) for path in predictions}, references)
+        cases = len(predictions) + len(failures)
         for path in tqdm(predictions, desc="cases", unit="case", leave=False, disable=None):
             try:
                 reference = references.get(case_name(path))
-                scores += score_files(path, reference, label_names=names, tolerance=self.tolerance)
+                scores += score_files(
+                    path, reference, label_names=names, tolerance=self.tolerance, resample=self.resample
+                )
             except Exception as error:
                 if self.debug:
                     traceback.print_exception(error)
@@ -82,8 +90,30 @@ class Evaluate(Command):
         else:
             if scores:
                 print(summary_table(scores, tolerance=self.tolerance))
-            print(f"{len(predictions) - len(failures)} of {len(predictions)} cases measured")
+            print(f"{cases - len(failures)} of {cases} cases measured")
         return int(bool(failures))
+
+    def tell_unpredicted(self, predicted: set[str], references: Mapping[str, Path]) -> list[str]:
+        """Tell of references without a prediction, unless a single prediction was asked for.
+
+        Args:
+            predicted: names of the cases that have a prediction.
+            references: the reference of each case.
+
+        Returns:
+            A failure for each of them where predictions must be complete.
+        """
+        unpredicted = {case: path for case, path in references.items() if case not in predicted}
+        if self.complete:
+            rule = "every reference needs a prediction of its name"
+            failures = [f"{path}: no prediction named {case}: {rule}" for case, path in unpredicted.items()]
+            for failure in failures:
+                say("evaluate", failure)
+            return failures
+        if unpredicted and self.predictions.is_dir():
+            left_out = f"{len(unpredicted)} of {len(references)} references have no prediction and are left out"
+            say("evaluate", f"{left_out}, such as {next(iter(unpredicted))} (--complete counts them as failed)")
+        return []
 
     def label_names(self) -> dict[int, str] | None:
         """The labels to measure by number; None for all there are."""

@@ -11,7 +11,6 @@ from time import monotonic
 from typing import Any
 
 import ignite.distributed as idist
-import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers.tqdm_logger import ProgressBar
@@ -24,6 +23,7 @@ from hybridseg.transforms.cases import case_name
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.geometry import grid_difference, voxel_lengths
 
+from .label_maps import compact_labels
 from .reports import summary_table, write_reports
 from .scores import LabelScore, score_case
 
@@ -179,7 +179,7 @@ class ScoreCases:
 
     Args:
         label_names: name of each label to score; a JSON configuration gives the labels as text.
-        output_dir: folder for `scores.csv` and `summary.json`.
+        output_dir: folder for `scores.csv`, `scores.json` and `summary.json`.
         tolerance: of the surface Dice, in mm.
     """
 
@@ -204,8 +204,8 @@ class ScoreCases:
             if fault := grid_difference(*grids[0], *grids[1]):
                 raise VolumeError(label.meta[ImageMetaKey.FILENAME_OR_OBJ], fault, "must be on the grid of its image")
             self.scores += score_case(
-                prediction[0].cpu().numpy().astype(np.int32),
-                label[0].cpu().numpy().astype(np.int32),
+                compact_labels(prediction[0]),
+                compact_labels(label[0]),
                 spacing=voxel_lengths(label.affine.cpu().numpy()).tolist(),
                 label_names=self.label_names,
                 tolerance=self.tolerance,
@@ -213,7 +213,7 @@ class ScoreCases:
             )
 
     def report(self) -> None:
-        """Write `scores.csv` and `summary.json`, and log the table."""
+        """Write `scores.csv`, `scores.json` and `summary.json`, and log the table."""
         write_reports(self.scores, self.output_dir, tolerance=self.tolerance)
         table = summary_table(self.scores, tolerance=self.tolerance)
         logging.getLogger("hybridseg.evaluation").info(f"{table}\nscores written to {self.output_dir}")

@@ -6,22 +6,27 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from monai.data import MetaTensor
+from numpy.typing import NDArray
 
 from hybridseg.transforms.cases import case_name
-from hybridseg.transforms.checks import check_grid
 from hybridseg.transforms.errors import VolumeError
-from hybridseg.transforms.geometry import voxel_lengths
-from hybridseg.transforms.headers import read_header
+from hybridseg.transforms.geometry import grid_difference, voxel_lengths
 from hybridseg.transforms.loading import LoadVolumed
 
+from .label_maps import Labels, compact_labels, resample_labels
 from .scores import LabelScore, score_case
 
-PREDICTION, REFERENCE = "prediction", "reference"
-LOAD = LoadVolumed([PREDICTION, REFERENCE], label_keys=[PREDICTION, REFERENCE])
+LOAD = LoadVolumed(["labels"], label_keys=["labels"])
 
 
 def score_files(
-    prediction: Path, reference: Path | None, *, label_names: Mapping[int, str] | None = None, tolerance: float = 1.0
+    prediction: Path,
+    reference: Path | None,
+    *,
+    label_names: Mapping[int, str] | None = None,
+    tolerance: float = 1.0,
+    resample: bool = False,
 ) -> list[LabelScore]:
     """Score the label map of one case.
 
@@ -30,18 +35,34 @@ def score_files(
         reference: file of the label map taken for true; None where there is none.
         label_names: the labels to score, and their names; None scores all that occur in one of the two.
         tolerance: of the surface Dice, in mm.
+        resample: put a prediction on another grid onto the reference's, by nearest neighbour. What lies outside the
+            reference's grid is not scored.
 
     Returns:
         A score for each label; the case is called as the prediction's file.
 
     Raises:
-        ValueError: there is no reference, a file is no label map, or the two are not on the same grid.
+        ValueError: there is no reference, a file is no label map, or the two are not on the same grid and `resample` is
+            False.
     """
     case = case_name(prediction)
     if reference is None:
         raise VolumeError(prediction, f"no reference named {case}", "every prediction needs a reference of its name")
-    check_grid(prediction, read_header(prediction), reference, read_header(reference))
-    maps = LOAD({PREDICTION: str(prediction), REFERENCE: str(reference)})
-    predicted, wanted = (maps[key][0].numpy().astype(np.int32) for key in (PREDICTION, REFERENCE))
-    spacing = voxel_lengths(maps[REFERENCE].affine.numpy()).tolist()
+    predicted, affine = load_labels(prediction)
+    wanted, reference_affine = load_labels(reference)
+    if fault := grid_difference(predicted.shape, affine, wanted.shape, reference_affine):
+        if not resample:
+            raise VolumeError(prediction, fault, f"must be on the grid of {reference}, or put there by --resample")
+        predicted = resample_labels(predicted, affine, wanted.shape, reference_affine)
+    spacing = voxel_lengths(reference_affine).tolist()
     return score_case(predicted, wanted, spacing=spacing, label_names=label_names, tolerance=tolerance, case=case)
+
+
+def load_labels(path: Path) -> tuple[Labels, NDArray[np.floating]]:
+    """Labels (X, Y, Z) of a file, and the affine (4, 4) from their indices to RAS mm.
+
+    Raises:
+        ValueError: the file is no label map.
+    """
+    volume: MetaTensor = LOAD({"labels": str(path)})["labels"]
+    return compact_labels(volume[0]), volume.affine.numpy()

@@ -7,8 +7,11 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.distance import cdist
 
-from hybridseg.app.scores import LabelScore, Spread, score_case, summarise
+from hybridseg.app import scores
+from hybridseg.app.scores import LabelScore, count_labels, score_case
 
 SPACING = (2.0, 1.5, 3.0)
 
@@ -30,6 +33,7 @@ def test_the_same_map_is_perfect() -> None:
     labels = box((3, 9), (4, 12), (5, 10))
     perfect = score(labels, labels)
     assert (perfect.outcome, perfect.dice, perfect.surface_dice, perfect.hd95) == ("found", 1.0, 1.0, 0.0)
+    assert (perfect.assd, perfect.volume_difference_ml) == (0.0, 0.0)
     assert perfect.reference_voxels == perfect.prediction_voxels == 6 * 8 * 5
 
 
@@ -62,6 +66,46 @@ def test_distances_are_in_millimetres_along_each_axis() -> None:
     assert score(prediction, reference).hd95 == pytest.approx(math.hypot(2 * 2.0, 4 * 1.5, 6 * 3.0))
 
 
+@pytest.mark.parametrize(("axis", "millimetres"), [*enumerate(SPACING)])
+def test_plates_are_as_far_apart_as_their_gap(axis: int, millimetres: float) -> None:
+    sides = [(2, 18)] * 3
+    reference, prediction = (box(*sides[:axis], (place, place + 1), *sides[axis + 1 :]) for place in (4, 9))
+    apart = score(prediction, reference)
+    assert (apart.assd, apart.hd95) == pytest.approx((5 * millimetres, 5 * millimetres))
+
+
+def test_the_surface_voxels_of_both_are_pooled_for_the_assd() -> None:
+    reference, prediction = box((5, 6), (5, 6), (5, 6)), box((5, 8), (5, 6), (5, 6))
+    # 0, 2 and 4 mm from the prediction's voxels and 0 mm back; the mean of the two means would be 1 mm.
+    assert score(prediction, reference).assd == pytest.approx((0 + 2 + 4 + 0) / 4)
+
+
+def test_surface_distances_are_those_between_all_pairs_of_surface_voxels() -> None:
+    noise = np.random.default_rng(0).normal(size=(2, 20, 20, 20))
+    first, second = (gaussian_filter(one, 2.5) > 0.02 for one in noise)
+    there = cdist(surface(first), surface(second))
+    nearest = (there.min(axis=1), there.min(axis=0))
+    measured = score(first.astype(np.uint8), second.astype(np.uint8))
+    assert measured.hd95 == pytest.approx(max(np.percentile(one_way, 95) for one_way in nearest))
+    assert measured.assd == pytest.approx(np.concatenate(nearest).mean())
+    assert np.concatenate(nearest).mean() > 1  # the two are far from equal
+
+
+def surface(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Places (N, 3), in mm at `SPACING`, of the voxels of a mask that have a neighbour outside."""
+    padded = np.pad(mask, 1)
+    inside = np.all([np.roll(padded, step, axis) for step in (-1, 1) for axis in range(3)], axis=0)
+    return np.argwhere(padded & ~inside).astype(np.float64) * np.array(SPACING)
+
+
+def test_volumes_are_in_millilitres_and_their_difference_is_signed() -> None:
+    small, large = box((3, 6), (3, 6), (3, 6)), box((3, 13), (3, 13), (3, 13))
+    under, over = score(small, large), score(large, small)
+    assert (under.reference_ml, under.prediction_ml) == pytest.approx((1000 * 9 / 1000, 27 * 9 / 1000))
+    assert under.volume_difference_ml == pytest.approx(-973 * 9 / 1000)
+    assert over.volume_difference_ml == pytest.approx(973 * 9 / 1000)
+
+
 def test_empty_labels_are_named_and_never_nan() -> None:
     empty, full = np.zeros((20, 20, 20), dtype=np.uint8), box((3, 6), (3, 6), (3, 6))
     missed, false, absent = score(empty, full), score(full, empty), score(empty, empty)
@@ -69,12 +113,16 @@ def test_empty_labels_are_named_and_never_nan() -> None:
     assert (false.outcome, false.dice, false.surface_dice, false.hd95) == ("false", 0.0, 0.0, None)
     assert (absent.outcome, absent.dice, absent.surface_dice, absent.hd95) == ("absent", None, None, None)
     assert (missed.reference_voxels, missed.prediction_voxels) == (27, 0)
+    assert missed.assd is false.assd is absent.assd is None
+    assert (missed.reference_ml, missed.prediction_ml, missed.volume_difference_ml) == (0.243, 0.0, -0.243)
+    assert (false.reference_ml, false.prediction_ml, false.volume_difference_ml) == (0.0, 0.243, 0.243)
+    assert absent.reference_ml is absent.prediction_ml is absent.volume_difference_ml is None
 
 
 def test_without_names_all_labels_of_both_maps_are_scored() -> None:
     prediction, reference = box((3, 6), (3, 6), (3, 6)), 4 * box((3, 6), (3, 6), (3, 6))
-    scores = score_case(prediction, reference, spacing=SPACING)
-    assert [(one.label, one.name, one.outcome) for one in scores] == [(1, "1", "false"), (4, "4", "missed")]
+    found = score_case(prediction, reference, spacing=SPACING)
+    assert [(one.label, one.name, one.outcome) for one in found] == [(1, "1", "false"), (4, "4", "missed")]
 
 
 def test_labels_do_not_mix() -> None:
@@ -90,6 +138,21 @@ def test_a_mask_that_touches_the_border_is_scored_as_any_other() -> None:
     assert score(labels, labels).surface_dice == 1.0
 
 
+def test_no_voxel_is_lost_where_labels_are_counted_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scores, "COUNTED_AT_ONCE", 7)
+    labels = np.asfortranarray(np.random.default_rng(0).integers(0, 4, (5, 6, 7), dtype=np.uint16) * 100)
+    counts = count_labels(labels)
+    assert {label: counts[label] for label in np.flatnonzero(counts)} == dict(
+        zip(*np.unique_counts(labels), strict=True)
+    )
+
+
+def test_spacing_may_be_of_integers_too() -> None:
+    reference = box((3, 13), (3, 13), (3, 13))
+    (shifted,) = score_case(np.roll(reference, 1, 0), reference, spacing=(2, 1.5, 3), label_names={1: "box"})
+    assert shifted.hd95 == 2.0
+
+
 def test_maps_of_different_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"prediction: shape \(2, 2, 3\): must be that of the reference"):
         score_case(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2, 2), np.uint8), spacing=SPACING)
@@ -100,19 +163,3 @@ def test_the_background_is_refused() -> None:
         score_case(
             np.zeros((2, 2, 2), np.uint8), np.zeros((2, 2, 2), np.uint8), spacing=SPACING, label_names={0: "air"}
         )
-
-
-def test_a_summary_counts_misses_instead_of_averaging_them_away() -> None:
-    empty, full = np.zeros((20, 20, 20), dtype=np.uint8), box((3, 13), (3, 13), (3, 13))
-    pairs = [(full, full), (np.roll(full, 1, 0), full), (empty, full), (full, empty), (empty, empty)]
-    label, overall = summarise(score(*pair) for pair in pairs)
-    assert (label.found, label.missed, label.false, label.absent) == (2, 1, 1, 1)
-    assert label.dice.mean == pytest.approx((1 + 0.9 + 0 + 0) / 4)
-    assert label.hd95.mean == pytest.approx((0 + 2) / 2)
-    assert label.hd95.std == pytest.approx(1)
-    assert (overall.dice, overall.name, overall.label) == (label.dice, "all labels", None)
-
-
-def test_a_summary_of_nothing_has_no_mean() -> None:
-    (overall,) = summarise([])
-    assert overall.dice == Spread(None, None)
