@@ -208,8 +208,9 @@ def _check_nifti_fields(path: Path, header: nib.Nifti1Header | nib.Nifti2Header)
     if unit not in ("mm", "unknown"):
         raise VolumeError(path, f"xyzt_units {unit}", "lengths must be in mm")
     for field in ("qform_code", "sform_code"):
-        if not 0 <= header[field] <= LAST_FORM_CODE:
-            raise VolumeError(path, f"{field} {header[field]}", f"must be from 0 to {LAST_FORM_CODE}")
+        code = int(header[field])
+        if not 0 <= code <= LAST_FORM_CODE:
+            raise VolumeError(path, f"{field} {code}", f"must be from 0 to {LAST_FORM_CODE}")
     offset, least = float(header["vox_offset"]), header.single_vox_offset
     if not least <= offset < math.inf:
         raise VolumeError(path, f"vox_offset {offset:g}", f"must be at least {least}, behind the header")

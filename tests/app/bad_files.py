@@ -167,7 +167,8 @@ def turned(codes: str) -> Write:
     """The image with its axes stored in another order and direction."""
     image = nib.Nifti1Image(VOXELS, AFFINE)
     wanted = nib.orientations.axcodes2ornt(codes)
-    other = image.as_reoriented(nib.orientations.ornt_transform(nib.orientations.io_orientation(AFFINE), wanted))
+    change = nib.orientations.ornt_transform(nib.orientations.io_orientation(AFFINE), wanted)
+    other = image.as_reoriented(change.tolist())
     return nifti("scan.nii.gz", np.asarray(other.dataobj), np.asarray(other.affine))
 
 

@@ -372,7 +372,7 @@ def test_what_can_be_segmented_gives_the_labels_of_the_plain_image(
     labels = read_volume(output / name)
     source = LoadVolumed("image")({"image": str(image)})["image"]
     assert labels.shape == tuple(source.meta["spatial_shape"])
-    np.testing.assert_allclose(labels.affine, source.meta["original_affine"], rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(labels.affine), source.meta["original_affine"], rtol=1e-6, atol=1e-5)
     if end.plain is None:
         return
     found, expected = in_world(labels), in_world(read_volume(output / "plain.nii.gz"))

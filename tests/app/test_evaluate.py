@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ignite.engine import Engine
-from monai.transforms import LoadImage
 
 from hybridseg.app.handlers import ScoreCases
+from hybridseg.transforms import LoadVolumed
 
 from .conftest import hybridseg, write_volume
 
@@ -188,10 +188,8 @@ def test_the_handler_of_a_bundle_writes_the_same_scores(
     maps: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert hybridseg("evaluate", *maps, "-o", tmp_path / "command", "--labels", "1=cube").code == 0
-    load = LoadImage(ensure_channel_first=True)
-    cases = [
-        {"pred": load(maps[0] / name), "label": load(maps[1] / name)} for name in ("same.nii.gz", "shifted.nii.gz")
-    ]
+    load = LoadVolumed(["pred", "label"], label_keys=["pred", "label"])
+    cases = [load({"pred": maps[0] / name, "label": maps[1] / name}) for name in ("same.nii.gz", "shifted.nii.gz")]
     evaluator = Engine(lambda _, case: [case])
     ScoreCases({"1": "cube"}, tmp_path / "handler").attach(evaluator)
     with caplog.at_level("INFO", "hybridseg.evaluation"):
