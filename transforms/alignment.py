@@ -46,9 +46,13 @@ class Axis:
         return lower.lerp_(upper, self.weight[part].reshape(-1, *[1] * (values.ndim - dim - 1)))
 
 
+Axes = tuple[Axis, Axis, Axis]
+"""The axes X, Y, Z of an output grid."""
+
+
 def align_axes(
     mapping: NDArray[np.float64], size: Sequence[int], shape: Sequence[int], device: torch.device | None = None
-) -> tuple[Axis, Axis, Axis] | None:
+) -> Axes | None:
     """The three axes of an output grid in terms of the axes of a network's grid.
 
     Args:

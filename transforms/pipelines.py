@@ -201,15 +201,16 @@ def augmentation(
     )
 
 
-def postprocessing(*, output_dir: str | None = None) -> Compose:
+def postprocessing(*, output_dir: str | None = None, probabilities: bool = False) -> Compose:
     """From logits to a label map on the input's own grid.
 
     Args:
         output_dir: folder to write `<case>.nii.gz` to; None writes nothing.
+        probabilities: interpolate these instead of logits; see `restore_labels`.
 
     Returns:
         A pipeline that turns `pred`, logits (K, D, H, W) on the grid of `image`, into labels (1, X, Y, Z) on the
         file's grid.
     """
     write: list[Transform] = [WriteLabelsd(PREDICTION, output_dir=output_dir)] if output_dir is not None else []
-    return Compose([RestoreLabelsd(PREDICTION, reference=IMAGE), *write])
+    return Compose([RestoreLabelsd(PREDICTION, reference=IMAGE, probabilities=probabilities), *write])

@@ -25,10 +25,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from .alignment import TOLERANCE, Axis, align_axes
+from .alignment import TOLERANCE, Axes, align_axes
+from .interpolation import at_points, disputed, everywhere, nearest
 
 SLAB_VALUES = 1 << 20
 """Most logits held at once on the output's grid, where one layer of voxels does not already take more."""
+
+MOST_DISPUTED = 0.15
+"""Share of a slab's voxels up to which it is faster to interpolate only those where classes may change."""
 
 Slab = tuple[tuple[slice, slice, slice], Tensor]
 
@@ -82,68 +86,29 @@ def restore_labels(
     return labels
 
 
-def _aligned_slabs(logits: Tensor, axes: tuple[Axis, Axis, Axis], threshold: float | None) -> Iterator[Slab]:
+def _aligned_slabs(logits: Tensor, axes: Axes, threshold: float | None) -> Iterator[Slab]:
     """Labels of each slab.
 
     Where the network voxels around an output voxel agree on its label, interpolation between them cannot change it: it
-    is computed for the others only, which lie at the borders of organs.
+    is computed for the others only, which lie at the borders of organs; or for all, where these are many.
     """
     first, second, third = axes
-    order = [axis.source for axis in axes]
-    winner = _choose(logits, len(logits), threshold).permute(order)  # (A, B, C)
-    disputed = _disputed(winner, axes)
+    winner = _choose(logits, len(logits), threshold).permute([axis.source for axis in axes])  # (A, B, C)
+    doubtful = disputed(winner, axes)
     layers = max(1, SLAB_VALUES // max(1, len(second.lower) * len(third.lower)))
     for begin in range(0, len(first.lower), layers):
         part = slice(begin, min(begin + layers, len(first.lower)))
-        parts = (part, slice(None), slice(None))
-        labels = _nearest(winner, axes, parts)
-        if disputed is not None:
-            points = _nearest(disputed, axes, parts).nonzero().unbind(1)
-            points = (points[0] + begin, points[1], points[2])
-            values = _interpolated(logits, axes, points)
-            labels[points[0] - begin, points[1], points[2]] = _choose(values, len(logits), threshold)
+        labels = nearest(winner, axes, part)
+        if doubtful is not None:
+            wanted = nearest(doubtful, axes, part)
+            if wanted.sum() > MOST_DISPUTED * wanted.numel():
+                labels = _choose(everywhere(logits, axes, part), len(logits), threshold).transpose(1, 2)
+            else:
+                n, y, z = wanted.nonzero().unbind(1)
+                values = at_points(logits, axes, (n + begin, y, z))
+                labels[n, y, z] = _choose(values, len(logits), threshold)
         rows = slice(first.inside.start + part.start, first.inside.start + part.stop)
         yield (rows, second.inside, third.inside), labels
-
-
-def _disputed(winner: Tensor, axes: tuple[Axis, Axis, Axis]) -> Tensor | None:
-    """Where (A, B, C) labels differ from those that follow along the axes; None where nothing is interpolated."""
-    least = most = winner
-    for dim, axis in enumerate(axes):
-        if axis.weight is not None:
-            following = torch.arange(1, winner.shape[dim] + 1, device=winner.device).clamp(max=winner.shape[dim] - 1)
-            least = torch.minimum(least, least.index_select(dim, following))
-            most = torch.maximum(most, most.index_select(dim, following))
-    return None if most is winner else least != most
-
-
-def _nearest(values: Tensor, axes: tuple[Axis, Axis, Axis], parts: Sequence[slice]) -> Tensor:
-    """Values (A, B, C) at the network voxel before each output voxel of a slab (n, Y, Z)."""
-    for dim in (0, 2, 1):
-        values = values.index_select(dim, axes[dim].lower[parts[dim]])
-    return values
-
-
-def _interpolated(
-    logits: Tensor, axes: tuple[Axis, Axis, Axis], points: tuple[Tensor, Tensor, Tensor]
-) -> Iterator[Tensor]:
-    """Each class (P,) of logits (K, D, H, W) at P output voxels, from the network voxels around them."""
-    corners = [(torch.zeros_like(points[0]), torch.ones(len(points[0]), device=logits.device))]
-    for axis, point in zip(axes, points, strict=True):
-        step = logits.shape[2:][axis.source :].numel()
-        lower, upper = axis.lower[point] * step, axis.upper[point] * step
-        weight = None if axis.weight is None else axis.weight[point]
-        corners = [
-            (index + place, share if part is None else share * part)
-            for index, share in corners
-            for place, part in ([(lower, None)] if weight is None else [(lower, 1 - weight), (upper, weight)])
-        ]
-    for channel in logits:
-        voxels = channel.reshape(-1)
-        result = torch.zeros_like(corners[0][1])
-        for index, share in corners:
-            result.addcmul_(voxels.index_select(0, index).float(), share)
-        yield result
 
 
 def _oblique_slabs(

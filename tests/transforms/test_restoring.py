@@ -226,6 +226,20 @@ def test_slabs_do_not_show_and_are_small(turn: tuple[float, ...], monkeypatch: p
     assert set(layers) == {1}
 
 
+@pytest.mark.parametrize("classes", [1, 2, 7])
+def test_interpolating_everywhere_or_where_classes_may_change_is_the_same(
+    classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = torch.nn.functional.avg_pool3d(torch.randn(classes, 15, 14, 13), 3, 1)
+    grid, finer = make_affine((0, 0, 0), (1.5, 1.6, 1.7)), make_affine((0, 0, 0), (0.9, 0.8, 0.7))
+    found = []
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(restoring, "MOST_DISPUTED", share)
+        found.append(restore_labels(logits, grid, (20, 24, 22), finer, threshold=0.0 if classes == 1 else None))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert len(np.unique(found[0])) == max(2, classes)
+
+
 def test_probabilities_are_interpolated_when_asked_for() -> None:
     """Between a sure voxel and a doubtful one, the sure one wins in logits, but not in probabilities."""
     logits = torch.tensor([[0.0, 0.0], [10.0, -2.0]])[:, :, None, None]  # probability of class 1: nearly 1, then 0.12
