@@ -18,7 +18,7 @@ from typing import Annotated, Any, Union
 import tyro
 
 from .command import Command
-from .terminal import one_line, quiet, say
+from .terminal import cause, one_line, quiet, say
 
 COMMANDS: Mapping[str, str] = {
     "demo": "demo:Demo",
@@ -101,7 +101,7 @@ def run(command: Command, name: str) -> int:
         if command.debug:
             traceback.print_exc()
         say(name, one_line(error))
-        return WRONG_USAGE if isinstance(error, ValueError | OSError) else FAILED
+        return WRONG_USAGE if isinstance(cause(error), ValueError | OSError) else FAILED
 
 
 def _listed(name: str) -> Any:

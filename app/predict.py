@@ -36,8 +36,7 @@ class Predict(Command):
     inputs: tyro.conf.Positional[
         Annotated[tuple[Path, ...], tyro.conf.arg(metavar="INPUT [INPUT ...]", help_behavior_hint="(required)")]
     ]
-    """Volumes (.nii, .nii.gz, .nrrd, .mha, .mhd), DICOM folders or zips of them, folders of all these, or lists (.csv,
-    .json) of cases."""
+    """Volumes (NIfTI, NRRD, MetaImage), DICOM folders, zips of them, folders of all these, lists (.csv, .json)."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder for the label maps; made if need be."""
     bundle: Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER")]

@@ -23,13 +23,16 @@ def say(command: str, message: str) -> None:
     tqdm.write(f"hybridseg {command}: {shown}", file=sys.stderr)
 
 
-def one_line(error: BaseException) -> str:
-    """What to tell of an error: our own messages (ValueError) as they are, others with the kind of error before them.
-
-    MONAI wraps what its transforms and configurations raise into a RuntimeError; what matters is the cause.
-    """
+def cause(error: BaseException) -> BaseException:
+    """What matters of an error: MONAI wraps what its transforms and configurations raise into a RuntimeError."""
     while isinstance(error, RuntimeError) and error.__cause__ is not None:
         error = error.__cause__
+    return error
+
+
+def one_line(error: BaseException) -> str:
+    """What to tell of an error: our own messages (ValueError) as they are, others with their kind before them."""
+    error = cause(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     message = " ".join(line.strip() for line in str(error).splitlines() if line.strip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -48,3 +49,8 @@ def test_wrong_usage_is_one_line_and_writes_nothing(bundle: Path, tmp_path: Path
         assert outcome.err.count("\n") == 1, message
         assert message in outcome.err
     assert not [*(tmp_path / "out").glob("*")]
+
+
+def test_an_option_of_the_windows_is_wrong_usage(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
+    outcome = hybridseg("predict", volume("one"), "-o", tmp_path / "out", "--bundle", bundle, "--overlap", "1.5")
+    assert (outcome.code, outcome.err) == (2, "hybridseg predict: overlap: 1.5: must be at least 0 and below 1\n")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from hybridseg.app.predictor import Predictor
 from hybridseg.bundles import bundle_path
 from hybridseg.transforms.phantom import write_phantoms
 
@@ -82,15 +83,17 @@ def test_a_finished_run_is_not_overwritten(trained, run):
     assert (trained / "model.pt").read_bytes() == before
 
 
-def test_inference_writes_labels_on_the_grid_of_the_input(trained, run, dataset, folder):
+def test_inference_writes_what_predict_writes_on_the_grid_of_the_input(trained, run, dataset, folder):
     images = dataset / "imagesTs"
     finished = run("inference.json", dataset_dir=images, output_dir="labels", checkpoint=trained / "model.pt")
     assert finished.returncode == 0, finished.stderr[-3000:]
+    predictor = Predictor(BUNDLE, "cpu", trained / "model.pt")
     for path in images.iterdir():
         image, labels = map(nib.Nifti1Image.from_filename, (path, folder / "labels" / path.name))
         assert labels.shape == image.shape
         assert labels.get_data_dtype() == np.uint8
         np.testing.assert_array_equal(labels.affine, image.affine)
+        np.testing.assert_array_equal(np.asarray(labels.dataobj), predictor.predict(path)[0].numpy())
 
 
 def test_evaluation_scores_every_case(trained, run, folder):
