@@ -25,7 +25,7 @@ class BenchInference(Command):
 
     `recipe` is what bundles of the model zoo do: MONAI's LoadImaged, Orientationd, Spacingd, SlidingWindowInferer with
     constant blending, the probabilities of all classes put back by Invertd, SaveImaged. The others are ours: with the
-    defaults, with a lever taken back, and with all of them, and probabilities put back in place of logits. Masks are
+    defaults, with a lever taken back, with probabilities put back in place of logits, and with all of that. Masks are
     compared with those of the recipe with Gaussian blending. Importing and the loading of weights are left out; they
     are the same for all.
     """
@@ -49,6 +49,7 @@ class BenchInference(Command):
         "fp32",
         "fp32 blending",
         "every window",
+        "probabilities",
         "as the recipe",
     )
     """Which to measure."""

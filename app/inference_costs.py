@@ -50,9 +50,12 @@ WAYS: Mapping[str, Mapping[str, bool]] = {
     "fp32": {"amp": False},
     "fp32 blending": {"half": False},
     "every window": {"skip_uniform": False},
+    "probabilities": {},
     "as the recipe": {"amp": False, "half": False, "skip_uniform": False},
 }
-"""Options of our `WindowInferer` for each way; the recipe has none. `as the recipe` interpolates probabilities too."""
+"""Options of our `WindowInferer` for each way; the recipe has none."""
+BY_PROBABILITIES = ("probabilities", "as the recipe")
+"""Ways of ours that interpolate them instead of logits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +169,7 @@ def go(task: Task, way: str) -> dict[str, Any]:
         by_recipe(stages, task.volume, path, network, spacing, config["window"], inferer)
     else:
         ours = WindowInferer(**windows, padding=-1.0, **WAYS[way])  # type: ignore[arg-type]
-        probabilities = way == "as the recipe"
+        probabilities = way in BY_PROBABILITIES
         by_pipeline(stages, task.volume, path, network, spacing, config["window"], ours, probabilities=probabilities)
     return {"seconds": stages.seconds, "peak_memory": peak_memory_bytes(torch.device("cpu")), "classes": classes}
 
