@@ -22,6 +22,7 @@ import torch
 from hybridseg.app.outputs import keep_labels, keep_largest_components
 from hybridseg.app.predictor import Predictor
 from hybridseg.app.statistics import label_statistics
+from hybridseg.networks import create_model
 from hybridseg.transforms.dicom import open_series
 
 from .conftest import SHAPE, hybridseg, read_volume, write_volume
@@ -112,6 +113,26 @@ def test_a_dicom_series_and_its_nifti_give_the_same_mask(data_dir: Path, tmp_pat
     assert set(np.unique(dicom)) > {0}
     np.testing.assert_array_equal(dicom, nifti)
     assert (tmp_path / "out" / "dicom.dcm").is_file()
+
+
+def test_channels_in_files_of_their_own_are_one_case(bundle: Path, tmp_path: Path) -> None:
+    two = tmp_path / "two_channels"
+    shutil.copytree(bundle, two)
+    file = two / "configs" / "inference.json"
+    config = json.loads(file.read_text())
+    config["network_def"]["in_channels"] = config["preprocessing"]["channels"] = 2
+    file.write_text(json.dumps(config))
+    torch.save(create_model("tiny", in_channels=2, out_channels=3).state_dict(), two / "models" / "model.pt")
+    for channel in range(2):
+        write_volume(tmp_path / "in" / f"a_000{channel}.nii.gz", np.random.default_rng(channel).normal(size=SHAPE))
+    both = np.stack([read_volume(tmp_path / "in" / f"a_000{channel}.nii.gz").get_fdata() for channel in range(2)], -1)
+    write_volume(tmp_path / "in" / "b.nii.gz", both)
+    outcome = hybridseg("predict", tmp_path / "in", "-o", tmp_path / "out", "--bundle", two, "--statistics")
+    assert outcome.code == 0, outcome.err
+    a, b = (labels_of(tmp_path / "out" / f"{name}.nii.gz") for name in "ab")
+    np.testing.assert_array_equal(a, b)
+    rows = json.loads((tmp_path / "out" / "statistics.json").read_text())["labels"]
+    assert [row["channel"] for row in rows] == [0, 1] * 4
 
 
 def test_several_checkpoints_are_averaged(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
