@@ -45,7 +45,7 @@ class Source:
     Args:
         path: of its file or folder.
         header: what it claims to be.
-        reader: for MONAI's `LoadImage`.
+        reader: of MONAI's kind, which reads it.
     """
 
     path: Any

@@ -1,4 +1,4 @@
-"""Readers that plug into MONAI's LoadImage and stop at damage that the usual ones let pass."""
+"""Readers of MONAI's kind that stop at damage which its own let pass."""
 
 from __future__ import annotations
 

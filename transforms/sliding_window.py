@@ -1,8 +1,9 @@
 """Sliding-window inference over a whole volume, in memory that a large volume and many classes leave.
 
-Windows lie evenly over the volume, and their logits are blended with weights that fall towards the border of a window,
-as in nnU-Net (Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z). What is kept of the volume is a number
-in half precision for each class and voxel of the network's grid. Windows without contrast are not computed.
+Windows stand one step after another, the last one at the volume's end, as MONAI's do; their logits are blended with
+weights that fall towards the border of a window, as in nnU-Net (Isensee et al. 2021,
+https://doi.org/10.1038/s41592-020-01008-z). What is kept of the volume is a number in half precision for each class and
+voxel of the network's grid. Windows without contrast are not computed.
 
     B  items          C  channels        K  classes
     (D, H, W)  voxels of the volume, padded to at least a window
