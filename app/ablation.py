@@ -13,13 +13,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from itertools import chain, repeat
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 from time import perf_counter
 from typing import Any
 
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
-from scipy.stats import ttest_rel
 from tqdm import tqdm
 
 from hybridseg.transforms.atomic import replacing
@@ -27,8 +26,10 @@ from hybridseg.transforms.cases import case_name
 from hybridseg.transforms.datasets import read_json
 
 from .handlers import latest_checkpoint
-from .reports import align, as_json
+from .outcomes import Outcome, compare, table
+from .reports import as_json
 from .terminal import one_line
+from .training_step import Step
 
 ROUNDS = 15
 TASK, RESULT = "task.json", "result.json"
@@ -57,22 +58,6 @@ class Training:
     def folder(self) -> str:
         """Where it is kept, below the folder of all."""
         return f"{re.sub('[^a-zA-Z0-9]+', '-', self.network)}/{self.minutes:g}min-seed{self.seed}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of a training: the Dice of each validation case, mean over its labels, or an error in a line."""
-
-    network: str
-    seed: int
-    steps: int = 0
-    parameters: int = 0
-    dice: Mapping[str, float] | None = None
-    error: str | None = None
-
-    def __str__(self) -> str:
-        what = f"Dice {fmean(self.dice.values()):.4f}" if self.dice else f"failed: {self.error}"
-        return f"{self.network}, seed {self.seed}, {self.steps} steps: {what}"
 
 
 class Ablation:
@@ -186,31 +171,8 @@ class Ablation:
     def report(self, names: Sequence[str], seeds: Sequence[int]) -> str:
         """A table of what is there, best first, with the first network as the measure; kept as `ablation.json` too."""
         costs = read_json(self.output / "costs.json")
-        outcomes = {name: self.outcomes(name, seeds) for name in names}
-        reference = by_case(outcomes[names[0]])
-        records = []
-        for name in names:
-            if not outcomes[name]:
-                continue
-            cases = by_case(outcomes[name])
-            record: dict[str, Any] = {
-                "network": name,
-                "parameters": outcomes[name][0].parameters,
-                "seconds_per_step": costs[name]["seconds"],
-                "steps": outcomes[name][0].steps,
-                "seeds": [outcome.seed for outcome in outcomes[name]],
-                "dice": fmean(cases.values()),
-                "difference": None,
-                "interval": None,
-            }
-            if name != names[0] and reference:
-                ours, theirs = zip(*((reference[case], cases[case]) for case in reference), strict=True)
-                record["difference"] = fmean(ours) - fmean(theirs)
-                if len(ours) > 1:
-                    interval = ttest_rel(ours, theirs).confidence_interval(0.95)
-                    record["interval"] = [float(interval.low), float(interval.high)]
-            records.append(record)
-        records.sort(key=lambda record: -record["dice"])
+        seconds = {name: costs[name]["seconds"] for name in names if name in costs}
+        records = compare({name: self.outcomes(name, seeds) for name in names}, seconds)
         with replacing(self.output / "ablation.json") as temporary:
             temporary.write_text(as_json({"minutes": self.minutes, "networks": records}), encoding="utf-8")
         return table(records, names[0])
@@ -223,23 +185,6 @@ class Ablation:
         ]
         files = [self.output / training.folder / RESULT for training in trainings]
         return [Outcome(**read_json(file)) for file in files if file.is_file()]
-
-
-class Step:
-    """A training step of a bundle's network on a batch: forward, loss, backward, optimizer."""
-
-    def __init__(self, parser: ConfigParser) -> None:
-        self.network = parser.get_parsed_content("network").train()
-        self.optimizer = parser.get_parsed_content("optimizer")
-        self.loss = parser.get_parsed_content("loss")
-        self.inferer = parser.get_parsed_content("train::inferer")
-        self.device = parser.get_parsed_content("device")
-
-    def __call__(self, batch: Mapping[str, Any]) -> None:
-        image, label = batch["image"].to(self.device), batch["label"].to(self.device)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.loss(self.inferer(image, self.network), label).backward()
-        self.optimizer.step()
 
 
 def network_def(config: Mapping[str, Any], definition: Definition) -> dict[str, Any]:
@@ -279,33 +224,6 @@ def train_network(folder: Path) -> None:
     with replacing(folder / RESULT) as temporary:
         temporary.write_text(as_json(asdict(outcome)), encoding="utf-8")
     shutil.rmtree(run_dir)
-
-
-def by_case(outcomes: Sequence[Outcome]) -> dict[str, float]:
-    """The Dice of each case, mean over the seeds."""
-    scores = [outcome.dice for outcome in outcomes if outcome.dice]
-    return {case: fmean(score[case] for score in scores) for case in (scores[0] if scores else {})}
-
-
-def table(records: Sequence[Mapping[str, Any]], reference: str) -> str:
-    """The records as text."""
-    header = ["network", "parameters", "step", "steps", "seeds", "Dice", f"{reference} is better by", "95 % interval"]
-    rows = [header]
-    for record in records:
-        low, high = record["interval"] or (None, None)
-        rows.append(
-            [
-                record["network"],
-                f"{record['parameters'] / 1e6:.2f} M",
-                f"{record['seconds_per_step']:.3f} s",
-                str(record["steps"]),
-                str(len(record["seeds"])),
-                f"{record['dice']:.4f}",
-                "" if record["difference"] is None else f"{record['difference']:+.4f}",
-                "" if low is None else f"{low:+.4f} to {high:+.4f}",
-            ]
-        )
-    return "\n".join(align(rows))
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ import math
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from time import perf_counter
 from typing import Any
@@ -30,9 +28,9 @@ from hybridseg.networks.cost import count_multiply_adds, count_parameters
 
 from . import peers
 from .machine import device_name
+from .memory import peak_memory
 from .terminal import one_line
 
-SAMPLING_SECONDS = 0.002
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**34), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 MATRIX = 2048
 KINDS: dict[str, tuple[str, ...]] = {
@@ -233,37 +231,6 @@ def profile_step(task: Task) -> dict[str, Any]:
         kind = next((kind for kind, words in KINDS.items() if any(word in event.key for word in words)), "the rest")
         spent[kind] += event.self_device_time_total if on_gpu else event.self_cpu_time_total
     return {precision: {name: {kind: time / sum(spent.values()) for kind, time in spent.items()}}}
-
-
-@contextmanager
-def peak_memory(device: torch.device) -> Iterator[list[int]]:
-    """Give a list whose only entry is, at the end, the most memory held within, beyond that at the beginning."""
-    peak = [0]
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        yield peak
-        peak[0] = torch.cuda.max_memory_allocated(device) - before
-        return
-    before, ended = resident_memory(), threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(SAMPLING_SECONDS):
-            peak[0] = max(peak[0], resident_memory() - before)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield peak
-    finally:
-        ended.set()
-        watcher.join()
-
-
-def resident_memory() -> int:
-    """Bytes of this process in memory (Linux)."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def describe_machine(task: Task) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from hybridseg.app import network_costs
-from hybridseg.app.network_costs import Task, measure, peak_memory
+from hybridseg.app.memory import peak_memory
+from hybridseg.app.network_costs import Task, measure
 
 from .conftest import hybridseg
 
