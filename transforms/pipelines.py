@@ -152,7 +152,7 @@ def augmentation(
     *,
     patch_size: Sequence[int],
     patches: int = 1,
-    rotation: float = 15.0,
+    rotation: Sequence[float] = (15.0, 15.0, 15.0),
     scaling: float = 0.2,
     flip_axes: Sequence[int] = (),
     intensity: float = 1.0,
@@ -166,7 +166,7 @@ def augmentation(
     Args:
         patch_size: voxels along (D, H, W); smaller volumes are padded.
         patches: patches taken from one case.
-        rotation: largest rotation about each axis, in degrees.
+        rotation: largest rotation about each axis (D, H, W), in degrees.
         scaling: largest relative change of size.
         flip_axes: axes to mirror with probability 1/2; only where mirroring leaves every label true.
         intensity: probability of the intensity changes, relative to the recipe's.
@@ -176,7 +176,6 @@ def augmentation(
         A random pipeline from `image` and `label` to a list of `patches` of them, as plain tensors.
     """
     both = [IMAGE, LABEL]
-    angle = float(np.deg2rad(rotation))
     return Compose(
         [
             SpatialPadd(IMAGE, patch_size, value=padding),
@@ -185,7 +184,7 @@ def augmentation(
             RandAffined(
                 both,
                 prob=0.5,
-                rotate_range=[angle] * 3,
+                rotate_range=np.deg2rad(rotation).tolist(),
                 scale_range=[scaling] * 3,
                 mode=("bilinear", "nearest"),
                 padding_mode="border",
