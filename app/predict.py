@@ -154,11 +154,14 @@ class Predict(Command):
 
     def list_work(self, bundle: Path) -> list[tuple[Case, PredictedCase]]:
         """The cases of this process, and whether they wait or are skipped."""
+        from monai.bundle import ConfigParser
+
         from hybridseg.transforms.cohort import find_cases
         from hybridseg.transforms.datasets import read_json
 
-        config = read_json(bundle / "configs" / "inference.json")
-        channels = config.get("network_def", {}).get("in_channels", 1)
+        config = ConfigParser(read_json(bundle / "configs" / "inference.json"))
+        item = "network_def::in_channels"
+        channels = config.get_parsed_content(item) if item in config else 1
         cases = find_cases(self.inputs, channels=channels if isinstance(channels, int) else 1, series=self.series)
         work = []
         for case in cases[ranks.rank() :: ranks.world_size()]:

@@ -120,7 +120,7 @@ def test_channels_in_files_of_their_own_are_one_case(bundle: Path, tmp_path: Pat
     shutil.copytree(bundle, two)
     file = two / "configs" / "inference.json"
     config = json.loads(file.read_text())
-    config["network_def"]["in_channels"] = config["preprocessing"]["channels"] = 2
+    config["channels"] = 2
     file.write_text(json.dumps(config))
     torch.save(create_model("tiny", in_channels=2, out_channels=3).state_dict(), two / "models" / "model.pt")
     for channel in range(2):

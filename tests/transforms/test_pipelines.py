@@ -103,7 +103,9 @@ def test_patches_have_their_size_and_whole_labels(case):
 def test_a_small_volume_is_padded_with_air(case):
     done = apply(ct_preprocessing(["image", "label"], spacing=(4, 4, 4), window=(-200, 300)), case)
     size = [length + 8 for length in done["image"].shape[1:]]
-    pipeline = Compose(augmentation(patch_size=size, intensity=0.0, rotation=(0.0, 0.0, 0.0), scaling=0.0, padding=-1.0).transforms)
+    pipeline = Compose(
+        augmentation(patch_size=size, intensity=0.0, rotation=(0.0, 0.0, 0.0), scaling=0.0, padding=-1.0).transforms
+    )
     (patch,) = apply(pipeline, done)
     assert (patch["image"][:, :4] == -1).all()
     assert (patch["label"][:, :4] == 0).all()
