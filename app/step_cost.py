@@ -1,0 +1,83 @@
+"""What a training step of a bundle costs: measured in a process of its own, before which nothing was allocated."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+
+from .memory import peak_memory
+from .training_step import Step
+
+STEPS = 2
+"""The first of which is slower, as memory is asked for."""
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """Of a training step.
+
+    Attributes:
+        bytes: the most memory held, beyond the network's weights.
+        seconds: of the faster of two.
+    """
+
+    bytes: int
+    seconds: float
+
+
+def measure_step(config: Mapping[str, Any], *, channels: int, label_channels: int) -> StepCost | None:
+    """Do a training step on noise, as `train.json` has it.
+
+    Args:
+        config: content of `train.json`, with `patch_size`, `batch_size` and `patches`.
+        channels: of an image.
+        label_channels: 1 for a label map, otherwise one for each region.
+
+    Returns:
+        What it cost; None where there was not memory enough.
+    """
+    task = json.dumps({"config": config, "channels": channels, "label_channels": label_channels})
+    command = [sys.executable, "-m", __name__]
+    done = subprocess.run(command, input=task, capture_output=True, text=True, check=False)
+    if done.returncode:
+        error = done.stderr.strip().splitlines()[-1:] or [""]
+        if done.returncode < 0 or "out of memory" in error[0] or "allocate memory" in error[0]:
+            return None  # killed by the system, or told so by torch
+        raise RuntimeError(f"a training step of the planned network failed: {error[0]}")
+    return StepCost(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    """Measure what another process asks for on standard input, and print it as JSON."""
+    task = json.load(sys.stdin)
+    config = task["config"]
+    with TemporaryDirectory() as folder:
+        parser = ConfigParser(config | {"run_dir": str(Path(folder) / "run")})
+        step = Step(parser)
+        samples = config["batch_size"] * config.get("patches", 1)
+        size = (samples, task["channels"], *config["patch_size"])
+        label = torch.randint(2, (samples, task["label_channels"], *config["patch_size"])).float()
+        batch = {"image": torch.randn(size), "label": label}
+        with peak_memory(torch.device(step.device)) as peak:
+            seconds = []
+            for _ in range(STEPS):
+                start = perf_counter()
+                step(batch)
+                if step.device.type == "cuda":
+                    torch.cuda.synchronize(step.device)
+                seconds.append(perf_counter() - start)
+    print(json.dumps(asdict(StepCost(peak[0], min(seconds)))))
+
+
+if __name__ == "__main__":
+    main()
