@@ -2,7 +2,7 @@
 
 from .cases import case_name, find_volumes
 from .cohort import find_cases
-from .datasets import read_dataset
+from .datasets import open_dataset, read_dataset
 from .errors import VolumeError
 from .inferers import MixedPrecisionInferer
 from .loading import LoadVolumed
@@ -25,6 +25,7 @@ __all__ = [
     "find_cases",
     "find_volumes",
     "mri_preprocessing",
+    "open_dataset",
     "postprocessing",
     "read_dataset",
     "restore_labels",

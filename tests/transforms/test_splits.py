@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridseg.transforms import VolumeError, split_cases
+from hybridseg.transforms.datasets import Case
 from hybridseg.transforms.splits import _shuffled_names
 
 LISTED = {"training": ["a", "b", "c"], "validation": ["d"], "test": ["e"]}
@@ -31,7 +32,7 @@ def make_dataset(folder: Path, names: str) -> Path:
     return folder
 
 
-def names(split: dict[str, list[dict[str, str]]]) -> dict[str, list[str]]:
+def names(split: dict[str, list[Case]]) -> dict[str, list[str]]:
     return {subset: [case["case"] for case in cases] for subset, cases in split.items()}
 
 
