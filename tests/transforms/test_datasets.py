@@ -257,5 +257,5 @@ def test_cases_of_every_layout_can_be_loaded(tmp_path: Path) -> None:
         write_nifti(folder / path)
     write_nifti(folder / "labelsTr" / "a.nii.gz", (VOXELS > 0).astype("uint8"), AFFINE)
     (case,) = read_dataset(folder)
-    loaded = LoadVolumed(("image", "label"), channels=2)(dict(case))
+    loaded = LoadVolumed(("image", "label"), channels=2)({"image": case["image"], "label": case["label"]})
     assert (loaded["image"].shape, loaded["label"].shape) == ((2, *VOXELS.shape), (1, *VOXELS.shape))
