@@ -2,8 +2,9 @@
 
 from .cases import case_name, find_volumes
 from .cohort import find_cases
-from .datasets import read_dataset
+from .datasets import open_dataset, read_dataset
 from .errors import VolumeError
+from .folds import make_folds
 from .inferers import MixedPrecisionInferer
 from .loading import LoadVolumed
 from .pipelines import augmentation, ct_preprocessing, mri_preprocessing, postprocessing
@@ -24,7 +25,9 @@ __all__ = [
     "ct_preprocessing",
     "find_cases",
     "find_volumes",
+    "make_folds",
     "mri_preprocessing",
+    "open_dataset",
     "postprocessing",
     "read_dataset",
     "restore_labels",

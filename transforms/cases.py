@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from .errors import VolumeError
 NIFTI_EXTENSIONS = (".nii.gz", ".nii")
 ITK_EXTENSIONS = (".nrrd", ".mha", ".mhd")
 VOLUME_EXTENSIONS = NIFTI_EXTENSIONS + ITK_EXTENSIONS
+CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
+"""nnU-Net's names for the channels of a case: `case_0000.nii.gz`, `case_0001.nii.gz`."""
 
 
 def volume_extension(path: str | os.PathLike[str]) -> str:
@@ -81,6 +84,38 @@ def refuse_repeated_cases(paths: Iterable[Path]) -> None:
         if case in seen:
             raise VolumeError(path, f"case name {case!r}, as {seen[case]}", "every input needs a case name of its own")
         seen[case] = path
+
+
+def group_channels(volumes: Iterable[Path], channels: int) -> list[tuple[str, tuple[Path, ...]]]:
+    """Take files of one folder whose names differ in the channel only as one case.
+
+    Args:
+        volumes: files.
+        channels: of each case.
+
+    Returns:
+        Name and files of each case: first the files whose names have no channel, each by itself, and then the others.
+
+    Raises:
+        VolumeError: channels of a case are missing, too many, or there twice.
+    """
+    single: list[tuple[str, tuple[Path, ...]]] = []
+    groups: dict[tuple[Path, str], dict[int, Path]] = {}
+    for path in volumes:
+        match = CHANNEL.fullmatch(case_name(path))
+        if match is None:
+            single.append((case_name(path), (path,)))
+            continue
+        files, channel = groups.setdefault((path.parent, match["case"]), {}), int(match["channel"])
+        if channel in files:
+            raise VolumeError(path, f"channel {channel:04d}, as {files[channel]}", "a channel must be there once")
+        files[channel] = path
+    for files in groups.values():
+        if sorted(files) != list(range(channels)):
+            found = ", ".join(f"{channel:04d}" for channel in sorted(files))
+            wanted = "0000" if channels == 1 else f"0000 to {channels - 1:04d}"
+            raise VolumeError(next(iter(files.values())), f"channels {found}", f"must be {wanted}")
+    return single + [(name, tuple(files[index] for index in range(channels))) for (_, name), files in groups.items()]
 
 
 def _volumes_of(path: Path) -> list[Path]:

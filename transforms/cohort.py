@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .cases import VOLUME_EXTENSIONS, case_name, list_volumes, volume_extension
+from .cases import VOLUME_EXTENSIONS, case_name, group_channels, list_volumes, volume_extension
 from .datasets import read_json
 from .dicom import ZIP_EXTENSION, DicomFolder, is_dicom
 from .errors import VolumeError
 
 PathLike = str | os.PathLike[str]
 LIST_EXTENSIONS = (".json", ".csv")
-CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
-"""nnU-Net's names for the channels of a case: `case_0000.nii.gz`, `case_0001.nii.gz`."""
 COLUMN = re.compile(r"image\d*")
 
 
@@ -98,24 +96,11 @@ def as_cases(volumes: Sequence[Path], channels: int) -> list[Case]:
     """A case for each volume; for several channels, for all volumes whose names differ in the channel only.
 
     Raises:
-        VolumeError: channels are missing or too many.
+        VolumeError: channels are missing, too many, or there twice.
     """
     if channels == 1:
         return [Case(case_name(path), (path,)) for path in volumes]
-    groups: dict[tuple[Path, str], dict[int, Path]] = {}
-    cases: list[Case] = []
-    for path in volumes:
-        if match := CHANNEL.fullmatch(case_name(path)):
-            groups.setdefault((path.parent, match["case"]), {})[int(match["channel"])] = path
-        else:
-            cases.append(Case(case_name(path), (path,)))
-    for (_, name), images in groups.items():
-        if sorted(images) != list(range(channels)):
-            found = ", ".join(f"{channel:04d}" for channel in sorted(images))
-            path = next(iter(images.values()))
-            raise VolumeError(path, f"channels {found}", f"must be 0000 to {channels - 1:04d}")
-        cases.append(Case(name, tuple(images[channel] for channel in range(channels))))
-    return cases
+    return [Case(name, images) for name, images in group_channels(volumes, channels)]
 
 
 def dicom_cases(folder: Path, series: str | None) -> list[Case]:

@@ -32,6 +32,7 @@ def split_cases(
     seed: int = 0,
     fractions: Sequence[float] = (0.75, 0.25),
     required: Sequence[str] = ("training", "validation"),
+    fold: int = 0,
 ) -> dict[str, list[Case]]:
     """Divide the cases of a dataset by a written-down list or, where the list is of another dataset, by a seed.
 
@@ -42,24 +43,29 @@ def split_cases(
 
     Args:
         dataset_dir: folder in the layout of the Medical Segmentation Decathlon.
-        split_file: JSON of the case names of each subset: `{"training": [...], "validation": [...], "test": [...]}`.
+        split_file: JSON of the case names of each subset: `{"training": [...], "validation": [...], "test": [...]}`,
+            or of the folds of a cross-validation: `{"folds": [[...], [...], ...], "test": [...]}`.
         run_dir: folder of the run, created when needed; None saves nothing.
         seed: of the shuffle.
         fractions: shares of training, validation and, when there are three, test; their sum is 1.
         required: the subsets that may not be empty.
+        fold: the fold of the split file that is for validation, from 0; the others train.
 
     Returns:
         For each of training, validation and test the list of its cases {"case", "image", "label"}.
 
     Raises:
         VolumeError: the dataset or the split file cannot be used, or a required subset is empty.
-        ValueError: fractions are not two or three shares that add up to 1, or an unknown subset is required.
+        ValueError: fractions are not two or three shares that add up to 1, an unknown subset is required, or the split
+            file has no such fold.
     """
     _check_fractions(fractions)
     if unknown := set(required) - set(SUBSETS):
         raise ValueError(f"required: {sorted(unknown)}: must be among {', '.join(SUBSETS)}")
+    if split_file is None and fold != 0:
+        raise ValueError(f"fold: {fold}: must be 0 where no split file has folds")
     cases = {case["case"]: case for case in read_dataset(dataset_dir)}
-    names = _listed_names(cases, split_file) if split_file is not None else None
+    names = _listed_names(cases, split_file, fold) if split_file is not None else None
     record: dict[str, Any] = dict(names or {})
     if names is None:
         draw = {"seed": seed, "fractions": list(fractions)}
@@ -74,11 +80,13 @@ def split_cases(
     return {subset: [cases[name] for name in names[subset]] for subset in SUBSETS}
 
 
-def _listed_names(cases: dict[str, Case], split_file: str | os.PathLike[str]) -> Names | None:
+def _listed_names(cases: dict[str, Case], split_file: str | os.PathLike[str], fold: int) -> Names | None:
     """The listed names that are in the dataset; None when none is."""
-    listed = _read_names(Path(split_file))
+    listed = _read_names(Path(split_file), fold)
     names = {subset: [name for name in listed[subset] if name in cases] for subset in SUBSETS}
     present, wanted = sum(map(len, names.values())), sum(map(len, listed.values()))
+    if not present and fold != 0:
+        raise VolumeError(split_file, f"none of {wanted} cases is in the dataset", "folds must be of this dataset")
     if not present:
         logger.warning("none of the %d cases listed in %s is in the dataset: dividing it by seed", wanted, split_file)
         return None
@@ -114,21 +122,37 @@ def _shuffled_names(names: list[str], seed: int, fractions: Sequence[float]) -> 
     return {subset: sorted(shuffled[cut]) for subset, cut in zip(SUBSETS, cuts, strict=True)}
 
 
-def _read_names(path: Path) -> Names:
+def _read_names(path: Path, fold: int = 0) -> Names:
+    """The names of each subset, validation being a fold where the file has folds."""
     content = read_json(path)
     if not isinstance(content, dict):
         raise VolumeError(path, type(content).__name__, "must be an object with lists training, validation and test")
-    names: Names = {}
+    lists = _lists_of_folds(path, content) if "folds" in content else {key: content.get(key, []) for key in SUBSETS}
+    folds = [key for key in lists if key not in SUBSETS] or ["validation"]
+    if not 0 <= fold < len(folds):
+        raise VolumeError(path, f"fold {fold}", f"must be from 0 to {len(folds) - 1}")
+    names: Names = {subset: [] for subset in SUBSETS}
     owner: dict[str, str] = {}
-    for subset in SUBSETS:
-        names[subset] = content.get(subset, [])
-        if not (isinstance(names[subset], list) and all(isinstance(name, str) for name in names[subset])):
-            raise VolumeError(path, subset, "must be a list of case names")
-        for name in names[subset]:
+    for key, listed in lists.items():
+        if not (isinstance(listed, list) and all(isinstance(name, str) for name in listed)):
+            raise VolumeError(path, key, "must be a list of case names")
+        for name in listed:
             if name in owner:
-                raise VolumeError(path, f"{name!r} in {owner[name]} and {subset}", "a case may be listed once")
-            owner[name] = subset
+                raise VolumeError(path, f"{name!r} in {owner[name]} and {key}", "a case may be listed once")
+            owner[name] = key
+        subset = key if key in SUBSETS else "validation" if key == folds[fold] else "training"
+        names[subset] += listed
     return names
+
+
+def _lists_of_folds(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """A list of names for each fold, called `fold 0` and so on, and that of the test."""
+    folds = content["folds"]
+    if not isinstance(folds, list) or len(folds) < 2:
+        raise VolumeError(path, "folds", "must be a list of at least two lists of case names")
+    if twice := {"training", "validation"} & content.keys():
+        raise VolumeError(path, f"folds and {min(twice)}", "must have either")
+    return {f"fold {index}": names for index, names in enumerate(folds)} | {"test": content.get("test", [])}
 
 
 def _is_first_process() -> bool:

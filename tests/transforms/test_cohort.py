@@ -54,6 +54,12 @@ def test_files_named_by_channel_are_one_case_for_networks_of_several(tmp_path: P
     assert find_cases(files[:2], channels=2) == expected[1:2]
 
 
+def test_a_channel_in_two_formats_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "a_0000.mha", "a_0000.nii", "a_0001.nii")
+    with pytest.raises(VolumeError, match=r"a_0000.nii: channel 0000, as .*a_0000.mha: a channel must be there once"):
+        find_cases([tmp_path], channels=2)
+
+
 @pytest.mark.parametrize("kind", ["csv", "json"])
 def test_a_list_names_cases_and_their_channels(tmp_path: Path, kind: str) -> None:
     t1, t2, other = touch(tmp_path, "in/t1.nii", "in/t2.nii", "other.mha")

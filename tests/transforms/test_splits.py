@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybridseg.transforms import VolumeError, split_cases
+from hybridseg.transforms.datasets import Case
 from hybridseg.transforms.splits import _shuffled_names
 
 LISTED = {"training": ["a", "b", "c"], "validation": ["d"], "test": ["e"]}
@@ -31,7 +32,7 @@ def make_dataset(folder: Path, names: str) -> Path:
     return folder
 
 
-def names(split: dict[str, list[dict[str, str]]]) -> dict[str, list[str]]:
+def names(split: dict[str, list[Case]]) -> dict[str, list[str]]:
     return {subset: [case["case"] for case in cases] for subset, cases in split.items()}
 
 
@@ -97,6 +98,44 @@ def test_saved_split_can_be_given_as_split_file(tmp_path: Path, split_file: Path
         assert [path.name for path in (tmp_path / run).iterdir()] == ["split.json"]
 
 
+@pytest.fixture
+def fold_file(tmp_path: Path) -> Path:
+    path = tmp_path / "folds.json"
+    path.write_text(json.dumps({"folds": [["a", "b"], ["c"], ["d"]], "test": ["e"]}))
+    return path
+
+
+@pytest.mark.parametrize(("fold", "training", "validation"), [(0, "cd", "ab"), (1, "abd", "c"), (2, "abc", "d")])
+def test_one_fold_validates_and_the_others_train(
+    tmp_path: Path, fold_file: Path, fold: int, training: str, validation: str
+) -> None:
+    dataset = make_dataset(tmp_path / "set", "abcdef")
+    split = split_cases(dataset, fold_file, tmp_path / "run", fold=fold)
+    assert names(split) == {"training": list(training), "validation": list(validation), "test": ["e"]}
+    assert split_cases(dataset, tmp_path / "run" / "split.json") == split
+
+
+def test_folds_of_another_dataset_are_not_all_the_same_division(
+    tmp_path: Path, fold_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = make_dataset(tmp_path / "set", "klmnopqr")
+    assert split_cases(dataset, fold_file) == split_cases(dataset)
+    assert "none of the 5 cases listed" in caplog.text
+    with pytest.raises(VolumeError, match=r"folds.json: none of 5 cases is in the dataset: folds must be of this"):
+        split_cases(dataset, fold_file, fold=1)
+
+
+def test_a_fold_that_is_not_there_is_refused(tmp_path: Path, fold_file: Path, split_file: Path) -> None:
+    dataset = make_dataset(tmp_path / "set", "abcde")
+    for fold in (3, -1):
+        with pytest.raises(ValueError, match=rf"folds.json: fold {fold}: must be from 0 to 2"):
+            split_cases(dataset, fold_file, fold=fold)
+    with pytest.raises(ValueError, match=r"listed.json: fold 1: must be from 0 to 0"):
+        split_cases(dataset, split_file, fold=1)
+    with pytest.raises(ValueError, match=r"fold: 1: must be 0 where no split file has folds"):
+        split_cases(dataset, fold=1)
+
+
 def test_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = make_dataset(tmp_path / "set", "klmnopqr")
     monkeypatch.setenv("RANK", "1")
@@ -136,6 +175,13 @@ def test_fractions_must_be_shares(tmp_path: Path, fractions: tuple[float, ...]) 
         ('{"training": [1]}', "training: must be a list of case names"),
         ('{"training": ["a"], "test": ["a"]}', "'a' in training and test: a case may be listed once"),
         ("no", "must be a JSON file"),
+        ('{"folds": [["a"]]}', "folds: must be a list of at least two lists of case names"),
+        ('{"folds": {}}', "folds: must be a list of at least two"),
+        ('{"folds": [["a"], "b"]}', "fold 1: must be a list of case names"),
+        ('{"folds": [["a"], ["b"]], "test": "c"}', "test: must be a list of case names"),
+        ('{"folds": [["a"], ["a"]]}', "'a' in fold 0 and fold 1: a case may be listed once"),
+        ('{"folds": [["a"], ["b"]], "test": ["b"]}', "'b' in fold 1 and test: a case may be listed once"),
+        ('{"folds": [["a"], ["b"]], "training": ["c"]}', "folds and training: must have either"),
     ],
 )
 def test_split_files_that_cannot_be_used(tmp_path: Path, content: str, message: str) -> None:

@@ -1,0 +1,173 @@
+"""What a labelled case is like, measured before anything is decided about its dataset.
+
+Size, spacing and intensities within the labels are what nnU-Net measures (Isensee et al. 2021). Added are faults, the
+sizes of the labels, and how much of the volume the body fills. What is wrong with a file is for `LoadVolumed` to tell,
+as it would when the case is trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Hashable
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms.utils import generate_spatial_bounding_box
+from monai.utils import MetaKeys
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from .case_fingerprint import LEVELS, CaseFingerprint, ChannelFingerprint, LabelFingerprint
+from .datasets import Case
+from .errors import VolumeError
+from .geometry import voxel_lengths
+from .intensity import mri_body
+from .loading import LoadVolumed
+
+Body = Callable[[torch.Tensor], torch.Tensor]
+"""From intensities (C, D, H, W) to the mask (C, D, H, W) of the body."""
+
+
+def measure_case(
+    case: Case, *, channels: int, labels: Collection[int] | None = None, body: Body = mri_body
+) -> CaseFingerprint:
+    """Measure a case, or say why it cannot be used.
+
+    Image and label map are in memory once, as float32, with masks and copies of about twice their size: some 3 GB for a
+    CT of 512 x 512 x 600.
+
+    Args:
+        case: name and files.
+        channels: that its image must have.
+        labels: those that may occur beside the background 0; None for any.
+        body: what is body in an image.
+
+    Returns:
+        Its fingerprint; with faults only where nothing can be read.
+
+    Raises:
+        ValueError: fewer channels than one.
+    """
+    image, label, faults = _load(case, channels)
+    on_one_grid = not faults
+    if label is not None:
+        faults += _label_faults(case, label, labels)
+    measured: dict[str, Any] = {}
+    if image is not None:
+        mask = body(image.as_tensor())
+        measured = _measure_grid(image, mask)
+        measured["image_hash"] = _hash(image.as_tensor().numpy())
+        if label is not None and on_one_grid:
+            values = _compact(label)
+            labelled = values > 0
+            pairs = zip(image.as_tensor().numpy(), mask.numpy(), strict=True)
+            measured["channels"] = tuple(_measure_channel(channel, labelled, within) for channel, within in pairs)
+            measured["labels"] = _measure_labels(values, image.affine.numpy())
+    return CaseFingerprint(case=case["case"], faults=tuple(faults), **measured)
+
+
+def _load(case: Case, channels: int) -> tuple[MetaTensor | None, MetaTensor | None, list[str]]:
+    """Image (C, D, H, W) and label map (1, D, H, W) as the pipelines see them, as far as they can be read; faults."""
+    load = LoadVolumed(("image", "label"), channels=channels, orientation="RAS", allow_missing_keys=True)
+    entries: dict[Hashable, Any] = {"image": case["image"], "label": case["label"]}
+    try:
+        loaded = load(entries)
+        return loaded["image"], loaded["label"], []
+    except VolumeError as error:
+        first = str(error)
+    found: dict[Hashable, MetaTensor] = {}
+    faults = []
+    for key, entry in entries.items():
+        try:
+            found[key] = load({key: entry})[key]
+        except VolumeError as error:
+            faults.append(str(error))
+    return found.get("image"), found.get("label"), faults or [first]  # each by itself is sound, but not the pair
+
+
+def _label_faults(case: Case, label: MetaTensor, allowed: Collection[int] | None) -> list[str]:
+    """Labels that may not occur, or none at all."""
+    there = set(map(int, label.as_tensor().unique())) - {0}
+    if not there:
+        return [str(VolumeError(case["label"], "all voxels are 0", "at least one must be labelled"))]
+    if allowed is None or not (unknown := sorted(there - set(allowed))):
+        return []
+    listed = ", ".join(map(str, sorted({0, *allowed})))
+    return [str(VolumeError(case["label"], f"labels {', '.join(map(str, unknown))}", f"must be among {listed}"))]
+
+
+def _measure_grid(image: MetaTensor, mask: torch.Tensor) -> dict[str, Any]:
+    """Where the voxels of an image (C, D, H, W) lie, and its body, a mask (C, D, H, W), in it."""
+    stored = np.asarray(image.meta[MetaKeys.ORIGINAL_AFFINE])
+    start, end = generate_spatial_bounding_box(mask)
+    filled = np.prod(np.subtract(end, start)) / np.prod(image.shape[1:])
+    return {
+        "shape": tuple(map(int, image.shape[1:])),
+        "spacing": tuple(map(float, voxel_lengths(image.affine.numpy()))),
+        "orientation": "".join(nib.orientations.aff2axcodes(stored)),
+        "oblique": round(float(np.degrees(nib.affines.obliquity(stored).max())), 2),
+        "content_margin": round(float(filled), 4),
+    }
+
+
+def _hash(voxels: NDArray[np.float32]) -> str:
+    """Digest of voxels (C, D, H, W), taken plane by plane, so that they need not be copied."""
+    digest = hashlib.blake2b(repr(voxels.shape).encode(), digest_size=16)
+    for channel in voxels:
+        for plane in np.moveaxis(channel, -1, 0):  # the slowest axis of most files
+            digest.update(np.ascontiguousarray(plane.T).data)
+    return digest.hexdigest()
+
+
+def _measure_channel(
+    channel: NDArray[np.float32], labelled: NDArray[np.bool_], body: NDArray[np.bool_]
+) -> ChannelFingerprint:
+    """Intensities of a channel within two masks, all (D, H, W)."""
+    inside, within = channel[labelled], channel[body]
+    quantiles = np.quantile(inside, LEVELS).tolist() if inside.size else []
+    return ChannelFingerprint(
+        voxels=inside.size,
+        mean=_mean(inside),
+        deviation=_deviation(inside),
+        minimum=quantiles[0] if quantiles else None,
+        maximum=quantiles[-1] if quantiles else None,
+        quantiles=tuple(quantiles),
+        body_mean=_mean(within),
+        body_deviation=_deviation(within),
+    )
+
+
+def _mean(values: NDArray[np.float32]) -> float | None:
+    return float(values.mean(dtype=np.float64)) if values.size else None
+
+
+def _deviation(values: NDArray[np.float32]) -> float | None:
+    return float(values.std(dtype=np.float64)) if values.size else None
+
+
+def _compact(label: MetaTensor) -> NDArray[np.uint8 | np.uint16]:
+    """A label map (1, D, H, W) as integers (D, H, W)."""
+    values = label.as_tensor()[0].numpy()
+    return values.astype(np.uint8 if values.max() <= 255 else np.uint16)
+
+
+def _measure_labels(numbers: NDArray[np.integer], affine: NDArray[np.floating]) -> dict[int, LabelFingerprint]:
+    """Each label of a label map (D, H, W) with an affine (4, 4) to mm."""
+    lengths, voxel_ml = voxel_lengths(affine), abs(float(np.linalg.det(affine[:3, :3]))) / 1000
+    measured = {}
+    for index, box in enumerate(ndimage.find_objects(numbers)):
+        if box is None:
+            continue
+        mask = numbers[box] == index + 1
+        voxels = int(mask.sum())
+        edges = [(side.stop - side.start) * float(length) for side, length in zip(box, lengths, strict=True)]
+        measured[index + 1] = LabelFingerprint(
+            voxels=voxels,
+            millilitres=voxels * voxel_ml,
+            components=int(ndimage.label(mask)[1]),
+            extent_mm=(edges[0], edges[1], edges[2]),
+        )
+    return measured
