@@ -9,45 +9,54 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from hybridseg.bundles import bundle_path
+from hybridseg.transforms.atomic import replacing
 from hybridseg.transforms.datasets import read_json
 
 PATTERN = "hippocampus_mri_segmentation"
 WIDTH = 120
 NETWORK_KEYS = ("preset", "strides", "kernels", "stem_kernel")
 CT_ONLY = {"window": "@window"}
-COPIED = ("LICENSE", "configs/logging.conf", "configs/multi_gpu_train.json")
+CONFIGS = ("train.json", "inference.json", "evaluate.json", "multi_gpu_train.json")
+COPIED = ("LICENSE", "configs/logging.conf")
 
 Config = dict[str, Any]
 
 
-def train_config(settings: Mapping[str, Any]) -> Config:
-    """The content of `train.json`.
+def write_bundle(folder: Path, settings: Mapping[str, Any], split: Mapping[str, Any], docs: Mapping[str, str]) -> None:
+    """Write a bundle; each file is replaced as a whole, `configs/metadata.json`, which makes it a bundle, the last.
 
     Args:
-        settings: by key: those of the pattern's first level that shall differ, fields of `NetworkConfig`, `modality`
-            (CT or MRI) and, for CT, `window`.
+        folder: of the bundle; its name is that of the bundle.
+        settings: as `configure` takes them.
+        split: the cases of each fold, and those to test.
+        docs: texts of further files by their path in the bundle.
+
+    Raises:
+        OSError: a file cannot be written.
     """
-    return configure("train.json", settings)
-
-
-def inference_config(settings: Mapping[str, Any]) -> Config:
-    """The content of `inference.json`, from the same settings."""
-    config = configure("inference.json", settings)
-    if "label_codes" not in settings:
-        config.pop("label_codes", None)
-    return config
-
-
-def evaluate_config(settings: Mapping[str, Any]) -> Config:
-    """The content of `evaluate.json`, from the same settings."""
-    return configure("evaluate.json", settings)
+    pattern = bundle_path(PATTERN)
+    texts = {name: (pattern / name).read_text(encoding="utf-8") for name in COPIED} | dict(docs)
+    for file in CONFIGS:
+        texts[f"configs/{file}"] = format_config(configure(file, settings)) + "\n"
+    texts["configs/split.json"] = format_config(split) + "\n"
+    texts["configs/metadata.json"] = format_config(metadata(folder.name, settings)) + "\n"
+    for name, text in texts.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def configure(file: str, settings: Mapping[str, Any]) -> Config:
-    """A configuration of the pattern with other settings."""
+    """The content of a configuration.
+
+    Args:
+        file: its name, such as `train.json`.
+        settings: by key: those of its first level that shall differ from the pattern's, fields of `NetworkConfig`,
+            `modality` (CT or MRI), and for CT `window`, the lowest and the highest HU.
+    """
     pattern = read_json(bundle_path(PATTERN) / "configs" / file)
     config: Config = {}
     for key, value in pattern.items():
@@ -61,7 +70,57 @@ def configure(file: str, settings: Mapping[str, Any]) -> Config:
         config["preprocessing"] = preprocessing | {"_target_": "hybridseg.transforms.ct_preprocessing"} | CT_ONLY
     if "network_def" in config:
         config["network_def"] |= {name: settings[name] for name in NETWORK_KEYS if name in settings}
+    if "label_codes" not in settings:
+        config.pop("label_codes", None)
     return config
+
+
+def metadata(name: str, settings: Mapping[str, Any]) -> Config:
+    """The content of `metadata.json` of a bundle that has not been trained.
+
+    Args:
+        name: of the bundle.
+        settings: as `configure` takes them, with `channel_names` and `dataset`, the name of the dataset.
+    """
+    is_ct = settings["modality"] == "CT"
+    outputs = ["background", *settings["label_names"].values()]
+    size = {"spatial_shape": list(settings["patch_size"]), "dtype": "float32", "is_patch_data": True}
+    image = {
+        "type": "image",
+        "format": "hounsfield" if is_ct else "magnitude",
+        "modality": "CT" if is_ct else "MR",
+        "num_channels": settings["channels"],
+        **size,
+        "value_range": [-1, 1] if is_ct else [],
+        "channel_def": {str(index): channel for index, channel in enumerate(settings["channel_names"])},
+    }
+    prediction = {
+        "type": "image",
+        "format": "segmentation",
+        "num_channels": len(outputs),
+        **size,
+        "value_range": [],
+        "channel_def": {str(index): output for index, output in enumerate(outputs)},
+    }
+    kept = ("schema", "monai_version", "pytorch_version", "numpy_version", "required_packages_version")
+    pattern = read_json(bundle_path(PATTERN) / "configs" / "metadata.json")
+    return {key: pattern[key] for key in kept[:1]} | {
+        "version": "0.1.0",
+        "changelog": {"0.1.0": "planned"},
+        **{key: pattern[key] for key in kept[1:]},
+        "name": name.replace("_", " "),
+        "task": f"Segmentation of {', '.join(outputs[1:])}",
+        "description": f"HybridSwinUNETR (preset {settings['preset']}), planned for {settings['dataset']}",
+        "authors": "to be named",
+        "copyright": "to be named",
+        "data_source": settings["dataset"],
+        "data_type": "nifti",
+        "image_classes": ", ".join(settings["channel_names"]),
+        "label_classes": ", ".join(f"{label}: {output}" for label, output in enumerate(outputs)),
+        "pred_classes": f"{len(outputs)} channels of logits: {', '.join(outputs)}",
+        "intended_use": "Research. Not for clinical use without validation.",
+        "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": prediction}},
+    }
 
 
 def format_config(value: Any, indent: int = 0) -> str:

@@ -23,6 +23,7 @@ from .terminal import cause, one_line, quiet, say
 COMMANDS: Mapping[str, str] = {
     "demo": "demo:Demo",
     "info": "info:Info",
+    "plan": "plan:Plan",
     "predict": "predict:Predict",
     "evaluate": "evaluate:Evaluate",
     "export": "export:Export",

@@ -83,9 +83,10 @@ def plan_downsampling(spacing: Sequence[float], shape: Sequence[int], stages: in
     kernels = [kernel_for(edges)]
     for _ in range(stages):
         finest = min(edges)
-        stride = each_axis(
-            lambda edge, n, finest=finest: 2 if edge < COARSE * finest and n >= 2 * FEWEST_VOXELS else 1, edges, size
+        depth, height, width = (
+            2 if edge < COARSE * finest and n >= 2 * FEWEST_VOXELS else 1 for edge, n in zip(edges, size, strict=True)
         )
+        stride = depth, height, width
         edges = [edge * step for edge, step in zip(edges, stride, strict=True)]
         size = [math.ceil(n / step) for n, step in zip(size, stride, strict=True)]
         strides.append(stride)
@@ -95,7 +96,8 @@ def plan_downsampling(spacing: Sequence[float], shape: Sequence[int], stages: in
 
 def kernel_for(edges: Sequence[float]) -> Triple:
     """Three voxels along each axis, one along those that are coarse."""
-    return each_axis(lambda edge: 1 if edge >= COARSE * min(edges) else 3, edges)
+    depth, height, width = (1 if edge >= COARSE * min(edges) else 3 for edge in edges)
+    return depth, height, width
 
 
 def patch_sizes(shape: Sequence[int], spacing: Sequence[float], stride: Triple) -> list[Triple]:

@@ -14,8 +14,8 @@ from typing import Any
 
 from hybridseg.networks import PRESETS
 from hybridseg.networks.config import Triple
+from hybridseg.transforms.dataset_fingerprint import DatasetFingerprint
 from hybridseg.transforms.datasets import Dataset
-from hybridseg.transforms.fingerprint import DatasetFingerprint
 
 from .fitting import largest_that_fits
 from .geometry_plan import is_anisotropic, patch_sizes, plan_downsampling, target_spacing
@@ -34,7 +34,6 @@ STEPS = {"tiny": 5000, "small": 7500, "base": 25000}
 MOST_EPOCHS = 1000
 VALIDATIONS = 25
 SIDES = re.compile(r"(?<![a-z])(left|right|l|r)(?![a-z])", re.IGNORECASE)
-CT_NAMES = frozenset({"ct", "computed tomography", "hu"})
 
 Measure = Callable[[Mapping[str, Any]], StepCost | None]
 """From settings to what a training step costs; None where there was not memory enough."""
@@ -108,7 +107,8 @@ class Planner:
     def labels(self) -> None:
         """What the network tells apart."""
         names = {label: self.dataset.label_names.get(label, f"label_{label}") for label in self.label_values()}
-        self.decide("label_names", names, f"The labels of {self.dataset.layout} dataset, found in its label maps.")
+        source = "names" if self.dataset.label_names else "label maps"
+        self.decide("label_names", names, f"From the dataset's {source}.")
         regions = {name: list(labels) for name, labels in self.dataset.regions.items()}
         if regions:
             self.decide("regions", regions, "Regions that overlap each have an output of their own, with a sigmoid.")
@@ -122,9 +122,9 @@ class Planner:
         """How intensities are normalised."""
         channels = self.dataset.channel_names
         self.decide("channels", len(channels), f"Images have the channels {', '.join(channels)}.")
-        if len(channels) == 1 and channels[0].strip().lower() in CT_NAMES:
+        if self.dataset.is_ct:
             self.decide("modality", "CT", "The dataset calls its channel CT: HU mean the same in every volume.")
-            low, high = (self.facts.channels[0][share] for share in ("percentile_0.5", "percentile_99.5"))
+            low, high = (getattr(self.facts.channels[0], share) for share in ("percentile_0_5", "percentile_99_5"))
             window = [10 * math.floor(low / 10), 10 * math.ceil(high / 10)]
             share = "Between these HU lie 99 % of the labelled voxels; they become -1 and 1."
             self.decide("window", window, share)
@@ -137,14 +137,14 @@ class Planner:
     def grid(self) -> None:
         """Spacing, and what is cut away."""
         facts = self.facts
-        spacing = target_spacing(facts.spacing_median, facts.spacing_percentile_10)
+        spacing = target_spacing(facts.median_spacing, facts.fine_spacing)
         reason = "The median voxel of the dataset."
-        if is_anisotropic(facts.spacing_median):
+        if is_anisotropic(facts.median_spacing):
             reason = (
                 "The median voxel of the dataset, but the finest tenth of the cases along the axis of thick slices."
             )
         self.decide("spacing", list(spacing), reason)
-        filled = facts.body_fraction
+        filled = facts.median_content
         if filled < FULL:
             reason = f"The body fills {filled:.0%} of a volume: what is more than {MARGIN} voxels off is cut away."
             self.decide("crop_margin", MARGIN, reason)
@@ -153,9 +153,8 @@ class Planner:
 
     def shape(self) -> Triple:
         """A typical volume on the network's grid, in voxels."""
-        depth, height, width = (
-            max(1, round(extent / edge)) for extent, edge in zip(self.facts.extent_median, self["spacing"], strict=True)
-        )
+        edges = zip(self.facts.median_extent_mm, self["spacing"], strict=True)
+        depth, height, width = (max(1, round(extent / edge)) for extent, edge in edges)
         return depth, height, width
 
     def network(self) -> None:
@@ -163,10 +162,8 @@ class Planner:
         shape = self.shape()
         stages = {name: len(preset.channels) for name, preset in PRESETS.items()}
         large = min(shape) >= LARGE or sorted(shape)[1] >= 2 * LARGE
-        shown = " x ".join(map(str, shape))
-        reason = (
-            f"A typical volume has {shown} voxels, {'more' if large else 'less'} than {stages['small']} halvings take."
-        )
+        shown, enough = " x ".join(map(str, shape)), "enough" if large else "too few"
+        reason = f"A typical volume has {shown} voxels on this grid, {enough} for a fourth halving."
         preset = self.decide("preset", "base" if large else "small", reason)
         plan = plan_downsampling(self["spacing"], shape, stages[preset])
         self.stride = plan.total
@@ -241,7 +238,5 @@ class Planner:
         voxels = math.prod(self.shape())
         cached = self.facts.cases * voxels * 4 * (self["channels"] + 1)
         rate = min(1.0, math.floor(100 * self.memory / cached) / 100)
-        reason = (
-            f"All prepared cases take about {cached / 1e9:.2g} GB of the {self.memory / 1e9:g} GB allowed for them."
-        )
+        reason = f"All prepared cases take about {cached / 1e9:.2g} GB; they may take as much memory as a step."
         self.decide("cache_rate", rate, reason)

@@ -74,13 +74,12 @@ def survey(
     """
     if jobs < 1:
         raise ValueError(f"jobs: {jobs}: must be at least 1")
-    is_ct = [name.upper() for name in dataset.channel_names] == ["CT"]
     tasks = [
         Task(
             case=case,
             channels=len(dataset.channel_names),
             labels=dataset.label_values,
-            is_ct=is_ct,
+            is_ct=dataset.is_ct,
             result=Path(folder) / f"{case['case']}.json",
         )
         for case in dataset.cases

@@ -53,6 +53,7 @@ class Dataset:
         channel_names: of an image's channels; `image` alone where nothing says.
         label_names: of the labels without the background; empty where nothing says.
         regions: the labels that make up each region, where the dataset has regions that overlap.
+        licence: of the dataset, as `dataset.json` tells it; empty where it does not.
     """
 
     folder: Path
@@ -61,6 +62,12 @@ class Dataset:
     channel_names: tuple[str, ...]
     label_names: Mapping[int, str]
     regions: Mapping[str, tuple[int, ...]]
+    licence: str = ""
+
+    @property
+    def is_ct(self) -> bool:
+        """Whether the only channel is called CT: intensities are HU."""
+        return [name.strip().upper() for name in self.channel_names] == ["CT"]
 
     @property
     def label_values(self) -> tuple[int, ...] | None:
@@ -89,6 +96,7 @@ def open_dataset(folder: str | os.PathLike[str]) -> Dataset:
         channel_names=read_channel_names(root / LISTING, content),
         label_names=names,
         regions=regions,
+        licence=str(content.get("licence") or content.get("license") or ""),
     )
 
 

@@ -1,0 +1,221 @@
+"""`hybridseg plan`: from a dataset to a bundle that trains on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from .command import Command
+from .folders import make_folder
+from .terminal import say
+
+if TYPE_CHECKING:
+    from hybridseg.transforms.case_fingerprint import CaseFingerprint
+    from hybridseg.transforms.datasets import Dataset
+
+    from .planner import Decision
+
+UNITS = {"GB": 10**9, "MB": 10**6, "GIB": 2**30, "MIB": 2**20}
+RECORD = "plan.json"
+"""Tells that a folder is that of a plan, and may be written by the next."""
+FAULTS_SHOWN = 10
+
+
+@dataclass
+class Plan(Command):
+    """Check and measure a dataset, and write a bundle that is ready to train on it; every decision has its reason.
+
+    The dataset is a folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, or with images and labels
+    of the same names. What was measured is kept in the bundle: a run that was stopped goes on where it was.
+    """
+
+    dataset: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATASET")]]
+    """Folder of the dataset."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="BUNDLE")]
+    """Folder of the bundle: a new or empty one, or that of an earlier plan, whose files are replaced."""
+    memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "8GB"
+    """What a training step may take, beyond the weights; measured on this device."""
+    device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
+    """To measure on: auto, cpu, cuda or cuda:N."""
+    jobs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: one for each core)")] = None
+    """Cases that are measured at once."""
+    folds: Annotated[int, tyro.conf.arg(metavar="N")] = 5
+    """Of the cross-validation; fewer if there are not cases enough."""
+    patient: Annotated[str | None, tyro.conf.arg(metavar="REGEX")] = None
+    """The part of a case's name that names its patient, such as '^[^_]+'; cases of a patient share a fold."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Of the folds, and of the training."""
+    spacing: tuple[float, float, float] | None = None
+    """Grid to resample to, along right, anterior, superior, in mm, instead of the planned one."""
+    patch: tuple[int, int, int] | None = None
+    """Patch in voxels, instead of the planned one."""
+    preset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Network, instead of the planned one."""
+    json: bool = False
+    """Print the plan as JSON."""
+
+    def run(self) -> int:
+        """Plan.
+
+        Returns:
+            0, or 1 when cases had faults and were left out.
+
+        Raises:
+            ValueError: an option or the dataset cannot be used, or there are not cases enough.
+            OSError: a file cannot be written.
+        """
+        memory, patient_of = self.memory_bytes(), self.patient_of()
+        self.prepare_folder()
+        from hybridseg.transforms.datasets import open_dataset
+        from hybridseg.transforms.folds import make_folds
+
+        from .bundle_docs import plan_docs
+        from .bundle_files import write_bundle
+        from .survey import survey, write_integrity_report
+
+        dataset = open_dataset(self.dataset)
+        work = self.output / "plan"
+        cases = survey(dataset, work / "cases", jobs=self.jobs or os.cpu_count() or 1)
+        write_integrity_report(cases, work / "integrity.csv")
+        sound, faults = [case for case in cases if case.is_sound], [case for case in cases if not case.is_sound]
+        self.tell(dataset, faults)
+        groups = {patient_of(case.case) for case in sound}
+        if len(groups) < 2:
+            raise ValueError(f"dataset: {dataset.folder}: {len(groups)} patients without faults: at least 2 are needed")
+        decisions = self.decide(dataset, sound, memory)
+        names = [case.case for case in sound]
+        folds = make_folds(names, folds=min(self.folds, len(groups)), seed=self.seed, patient=patient_of)
+        settings = {name: decision.value for name, decision in decisions.items()} | {
+            "dataset_dir": str(dataset.folder),
+            "run_dir": f"./runs/{self.output.resolve().name}",
+            "subset": "validation",
+            "seed": self.seed,
+            "channel_names": list(dataset.channel_names),
+            "dataset": dataset.folder.name,
+        }
+        record = self.record(dataset, decisions, faults)
+        counts = {"cases": len(sound), "left_out": len(faults), "folds": len(folds)}
+        docs = plan_docs(self.output.resolve().name, settings, decisions, **counts, licence=dataset.licence)
+        write_bundle(self.output.resolve(), settings, {"folds": folds, "test": []}, docs)
+        from .reports import as_json
+
+        (self.output / RECORD).write_text(as_json(record) + "\n", encoding="utf-8")
+        print(as_json(record) if self.json else describe(decisions, self.output, self.dataset))
+        return 1 if faults else 0
+
+    def memory_bytes(self) -> int:
+        """The budget in bytes.
+
+        Raises:
+            ValueError: it is no size.
+        """
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([GM]i?B)", self.memory.strip(), re.IGNORECASE)
+        if match is None or float(match[1]) <= 0:
+            raise ValueError(f"memory: {self.memory!r}: must be a size such as 8GB or 500MB")
+        return int(float(match[1]) * UNITS[match[2].upper()])
+
+    def patient_of(self) -> Callable[[str], str]:
+        """From a case's name to its patient's.
+
+        Raises:
+            ValueError: `patient` is no regular expression.
+        """
+        if self.patient is None:
+            return str
+        try:
+            pattern = re.compile(self.patient)
+        except re.error as error:
+            raise ValueError(f"patient: {self.patient!r}: must be a regular expression: {error}") from error
+
+        def patient(case: str) -> str:
+            found = pattern.search(case)
+            if found is None:
+                raise ValueError(f"patient: {self.patient!r}: must be found in every case's name: not in {case!r}")
+            return found[0]
+
+        return patient
+
+    def prepare_folder(self) -> None:
+        """Make the bundle's folder; nothing is written into one that no plan has made.
+
+        Raises:
+            ValueError: an option breaks its rule, or the folder is another one's.
+        """
+        for name, value, least in (("folds", self.folds, 2), ("seed", self.seed, 0), ("jobs", self.jobs, 1)):
+            if value is not None and value < least:
+                raise ValueError(f"{name}: {value}: must be at least {least}")
+        for name, values in (("spacing", self.spacing), ("patch", self.patch)):
+            if values is not None and min(values) <= 0:
+                raise ValueError(f"{name}: {values}: must be positive")
+        if self.dataset.resolve() == self.output.resolve():
+            raise ValueError(f"output: {self.output}: must be another folder than the dataset")
+        make_folder(self.output)
+        found = {entry.name for entry in self.output.iterdir()}
+        if found and not found & {RECORD, "plan"}:
+            raise ValueError(f"output: {self.output}: must be empty, or the folder of an earlier plan (with {RECORD})")
+
+    def tell(self, dataset: Dataset, faults: Sequence[CaseFingerprint]) -> None:
+        """Say what was found, and what is wrong."""
+        for case in faults[:FAULTS_SHOWN]:
+            say("plan", f"{case.case} is left out: {case.faults[0]}")
+        if len(faults) > FAULTS_SHOWN:
+            say("plan", f"{len(faults)} cases are left out: {self.output / 'plan' / 'integrity.csv'} names all")
+        if not self.json:
+            count = len(dataset.cases)
+            print(f"{count} cases in {dataset.layout} layout, {count - len(faults)} without faults", flush=True)
+
+    def decide(self, dataset: Dataset, sound: Sequence[CaseFingerprint], memory: int) -> dict[str, Decision]:
+        """Make the decisions, measuring what training steps take."""
+        from tqdm import tqdm
+
+        from hybridseg.transforms.dataset_fingerprint import summarise
+
+        from .bundle_files import configure
+        from .planner import Planner
+        from .predictor import choose_device
+        from .step_cost import StepCost, measure_step
+
+        device = choose_device(self.device)
+        given = {"spacing": self.spacing, "patch_size": self.patch, "preset": self.preset}
+        with tqdm(desc="measuring a training step", unit="patch", leave=False, disable=None) as bar:
+
+            def measure(settings: Mapping[str, Any]) -> StepCost | None:
+                bar.set_postfix_str(" x ".join(map(str, settings["patch_size"])))
+                config = configure("train.json", {**settings, "device": f"$torch.device('{device}')"})
+                cost = measure_step(config, channels=settings["channels"], label_channels=1)
+                bar.update()
+                return cost
+
+            chosen = {name: value for name, value in given.items() if value is not None}
+            return Planner(dataset, summarise(sound), memory=memory, measure=measure, given=chosen).plan()
+
+    def record(
+        self, dataset: Dataset, decisions: Mapping[str, Decision], faults: Sequence[CaseFingerprint]
+    ) -> dict[str, Any]:
+        """The content of `plan.json`."""
+        return {
+            "dataset": str(dataset.folder),
+            "layout": dataset.layout,
+            "memory": self.memory,
+            "decisions": [asdict(decision) for decision in decisions.values()],
+            "left_out": {case.case: list(case.faults) for case in faults},
+        }
+
+
+def describe(decisions: Mapping[str, Decision], bundle: Path, dataset: Path) -> str:
+    """The decisions for people, and how to go on."""
+    width = max(map(len, decisions))
+    lines = []
+    for name, decision in decisions.items():
+        value = json.dumps(decision.value, ensure_ascii=False)
+        shown = value if len(value) <= 60 else f"{value[:57]}..."
+        lines += [f"{name:{width}}  {shown}", f"{'':{width}}    {decision.reason}"]
+    command = f"python -m monai.bundle run --config_file {bundle}/configs/train.json --dataset_dir {dataset}"
+    return "\n".join([*lines, "", f"bundle  {bundle}", f"train   {command}"])
