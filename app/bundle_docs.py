@@ -107,7 +107,7 @@ def plan_docs(
         preset=settings["preset"],
         labels=", ".join(labels.values()),
         modality=settings["modality"],
-        dataset=settings["dataset"],
+        dataset=settings["data_source"],
         cases=cases,
         left_out=f"; {left_out} with faults are left out" if left_out else "",
         folds=f"{folds} folds",

@@ -80,7 +80,7 @@ def metadata(name: str, settings: Mapping[str, Any]) -> Config:
 
     Args:
         name: of the bundle.
-        settings: as `configure` takes them, with `channel_names` and `dataset`, the name of the dataset.
+        settings: as `configure` takes them, with `channel_names` and `data_source`, the name of the dataset.
     """
     is_ct = settings["modality"] == "CT"
     outputs = ["background", *settings["label_names"].values()]
@@ -113,7 +113,7 @@ def metadata(name: str, settings: Mapping[str, Any]) -> Config:
         "description": f"HybridSwinUNETR (preset {settings['preset']}), planned for {settings['dataset']}",
         "authors": "to be named",
         "copyright": "to be named",
-        "data_source": settings["dataset"],
+        "data_source": settings["data_source"],
         "data_type": "nifti",
         "image_classes": ", ".join(settings["channel_names"]),
         "label_classes": ", ".join(f"{label}: {output}" for label, output in enumerate(outputs)),

@@ -98,7 +98,7 @@ class Plan(Command):
             "subset": "validation",
             "seed": self.seed,
             "channel_names": list(dataset.channel_names),
-            "dataset": dataset.folder.name,
+            "data_source": dataset.folder.name,
         }
         record = self.record(dataset, decisions, faults)
         counts = {"cases": len(sound), "left_out": len(faults), "folds": len(folds)}
