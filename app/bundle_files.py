@@ -23,6 +23,9 @@ CT_ONLY = {"window": "@window"}
 CONFIGS = ("train.json", "inference.json", "evaluate.json", "multi_gpu_train.json")
 COPIED = ("LICENSE", "configs/logging.conf")
 
+OF_THE_USER = {"inference.json": ("dataset_dir",)}
+"""Keys that say the same in every bundle, as the user's volumes lie anywhere."""
+
 Config = dict[str, Any]
 
 
@@ -60,7 +63,7 @@ def configure(file: str, settings: Mapping[str, Any]) -> Config:
     pattern = read_json(bundle_path(PATTERN) / "configs" / file)
     config: Config = {}
     for key, value in pattern.items():
-        config[key] = deepcopy(settings.get(key, value))
+        config[key] = deepcopy(value if key in OF_THE_USER.get(file, ()) else settings.get(key, value))
         if key == "spacing" and "window" in settings:
             config["window"] = list(settings["window"])
         if key == "label_names":
