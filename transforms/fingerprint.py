@@ -172,12 +172,14 @@ def _measure_labels(numbers: NDArray[np.integer], affine: NDArray[np.floating]) 
         if box is None:
             continue
         mask = numbers.T[box] == index + 1
+        pieces = np.zeros(mask.shape, dtype=np.int32)
+        ndimage.label(mask, output=pieces)
         voxels = int(mask.sum())
         superior, anterior, right = (side.stop - side.start for side in box)
         measured[index + 1] = LabelFingerprint(
             voxels=voxels,
             millilitres=voxels * voxel_ml,
-            components=int(ndimage.label(mask)[1]),
+            components=int(pieces.max()),
             extent_mm=_triple(np.array([right, anterior, superior]) * lengths),
         )
     return measured

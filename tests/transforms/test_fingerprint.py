@@ -56,11 +56,11 @@ def test_the_grid_is_told_along_the_patients_axes(case: Case, tmp_path: Path) ->
     assert (measured.case, measured.shape, measured.spacing) == ("a", SHAPE, SPACING)
     assert (measured.orientation, measured.oblique) == ("RAS", 0.0)
     turned = nib.orientations.ornt_transform(*(nib.orientations.axcodes2ornt(codes) for codes in ("RAS", "ILP")))
-    other = case.copy()
-    for key, voxels in (("image", IMAGE), ("label", LABELS)):
+    paths = []
+    for name, voxels in (("image", IMAGE), ("label", LABELS)):
         stored = nib.Nifti1Image(voxels, AFFINE).as_reoriented(turned.tolist())
-        path = write(tmp_path / f"{key}.nii", np.asarray(stored.dataobj), np.asarray(stored.affine))
-        other |= {"image": path} if key == "image" else {"label": path}
+        paths.append(write(tmp_path / f"{name}.nii", np.asarray(stored.dataobj), np.asarray(stored.affine)))
+    other: Case = {"case": "a", "image": paths[0], "label": paths[1]}
     assert measure_case(other, channels=1) == replace(measured, orientation="ILP")
 
 
@@ -90,6 +90,11 @@ def test_labels_have_volume_pieces_and_extent(case: Case) -> None:
     assert labels[1].millilitres == pytest.approx(15 * 3 / 1000)
     assert labels[1].extent_mm == (6 * 1.0, 3 * 1.5, 2 * 2.0)
     assert (labels[3].voxels, labels[3].components, labels[3].extent_mm) == (1, 1, SPACING)
+
+
+def test_labels_beyond_255_are_kept_apart(case: Case) -> None:
+    write(Path(case["label"]), LABELS.astype(np.uint16) * 300)
+    assert {label: part.voxels for label, part in measure_case(case, channels=1).labels.items()} == {300: 15, 900: 1}
 
 
 def test_the_body_is_told_apart_from_air(tmp_path: Path) -> None:
