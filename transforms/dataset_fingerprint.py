@@ -21,7 +21,7 @@ class PooledIntensities:
     Args:
         voxels: how many.
         mean, deviation, minimum, maximum: over them.
-        percentile_0_5, percentile_99_5: over them, from the quantiles of each case.
+        percentile_0_5, percentile_99_5: over them, to a tenth of the deviation, from the quantiles of each case.
     """
 
     voxels: int

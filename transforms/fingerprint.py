@@ -17,10 +17,11 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms.utils import generate_spatial_bounding_box
 from monai.utils import MetaKeys
+from nibabel.affines import obliquity
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .case_fingerprint import LEVELS, CaseFingerprint, ChannelFingerprint, LabelFingerprint
+from .case_fingerprint import LEVELS, CaseFingerprint, ChannelFingerprint, LabelFingerprint, Triple
 from .datasets import Case
 from .errors import VolumeError
 from .geometry import voxel_lengths
@@ -36,8 +37,8 @@ def measure_case(
 ) -> CaseFingerprint:
     """Measure a case, or say why it cannot be used.
 
-    Image and label map are in memory once, as float32, with masks and copies of about twice their size: some 3 GB for a
-    CT of 512 x 512 x 600.
+    Beside the image as float32 there are in memory its label map and parts and masks of it: 16 bytes for each voxel, or
+    2.5 GB for a CT of 512 x 512 x 600.
 
     Args:
         case: name and files.
@@ -53,19 +54,24 @@ def measure_case(
     """
     image, label, faults = _load(case, channels)
     on_one_grid = not faults
-    if label is not None:
-        faults += _label_faults(case, label, labels)
     measured: dict[str, Any] = {}
+    numbers = None
+    if label is not None:
+        numbers = _compact(label)
+        measured["labels"] = _measure_labels(numbers, label.affine.numpy())
+        faults += _label_faults(case, measured["labels"], labels)
+    del label
     if image is not None:
-        mask = body(image.as_tensor())
-        measured = _measure_grid(image, mask)
-        measured["image_hash"] = _hash(image.as_tensor().numpy())
-        if label is not None and on_one_grid:
-            values = _compact(label)
-            labelled = values > 0
-            pairs = zip(image.as_tensor().numpy(), mask.numpy(), strict=True)
-            measured["channels"] = tuple(_measure_channel(channel, labelled, within) for channel, within in pairs)
-            measured["labels"] = _measure_labels(values, image.affine.numpy())
+        voxels = image.as_tensor()
+        mask = body(voxels)
+        measured |= _measure_grid(image, mask)
+        measured["image_hash"] = _hash(voxels.numpy())
+        if numbers is not None and on_one_grid:
+            labelled = numbers > 0
+            pairs = zip(voxels.numpy(), mask.numpy(), strict=True)
+            measured["channels"] = tuple(
+                _measure_channel(_within(channel, labelled), _within(channel, inside)) for channel, inside in pairs
+            )
     return CaseFingerprint(case=case["case"], faults=tuple(faults), **measured)
 
 
@@ -88,12 +94,11 @@ def _load(case: Case, channels: int) -> tuple[MetaTensor | None, MetaTensor | No
     return found.get("image"), found.get("label"), faults or [first]  # each by itself is sound, but not the pair
 
 
-def _label_faults(case: Case, label: MetaTensor, allowed: Collection[int] | None) -> list[str]:
+def _label_faults(case: Case, there: Collection[int], allowed: Collection[int] | None) -> list[str]:
     """Labels that may not occur, or none at all."""
-    there = set(map(int, label.as_tensor().unique())) - {0}
     if not there:
         return [str(VolumeError(case["label"], "all voxels are 0", "at least one must be labelled"))]
-    if allowed is None or not (unknown := sorted(there - set(allowed))):
+    if allowed is None or not (unknown := sorted(set(there) - set(allowed))):
         return []
     listed = ", ".join(map(str, sorted({0, *allowed})))
     return [str(VolumeError(case["label"], f"labels {', '.join(map(str, unknown))}", f"must be among {listed}"))]
@@ -106,9 +111,9 @@ def _measure_grid(image: MetaTensor, mask: torch.Tensor) -> dict[str, Any]:
     filled = np.prod(np.subtract(end, start)) / np.prod(image.shape[1:])
     return {
         "shape": tuple(map(int, image.shape[1:])),
-        "spacing": tuple(map(float, voxel_lengths(image.affine.numpy()))),
+        "spacing": _triple(voxel_lengths(image.affine.numpy())),
         "orientation": "".join(nib.orientations.aff2axcodes(stored)),
-        "oblique": round(float(np.degrees(nib.affines.obliquity(stored).max())), 2),
+        "oblique": round(float(np.degrees(obliquity(stored).max())), 2),
         "content_margin": round(float(filled), 4),
     }
 
@@ -122,30 +127,34 @@ def _hash(voxels: NDArray[np.float32]) -> str:
     return digest.hexdigest()
 
 
-def _measure_channel(
-    channel: NDArray[np.float32], labelled: NDArray[np.bool_], body: NDArray[np.bool_]
-) -> ChannelFingerprint:
-    """Intensities of a channel within two masks, all (D, H, W)."""
-    inside, within = channel[labelled], channel[body]
-    quantiles = np.quantile(inside, LEVELS).tolist() if inside.size else []
+def _within(channel: NDArray[np.float32], mask: NDArray[np.bool_]) -> torch.Tensor:
+    """Intensities (N,) where a mask is set, both (D, H, W), in the order of most files, which is many times faster."""
+    return torch.from_numpy(channel.T[mask.T])
+
+
+def _measure_channel(labelled: torch.Tensor, body: torch.Tensor) -> ChannelFingerprint:
+    """Intensities (N,) of the labelled voxels, and (M,) of the body's."""
+    mean, deviation = _moments(labelled)
+    body_mean, body_deviation = _moments(body)
+    quantiles = tuple(np.quantile(labelled.numpy(), LEVELS).tolist()) if len(labelled) else ()
     return ChannelFingerprint(
-        voxels=inside.size,
-        mean=_mean(inside),
-        deviation=_deviation(inside),
+        voxels=len(labelled),
+        mean=mean,
+        deviation=deviation,
         minimum=quantiles[0] if quantiles else None,
         maximum=quantiles[-1] if quantiles else None,
-        quantiles=tuple(quantiles),
-        body_mean=_mean(within),
-        body_deviation=_deviation(within),
+        quantiles=quantiles,
+        body_mean=body_mean,
+        body_deviation=body_deviation,
     )
 
 
-def _mean(values: NDArray[np.float32]) -> float | None:
-    return float(values.mean(dtype=np.float64)) if values.size else None
-
-
-def _deviation(values: NDArray[np.float32]) -> float | None:
-    return float(values.std(dtype=np.float64)) if values.size else None
+def _moments(values: torch.Tensor) -> tuple[float, float] | tuple[None, None]:
+    """Mean and standard deviation."""
+    if not len(values):
+        return None, None
+    deviation, mean = torch.std_mean(values, correction=0)
+    return float(mean), float(deviation)
 
 
 def _compact(label: MetaTensor) -> NDArray[np.uint8 | np.uint16]:
@@ -158,16 +167,25 @@ def _measure_labels(numbers: NDArray[np.integer], affine: NDArray[np.floating]) 
     """Each label of a label map (D, H, W) with an affine (4, 4) to mm."""
     lengths, voxel_ml = voxel_lengths(affine), abs(float(np.linalg.det(affine[:3, :3]))) / 1000
     measured = {}
-    for index, box in enumerate(ndimage.find_objects(numbers)):
+    boxes: list[tuple[slice, slice, slice] | None] = ndimage.find_objects(numbers.T)  # transposed as in `_within`
+    for index, box in enumerate(boxes):
         if box is None:
             continue
-        mask = numbers[box] == index + 1
+        mask = numbers.T[box] == index + 1
+        pieces = np.zeros(mask.shape, dtype=np.int32)
+        ndimage.label(mask, output=pieces)
         voxels = int(mask.sum())
-        edges = [(side.stop - side.start) * float(length) for side, length in zip(box, lengths, strict=True)]
+        superior, anterior, right = (side.stop - side.start for side in box)
         measured[index + 1] = LabelFingerprint(
             voxels=voxels,
             millilitres=voxels * voxel_ml,
-            components=int(ndimage.label(mask)[1]),
-            extent_mm=(edges[0], edges[1], edges[2]),
+            components=int(pieces.max()),
+            extent_mm=_triple(np.array([right, anterior, superior]) * lengths),
         )
     return measured
+
+
+def _triple(lengths: NDArray[np.floating]) -> Triple:
+    """Three lengths, to the seven digits that an affine in float32 has."""
+    right, anterior, superior = (float(f"{length:.7g}") for length in lengths)
+    return right, anterior, superior
