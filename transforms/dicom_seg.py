@@ -150,7 +150,7 @@ def describe(number: int, name: str, codes: Mapping[str, Triplet] | None, identi
     if codes is not None:
         kind = hd.sr.CodedConcept(*codes["type"])
         modifier = hd.sr.CodedConcept(*codes["modifier"]) if "modifier" in codes else None
-        category = known.SCT.AnatomicalStructure
+        category = hd.sr.CodedConcept(*codes["category"]) if "category" in codes else known.SCT.AnatomicalStructure
     elif structure is not None:
         kind = getattr(known.SCT, structure)
     else:
