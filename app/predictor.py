@@ -46,8 +46,8 @@ class Predictor:
 
     They are `label_names`, `preprocessing` (from {"image": path} to a tensor on the network's grid), `network`,
     `checkpoint` (path of its weights), `inferer` and `postprocessing` (from {"image", "pred"} to labels on the file's
-    grid); for `mirror`, `mirror_axes` too, and where the network gives overlapping regions instead of classes, `regions`.
-    A configuration is code: use bundles that you trust.
+    grid); for `mirror`, `mirror_axes` too, and for a network of regions that overlap, `regions`. A
+    configuration is code: use bundles that you trust.
 
     Args:
         bundle: name of a shipped bundle, or the folder of any.
