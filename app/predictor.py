@@ -115,7 +115,9 @@ class Predictor:
         given = [checkpoint] if isinstance(checkpoint, str | PathLike) else list(checkpoint or [item("checkpoint")])
         self.checkpoints = [Path(path) for path in given]
         if not checkpoint and not self.checkpoints[0].is_file():
-            rule = f"{self.bundle} has no weights of its own: name a checkpoint, trained as its docs/README.md says"
+            rule = (
+                "this bundle has no weights yet: train some as its docs/README.md says, and name them by --checkpoint"
+            )
             raise VolumeError(self.checkpoints[0], "does not exist", rule)
         networks: list[nn.Module] = [item("network").eval()]
         networks += [deepcopy(networks[0]) for _ in self.checkpoints[1:]]
