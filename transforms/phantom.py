@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from .phantom_anatomy import AIR, HALF_DEPTH, HALF_HEIGHT, HALF_WIDTH, ORGANS, Patient, draw_patient
-from .phantom_scans import scan_grid, voxel_centres, write_dataset
+from .phantom_scans import Scan, scan_grid, voxel_centres, write_dataset
 from .phantom_shapes import Array, Shape, coverage, waves
 
 __all__ = ["ORGANS", "Phantom", "phantom", "write_phantoms"]
@@ -29,19 +28,8 @@ MARGIN = 16.0
 """Air around the body, in mm."""
 
 
-@dataclass(frozen=True, eq=False)
-class Phantom:
-    """One scan.
-
-    Args:
-        image: (X, Y, Z) int16, in HU.
-        label: (X, Y, Z) uint8, after `ORGANS`.
-        affine: (4, 4), voxel indices to RAS mm.
-    """
-
-    image: NDArray[np.int16]
-    label: NDArray[np.uint8]
-    affine: NDArray[np.float64]
+class Phantom(Scan):
+    """One scan: `image` (X, Y, Z) int16 in HU, `label` (X, Y, Z) uint8 after `ORGANS`, `affine` (4, 4) to RAS mm."""
 
 
 def phantom(

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from .phantom_scans import scan_grid, voxel_centres, write_dataset
+from .phantom_scans import Scan, scan_grid, voxel_centres, write_dataset
 from .phantom_shapes import (
     Array,
     Shape,
@@ -53,19 +52,8 @@ SPACINGS = ((2.0, 2.0, 2.0), (2.5, 2.5, 2.5), (2.0, 2.0, 4.0), (2.0, 3.0, 2.0))
 ORIENTATIONS = ("RAS", "LPS", "LAS", "PSR", "RSA")
 
 
-@dataclass(frozen=True, eq=False)
-class HeadPhantom:
-    """One scan.
-
-    Args:
-        image: (X, Y, Z, 4) int16, the channels after `CHANNELS`; 0 outside of the brain.
-        label: (X, Y, Z) uint8, after `LABELS`.
-        affine: (4, 4), voxel indices to RAS mm.
-    """
-
-    image: NDArray[np.int16]
-    label: NDArray[np.uint8]
-    affine: NDArray[np.float64]
+class HeadPhantom(Scan):
+    """One scan: `image` (X, Y, Z, 4) int16 after `CHANNELS`, 0 outside of the brain; `label` (X, Y, Z) after `LABELS`."""
 
 
 @dataclass(frozen=True)

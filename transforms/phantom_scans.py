@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -18,20 +19,19 @@ from .atomic import replacing
 from .phantom_shapes import Array
 
 
-class Scan(Protocol):
-    """What is written of a phantom."""
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One scan of a phantom.
 
-    @property
-    def image(self) -> NDArray[np.int16]:
-        """(X, Y, Z), or (X, Y, Z, C) for several channels."""
+    Args:
+        image: (X, Y, Z) int16, or (X, Y, Z, C) for several channels.
+        label: (X, Y, Z) uint8.
+        affine: (4, 4), voxel indices to RAS mm.
+    """
 
-    @property
-    def label(self) -> NDArray[np.uint8]:
-        """(X, Y, Z)."""
-
-    @property
-    def affine(self) -> NDArray[np.float64]:
-        """(4, 4), voxel indices to RAS mm."""
+    image: NDArray[np.int16]
+    label: NDArray[np.uint8]
+    affine: NDArray[np.float64]
 
 
 def scan_grid(

@@ -52,7 +52,7 @@ def region_labels(regions: Regions) -> tuple[int, ...]:
             raise ValueError(f"regions: {name!r}: {labels!r}: must be labels, whole numbers from 1 to {GREATEST_LABEL}")
     held: set[int] = set()
     written = []
-    for name, labels in reversed(regions.items()):
+    for name, labels in list(regions.items())[::-1]:
         own = sorted(set(labels) - held)
         if len(own) != 1:
             left = ", ".join(map(str, own)) or "none"

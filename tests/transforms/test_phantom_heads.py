@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import product
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -88,7 +89,7 @@ def test_a_written_folder_is_a_decathlon_dataset_of_four_channels(tmp_path):
     for case in cases:
         assert nib.Nifti1Image.from_filename(case["image"]).shape[3:] == (4,)
     preprocessing = mri_preprocessing(["image", "label"], spacing=(4, 4, 4), classes=4, channels=4, crop_margin=2)
-    loaded = preprocessing(cases[0])
+    loaded: Any = preprocessing(cases[0])
     assert loaded["image"].shape[0] == 4
     assert loaded["image"].shape[1:] == loaded["label"].shape[1:]
 

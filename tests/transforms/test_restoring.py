@@ -251,10 +251,10 @@ def test_regions_are_interpolated_and_laid_over_each_other_in_their_order(
     indices = np.stack([*np.indices((20, 24, 22)).reshape(3, -1), np.ones(20 * 24 * 22)])
     position = (np.linalg.inv(grid) @ finer @ indices)[:3]
     inside = ((position >= -0.501) & (position <= np.array(logits.shape[1:])[:, None] - 0.499)).all(axis=0)
-    expected = np.zeros(len(inside), np.uint8)
+    labels = np.zeros(len(inside), np.uint8)
     for label, channel in zip((1, 7, 2), logits.numpy(), strict=True):
-        expected[map_coordinates(channel, position, order=1, mode="nearest") > 0] = label
-    expected = np.where(inside, expected, 0).reshape(20, 24, 22)
+        labels[inside & (map_coordinates(channel, position, order=1, mode="nearest") > 0)] = label
+    expected = labels.reshape(20, 24, 22)
     assert set(np.unique(expected)) == {0, 1, 2, 7}
     for share in (0.0, 1.0):  # everywhere, or only where labels may change
         monkeypatch.setattr(restoring, "MOST_DISPUTED", share)
