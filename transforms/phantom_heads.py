@@ -53,7 +53,7 @@ ORIENTATIONS = ("RAS", "LPS", "LAS", "PSR", "RSA")
 
 
 class HeadPhantom(Scan):
-    """One scan: `image` (X, Y, Z, 4) int16 after `CHANNELS`, 0 outside of the brain; `label` (X, Y, Z) after `LABELS`."""
+    """One scan: `image` (X, Y, Z, 4) after `CHANNELS`, 0 outside of the brain, and `label` (X, Y, Z) after `LABELS`."""
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,9 @@ def test_augmented_labels_become_nested_regions() -> None:
     case = {"image": MetaTensor(torch.randn(4, 20, 20, 20)), "label": MetaTensor(labels)}
     pipeline = augmentation(patch_size=(16, 16, 16), patches=3, flip_axes=[0, 1, 2], regions=TUMOUR)
     pipeline.set_random_state(0)
-    for patch in pipeline(case):
+    patches: Any = pipeline(case)
+    assert len(patches) == 3
+    for patch in patches:
         whole, core, enhancing = patch["label"]
         assert patch["image"].shape == (4, 16, 16, 16)
         assert patch["label"].unique().tolist() == [0, 1]

@@ -251,7 +251,7 @@ def test_regions_are_interpolated_and_laid_over_each_other_in_their_order(
     indices = np.stack([*np.indices((20, 24, 22)).reshape(3, -1), np.ones(20 * 24 * 22)])
     position = (np.linalg.inv(grid) @ finer @ indices)[:3]
     inside = ((position >= -0.501) & (position <= np.array(logits.shape[1:])[:, None] - 0.499)).all(axis=0)
-    labels = np.zeros(len(inside), np.uint8)
+    labels = np.zeros(20 * 24 * 22, np.uint8)
     for label, channel in zip((1, 7, 2), logits.numpy(), strict=True):
         labels[inside & (map_coordinates(channel, position, order=1, mode="nearest") > 0)] = label
     expected = labels.reshape(20, 24, 22)
