@@ -19,12 +19,17 @@ from .folders import make_folder
 from .terminal import one_line, say
 
 if TYPE_CHECKING:
+    from hybridseg.transforms.regions import Regions
+
     from .scores import LabelScore
 
 
 @dataclass
 class Evaluate(Command):
-    """Measure label maps against references of the same name: Dice, distances of surfaces and volumes of each label."""
+    """Measure label maps against references of the same name: Dice, distances of surfaces and volumes of each label.
+
+    Of a bundle whose labels make regions, such as a whole tumour, each region is measured instead.
+    """
 
     predictions: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="PREDICTIONS")]]
     """Folder of label maps to measure, or one of them."""
@@ -33,7 +38,7 @@ class Evaluate(Command):
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = None
     """Folder for scores.csv and scores.json (each case and label) and summary.json."""
     bundle: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER")] = None
-    """Bundle whose labels are measured, by its names for them."""
+    """Bundle whose labels, or regions of labels, are measured, by its names for them."""
     labels: Annotated[
         tuple[str, ...], tyro.conf.arg(metavar="N[=NAME] ...", help_behavior_hint="(default: all there are)")
     ] = ()
@@ -58,7 +63,7 @@ class Evaluate(Command):
         """
         if not 0 < self.tolerance < inf:
             raise ValueError(f"tolerance: {self.tolerance}: must be a length above 0 mm")
-        names = self.label_names()
+        names, regions = self.parts()
         from hybridseg.transforms.cases import case_name, find_volumes
 
         from .label_files import score_files
@@ -75,7 +80,12 @@ class Evaluate(Command):
             try:
                 reference = references.get(case_name(path))
                 scores += score_files(
-                    path, reference, label_names=names, tolerance=self.tolerance, resample=self.resample
+                    path,
+                    reference,
+                    label_names=names,
+                    regions=regions,
+                    tolerance=self.tolerance,
+                    resample=self.resample,
                 )
             except Exception as error:
                 if self.debug:
@@ -115,16 +125,17 @@ class Evaluate(Command):
             say("evaluate", f"{left_out}, such as {next(iter(unpredicted))} (--complete counts them as failed)")
         return []
 
-    def label_names(self) -> dict[int, str] | None:
-        """The labels to measure by number; None for all there are."""
+    def parts(self) -> tuple[dict[int, str] | None, Regions | None]:
+        """The labels to measure by number, None for all there are; and the regions to measure instead, if any."""
         if self.labels and self.bundle:
             raise ValueError(f"labels: {' '.join(self.labels)}: must not be given beside a bundle, which names its own")
         if self.bundle:
             from hybridseg.transforms.datasets import read_json
 
-            named = read_json(bundle_path(self.bundle) / "configs" / "inference.json").get("label_names", {})
-            return {int(label): name for label, name in named.items()}
-        return dict(map(parse_label, self.labels)) or None
+            config = read_json(bundle_path(self.bundle) / "configs" / "inference.json")
+            named = {int(label): name for label, name in config.get("label_names", {}).items()}
+            return named, config.get("regions")
+        return dict(map(parse_label, self.labels)) or None, None
 
 
 def parse_label(text: str) -> tuple[int, str]:

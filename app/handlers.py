@@ -22,6 +22,7 @@ from hybridseg.transforms.atomic import replacing
 from hybridseg.transforms.cases import case_name
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.geometry import grid_difference, voxel_lengths
+from hybridseg.transforms.regions import Regions
 
 from .label_maps import compact_labels
 from .reports import summary_table, write_reports
@@ -181,12 +182,20 @@ class ScoreCases:
         label_names: name of each label to score; a JSON configuration gives the labels as text.
         output_dir: folder for `scores.csv`, `scores.json` and `summary.json`.
         tolerance: of the surface Dice, in mm.
+        regions: score these instead of labels.
     """
 
-    def __init__(self, label_names: Mapping[str | int, str], output_dir: str | Path, tolerance: float = 1.0) -> None:
+    def __init__(
+        self,
+        label_names: Mapping[str | int, str],
+        output_dir: str | Path,
+        tolerance: float = 1.0,
+        regions: Regions | None = None,
+    ) -> None:
         self.label_names = {int(label): name for label, name in label_names.items()}
         self.output_dir = Path(output_dir)
         self.tolerance = tolerance
+        self.regions = regions
         self.scores: list[LabelScore] = []
 
     def attach(self, evaluator: Engine) -> None:
@@ -208,6 +217,7 @@ class ScoreCases:
                 compact_labels(label[0]),
                 spacing=voxel_lengths(label.affine.cpu().numpy()).tolist(),
                 label_names=self.label_names,
+                regions=self.regions,
                 tolerance=self.tolerance,
                 case=case_name(label.meta[ImageMetaKey.FILENAME_OR_OBJ]),
             )

@@ -13,6 +13,7 @@ from hybridseg.transforms.cases import case_name
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.geometry import grid_difference, voxel_lengths
 from hybridseg.transforms.loading import LoadVolumed
+from hybridseg.transforms.regions import Regions
 
 from .label_maps import Labels, compact_labels, resample_labels
 from .scores import LabelScore, score_case
@@ -25,6 +26,7 @@ def score_files(
     reference: Path | None,
     *,
     label_names: Mapping[int, str] | None = None,
+    regions: Regions | None = None,
     tolerance: float = 1.0,
     resample: bool = False,
 ) -> list[LabelScore]:
@@ -34,12 +36,13 @@ def score_files(
         prediction: its file.
         reference: file of the label map taken for true; None where there is none.
         label_names: the labels to score, and their names; None scores all that occur in one of the two.
+        regions: score these instead of labels.
         tolerance: of the surface Dice, in mm.
         resample: put a prediction on another grid onto the reference's, by nearest neighbour. What lies outside the
             reference's grid is not scored.
 
     Returns:
-        A score for each label; the case is called as the prediction's file.
+        A score for each label or region; the case is called as the prediction's file.
 
     Raises:
         ValueError: there is no reference, a file is no label map, or the two are not on the same grid and `resample` is
@@ -55,7 +58,15 @@ def score_files(
             raise VolumeError(prediction, fault, f"must be on the grid of {reference}, or put there by --resample")
         predicted = resample_labels(predicted, affine, wanted.shape, reference_affine)
     spacing = voxel_lengths(reference_affine).tolist()
-    return score_case(predicted, wanted, spacing=spacing, label_names=label_names, tolerance=tolerance, case=case)
+    return score_case(
+        predicted,
+        wanted,
+        spacing=spacing,
+        label_names=label_names,
+        regions=regions,
+        tolerance=tolerance,
+        case=case,
+    )
 
 
 def load_labels(path: Path) -> tuple[Labels, NDArray[np.floating]]:

@@ -65,9 +65,10 @@ class Outputs:
         """
         source = case.images[0]
         if self.probabilities:
-            write_probabilities(
-                data["pred"], data["image"].affine, self.folder / "probabilities" / f"{case.name}.nii.gz"
-            )
+            logits = data["pred"].float()
+            classes = self.predictor.regions is None and len(logits) > 1
+            path = self.folder / "probabilities" / f"{case.name}.nii.gz"
+            write_probabilities(logits.softmax(0) if classes else logits.sigmoid(), data["image"].affine, path)
         restored: MetaTensor = self.predictor.restore(data)["pred"]
         affine = restored.affine.numpy()
         labels = keep_labels(restored.as_tensor()[0].cpu().numpy(), self.labels)
@@ -125,13 +126,13 @@ def keep_largest_components(labels: LabelMap) -> None:
             labels[box][mask & (pieces != 1 + int(sizes.argmax()))] = 0
 
 
-def write_probabilities(logits: torch.Tensor, affine: torch.Tensor, path: Path) -> None:
-    """Write the probabilities of all classes as NIfTI (D, H, W, K), in steps of 1/65535, on the network's grid.
+def write_probabilities(probabilities: torch.Tensor, affine: torch.Tensor, path: Path) -> None:
+    """Write the probabilities (K, D, H, W) of all classes or regions as NIfTI (D, H, W, K), in steps of 1/65535.
 
-    On the file's grid they would take gigabytes; viewers lay them over the image by their affine.
+    They stay on the network's grid: on the file's they would take gigabytes. Viewers lay them over the image by their
+    affine.
     """
-    values = logits.float().softmax(0) if len(logits) > 1 else logits.float().sigmoid()
-    steps = (values.movedim(0, -1) / PROBABILITY_STEP).round().to(torch.uint16)
+    steps = (probabilities.movedim(0, -1) / PROBABILITY_STEP).round().to(torch.uint16)
     image = nib.Nifti1Image(steps.cpu().numpy(), affine.numpy())
     image.header.set_slope_inter(PROBABILITY_STEP, 0)
     image.header.set_xyzt_units("mm")

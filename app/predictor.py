@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hybridseg.bundles import bundle_path
 from hybridseg.transforms.datasets import read_json
 from hybridseg.transforms.errors import VolumeError
+from hybridseg.transforms.regions import Regions, region_labels
 from hybridseg.transforms.sliding_window import Progress, WindowInferer
 
 Data = dict[Hashable, Any]
@@ -45,7 +46,8 @@ class Predictor:
 
     They are `label_names`, `preprocessing` (from {"image": path} to a tensor on the network's grid), `network`,
     `checkpoint` (path of its weights), `inferer` and `postprocessing` (from {"image", "pred"} to labels on the file's
-    grid); for `mirror`, `mirror_axes` too. A configuration is code: use bundles that you trust.
+    grid); for `mirror`, `mirror_axes` too, and for a network of regions that overlap, `regions`. A
+    configuration is code: use bundles that you trust.
 
     Args:
         bundle: name of a shipped bundle, or the folder of any.
@@ -62,6 +64,7 @@ class Predictor:
     Attributes:
         bundle: name of its folder.
         label_names: name of each label.
+        regions: the labels of each region that the network gives; None where it gives classes.
         label_codes: codes of the labels in DICOM, where the bundle has them; see `write_segmentation`.
         device: where the network is.
         network: the network, in evaluation mode.
@@ -102,11 +105,20 @@ class Predictor:
         self.bundle = root.name
         self.label_codes = {int(label): codes for label, codes in (config.get("label_codes") or {}).items()}
         self.label_names = {int(label): str(name) for label, name in item("label_names").items()}
+        self.regions: Regions | None = item("regions") if "regions" in config else None
+        if self.regions is not None and set(region_labels(self.regions)) != set(self.label_names):
+            told = f"regions that write {sorted(region_labels(self.regions))}"
+            raise VolumeError(config_file, told, f"must be the label_names, {sorted(self.label_names)}")
         self.preprocessing = item("preprocessing")
         self.inferer = item("inferer")
         self.postprocessing = item("postprocessing")
         given = [checkpoint] if isinstance(checkpoint, str | PathLike) else list(checkpoint or [item("checkpoint")])
         self.checkpoints = [Path(path) for path in given]
+        if not checkpoint and not self.checkpoints[0].is_file():
+            rule = (
+                "this bundle has no weights yet: train some as its docs/README.md says, and name them by --checkpoint"
+            )
+            raise VolumeError(self.checkpoints[0], "does not exist", rule)
         networks: list[nn.Module] = [item("network").eval()]
         networks += [deepcopy(networks[0]) for _ in self.checkpoints[1:]]
         for network, path in zip(networks, self.checkpoints, strict=True):

@@ -20,6 +20,8 @@ from monai.metrics.utils import get_edge_surface_distance
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
+from hybridseg.transforms.regions import Regions, region_labels
+
 Outcome = Literal["found", "missed", "false", "absent"]
 Box = tuple[slice, ...]
 
@@ -32,12 +34,12 @@ COUNTED_AT_ONCE = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class LabelScore:
-    """The agreement about one label in one case.
+    """The agreement about one label, or one region of several labels, in one case.
 
     Args:
         case: name of the case.
-        label: the label's number.
-        name: the label's name.
+        label: the label's number; of a region, the label that it writes.
+        name: the name of the label or region.
         outcome: `found`, the label is in both; `missed`, only in the reference; `false`, only in the prediction;
             `absent`, in neither, and then nothing is scored.
         reference_voxels: voxels with the label in the reference.
@@ -74,6 +76,7 @@ def score_case(
     *,
     spacing: Sequence[float],
     label_names: Mapping[int, str] | None = None,
+    regions: Regions | None = None,
     tolerance: float = 1.0,
     case: str = "",
 ) -> list[LabelScore]:
@@ -84,14 +87,15 @@ def score_case(
         reference: labels (X, Y, Z) on the same grid.
         spacing: voxel size along (X, Y, Z), in mm.
         label_names: the labels to score, and their names; None scores all that occur in one of the two, but 0.
+        regions: score these, each as a whole, instead of labels.
         tolerance: of the surface Dice, in mm.
         case: name of the case.
 
     Returns:
-        A score for each label.
+        A score for each label or region.
 
     Raises:
-        ValueError: the shapes differ, or a label is not positive.
+        ValueError: the shapes differ, a label is not positive, or the regions break their rule (`region_labels`).
 
     Example:
         >>> import numpy as np
@@ -110,11 +114,14 @@ def score_case(
         label_names = {int(label): str(label) for label in np.union1d(*map(np.flatnonzero, counts)) if label}
     if unusable := [label for label in label_names if label < 1]:
         raise ValueError(f"label_names: {unusable[0]}: labels are numbered from 1")
+    parts: list[tuple[int, str, Sequence[int]]] = [(label, name, [label]) for label, name in label_names.items()]
+    if regions is not None:
+        parts = list(zip(region_labels(regions), regions, regions.values(), strict=True))
     boxes = [find_objects(labels) for labels in (prediction, reference)]
     voxel_ml = math.prod(spacing) / 1000
     scores = []
-    for label, name in label_names.items():
-        predicted, wanted = (int(count[label]) if label < len(count) else 0 for count in counts)
+    for label, name, members in parts:
+        predicted, wanted = (sum(int(count[member]) for member in members if member < len(count)) for count in counts)
         outcome = outcome_of(predicted, wanted)
         volumes: tuple[float | None, ...] = (None, None, None)
         agreement: tuple[float | None, ...] = (None, None, None, None)
@@ -122,8 +129,9 @@ def score_case(
             volumes = tuple(round(voxels * voxel_ml, 6) for voxels in (wanted, predicted, predicted - wanted))
             agreement = (0.0, 0.0, None, None)
         if outcome == "found":
-            box = union(boxes[0][label - 1], boxes[1][label - 1])
-            agreement = measure(prediction[box] == label, reference[box] == label, spacing, tolerance)
+            found = [found[member - 1] for found in boxes for member in members if member <= len(found)]
+            box = union([box for box in found if box is not None])
+            agreement = measure(mask_of(prediction[box], members), mask_of(reference[box], members), spacing, tolerance)
         score = LabelScore(
             case=case,
             label=label,
@@ -160,11 +168,19 @@ def outcome_of(prediction_voxels: int, reference_voxels: int) -> Outcome:
     return "false" if prediction_voxels else "absent"
 
 
-def union(first: Box, second: Box) -> Box:
-    """The smallest box around two boxes; MONAI adds the margin that surfaces need."""
+def union(boxes: Sequence[Box]) -> Box:
+    """The smallest box around boxes; MONAI adds the margin that surfaces need."""
     return tuple(
-        slice(min(one.start, other.start), max(one.stop, other.stop)) for one, other in zip(first, second, strict=True)
+        slice(min(side.start for side in sides), max(side.stop for side in sides)) for sides in zip(*boxes, strict=True)
     )
+
+
+def mask_of(labels: LabelMap, members: Sequence[int]) -> NDArray[np.bool_]:
+    """Where voxels have one of the labels."""
+    mask: NDArray[np.bool_] = labels == members[0]
+    for member in members[1:]:
+        mask |= labels == member
+    return mask
 
 
 def measure(

@@ -8,12 +8,14 @@ from .folds import make_folds
 from .inferers import MixedPrecisionInferer
 from .loading import LoadVolumed
 from .pipelines import augmentation, ct_preprocessing, mri_preprocessing, postprocessing
+from .regions import LabelsToRegionsd, region_labels
 from .restoring import RestoreLabelsd, restore_labels
 from .sliding_window import WindowInferer
 from .splits import split_cases
 from .writing import WriteLabelsd, write_labels
 
 __all__ = [
+    "LabelsToRegionsd",
     "LoadVolumed",
     "MixedPrecisionInferer",
     "RestoreLabelsd",
@@ -30,6 +32,7 @@ __all__ = [
     "open_dataset",
     "postprocessing",
     "read_dataset",
+    "region_labels",
     "restore_labels",
     "split_cases",
     "write_labels",

@@ -83,8 +83,8 @@ def write_segmentation(
         files: one for each slice, in order.
         path: the file to write.
         label_names: the labels to describe, and their names; those without voxels are left out.
-        codes: of labels, instead of those that follow from their names: `type`, and perhaps `modifier`, each with
-            value, scheme and meaning.
+        codes: of labels, instead of those that follow from their names: `type`, and perhaps `modifier` and `category`,
+            which is an anatomical structure otherwise, each with value, scheme and meaning.
         algorithm: what made the labels.
         version: of it.
 
@@ -150,7 +150,7 @@ def describe(number: int, name: str, codes: Mapping[str, Triplet] | None, identi
     if codes is not None:
         kind = hd.sr.CodedConcept(*codes["type"])
         modifier = hd.sr.CodedConcept(*codes["modifier"]) if "modifier" in codes else None
-        category = known.SCT.AnatomicalStructure
+        category = hd.sr.CodedConcept(*codes["category"]) if "category" in codes else known.SCT.AnatomicalStructure
     elif structure is not None:
         kind = getattr(known.SCT, structure)
     else:

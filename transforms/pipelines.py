@@ -32,6 +32,7 @@ from monai.transforms import (
 from .checks import GREATEST_LABEL
 from .intensity import CorrectBiasFieldd, ZScoreBodyd, ct_body, mri_body
 from .loading import LoadVolumed
+from .regions import LabelsToRegionsd, Regions
 from .resampling import Resampled
 from .restoring import RestoreLabelsd
 from .writing import WriteLabelsd
@@ -157,6 +158,7 @@ def augmentation(
     flip_axes: Sequence[int] = (),
     intensity: float = 1.0,
     padding: float = 0.0,
+    regions: Regions | None = None,
 ) -> Compose:
     """From a preprocessed case to training patches: half of them centred on a labelled voxel, moved, and disturbed.
 
@@ -171,6 +173,7 @@ def augmentation(
         flip_axes: axes to mirror with probability 1/2; only where mirroring leaves every label true.
         intensity: probability of the intensity changes, relative to the recipe's.
         padding: intensity around smaller volumes, as preprocessing has scaled it: air, for CT.
+        regions: turn the labels into these regions at the end, when they take the memory of a patch only.
 
     Returns:
         A random pipeline from `image` and `label` to a list of `patches` of them, as plain tensors.
@@ -195,16 +198,20 @@ def augmentation(
             RandScaleIntensityd(IMAGE, prob=0.15 * intensity, factors=0.25),
             RandSimulateLowResolutiond(IMAGE, prob=0.1 * intensity, zoom_range=(0.5, 1.0)),
             RandAdjustContrastd(IMAGE, prob=0.2 * intensity, gamma=(0.7, 1.5), retain_stats=True),
+            *([LabelsToRegionsd(LABEL, regions)] if regions is not None else []),
             EnsureTyped(both, track_meta=False),
         ]
     )
 
 
-def postprocessing(*, output_dir: str | None = None, probabilities: bool = False) -> Compose:
+def postprocessing(
+    *, output_dir: str | None = None, regions: Regions | None = None, probabilities: bool = False
+) -> Compose:
     """From logits to a label map on the input's own grid.
 
     Args:
         output_dir: folder to write `<case>.nii.gz` to; None writes nothing.
+        regions: what the network's channels are, instead of classes; see `restore_labels`.
         probabilities: interpolate these instead of logits; see `restore_labels`.
 
     Returns:
@@ -212,4 +219,5 @@ def postprocessing(*, output_dir: str | None = None, probabilities: bool = False
         file's grid.
     """
     write: list[Transform] = [WriteLabelsd(PREDICTION, output_dir=output_dir)] if output_dir is not None else []
-    return Compose([RestoreLabelsd(PREDICTION, reference=IMAGE, probabilities=probabilities), *write])
+    restore = RestoreLabelsd(PREDICTION, reference=IMAGE, regions=regions, probabilities=probabilities)
+    return Compose([restore, *write])

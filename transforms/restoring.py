@@ -1,10 +1,11 @@
 """Put a network's logits back on the grid of the input as labels, without holding all of them there.
 
 Output voxels are labelled slab by slab along their first axis: the centres of the slab's voxels are found in the
-network's grid, the logits are interpolated linearly there, and the class with the highest wins. Interpolating logits
-and then choosing is what nnU-Net does (Isensee et al. 2021); choosing first and interpolating labels loses thin
-structures. Where the grids are permuted, flipped and scaled against each other, as after reorienting, cropping and
-resampling, most voxels need no interpolation at all; classes are compared one at a time.
+network's grid, the logits are interpolated linearly there, and the class with the highest wins; or, of regions that
+overlap, each is where its logit is above 0. Interpolating logits and then choosing is what nnU-Net does (Isensee et al.
+2021); choosing first and interpolating labels loses thin structures. Where the grids are permuted, flipped and scaled
+against each other, as after reorienting, cropping and resampling, most voxels need no interpolation at all; classes are
+compared one at a time.
 
 Shapes: K classes; (D, H, W) the network's grid; (X, Y, Z) the output's grid; (A, B, C) the network's grid with its axes
 in the order of the output's; a slab has n of the X layers.
@@ -12,7 +13,7 @@ in the order of the output's; a slab has n of the X layers.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from .alignment import TOLERANCE, Axes, align_axes
+from .choosing import GREATEST_BYTE, Choose, choosing_rule
 from .interpolation import at_points, disputed, everywhere, nearest
+from .regions import Regions
 
 SLAB_VALUES = 1 << 20
 """Most logits held at once on the output's grid, where one layer of voxels does not already take more."""
@@ -44,6 +47,7 @@ def restore_labels(
     reference_affine: NDArray[np.floating],
     *,
     threshold: float | None = None,
+    regions: Regions | None = None,
     probabilities: bool = False,
 ) -> NDArray[np.uint8 | np.uint16]:
     """Label the voxels of a reference grid by logits on another grid.
@@ -55,45 +59,44 @@ def restore_labels(
         reference_affine: (4, 4), voxel indices of the reference grid to RAS mm.
         threshold: for a network with one class besides the background and one channel (K = 1): voxels whose logit
             exceeds it are 1. None chooses the channel with the highest logit.
+        regions: for a network with a channel for each of K regions: voxels get the label of the last region whose logit
+            is above 0; see `region_labels`.
         probabilities: interpolate these instead of the logits, as MONAI's bundles do: organs become a little rounder,
             and a little less accurate (docs/BENCHMARKS.md).
 
     Returns:
-        Labels (X, Y, Z), uint8, or uint16 beyond 256 classes. 0 where a voxel's centre lies outside the logits' grid,
-        which ends half a voxel beyond the centres of its border voxels.
+        Labels (X, Y, Z), uint8, or uint16 where there are labels beyond 255. 0 where a voxel's centre lies outside the
+        logits' grid, which ends half a voxel beyond the centres of its border voxels.
 
     Raises:
-        ValueError: arguments of other shapes, a threshold for several channels or none for one, or NaN logits.
+        ValueError: arguments of other shapes, a threshold or regions that do not fit the channels or each other, or NaN
+            logits.
     """
     if logits.ndim != 4:
         raise ValueError(f"logits: shape {tuple(logits.shape)}: must be (classes, depth, height, width)")
     if len(shape) != 3:
         raise ValueError(f"shape: {tuple(shape)}: must be three lengths in voxels")
-    if (threshold is None) == (len(logits) == 1):
-        raise ValueError(f"threshold: {threshold} for {len(logits)} channels: one channel needs one, several need None")
+    choose, greatest = choosing_rule(len(logits), threshold, regions, probabilities=probabilities)
     logits = logits.detach()
     if probabilities and threshold is None:
-        logits = logits.float().softmax(0)
+        logits = logits.float().softmax(0) if regions is None else logits.float().sigmoid()
     mapping = np.linalg.inv(affine) @ reference_affine  # output voxel indices to network voxel indices
     axes = align_axes(mapping, logits.shape[1:], shape, logits.device)
-    if axes is None:
-        slabs = _oblique_slabs(logits, mapping, shape, threshold)
-    else:
-        slabs = _aligned_slabs(logits, axes, threshold)
-    labels: NDArray[np.uint8 | np.uint16] = np.zeros(tuple(shape), np.uint8 if len(logits) <= 256 else np.uint16)
+    slabs = _oblique_slabs(logits, mapping, shape, choose) if axes is None else _aligned_slabs(logits, axes, choose)
+    labels: NDArray[np.uint8 | np.uint16] = np.zeros(tuple(shape), np.uint8 if greatest <= GREATEST_BYTE else np.uint16)
     for place, slab in slabs:
         labels[place] = slab.cpu().numpy()
     return labels
 
 
-def _aligned_slabs(logits: Tensor, axes: Axes, threshold: float | None) -> Iterator[Slab]:
+def _aligned_slabs(logits: Tensor, axes: Axes, choose: Choose) -> Iterator[Slab]:
     """Labels of each slab.
 
     Where the network voxels around an output voxel agree on its label, interpolation between them cannot change it: it
     is computed for the others only, which lie at the borders of organs; or for all, where these are many.
     """
     first, second, third = axes
-    winner = _choose(logits, len(logits), threshold).permute([axis.source for axis in axes])  # (A, B, C)
+    winner = choose(logits).permute([axis.source for axis in axes])  # (A, B, C)
     doubtful = disputed(winner, axes)
     layers = max(1, SLAB_VALUES // max(1, len(second.lower) * len(third.lower)))
     for begin in range(0, len(first.lower), layers):
@@ -102,17 +105,16 @@ def _aligned_slabs(logits: Tensor, axes: Axes, threshold: float | None) -> Itera
         if doubtful is not None:
             wanted = nearest(doubtful, axes, part)
             if wanted.sum() > MOST_DISPUTED * wanted.numel():
-                labels = _choose(everywhere(logits, axes, part), len(logits), threshold).transpose(1, 2)
+                labels = choose(everywhere(logits, axes, part)).transpose(1, 2)
             else:
                 n, y, z = wanted.nonzero().unbind(1)
-                values = at_points(logits, axes, (n + begin, y, z))
-                labels[n, y, z] = _choose(values, len(logits), threshold)
+                labels[n, y, z] = choose(at_points(logits, axes, (n + begin, y, z)))
         rows = slice(first.inside.start + part.start, first.inside.start + part.stop)
         yield (rows, second.inside, third.inside), labels
 
 
 def _oblique_slabs(
-    logits: Tensor, mapping: NDArray[np.float64], shape: Sequence[int], threshold: float | None
+    logits: Tensor, mapping: NDArray[np.float64], shape: Sequence[int], choose: Choose
 ) -> Iterator[Slab]:
     """Labels of each slab, interpolated from the eight network voxels around each output voxel: right for any map."""
     last = torch.tensor(logits.shape[1:], dtype=torch.float64) - 1
@@ -134,36 +136,21 @@ def _oblique_slabs(
         values = functional.grid_sample(
             logits[(slice(None), *box)][None].float(), grid[None], padding_mode="border", align_corners=True
         )[0]
-        labels = _choose(values, len(logits), threshold).masked_fill_(~inside.to(logits.device), 0)
+        labels = choose(values).masked_fill_(~inside.to(logits.device), 0)
         yield (rows, slice(None), slice(None)), labels
-
-
-def _choose(channels: Iterable[Tensor], count: int, threshold: float | None) -> Tensor:
-    """The index of the highest of `count` channels of one shape, the first of equals; or where the only one is high."""
-    remaining = iter(channels)
-    highest = next(remaining)
-    dtype = torch.uint8 if count <= 256 else torch.int32
-    labels = torch.zeros(highest.shape, dtype=dtype, device=highest.device)
-    if threshold is not None:
-        labels.masked_fill_(highest > threshold, 1)
-    for index, channel in enumerate(remaining, start=1):
-        labels.masked_fill_(channel > highest, index)
-        highest = torch.maximum(highest, channel)  # hands on NaN
-    if highest.isnan().any():
-        raise ValueError("logits: NaN: must be numbers")
-    return labels
 
 
 class RestoreLabelsd(MapTransform):
     """Replace logits (K, D, H, W) on the network's grid by labels (1, X, Y, Z) on the grid of the image's file.
 
     The image's metadata tells both grids: `affine` the network's, `original_affine` and `spatial_shape` the file's.
-    The result is a MetaTensor of uint8 (uint16 beyond 256 classes) whose `affine` is that of the file.
+    The result is a MetaTensor of uint8 (uint16 where there are labels beyond 255) whose `affine` is that of the file.
 
     Args:
         keys: entries that hold logits, on the grid of the image.
         reference: entry that holds the image as the network saw it, a MetaTensor loaded by `LoadVolumed`.
         threshold: see `restore_labels`.
+        regions: see `restore_labels`.
         probabilities: see `restore_labels`.
         allow_missing_keys: whether a case may lack some of the keys.
 
@@ -176,12 +163,14 @@ class RestoreLabelsd(MapTransform):
         keys: KeysCollection = "pred",
         reference: str = "image",
         threshold: float | None = None,
+        regions: Regions | None = None,
         probabilities: bool = False,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.reference = reference
         self.threshold = threshold
+        self.regions = regions
         self.probabilities = probabilities
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -204,6 +193,7 @@ class RestoreLabelsd(MapTransform):
                 shape,
                 original_affine,
                 threshold=self.threshold,
+                regions=self.regions,
                 probabilities=self.probabilities,
             )
             restored[key] = MetaTensor(

@@ -41,7 +41,9 @@ class WindowInferer(Inferer):
         half: blend in float16; the sum of a voxel's weights is 1, so that its logits stay what they are.
         mirror_axes: axes of space (0, 1, 2) along which windows are mirrored too, in all combinations, and the logits
             averaged; only for classes that look alike in the mirror.
-        skip_uniform: take a window without any contrast for background: its voxels get logits 0 for every class.
+        skip_uniform: take a window without any contrast for background, without computing it.
+        unseen: logit of every channel where no window was computed; a negative one where the channels are regions,
+            which begin above 0.
         padding: value around a volume that is smaller than a window.
 
     Raises:
@@ -58,6 +60,7 @@ class WindowInferer(Inferer):
         half: bool = True,
         mirror_axes: Sequence[int] = (),
         skip_uniform: bool = True,
+        unseen: float = 0.0,
         padding: float = 0.0,
     ) -> None:
         super().__init__()
@@ -76,6 +79,7 @@ class WindowInferer(Inferer):
         self.half = half
         self.mirror_axes = tuple(sorted(set(mirror_axes)))
         self.skip_uniform = skip_uniform
+        self.unseen = unseen
         self.padding = padding
         self.progress: Progress | None = None
 
@@ -90,7 +94,7 @@ class WindowInferer(Inferer):
             kwargs: further keyword arguments of the network.
 
         Returns:
-            Logits (B, K, D, H, W) in float16, or float32 if not `half`; 0 where no window was computed.
+            Logits (B, K, D, H, W) in float16, or float32 if not `half`; `unseen` where no window was computed.
 
         Raises:
             ValueError: the network gives logits of another size than its window.
@@ -118,6 +122,8 @@ class WindowInferer(Inferer):
             if self.progress is not None:
                 self.progress(len(batch), len(windows))
         assert logits is not None  # there is a window at least
+        if self.unseen:
+            logits.masked_fill_(total == 0, self.unseen)
         return logits[:, *inside]
 
     def pad(self, volume: Tensor) -> tuple[Tensor, Window]:

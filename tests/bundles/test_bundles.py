@@ -10,8 +10,11 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ckpt_export, verify_metadata, verify_net_in_out
 from monai.bundle.properties import InferProperties, TrainProperties
+from monai.losses import DiceLoss
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from hybridseg.bundles import bundle_names, bundle_path
+from hybridseg.transforms import LabelsToRegionsd, region_labels
 
 SCHEMA = Path(__file__).parent / "metadata_schema.json"
 OVERRIDES = ("bundle_root", "dataset_dir", "run_dir", "device", "max_epochs", "val_interval")
@@ -86,9 +89,11 @@ def test_what_a_user_overrides_stands_at_the_top_level(bundle):
     assert [name for name in OVERRIDES if name not in config] == []
 
 
-@pytest.mark.parametrize("item", ["network_def", "spacing", "label_names", "patch_size"])
+@pytest.mark.parametrize("item", ["network_def", "spacing", "label_names", "regions", "patch_size"])
 def test_training_and_inference_agree(bundle, item):
-    assert read(bundle, "train.json")[item] == read(bundle, "inference.json")[item]
+    training, inference = (dict(read(bundle, name).get()) for name in ("train.json", "inference.json"))
+    assert training.get(item) == inference.get(item)
+    assert item in training or item == "regions"
 
 
 def test_training_and_inference_preprocess_alike(bundle):
@@ -109,9 +114,39 @@ def test_what_several_processes_leave_to_the_first_writes_curves(bundle):
         assert disabled == ["monai.handlers.TensorBoardStatsHandler"]
 
 
-def test_the_metadata_name_the_labels_of_the_configs(bundle):
+def test_the_metadata_name_the_labels_or_regions_of_the_configs(bundle):
     outputs = json.loads((bundle / "configs/metadata.json").read_text())["network_data_format"]["outputs"]["pred"]
-    assert outputs["channel_def"] == {"0": "background", **read(bundle, "inference.json")["label_names"]}
+    config = read(bundle, "inference.json")
+    channels = config["regions"] if "regions" in config else ["background", *config["label_names"].values()]
+    assert outputs["channel_def"] == {str(index): name for index, name in enumerate(channels)}
+    assert outputs["num_channels"] == len(channels)
+
+
+def test_regions_write_the_labels_that_have_names(bundle):
+    config = read(bundle, "inference.json")
+    if "regions" not in config:
+        pytest.skip(f"{bundle.name} has classes")
+    assert {str(label) for label in region_labels(config["regions"])} == set(config["label_names"])
+    assert config["postprocessing"]["regions"] == "@regions"
+    assert config["inferer"]["unseen"] < 0
+
+
+def test_the_loss_is_dice_and_the_cross_entropy_of_the_channels(bundle):
+    """Of regions the binary one, channel by channel."""
+    config = read(bundle, "train.json")
+    loss = config.get_parsed_content("loss").loss
+    labels = torch.randint(0, 1 + len(config["label_names"]), (2, 1, 6, 5, 4))
+    if "regions" in config:
+        logits = torch.randn(2, len(config["regions"]), 6, 5, 4)
+        target = torch.stack(
+            [LabelsToRegionsd("label", config["regions"])({"label": item})["label"] for item in labels]
+        )
+        expected = DiceLoss(sigmoid=True, batch=True)(logits, target) + binary_cross_entropy_with_logits(logits, target)
+    else:
+        logits, target = torch.randn(2, 1 + len(config["label_names"]), 6, 5, 4), labels
+        dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)(logits, labels)
+        expected = dice + cross_entropy(logits, labels[:, 0])
+    torch.testing.assert_close(loss(logits, target), expected)
 
 
 def test_no_case_is_in_two_subsets(bundle):

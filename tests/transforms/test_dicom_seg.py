@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hybridseg.bundles import bundle_path
 from hybridseg.transforms import VolumeError
+from hybridseg.transforms.datasets import read_json
 from hybridseg.transforms.dicom import open_series
 from hybridseg.transforms.dicom_seg import write_segmentation
 
@@ -85,6 +87,17 @@ def test_a_bundle_may_give_the_codes(tmp_path: Path) -> None:
     assert described.segmented_property_type.meaning == "Hippocampus"
     (modifier,) = described.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence
     assert modifier.CodeMeaning == "Anterior"
+    assert described.segmented_property_category.meaning == "Anatomical Structure"
+
+
+def test_codes_of_what_is_no_anatomy_name_their_category(tmp_path: Path) -> None:
+    from pydicom.sr.codedict import codes
+
+    edema = read_json(bundle_path("brain_tumour_mri_segmentation") / "configs" / "inference.json")["label_codes"]["1"]
+    path, _ = write(tmp_path, codes={1: edema})
+    described = hd.seg.segread(path).get_segment_description(1)
+    assert described.segmented_property_type == codes.SCT.Edema
+    assert described.segmented_property_category == codes.SCT.MorphologicallyAbnormalStructure
 
 
 def test_without_labels_nothing_is_written(tmp_path: Path) -> None:

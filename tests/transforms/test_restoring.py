@@ -240,6 +240,66 @@ def test_interpolating_everywhere_or_where_classes_may_change_is_the_same(
     assert len(np.unique(found[0])) == max(2, classes)
 
 
+@pytest.mark.parametrize("turn", [(0, 0, 0), (10, 20, 30)])
+def test_regions_are_interpolated_and_laid_over_each_other_in_their_order(
+    turn: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    regions = {"whole": [1, 2, 7], "core": [2, 7], "middle": [2]}  # which write 1, 7 and 2
+    logits = torch.nn.functional.avg_pool3d(torch.randn(3, 15, 14, 13), 3, 1)
+    grid, finer = make_affine(turn, (1.5, 1.6, 1.7)), make_affine((0, 0, 0), (0.9, 0.8, 0.7))
+    grid[:3, 3] = finer[:3, 3]
+    indices = np.stack([*np.indices((20, 24, 22)).reshape(3, -1), np.ones(20 * 24 * 22)])
+    position = (np.linalg.inv(grid) @ finer @ indices)[:3]
+    inside = ((position >= -0.501) & (position <= np.array(logits.shape[1:])[:, None] - 0.499)).all(axis=0)
+    labels = np.zeros(20 * 24 * 22, np.uint8)
+    for label, channel in zip((1, 7, 2), logits.numpy(), strict=True):
+        labels[inside & (map_coordinates(channel, position, order=1, mode="nearest") > 0)] = label
+    expected = labels.reshape(20, 24, 22)
+    assert set(np.unique(expected)) == {0, 1, 2, 7}
+    for share in (0.0, 1.0):  # everywhere, or only where labels may change
+        monkeypatch.setattr(restoring, "MOST_DISPUTED", share)
+        restored = restore_labels(logits, grid, (20, 24, 22), finer, regions=regions)
+        assert (restored != expected).mean() < 1e-3  # float32 decides about logits of all but 0
+
+
+def test_one_region_is_what_one_channel_with_a_threshold_is() -> None:
+    logits = torch.randn(1, 9, 8, 7)
+    arguments = (logits, np.eye(4), (15, 14, 13), np.diag([0.6, 0.6, 0.6, 1]))
+    foreground = restore_labels(*arguments, threshold=0.0)
+    np.testing.assert_array_equal(restore_labels(*arguments, regions={"organ": [1]}), foreground)
+    np.testing.assert_array_equal(restore_labels(*arguments, regions={"organ": [300]}), 300 * foreground.astype(int))
+    assert restore_labels(*arguments, regions={"organ": [300]}).dtype == np.uint16
+
+
+def test_probabilities_of_regions_are_interpolated_when_asked_for() -> None:
+    logits = torch.tensor([[10.0, -2.0]])[:, :, None, None]  # probability nearly 1, then 0.12
+    far = (logits, np.eye(4), (2, 1, 1), np.diag([0.7, 1.0, 1.0, 1.0]))  # 1.6 as logit, 0.38 as probability
+    assert restore_labels(*far, regions={"organ": [1]}).ravel().tolist() == [1, 1]
+    assert restore_labels(*far, regions={"organ": [1]}, probabilities=True).ravel().tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"regions": {"whole": [1, 2], "core": [2]}},
+            "regions: 2 for 1 channels, threshold None: must be one for each",
+        ),
+        ({"regions": {"whole": [1]}, "threshold": 0.5}, "regions: 1 for 1 channels, threshold 0.5: must be one for"),
+    ],
+)
+def test_regions_must_be_those_of_the_channels(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        restore_labels(torch.zeros(1, 3, 3, 3), np.eye(4), (3, 3, 3), np.eye(4), **options)
+
+
+def test_nan_in_a_region_is_an_error() -> None:
+    logits = torch.zeros(2, 4, 4, 4)
+    logits[0, 2, 2, 2] = torch.nan
+    with pytest.raises(ValueError, match="logits: NaN: must be numbers"):
+        restore_labels(logits, np.eye(4), (4, 4, 4), np.eye(4), regions={"whole": [1, 2], "core": [2]})
+
+
 def test_probabilities_are_interpolated_when_asked_for() -> None:
     """Between a sure voxel and a doubtful one, the sure one wins in logits, but not in probabilities."""
     logits = torch.tensor([[0.0, 0.0], [10.0, -2.0]])[:, :, None, None]  # probability of class 1: nearly 1, then 0.12

@@ -82,6 +82,15 @@ def test_windows_without_contrast_are_not_computed():
     assert seen == [1, 1, 8]
 
 
+def test_voxels_of_no_window_that_was_computed_are_outside_of_every_region():
+    image = torch.full((1, 1, 8, 8, 64), -1.0)
+    image[..., 3:5] = 2.0
+    for overlap, computed in ((0.0, 8), (0.5, 12)):
+        logits = WindowInferer((8, 8, 8), overlap=overlap, unseen=-10.0)(image, lambda windows: 0 * windows)
+        assert (logits[..., :computed] == 0).all()
+        assert (logits[..., computed:] == -10).all()
+
+
 def test_mirror_images_are_averaged():
     def network(windows: Tensor) -> Tensor:  # whose answer depends on where in the window a voxel lies
         return windows * torch.arange(8.0).view(1, 1, 8, 1, 1) + torch.arange(8.0)

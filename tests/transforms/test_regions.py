@@ -1,0 +1,92 @@
+"""Regions that overlap: what each one writes, and labels turned into regions and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.losses import DiceFocalLoss, DiceLoss
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from hybridseg.transforms import LabelsToRegionsd, augmentation, region_labels, restore_labels
+
+TUMOUR = {"whole tumour": [1, 2, 3], "tumour core": [2, 3], "enhancing tumour": [3]}
+
+
+@pytest.mark.parametrize(
+    ("regions", "written"),
+    [
+        (TUMOUR, (1, 2, 3)),
+        ({"kidney and masses": [1, 2, 3], "masses": [3, 2], "tumour": [2]}, (1, 3, 2)),
+        ({"right": [2], "left": [1]}, (2, 1)),
+        ({"prostate": [1, 2], "transition zone": [2]}, (1, 2)),
+        ({"organ": [65535]}, (65535,)),
+    ],
+)
+def test_true_regions_give_the_true_labels(regions: dict[str, list[int]], written: tuple[int, ...]) -> None:
+    assert region_labels(regions) == written
+    labels = np.random.default_rng(0).choice([0, *written], (6, 5, 4))
+    masks = LabelsToRegionsd("label", regions)({"label": torch.from_numpy(labels)[None]})["label"]
+    restored = restore_labels(masks - 0.5, np.eye(4), labels.shape, np.eye(4), regions=regions)
+    np.testing.assert_array_equal(restored, labels)
+
+
+@pytest.mark.parametrize(
+    ("regions", "message"),
+    [
+        ({}, "regions: none: at least one is needed"),
+        ({"whole": []}, r"regions: 'whole': \[\]: must be labels, whole numbers from 1 to 65535"),
+        ({"whole": [0, 1]}, r"regions: 'whole': \[0, 1\]: must be labels"),
+        ({"whole": [65536]}, r"regions: 'whole': \[65536\]: must be labels"),
+        ({"whole": [1.0]}, r"regions: 'whole': \[1.0\]: must be labels"),
+        ({"whole": [True]}, r"regions: 'whole': \[True\]: must be labels"),
+        ({"whole": 3}, "regions: 'whole': 3: must be labels"),
+        ({"whole": [1, 2, 3], "core": [3]}, r"regions: 'whole': \[1, 2, 3\], of which 1, 2 in no later region"),
+        ({"core": [2], "whole": [1, 2]}, r"regions: 'whole': \[1, 2\], of which 1, 2 in no later region"),
+        ({"one": [1], "same": [1]}, r"regions: 'one': \[1\], of which none in no later region"),
+    ],
+)
+def test_regions_from_which_labels_cannot_be_told_are_refused(regions: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        region_labels(regions)
+    with pytest.raises(ValueError, match=message):
+        LabelsToRegionsd("label", regions)
+
+
+def test_regions_keep_their_place_in_space() -> None:
+    labels = MetaTensor(
+        torch.tensor([0.0, 1, 2, 3]).reshape(1, 4, 1, 1), affine=torch.diag(torch.tensor([2.0, 3, 4, 1]))
+    )
+    regions = LabelsToRegionsd("label", TUMOUR)({"label": labels})["label"]
+    assert regions[:, :, 0, 0].tolist() == [[0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 0, 1]]
+    assert regions.dtype == torch.float32
+    assert torch.equal(regions.affine, labels.affine)
+
+
+def test_augmented_labels_become_nested_regions() -> None:
+    labels = torch.zeros(1, 20, 20, 20)
+    labels[0, 4:16, 4:16, 4:16] = 1
+    labels[0, 7:13, 7:13, 7:13] = 2
+    labels[0, 8:11, 8:11, 8:11] = 3
+    case = {"image": MetaTensor(torch.randn(4, 20, 20, 20)), "label": MetaTensor(labels)}
+    pipeline = augmentation(patch_size=(16, 16, 16), patches=3, flip_axes=[0, 1, 2], regions=TUMOUR)
+    pipeline.set_random_state(0)
+    patches: Any = pipeline(case)
+    assert len(patches) == 3
+    for patch in patches:
+        whole, core, enhancing = patch["label"]
+        assert patch["image"].shape == (4, 16, 16, 16)
+        assert patch["label"].unique().tolist() == [0, 1]
+        assert (whole >= core).all()
+        assert (core >= enhancing).all()
+
+
+def test_dice_focal_loss_with_gamma_0_is_dice_and_binary_cross_entropy() -> None:
+    """Which the configs of bundles with regions rely on; MONAI's DiceCELoss would take softmax for several channels."""
+    logits, regions = torch.randn(2, 3, 5, 6, 7) * 4, (torch.rand(2, 3, 5, 6, 7) > 0.5).float()
+    loss = DiceFocalLoss(sigmoid=True, batch=True, gamma=0)(logits, regions)
+    dice = DiceLoss(sigmoid=True, batch=True)(logits, regions)
+    torch.testing.assert_close(loss, dice + binary_cross_entropy_with_logits(logits, regions))
