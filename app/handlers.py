@@ -28,7 +28,7 @@ from .reports import summary_table, write_reports
 from .scores import LabelScore, score_case
 
 logger = logging.getLogger("hybridseg.training")
-EPOCH = re.compile(r"checkpoint_epoch=(\d+)\.pt")
+EPOCH = re.compile(r"checkpoint_epoch=([1-9]\d*)\.pt")
 
 
 class BestModel:
@@ -161,15 +161,20 @@ def warmup_cosine(epochs: int) -> Callable[[int], float]:
 
 def run_seed(seed: int, run_dir: str | Path, resume: bool) -> int:
     """A seed of its own for every process, and for every epoch from which a run goes on: nothing is drawn twice."""
-    checkpoint = latest_checkpoint(run_dir) if resume else None
-    found = EPOCH.fullmatch(Path(checkpoint).name) if checkpoint is not None else None
-    return seed + (int(found[1]) if found else 0) * idist.get_world_size() + idist.get_rank()
+    epoch = latest_epoch(run_dir) if resume else 0
+    return seed + epoch * idist.get_world_size() + idist.get_rank()
 
 
 def latest_checkpoint(run_dir: str | Path) -> str | None:
     """The `checkpoint_epoch=N.pt` with the largest N in the folder of a run; None where there is none."""
-    epochs = {int(found[1]): path for path in Path(run_dir).glob("*.pt") if (found := EPOCH.fullmatch(path.name))}
-    return str(epochs[max(epochs)]) if epochs else None
+    epoch = latest_epoch(run_dir)
+    return str(Path(run_dir) / f"checkpoint_epoch={epoch}.pt") if epoch else None
+
+
+def latest_epoch(run_dir: str | Path) -> int:
+    """The epoch from which a run would go on: the largest N of its `checkpoint_epoch=N.pt`, or 0."""
+    found = (EPOCH.fullmatch(path.name) for path in Path(run_dir).glob("*.pt"))
+    return max((int(name[1]) for name in found if name), default=0)
 
 
 class ScoreCases:
