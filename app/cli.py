@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "predict": "predict:Predict",
     "evaluate": "evaluate:Evaluate",
     "export": "export:Export",
+    "pack": "pack:Pack",
     "bench network": "bench_network:BenchNetwork",
     "bench inference": "bench_inference:BenchInference",
     "bench ablation": "bench_ablation:BenchAblation",

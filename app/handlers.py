@@ -6,9 +6,10 @@ import logging
 import math
 import re
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ignite.distributed as idist
 import torch
@@ -23,9 +24,8 @@ from hybridseg.transforms.cases import case_name
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.geometry import grid_difference, voxel_lengths
 
-from .label_maps import compact_labels
-from .reports import summary_table, write_reports
-from .scores import LabelScore, score_case
+if TYPE_CHECKING:
+    from .scores import LabelScore
 
 logger = logging.getLogger("hybridseg.training")
 EPOCH = re.compile(r"checkpoint_epoch=([1-9]\d*)\.pt")
@@ -101,7 +101,7 @@ class Checkpoints:
 
 
 class TrainingProgress:
-    """A progress bar over the iterations of each epoch and each validation, and a line for every validation.
+    """A progress bar (of tqdm, if it is there) over each epoch and each validation, and a line for every validation.
 
     Args:
         validator: the engine that validates.
@@ -117,8 +117,9 @@ class TrainingProgress:
         """Called by MONAI's engines for each of their handlers."""
         RunningAverage(output_transform=lambda output: output["loss"].item()).attach(trainer, "loss")
         if idist.get_rank() == 0:
-            ProgressBar(persist=False, disable=None).attach(trainer, metric_names=["loss"])
-            ProgressBar(desc="Validation", persist=False, disable=None).attach(self.validator)
+            if find_spec("tqdm"):
+                ProgressBar(persist=False, disable=None).attach(trainer, metric_names=["loss"])
+                ProgressBar(desc="Validation", persist=False, disable=None).attach(self.validator)
             self.validator.add_event_handler(Events.COMPLETED, self.report, trainer)
             trainer.add_event_handler(Events.COMPLETED, self.conclude)
 
@@ -202,6 +203,9 @@ class ScoreCases:
 
     def score(self, evaluator: Engine) -> None:
         """Score the cases of the batch that was just predicted."""
+        from .label_maps import compact_labels
+        from .scores import score_case
+
         outputs: Any = evaluator.state.output
         for output in outputs:
             label, prediction = output["label"], output["pred"]
@@ -219,6 +223,8 @@ class ScoreCases:
 
     def report(self) -> None:
         """Write `scores.csv`, `scores.json` and `summary.json`, and log the table."""
+        from .reports import summary_table, write_reports
+
         write_reports(self.scores, self.output_dir, tolerance=self.tolerance)
         table = summary_table(self.scores, tolerance=self.tolerance)
         logging.getLogger("hybridseg.evaluation").info(f"{table}\nscores written to {self.output_dir}")
