@@ -19,7 +19,7 @@ def run_child(command: Sequence[str], log: Path, *, show_traceback: bool = False
 
     Args:
         command: the program and its arguments.
-        log: the file that keeps its output.
+        log: the file that keeps its output, after what it has already.
         show_traceback: show the traceback of a program that fails as well.
 
     Raises:
@@ -33,7 +33,7 @@ def run_child(command: Sequence[str], log: Path, *, show_traceback: bool = False
         os.close(theirs)
     output = Output(show_traceback=show_traceback)
     try:
-        with log.open("w", encoding="utf-8", newline="") as file:
+        with log.open("a", encoding="utf-8", newline="") as file:
             for line in read_lines(ours):
                 file.write(line)
                 output.show(line)

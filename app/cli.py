@@ -24,9 +24,11 @@ COMMANDS: Mapping[str, str] = {
     "demo": "demo:Demo",
     "info": "info:Info",
     "plan": "plan:Plan",
+    "train": "train:Train",
     "predict": "predict:Predict",
     "evaluate": "evaluate:Evaluate",
     "export": "export:Export",
+    "pack": "pack:Pack",
     "bench network": "bench_network:BenchNetwork",
     "bench inference": "bench_inference:BenchInference",
     "bench ablation": "bench_ablation:BenchAblation",
@@ -92,8 +94,8 @@ def run(command: Command, name: str) -> int:
             code = command.run()
             sys.stdout.flush()
             return code
-    except KeyboardInterrupt:
-        say(name, "interrupted")
+    except KeyboardInterrupt as stop:
+        say(name, str(stop) or "interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # who reads our output has had enough; Python would complain once more at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import tyro
 
 from hybridseg.bundles import bundle_path
 
+from .bundle_run import bundle_run, show_command
 from .child import run_child
 from .command import Command
 from .folders import make_folder
@@ -102,17 +102,12 @@ class Demo(Command):
 
     def training_command(self) -> list[str]:
         """The command that trains the bundle on the phantoms."""
-        options: dict[str, object] = {
-            "config_file": bundle_path(BUNDLE) / "configs" / "train.json",
-            "dataset_dir": self.output / "phantoms",
-            "run_dir": self.output / "run",
-        }
+        options: dict[str, object] = {"dataset_dir": self.output / "phantoms", "run_dir": self.output / "run"}
         if self.seed:
             options["seed"] = self.seed
         if self.epochs is not None:
             options |= {"max_epochs": self.epochs, "val_interval": max(1, self.epochs // 6)}
-        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        return [sys.executable, "-m", "monai.bundle", "run", *words]
+        return bundle_run([bundle_path(BUNDLE) / "configs" / "train.json"], options)
 
     def predict(self) -> list[PredictedCase]:
         """Segment the phantoms that the training has not seen."""
@@ -166,10 +161,3 @@ class Demo(Command):
 def mean_dice(scores: list[LabelScore]) -> float:
     """Mean over the labels that were scored."""
     return fmean([score.dice for score in scores if score.dice is not None] or [0.0])
-
-
-def show_command(command: list[str]) -> str:
-    """A command as one would type it, each option on its own line."""
-    _, *words = map(shlex.quote, command)
-    options = [f"{name} {value}" for name, value in zip(words[3::2], words[4::2], strict=True)]
-    return "    " + " \\\n        ".join([" ".join(["python", *words[:3]]), *options])

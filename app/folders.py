@@ -6,8 +6,12 @@ import os
 from pathlib import Path
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: Path, field: str = "output") -> None:
     """Make the output folder, and find out now, not after an hour of computing, that it cannot be written to.
+
+    Args:
+        path: the folder.
+        field: the option that names it.
 
     Raises:
         ValueError: it cannot be made or written to.
@@ -16,6 +20,6 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"output: {path}: {error.strerror}: {rule}") from error
+        raise ValueError(f"{field}: {path}: {error.strerror}: {rule}") from error
     if not os.access(path, os.W_OK | os.X_OK):
-        raise ValueError(f"output: {path}: no permission: {rule}")
+        raise ValueError(f"{field}: {path}: no permission: {rule}")

@@ -6,9 +6,10 @@ import logging
 import math
 import re
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ignite.distributed as idist
 import torch
@@ -24,12 +25,11 @@ from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.geometry import grid_difference, voxel_lengths
 from hybridseg.transforms.regions import Regions
 
-from .label_maps import compact_labels
-from .reports import summary_table, write_reports
-from .scores import LabelScore, score_case
+if TYPE_CHECKING:
+    from .scores import LabelScore
 
 logger = logging.getLogger("hybridseg.training")
-EPOCH = re.compile(r"checkpoint_epoch=(\d+)\.pt")
+EPOCH = re.compile(r"checkpoint_epoch=([1-9]\d*)\.pt")
 
 
 class BestModel:
@@ -102,7 +102,7 @@ class Checkpoints:
 
 
 class TrainingProgress:
-    """A progress bar over the iterations of each epoch and each validation, and a line for every validation.
+    """A progress bar (of tqdm, if it is there) over each epoch and each validation, and a line for every validation.
 
     Args:
         validator: the engine that validates.
@@ -118,8 +118,9 @@ class TrainingProgress:
         """Called by MONAI's engines for each of their handlers."""
         RunningAverage(output_transform=lambda output: output["loss"].item()).attach(trainer, "loss")
         if idist.get_rank() == 0:
-            ProgressBar(persist=False, disable=None).attach(trainer, metric_names=["loss"])
-            ProgressBar(desc="Validation", persist=False, disable=None).attach(self.validator)
+            if find_spec("tqdm"):
+                ProgressBar(persist=False, disable=None).attach(trainer, metric_names=["loss"])
+                ProgressBar(desc="Validation", persist=False, disable=None).attach(self.validator)
             self.validator.add_event_handler(Events.COMPLETED, self.report, trainer)
             trainer.add_event_handler(Events.COMPLETED, self.conclude)
 
@@ -162,15 +163,20 @@ def warmup_cosine(epochs: int) -> Callable[[int], float]:
 
 def run_seed(seed: int, run_dir: str | Path, resume: bool) -> int:
     """A seed of its own for every process, and for every epoch from which a run goes on: nothing is drawn twice."""
-    checkpoint = latest_checkpoint(run_dir) if resume else None
-    found = EPOCH.fullmatch(Path(checkpoint).name) if checkpoint is not None else None
-    return seed + (int(found[1]) if found else 0) * idist.get_world_size() + idist.get_rank()
+    epoch = latest_epoch(run_dir) if resume else 0
+    return seed + epoch * idist.get_world_size() + idist.get_rank()
 
 
 def latest_checkpoint(run_dir: str | Path) -> str | None:
     """The `checkpoint_epoch=N.pt` with the largest N in the folder of a run; None where there is none."""
-    epochs = {int(found[1]): path for path in Path(run_dir).glob("*.pt") if (found := EPOCH.fullmatch(path.name))}
-    return str(epochs[max(epochs)]) if epochs else None
+    epoch = latest_epoch(run_dir)
+    return str(Path(run_dir) / f"checkpoint_epoch={epoch}.pt") if epoch else None
+
+
+def latest_epoch(run_dir: str | Path) -> int:
+    """The epoch from which a run would go on: the largest N of its `checkpoint_epoch=N.pt`, or 0."""
+    found = (EPOCH.fullmatch(path.name) for path in Path(run_dir).glob("*.pt"))
+    return max((int(name[1]) for name in found if name), default=0)
 
 
 class ScoreCases:
@@ -206,6 +212,9 @@ class ScoreCases:
 
     def score(self, evaluator: Engine) -> None:
         """Score the cases of the batch that was just predicted."""
+        from .label_maps import compact_labels
+        from .scores import score_case
+
         outputs: Any = evaluator.state.output
         for output in outputs:
             label, prediction = output["label"], output["pred"]
@@ -224,6 +233,8 @@ class ScoreCases:
 
     def report(self) -> None:
         """Write `scores.csv`, `scores.json` and `summary.json`, and log the table."""
+        from .reports import summary_table, write_reports
+
         write_reports(self.scores, self.output_dir, tolerance=self.tolerance)
         table = summary_table(self.scores, tolerance=self.tolerance)
         logging.getLogger("hybridseg.evaluation").info(f"{table}\nscores written to {self.output_dir}")

@@ -19,6 +19,8 @@ from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.regions import Regions, region_labels
 from hybridseg.transforms.sliding_window import Progress, WindowInferer
 
+from .weights import load_weights
+
 Data = dict[Hashable, Any]
 """A case on its way through the pipelines: `image`, then `pred` too."""
 
@@ -172,27 +174,3 @@ def choose_device(name: str) -> torch.device:
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device: {name!r}: must be there; {torch.cuda.device_count()} CUDA devices are")
     return torch.device(name)
-
-
-def load_weights(network: nn.Module, path: Path, device: torch.device) -> None:
-    """Load a file of weights into a network, never running code that may be hidden in it.
-
-    Raises:
-        ValueError: the file is missing, is no state dict of tensors, or is that of another network.
-    """
-    if not path.is_file():
-        raise VolumeError(path, "does not exist", "must be the file of the network's weights")
-    try:
-        weights = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # UnpicklingError, RuntimeError, EOFError and more: torch names no common kind
-        raise VolumeError(path, "unreadable", "must be a state dict saved by torch.save, of tensors only") from error
-    if not isinstance(weights, Mapping) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
-        raise VolumeError(path, "not a state dict", "must hold the network's weights and nothing else")
-    wanted = network.state_dict()
-    wrong = sorted(wanted.keys() ^ weights.keys()) or [
-        name for name, tensor in wanted.items() if tensor.shape != weights[name].shape
-    ]
-    if wrong:
-        what = f"{len(wrong)} tensors are missing, unknown or of another shape, such as {wrong[0]}"
-        raise VolumeError(path, what, "must be weights of the bundle's network")
-    network.load_state_dict(weights)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 from hybridseg.networks.config import Triple
 from hybridseg.networks.convolutions import DepthwiseConv
+from hybridseg.networks.layout import to_map, to_tokens
 
 
 class NoMixer(nn.Module):
@@ -59,6 +59,6 @@ class DepthwiseMixer(nn.Module):
         self.after = nn.Linear(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        tokens = self.before(self.norm(rearrange(x, "b c d h w -> b d h w c")))
-        local = self.depthwise(rearrange(tokens, "b d h w c -> b c d h w"))
-        return rearrange(self.after(rearrange(local, "b c d h w -> b d h w c")), "b d h w c -> b c d h w")
+        tokens = self.before(self.norm(to_tokens(x)))
+        local = self.depthwise(to_map(tokens))
+        return to_map(self.after(to_tokens(local)))

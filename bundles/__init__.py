@@ -48,15 +48,18 @@ def running_bundle() -> str:
 
     Returns:
         The bundle of the first `--config_file` of this process, so that a copied bundle runs with its own weights from
-        any working directory; the working directory, `.`, as in the model zoo, when there is none.
+        any working directory; when there is none, the bundle that this code was packed with; otherwise the working
+        directory, `.`, as in the model zoo.
     """
+    packed = Path(__file__).resolve().parents[2]
+    default = str(packed) if _is_bundle(packed) else "."
     words = [part for word in sys.argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
     for option, value in pairwise(words):
         if option in ("--config_file", "--config-file"):
             first = literal_eval(value)[0] if value.startswith(("[", "(")) else value
             folder = Path(first).resolve().parent.parent
-            return str(folder) if _is_bundle(folder) else "."
-    return "."
+            return str(folder) if _is_bundle(folder) else default
+    return default
 
 
 def _is_bundle(folder: Path) -> bool:

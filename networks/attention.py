@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .config import Triple, build, divisor, triple
 from .convolutions import DepthwiseConv
+from .layout import to_map, to_tokens
 from .windows import relative_offset, voxel_positions
 
 
@@ -47,8 +47,8 @@ class DepthwiseProjection(nn.Module):
         self.linear = nn.Linear(channels, 3 * channels)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        local = self.depthwise(rearrange(tokens, "b d h w c -> b c d h w"))
-        return self.linear(tokens + rearrange(local, "b c d h w -> b d h w c"))
+        local = self.depthwise(to_map(tokens))
+        return self.linear(tokens + to_tokens(local))
 
 
 PROJECTIONS: Mapping[str, type[nn.Module]] = {"linear": LinearProjection, "depthwise": DepthwiseProjection}
@@ -57,6 +57,11 @@ PROJECTIONS: Mapping[str, type[nn.Module]] = {"linear": LinearProjection, "depth
 def project(name: str, channels: int, kernel: Triple) -> nn.Module:
     """The projection of a mixer by the name in its options."""
     return build(name, PROJECTIONS, "projection", channels, kernel=kernel)
+
+
+def heads_apart(tokens: Tensor, heads: int) -> Tensor:
+    """Cut projected tokens (B, D, H, W, 3 C) into queries, keys and values of each head: (3, B, h, N, C / h)."""
+    return tokens.flatten(1, 3).unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
 
 
 class RelativeMixer(nn.Module):
@@ -105,13 +110,13 @@ class RelativeMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         depth, height, width = x.shape[2:]
-        tokens = self.query_key_value(self.norm(rearrange(x, "b c d h w -> b d h w c")))
-        query, key, value = rearrange(tokens, "b d h w (three a c) -> three b a (d h w) c", three=3, a=self.heads)
+        tokens = self.query_key_value(self.norm(to_tokens(x)))
+        query, key, value = heads_apart(tokens, self.heads)
         index = relative_offset((depth, height, width), self.extent, x.device)
         bias = self.bias_table.index_select(1, index).view(1, self.heads, *[depth * height * width] * 2)
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
         tokens = torch.cat(mixed.unbind(1), dim=-1).unflatten(1, (depth, height, width))  # heads side by side
-        return rearrange(self.dropout(self.projection(tokens)), "b d h w c -> b c d h w")
+        return to_map(self.dropout(self.projection(tokens)))
 
 
 class GatedMixer(nn.Module):
@@ -161,14 +166,14 @@ class GatedMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         depth, height, width = x.shape[2:]
-        tokens = self.query_key_value(self.norm(rearrange(x, "b c d h w -> b d h w c")))
-        query, key, value = rearrange(tokens, "b d h w (three a c) -> three b a (d h w) c", three=3, a=self.heads)
+        tokens = self.query_key_value(self.norm(to_tokens(x)))
+        query, key, value = heads_apart(tokens, self.heads)
         by_content = functional.scaled_dot_product_attention(query, key, value)
         by_position = self.attend_by_position((depth, height, width), x.device).to(value.dtype) @ value
         gate = self.gate.sigmoid().view(-1, 1, 1).to(value.dtype)
         mixed = (1 - gate) * by_content + gate * by_position
         tokens = torch.cat(mixed.unbind(1), dim=-1).unflatten(1, (depth, height, width))  # heads side by side
-        return rearrange(self.dropout(self.projection(tokens)), "b d h w c -> b c d h w")
+        return to_map(self.dropout(self.projection(tokens)))
 
     def attend_by_position(self, size: Triple, device: torch.device) -> Tensor:
         """How much each voxel looks at each other (h, N, N), by the offset between them: each row sums to 1."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from einops import rearrange
 from monai.networks.layers import DropPath
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .config import Part, Triple, build, divisor, positive
 from .convolutions import DepthwiseConv, conv
+from .layout import to_map, to_tokens
 from .mixers import MIXERS
 from .norms import InstanceNorm
 
@@ -44,7 +44,7 @@ class LinearFeedForward(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return rearrange(self.layers(rearrange(x, "b c d h w -> b d h w c")), "b d h w c -> b c d h w")
+        return to_map(self.layers(to_tokens(x)))
 
 
 class DepthwiseFeedForward(nn.Module):
@@ -72,10 +72,10 @@ class DepthwiseFeedForward(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        tokens = self.activation(self.widen(self.norm(rearrange(x, "b c d h w -> b d h w c"))))
-        local = rearrange(tokens, "b d h w c -> b c d h w")
-        tokens = rearrange(local + self.depthwise(local), "b c d h w -> b d h w c")
-        return rearrange(self.dropout(self.narrow(self.activation(tokens))), "b d h w c -> b c d h w")
+        tokens = self.activation(self.widen(self.norm(to_tokens(x))))
+        local = to_map(tokens)
+        tokens = to_tokens(local + self.depthwise(local))
+        return to_map(self.dropout(self.narrow(self.activation(tokens))))
 
 
 FEED_FORWARDS: Mapping[str, type[nn.Module]] = {"depthwise": DepthwiseFeedForward, "linear": LinearFeedForward}

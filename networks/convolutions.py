@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.nn.grad import conv3d_weight
 
 from .config import Triple, each_axis
+from .layout import to_map, to_tokens
 from .norms import InstanceNorm, runs_on_cpu
 
 
@@ -72,10 +73,10 @@ class PointwiseConv(nn.Conv3d):
         super().__init__(in_channels, out_channels, 1)
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
-        tokens = functional.linear(input.permute(0, 2, 3, 4, 1), self.weight.flatten(1), self.bias)
+        tokens = functional.linear(to_tokens(input), self.weight.flatten(1), self.bias)
         if tokens.requires_grad and runs_on_cpu(input):  # a loss may give its gradient in the other order of memory
             tokens.register_hook(torch.Tensor.contiguous)
-        return tokens.permute(0, 4, 1, 2, 3)
+        return to_map(tokens)
 
 
 class DepthwiseConv(nn.Conv3d):

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .config import Triple, divisor, times
+from .layout import to_map, to_tokens
 
 
 class Fusion(nn.Module):
@@ -100,10 +100,7 @@ class AttentionFusion(Fusion):
     def forward(self, up: Tensor, features: Sequence[Tensor]) -> Tensor:
         skip = features[self.scale]
         averaged = [functional.avg_pool3d(x, stride, stride) for x, stride in zip(features, self.finer, strict=False)]
-        tokens = [
-            norm(rearrange(x, "b c d h w -> b d h w c"))
-            for norm, x in zip(self.norms, [*averaged, *features[self.scale :]], strict=True)
-        ]
+        tokens = [norm(to_tokens(x)) for norm, x in zip(self.norms, [*averaged, *features[self.scale :]], strict=True)]
         heard = [layer(x) for layer, x in zip(self.key_value, tokens, strict=True)]
         strides = [(1, 1, 1)] * self.scale + self.coarser
         heard = [repeat_voxels(x, stride) for x, stride in zip(heard, strides, strict=True)]
@@ -112,7 +109,7 @@ class AttentionFusion(Fusion):
         scores = torch.stack([(query * key).sum(-1) for key in keys]) * query.shape[-1] ** -0.5  # (scales, ..., heads)
         weights = scores.softmax(dim=0)[..., None]
         mixed = (weights * torch.stack(values)).sum(dim=0).flatten(-2)
-        skip = skip + rearrange(self.projection(mixed), "b d h w c -> b c d h w")
+        skip = skip + to_map(self.projection(mixed))
         return torch.cat([up, skip], dim=1)
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .attention import GatedMixer, RelativeMixer, project
 from .config import Triple, divisor, triple
 from .convolutions import conv
+from .layout import to_map, to_tokens
 from .norms import InstanceNorm
 from .windows import attention_mask, offset_distances, relative_offset, window_grid
 
@@ -110,7 +110,7 @@ class WindowMixer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         depth, height, width = x.shape[2:]
         grid = window_grid((depth, height, width), self.window, self.shifted)
-        windows = grid.partition(self.query_key_value(self.norm(rearrange(x, "b c d h w -> b d h w c"))))
+        windows = grid.partition(self.query_key_value(self.norm(to_tokens(x))))
         triples = windows.unflatten(3, (3, self.heads, -1)).permute(3, 0, 1, 4, 2, 5)  # (3, B, M, heads, N, C / heads)
         mask = attention_mask(grid, x.device)
         query, key, value = triples.unbind()
@@ -129,7 +129,7 @@ class WindowMixer(nn.Module):
             mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias[None], scale=scale)
             mixed = mixed.unflatten(1, (-1, self.heads))
         tokens = grid.merge(torch.cat(mixed.unbind(2), dim=-1))  # heads side by side: (B, M, N, C) to (B, D, H, W, C)
-        return rearrange(self.dropout(self.projection(tokens)), "b d h w c -> b c d h w")
+        return to_map(self.dropout(self.projection(tokens)))
 
     def relative_bias(self, window: Triple, dtype: torch.dtype) -> Tensor:
         """The bias (heads, N, N) between each query and key of a window of `window` voxels."""

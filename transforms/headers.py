@@ -12,7 +12,7 @@ import re
 import struct
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,6 @@ import SimpleITK as sitk
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.openers import ImageOpener
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from .cases import NIFTI_EXTENSIONS, VOLUME_EXTENSIONS, volume_extension
 from .errors import VolumeError
@@ -109,13 +108,22 @@ def _reason(error: Exception, path: str | os.PathLike[str]) -> str:
     return (lines or [text])[-1].strip(" -\t")
 
 
+def terminal_lock() -> AbstractContextManager[object]:
+    """What tqdm holds while it prints; without tqdm nobody else does."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return nullcontext()
+    return tqdm.get_lock()
+
+
 @contextmanager
 def quiet_itk() -> Iterator[None]:
     """Keep ITK from printing about a broken file: it writes to the process's standard error, past Python's.
 
     Lines and bars that other threads print by tqdm wait as long, so that none is lost.
     """
-    with tqdm.get_lock():
+    with terminal_lock():
         sys.stderr.flush()
         kept = os.dup(STANDARD_ERROR)
         nowhere = os.open(os.devnull, os.O_WRONLY)

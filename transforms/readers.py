@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from isal import igzip
 from monai.data import ImageReader
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 from nibabel.arrayproxy import ArrayProxy
@@ -18,6 +17,7 @@ from nibabel.fileholders import FileHolder
 from numpy.typing import NDArray
 
 from .cases import ITK_EXTENSIONS, NIFTI_EXTENSIONS, volume_extension
+from .gzip_files import open_gzip
 from .headers import ITK_READERS, NiftiImage, itk_affine, open_nifti, quiet_itk, quiet_nibabel
 from .stored import CHUNK_BYTES, find_stored_voxels
 
@@ -44,7 +44,7 @@ class NiftiReader(ImageReader):
         """Give voxels (X, Y, Z) or (X, Y, Z, C), and the metadata that MONAI expects."""
         path = img.get_filename() or ""
         if path.lower().endswith(".gz"):
-            with igzip.open(path) as stream:
+            with open_gzip(path) as stream:
                 with quiet_nibabel():
                     streamed = type(img).from_file_map({"image": FileHolder(fileobj=stream)})
                 array = voxels(streamed)

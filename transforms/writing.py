@@ -9,7 +9,6 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from isal import igzip
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
@@ -20,6 +19,7 @@ from .atomic import replacing
 from .cases import NIFTI_EXTENSIONS, case_name, volume_extension
 from .errors import VolumeError
 from .geometry import affine_fault, grid_difference
+from .gzip_files import open_gzip
 from .headers import NiftiImage, open_nifti
 
 PathLike = str | os.PathLike[str]
@@ -77,7 +77,7 @@ def write_labels(
     try:
         with replacing(path, suffix=extension) as temporary:
             compressed = extension.endswith(".gz")
-            with igzip.open(temporary, "wb", compresslevel=1) if compressed else temporary.open("wb") as stream:
+            with open_gzip(temporary, "wb", compresslevel=1) if compressed else temporary.open("wb") as stream:
                 image.to_stream(stream)
     except OSError as error:
         raise VolumeError(path, error.strerror or error, "the label map must be writable there") from error

@@ -1,0 +1,45 @@
+"""The command line by which MONAI runs the configs of a bundle."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fire.parser import DefaultParseValue
+
+CONFIG_FILE = "--config_file"
+
+
+def bundle_run(configs: Sequence[Path], overrides: Mapping[str, object], processes: int = 1) -> list[str]:
+    """`python -m monai.bundle run`, or the same under torchrun.
+
+    Args:
+        configs: the config, and those that are laid over it.
+        overrides: value of each key to set; text is what MONAI's command line takes, a path is itself.
+        processes: how many work together.
+
+    Returns:
+        The program and its arguments.
+    """
+    launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--standalone"] if processes > 1 else []
+    plain = len(configs) == 1 and as_word(configs[0]) == str(configs[0])
+    files = str(configs[0]) if plain else json.dumps([str(path) for path in configs])
+    options = [word for key, value in overrides.items() for word in (f"--{key}", as_word(value))]
+    return [sys.executable, *launcher, "-m", "monai.bundle", "run", CONFIG_FILE, files, *options]
+
+
+def as_word(value: object) -> str:
+    """A value for a command line that takes `2024` for a number and `a,b` for two words: such paths go in quotes."""
+    word = str(value)
+    return repr(word) if isinstance(value, Path) and DefaultParseValue(word) != word else word
+
+
+def show_command(command: Sequence[str]) -> str:
+    """A command of `bundle_run` as one would type it, each option on its own line."""
+    _, *words = map(shlex.quote, command)
+    first = words.index(CONFIG_FILE)
+    options = [f"{name} {value}" for name, value in zip(words[first::2], words[first + 1 :: 2], strict=True)]
+    return "    " + " \\\n        ".join([" ".join(["python", *words[:first]]), *options])
