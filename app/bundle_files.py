@@ -1,7 +1,7 @@
 """The files of a bundle, written from the settings that differ between bundles.
 
 All bundles are alike but for these settings: what is common stands in the configurations of one shipped bundle, the
-pattern, from which every other is made.
+pattern, from which every other is made; bundles whose regions overlap have a pattern of their own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hybridseg.bundles import bundle_path
 from hybridseg.transforms.atomic import replacing
 from hybridseg.transforms.datasets import read_json
 
-PATTERN = "hippocampus_mri_segmentation"
+PATTERN, PATTERN_WITH_REGIONS = "hippocampus_mri_segmentation", "brain_tumour_mri_segmentation"
 WIDTH = 120
 NETWORK_KEYS = ("preset", "strides", "kernels", "stem_kernel")
 CT_ONLY = {"window": "@window"}
@@ -41,7 +41,7 @@ def write_bundle(folder: Path, settings: Mapping[str, Any], split: Mapping[str, 
     Raises:
         OSError: a file cannot be written.
     """
-    pattern = bundle_path(PATTERN)
+    pattern = pattern_for(settings)
     texts = {name: (pattern / name).read_text(encoding="utf-8") for name in COPIED} | dict(docs)
     for file in CONFIGS:
         texts[f"configs/{file}"] = format_config(configure(file, settings)) + "\n"
@@ -52,6 +52,11 @@ def write_bundle(folder: Path, settings: Mapping[str, Any], split: Mapping[str, 
             temporary.write_text(text, encoding="utf-8")
 
 
+def pattern_for(settings: Mapping[str, Any]) -> Path:
+    """The folder of the bundle from which one with these settings is made."""
+    return bundle_path(PATTERN_WITH_REGIONS if "regions" in settings else PATTERN)
+
+
 def configure(file: str, settings: Mapping[str, Any]) -> Config:
     """The content of a configuration.
 
@@ -60,7 +65,7 @@ def configure(file: str, settings: Mapping[str, Any]) -> Config:
         settings: by key: those of its first level that shall differ from the pattern's, fields of `NetworkConfig`,
             `modality` (CT or MRI), and for CT `window`, the lowest and the highest HU.
     """
-    pattern = read_json(bundle_path(PATTERN) / "configs" / file)
+    pattern = read_json(pattern_for(settings) / "configs" / file)
     config: Config = {}
     for key, value in pattern.items():
         config[key] = deepcopy(value if key in OF_THE_USER.get(file, ()) else settings.get(key, value))
@@ -86,7 +91,8 @@ def metadata(name: str, settings: Mapping[str, Any]) -> Config:
         settings: as `configure` takes them, with `channel_names` and `data_source`, the name of the dataset.
     """
     is_ct = settings["modality"] == "CT"
-    outputs = ["background", *settings["label_names"].values()]
+    labels = ["background", *settings["label_names"].values()]
+    outputs = list(settings["regions"]) if "regions" in settings else labels
     size = {"spatial_shape": list(settings["patch_size"]), "dtype": "float32", "is_patch_data": True}
     image = {
         "type": "image",
@@ -106,32 +112,33 @@ def metadata(name: str, settings: Mapping[str, Any]) -> Config:
         "channel_def": {str(index): output for index, output in enumerate(outputs)},
     }
     kept = ("schema", "monai_version", "pytorch_version", "numpy_version", "required_packages_version")
-    pattern = read_json(bundle_path(PATTERN) / "configs" / "metadata.json")
+    pattern = read_json(pattern_for(settings) / "configs" / "metadata.json")
     return {key: pattern[key] for key in kept[:1]} | {
         "version": "0.1.0",
         "changelog": {"0.1.0": "planned"},
         **{key: pattern[key] for key in kept[1:]},
         "name": name.replace("_", " "),
-        "task": f"Segmentation of {', '.join(outputs[1:])}",
+        "task": f"Segmentation of {', '.join(labels[1:])}",
         "description": f"HybridSwinUNETR (preset {settings['preset']}), planned for {settings['dataset']}",
         "authors": "to be named",
         "copyright": "to be named",
         "data_source": settings["data_source"],
         "data_type": "nifti",
         "image_classes": ", ".join(settings["channel_names"]),
-        "label_classes": ", ".join(f"{label}: {output}" for label, output in enumerate(outputs)),
+        "label_classes": ", ".join(f"{label}: {output}" for label, output in enumerate(labels)),
         "pred_classes": f"{len(outputs)} channels of logits: {', '.join(outputs)}",
         "intended_use": "Research. Not for clinical use without validation.",
         "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": prediction}},
     }
 
 
-def format_config(value: Any, indent: int = 0) -> str:
+def format_config(value: Any, indent: int = 0, before: int = 0) -> str:
     """JSON as a person would write it: four spaces, and what is short and simple on one line.
 
     Args:
         value: what to write.
-        indent: columns before it.
+        indent: columns before its lines.
+        before: columns before it on its first line, beyond the indent.
     """
     line = json.dumps(value, ensure_ascii=False)
     items = list(value.values()) if isinstance(value, Mapping) else value
@@ -139,11 +146,12 @@ def format_config(value: Any, indent: int = 0) -> str:
         return line
     simple = not any(isinstance(item, Mapping | list | tuple) for item in items)
     flat = simple or all(isinstance(item, list | tuple) and not _nested(item) for item in items)
-    if flat and "_target_" not in line and "$" not in line and indent + len(line) <= WIDTH:
+    if flat and "_target_" not in line and "$" not in line and indent + before + len(line) <= WIDTH:
         return line
     inner = " " * (indent + 4)
     if isinstance(value, Mapping):
-        lines = [f"{inner}{json.dumps(key)}: {format_config(item, indent + 4)}" for key, item in value.items()]
+        keys = [f"{json.dumps(key, ensure_ascii=False)}: " for key in value]
+        lines = [inner + key + format_config(item, indent + 4, len(key)) for key, item in zip(keys, items, strict=True)]
         return "{\n" + ",\n".join(lines) + "\n" + " " * indent + "}"
     return "[\n" + ",\n".join(inner + format_config(item, indent + 4) for item in value) + "\n" + " " * indent + "]"
 

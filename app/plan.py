@@ -189,7 +189,9 @@ class Plan(Command):
             def measure(settings: Mapping[str, Any]) -> StepCost | None:
                 bar.set_postfix_str(" x ".join(map(str, settings["patch_size"])))
                 config = configure("train.json", {**settings, "device": f"$torch.device('{device}')"})
-                cost = measure_step(config, channels=settings["channels"], label_channels=1)
+                cost = measure_step(
+                    config, channels=settings["channels"], label_channels=len(settings.get("regions", [0]))
+                )
                 bar.update()
                 return cost
 
