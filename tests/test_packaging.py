@@ -1,5 +1,6 @@
-"""What is in the tree is in the wheel, and the wheel is all that a user needs."""
+"""What is in the tree is in the wheel, and the wheel is all that a user needs; a packed bundle needs even less."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+from hybridseg.app.packing import pack_bundle, requirements
+from hybridseg.bundles import bundle_path
+from hybridseg.transforms.phantom import write_phantoms
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("app", "bundles", "networks", "transforms")
@@ -81,3 +86,58 @@ def test_an_installed_bundle_trains_from_another_folder(python: Path, tmp_path: 
     overrides = (word for name, value in options.items() for word in (f"--{name}", str(value)))
     run(python, "-m", "monai.bundle", "run", *overrides, cwd=tmp_path)
     assert (tmp_path / "run" / "model.pt").is_file()
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a packed bundle."""
+    folder = tmp_path_factory.mktemp("packed")
+    pack_bundle(bundle_path(BUNDLE), folder / "bundle.zip")
+    with zipfile.ZipFile(folder / "bundle.zip") as archive:
+        archive.extractall(folder)
+    return folder / BUNDLE
+
+
+@pytest.fixture(scope="session")
+def bare_python(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The Python of a new environment with what the packed bundle's metadata name, and nothing else."""
+    environment = tmp_path_factory.mktemp("bare")
+    metadata = json.loads((packed / "configs" / "metadata.json").read_text())
+    run(sys.executable, "-m", "venv", environment, cwd=environment)
+    python = environment / "bin" / "python"
+    packages = requirements(metadata)
+    run(python, "-m", "pip", "install", *packages, "--constraint", ROOT / "constraints.txt", cwd=environment)
+    yield python
+    shutil.rmtree(environment)  # gigabytes
+
+
+@pytest.mark.slow
+def test_a_packed_bundle_runs_with_the_packages_that_its_metadata_name(
+    packed: Path, bare_python: Path, tmp_path: Path
+) -> None:
+    listed = json.loads(run(bare_python, "-m", "pip", "list", "--format", "json", cwd=tmp_path))
+    installed = {entry["name"].lower() for entry in listed}
+    assert installed.isdisjoint(
+        {"hybridseg", "highdicom", "isal", "matplotlib", "scipy", "tensorboard", "tqdm", "tyro"}
+    )
+    write_phantoms(tmp_path / "data", 4, seed=3, test_count=1)
+    command = (bare_python, "-m", "monai.bundle")
+    for config, options in (
+        ("inference", {"dataset_dir": tmp_path / "data" / "imagesTs", "output_dir": tmp_path / "labels"}),
+        ("train", {"dataset_dir": tmp_path / "data", "run_dir": tmp_path / "run", "max_epochs": 1}),
+    ):
+        words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
+        run(*command, "run", "--config_file", f"configs/{config}.json", *words, cwd=packed)
+    assert [path.name for path in (tmp_path / "labels").iterdir()] == ["phantom_004.nii.gz"]
+    assert (tmp_path / "run" / "model.pt").is_file()
+
+
+@pytest.mark.slow
+def test_the_tools_of_monai_take_a_packed_bundle(packed: Path, bare_python: Path, tmp_path: Path) -> None:
+    options = ["--net_id", "network_def", "--meta_file", "configs/metadata.json"]
+    options += ["--config_file", "configs/inference.json"]
+    command = (bare_python, "-m", "monai.bundle")
+    run(*command, "verify_net_in_out", *options, "--device", "cpu", cwd=packed)
+    exported = ["--filepath", str(tmp_path / "model.ts"), "--ckpt_file", "models/model.pt", "--use_trace", "True"]
+    run(*command, "ckpt_export", *options, *exported, "--input_shape", "[1,1,48,48,48]", cwd=packed)
+    assert (tmp_path / "model.ts").is_file()
