@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from gzip import open as open_gzip
+import gzip
+from typing import Any
 
-with suppress(ImportError):
-    from isal.igzip import open as open_gzip
-
-__all__ = ["open_gzip"]
+try:
+    from isal import igzip
+except ImportError:  # a packed bundle makes do without
+    open_gzip: Any = gzip.open
+else:
+    open_gzip = igzip.open

@@ -22,10 +22,8 @@ def settings_of(bundle: Path) -> dict[str, Any]:
     read = {file: json.loads((bundle / "configs" / file).read_text()) for file in WITH_SETTINGS}
     settings: dict[str, Any] = {"preset": read["train.json"]["network_def"]["preset"]}
     for config in read.values():
-        plain = {
-            key: value for key, value in config.items() if key in TEXTS or not isinstance(value, dict | str | list)
-        }
-        settings |= plain | {key: config[key] for key in (*LISTS, *MAPPINGS) if key in config}
+        settings |= {key: value for key, value in config.items() if not isinstance(value, dict | str | list)}
+        settings |= {key: config[key] for key in (*TEXTS, *LISTS, *MAPPINGS) if key in config}
     settings |= {key: read["train.json"][key] for key in ("dataset_dir", "split_file")}
     return settings | {"modality": "CT" if "window" in settings else "MRI"}
 

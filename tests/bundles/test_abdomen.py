@@ -39,7 +39,7 @@ def torso(data_dir: Path, tmp_path: Path) -> Path:
     mapped = np.zeros(found.shape, np.uint8)
     for theirs, ours in TOTAL_SEGMENTATOR.items():
         mapped[found == theirs] = ours
-    affine = image.affine
+    affine = np.asarray(image.affine)
     folder = tmp_path / "torso"
     for name, slices in (("lower", slice(0, 20)), ("upper", slice(10, 30))):
         moved = affine.copy()

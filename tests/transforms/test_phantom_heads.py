@@ -87,6 +87,7 @@ def test_a_written_folder_is_a_decathlon_dataset_of_four_channels(tmp_path):
     assert list(listing["modality"].values()) == list(CHANNELS)
     assert len(list((folder / "labelsTs").iterdir())) == 1
     for case in cases:
+        assert isinstance(case["image"], str)
         assert nib.Nifti1Image.from_filename(case["image"]).shape[3:] == (4,)
     preprocessing = mri_preprocessing(["image", "label"], spacing=(4, 4, 4), classes=4, channels=4, crop_margin=2)
     loaded: Any = preprocessing(cases[0])
