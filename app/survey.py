@@ -139,12 +139,17 @@ def _measured(tasks: Sequence[Task], jobs: int) -> Iterator[CaseFingerprint]:
         yield from map(measure, waiting)
         return
     context = multiprocessing.get_context("spawn")  # a fork would share locks of torch's threads
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(min(jobs, len(waiting)), mp_context=context, initializer=_prepare_process)
     try:
         for future in as_completed([pool.submit(measure, task) for task in waiting]):
             yield future.result()
     except BrokenProcessPool:
         raise MemoryError("a measuring process was ended, perhaps for lack of memory: take fewer jobs") from None
+    except BaseException:  # such as Ctrl-C: what is being measured would take long, and is measured again
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

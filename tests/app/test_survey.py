@@ -12,6 +12,8 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -156,6 +158,15 @@ def test_the_report_has_a_row_for_each_case_and_fault(tmp_path: Path) -> None:
         {"case": "b", "fault": "b.nii: 3, all bad: must be good"},
         {"case": "b", "fault": "b.nii: other"},
     ]
+
+
+def test_a_process_that_the_system_ends_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def submit(*arguments: object) -> None:
+        raise BrokenProcessPool("a process died")
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", submit)
+    with pytest.raises(MemoryError, match=r"a measuring process was ended, perhaps for lack of memory: take fewer"):
+        survey(make_dataset(tmp_path / "set", "ab"), tmp_path / "kept", jobs=2)
 
 
 def test_jobs_must_be_at_least_one(tmp_path: Path) -> None:
