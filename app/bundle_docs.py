@@ -117,5 +117,5 @@ def plan_docs(
         run_dir=settings["run_dir"],
     )
     told = licence or "not told by its dataset.json: to be filled in before weights are given away"
-    data = f"{name} is planned for {settings['dataset']}, which is not part of this bundle.\n\nLicence: {told}\n"
+    data = f"{name} is planned for {settings['data_source']}, which is not part of this bundle.\n\nLicence: {told}\n"
     return {"docs/README.md": readme, "docs/data_license.txt": data}

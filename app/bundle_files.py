@@ -119,7 +119,7 @@ def metadata(name: str, settings: Mapping[str, Any]) -> Config:
         **{key: pattern[key] for key in kept[1:]},
         "name": name.replace("_", " "),
         "task": f"Segmentation of {', '.join(labels[1:])}",
-        "description": f"HybridSwinUNETR (preset {settings['preset']}), planned for {settings['dataset']}",
+        "description": f"HybridSwinUNETR (preset {settings['preset']}), planned for {settings['data_source']}",
         "authors": "to be named",
         "copyright": "to be named",
         "data_source": settings["data_source"],

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +26,7 @@ UNITS = {"GB": 10**9, "MB": 10**6, "GIB": 2**30, "MIB": 2**20}
 RECORD = "plan.json"
 """Tells that a folder is that of a plan, and may be written by the next."""
 FAULTS_SHOWN = 10
+BYTES_PER_JOB = 200_000_000
 
 
 @dataclass
@@ -44,8 +45,10 @@ class Plan(Command):
     """What a training step may take, beyond the weights; measured on this device."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """To measure on: auto, cpu, cuda or cuda:N."""
-    jobs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: one for each core)")] = None
-    """Cases that are measured at once."""
+    jobs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: more for large files)")] = None
+    """Cases that are measured at once, in processes of their own."""
+    regions: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=LABELS")] = ()
+    """Regions that overlap, such as 'tumour core=2,3', each to be segmented in place of the labels."""
     folds: Annotated[int, tyro.conf.arg(metavar="N")] = 5
     """Of the cross-validation; fewer if there are not cases enough."""
     patient: Annotated[str | None, tyro.conf.arg(metavar="REGEX")] = None
@@ -72,6 +75,7 @@ class Plan(Command):
             OSError: a file cannot be written.
         """
         memory, patient_of = self.memory_bytes(), self.patient_of()
+        regions = dict(map(parse_region, self.regions))
         self.prepare_folder()
         from hybridseg.transforms.datasets import open_dataset
         from hybridseg.transforms.folds import make_folds
@@ -81,8 +85,10 @@ class Plan(Command):
         from .survey import survey, write_integrity_report
 
         dataset = open_dataset(self.dataset)
+        if regions:
+            dataset = replace(dataset, regions=regions)
         work = self.output / "plan"
-        cases = survey(dataset, work / "cases", jobs=self.jobs or os.cpu_count() or 1)
+        cases = survey(dataset, work / "cases", jobs=self.jobs or default_jobs(dataset))
         write_integrity_report(cases, work / "integrity.csv")
         sound, faults = [case for case in cases if case.is_sound], [case for case in cases if not case.is_sound]
         self.tell(dataset, faults)
@@ -209,6 +215,25 @@ class Plan(Command):
             "decisions": [asdict(decision) for decision in decisions.values()],
             "left_out": {case.case: list(case.faults) for case in faults},
         }
+
+
+def default_jobs(dataset: Dataset) -> int:
+    """A process for each `BYTES_PER_JOB` of images, as starting one takes seconds; no more than there are cores."""
+    images = [case["image"] for case in dataset.cases]
+    paths = [path for image in images for path in ([image] if isinstance(image, str) else image)]
+    return min(os.cpu_count() or 1, 1 + sum(map(os.path.getsize, paths)) // BYTES_PER_JOB)
+
+
+def parse_region(text: str) -> tuple[str, tuple[int, ...]]:
+    """The name and the labels of a region.
+
+    Raises:
+        ValueError: it is not NAME=LABELS.
+    """
+    match = re.fullmatch(r"([^=]+)=(\d+(?:,\d+)*)", text)
+    if match is None:
+        raise ValueError(f"regions: {text!r}: must be NAME=LABELS, such as 'tumour core=2,3'")
+    return match[1].strip(), tuple(map(int, match[2].split(",")))
 
 
 def describe(decisions: Mapping[str, Decision], bundle: Path, dataset: Path) -> str:

@@ -16,6 +16,7 @@ from hybridseg.networks import PRESETS
 from hybridseg.networks.config import Triple
 from hybridseg.transforms.dataset_fingerprint import DatasetFingerprint
 from hybridseg.transforms.datasets import Dataset
+from hybridseg.transforms.regions import region_labels
 
 from .fitting import largest_that_fits
 from .geometry_plan import is_anisotropic, patch_sizes, plan_downsampling, target_spacing
@@ -88,7 +89,8 @@ class Planner:
         """Decide everything.
 
         Raises:
-            ValueError: not even the smallest patch fits into the memory.
+            ValueError: labels are missing in between, regions do not tell them apart, or not even the smallest patch fits
+            into the memory.
         """
         for decide in (self.labels, self.intensities, self.grid, self.network, self.patch, self.moves, self.schedule):
             decide()
@@ -109,8 +111,12 @@ class Planner:
         names = {label: self.dataset.label_names.get(label, f"label_{label}") for label in self.label_values()}
         source = "names" if self.dataset.label_names else "label maps"
         self.decide("label_names", names, f"From the dataset's {source}.")
+        labels = sorted(names)
+        if labels != list(range(1, len(labels) + 1)):
+            raise ValueError(f"labels: {', '.join(map(str, labels))}: must be 1 to the number of labels, none missing")
         regions = {name: list(labels) for name, labels in self.dataset.regions.items()}
         if regions:
+            region_labels(regions)
             self.decide("regions", regions, "Regions that overlap each have an output of their own, with a sigmoid.")
 
     def label_values(self) -> list[int]:
@@ -231,7 +237,7 @@ class Planner:
         per_epoch = max(1, math.ceil(training / self["batch_size"]))
         steps = STEPS[self["preset"]]
         epochs = min(MOST_EPOCHS, max(1, round(steps / per_epoch)))
-        reason = f"About {steps} steps; an epoch has {per_epoch} with the {training} cases of a fold."
+        reason = f"{epochs * per_epoch} steps; an epoch has {per_epoch} with the {training} cases of a fold."
         self.decide("max_epochs", epochs, reason)
         interval = max(1, epochs // VALIDATIONS)
         self.decide("val_interval", interval, f"{epochs // interval} validations choose the weights that are kept.")

@@ -81,7 +81,7 @@ def summarise(fingerprints: Iterable[CaseFingerprint]) -> DatasetFingerprint:
     """Pool the cases without faults.
 
     Raises:
-        ValueError: all have faults.
+        ValueError: all have faults, or none has a labelled voxel.
     """
     given = list(fingerprints)
     sound = [case for case in given if case.is_sound]
@@ -111,7 +111,10 @@ def _percentile(rows: ArrayLike, percent: float) -> Triple:
 
 
 def _pool(parts: Sequence[ChannelFingerprint]) -> PooledIntensities:
-    """One channel of many cases, each weighted by its number of labelled voxels."""
+    """One channel of many cases, each weighted by its number of labelled voxels; healthy cases have none."""
+    parts = [part for part in parts if part.voxels]
+    if not parts:
+        raise ValueError("fingerprints: no voxel is labelled in any case: some must be")
     weights = np.array([part.voxels for part in parts], dtype=np.float64)
     means = np.array([part.mean for part in parts], dtype=np.float64)
     deviations = np.array([part.deviation for part in parts], dtype=np.float64)

@@ -95,9 +95,7 @@ def _load(case: Case, channels: int) -> tuple[MetaTensor | None, MetaTensor | No
 
 
 def _label_faults(case: Case, there: Collection[int], allowed: Collection[int] | None) -> list[str]:
-    """Labels that may not occur, or none at all."""
-    if not there:
-        return [str(VolumeError(case["label"], "all voxels are 0", "at least one must be labelled"))]
+    """Labels that may not occur; a case may be without any, as healthy ones are."""
     if allowed is None or not (unknown := sorted(set(there) - set(allowed))):
         return []
     listed = ", ".join(map(str, sorted({0, *allowed})))
