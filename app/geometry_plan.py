@@ -82,9 +82,10 @@ def plan_downsampling(spacing: Sequence[float], shape: Sequence[int], stages: in
     strides: list[Triple] = []
     kernels = [kernel_for(edges)]
     for _ in range(stages):
-        finest = min(edges)
+        long = [n >= 2 * FEWEST_VOXELS for n in size]
+        finest = min((edge for edge, enough in zip(edges, long, strict=True) if enough), default=0.0)
         depth, height, width = (
-            2 if edge < COARSE * finest and n >= 2 * FEWEST_VOXELS else 1 for edge, n in zip(edges, size, strict=True)
+            2 if enough and edge < COARSE * finest else 1 for edge, enough in zip(edges, long, strict=True)
         )
         stride = depth, height, width
         edges = [edge * step for edge, step in zip(edges, stride, strict=True)]

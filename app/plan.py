@@ -160,6 +160,10 @@ class Plan(Command):
         for name, values in (("spacing", self.spacing), ("patch", self.patch)):
             if values is not None and min(values) <= 0:
                 raise ValueError(f"{name}: {values}: must be positive")
+        from hybridseg.networks import PRESETS
+
+        if self.preset is not None and self.preset not in PRESETS:
+            raise ValueError(f"preset: {self.preset!r}: must be one of {', '.join(PRESETS)}")
         if self.dataset.resolve() == self.output.resolve():
             raise ValueError(f"output: {self.output}: must be another folder than the dataset")
         make_folder(self.output)

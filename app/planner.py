@@ -89,8 +89,8 @@ class Planner:
         """Decide everything.
 
         Raises:
-            ValueError: labels are missing in between, regions do not tell them apart, or not even the smallest patch fits
-            into the memory.
+            ValueError: labels are missing in between, regions do not tell them apart, or not even the smallest patch
+                fits into the memory.
         """
         for decide in (self.labels, self.intensities, self.grid, self.network, self.patch, self.moves, self.schedule):
             decide()

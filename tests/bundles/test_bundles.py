@@ -1,9 +1,11 @@
-"""Every shipped bundle against MONAI's own tools, from a working directory that is not the bundle's."""
+"""Every shipped bundle, and planned ones, against MONAI's own tools, from a working directory that is not theirs."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,11 @@ from monai.bundle.properties import InferProperties, TrainProperties
 from monai.losses import DiceLoss
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from hybridseg.app.cli import main
 from hybridseg.bundles import bundle_names, bundle_path
 from hybridseg.transforms import LabelsToRegionsd, region_labels
+from hybridseg.transforms.phantom import write_phantoms
+from hybridseg.transforms.phantom_heads import write_heads
 
 SCHEMA = Path(__file__).parent / "metadata_schema.json"
 OVERRIDES = ("bundle_root", "dataset_dir", "run_dir", "device", "max_epochs", "val_interval")
@@ -31,10 +36,32 @@ FILES = (
 )
 
 
-@pytest.fixture(params=bundle_names())
-def bundle(request, tmp_path, monkeypatch) -> Path:
+PLANNED = {
+    "planned for CT": (write_phantoms, ()),
+    "planned for regions": (write_heads, ("--regions", "whole=1,2,3", "core=2,3", "enhancing=3")),
+}
+
+
+@pytest.fixture(scope="session")
+def planned(tmp_path_factory) -> Callable[[str], Path]:
+    """Makes a planned bundle, once."""
+
+    @cache
+    def plan(name: str) -> Path:
+        write, options = PLANNED[name]
+        folder = tmp_path_factory.mktemp("planned")
+        dataset = write(folder / "dataset", 2, seed=0)
+        words = ["plan", str(dataset), "-o", str(folder / "bundle"), "--patch", "32", "32", "32", *options]
+        assert main([*words, "--spacing", "8", "8", "8", "--device", "cpu"]) == 0
+        return folder / "bundle"
+
+    return plan
+
+
+@pytest.fixture(params=[*bundle_names(), *PLANNED])
+def bundle(request, tmp_path, monkeypatch, planned) -> Path:
     monkeypatch.chdir(tmp_path)
-    return bundle_path(request.param)
+    return planned(request.param) if request.param in PLANNED else bundle_path(request.param)
 
 
 def read(bundle: Path, *names: str) -> ConfigParser:
