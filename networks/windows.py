@@ -88,7 +88,8 @@ def kept(make: Callable[..., Result]) -> Callable[..., Result]:
 
     @wraps(make)
     def get(*arguments: Hashable) -> Result:
-        return (make if torch.compiler.is_compiling() else remembered)(*arguments)
+        captured = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        return (make if captured else remembered)(*arguments)
 
     return get
 

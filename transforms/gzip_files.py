@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from gzip import open as open_gzip
-
-with suppress(ImportError):
+try:
     from isal.igzip import open as open_gzip
+except ImportError:
+    from gzip import open as open_gzip
 
 __all__ = ["open_gzip"]
