@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-from typing import Any
-
 try:
-    from isal import igzip
-except ImportError:  # a packed bundle makes do without
-    open_gzip: Any = gzip.open
-else:
-    open_gzip = igzip.open
+    from isal.igzip import open as open_gzip
+except ImportError:
+    from gzip import open as open_gzip
+
+__all__ = ["open_gzip"]

@@ -38,3 +38,10 @@ def test_a_network_trains_on_after_it_was_exported():
     torch.export.export(model.eval(), (image,))
     model.train()(image)[0].sum().backward()
     assert all(parameter.grad is not None for parameter in model.decoder.steps[0].parameters())
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # the size is fixed by tracing, as it says
+def test_tracing_twice_gives_one_graph():
+    model = create_model("tiny", in_channels=1, out_channels=2).eval()
+    image = torch.randn(1, 1, 56, 40, 72)  # a size whose masks no other test has made
+    torch.jit.trace(model, image, check_trace=True)  # raises where what the first run keeps changes the second
