@@ -248,5 +248,4 @@ def describe(decisions: Mapping[str, Decision], bundle: Path, dataset: Path) -> 
         value = json.dumps(decision.value, ensure_ascii=False)
         shown = value if len(value) <= 60 else f"{value[:57]}..."
         lines += [f"{name:{width}}  {shown}", f"{'':{width}}    {decision.reason}"]
-    command = f"python -m monai.bundle run --config_file {bundle}/configs/train.json --dataset_dir {dataset}"
-    return "\n".join([*lines, "", f"bundle  {bundle}", f"train   {command}"])
+    return "\n".join([*lines, "", f"bundle  {bundle}", f"train   hybridseg train {bundle} {dataset}"])

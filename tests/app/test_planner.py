@@ -66,7 +66,7 @@ def test_small_volumes_are_taken_whole_by_the_small_network() -> None:
 
 
 def test_large_volumes_are_cut_into_patches_that_fit_the_memory() -> None:
-    decisions = plan(measured=facts(spacing=(1.5,) * 3, extent=(360.0, 360.0, 450.0)), memory=2e9)
+    decisions = plan(measured=facts(spacing=(1.5, 1.5, 1.5), extent=(360.0, 360.0, 450.0)), memory=2e9)
     chosen = values(decisions)
     assert (chosen["preset"], chosen["batch_size"], chosen["patches"]) == ("base", 1, 2)
     voxels = math.prod(chosen["patch_size"])
@@ -110,7 +110,7 @@ def test_more_cases_train_for_fewer_epochs() -> None:
 
 
 def test_a_dataset_too_large_for_the_memory_is_kept_in_part() -> None:
-    shape = facts(spacing=(1.0,) * 3, extent=(300.0,) * 3, cases=1000)
+    shape = facts(spacing=(1.0, 1.0, 1.0), extent=(300.0, 300.0, 300.0), cases=1000)
     assert 0 < values(plan(measured=shape, memory=4e9))["cache_rate"] < 0.05
 
 
