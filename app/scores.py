@@ -97,7 +97,7 @@ def score_case(
     Raises:
         ValueError: the shapes differ, a label is not positive, or the regions break their rule (`region_labels`).
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from hybridseg.app.scores import score_case
         >>> reference = np.zeros((8, 8, 8), dtype=np.uint8)

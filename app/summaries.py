@@ -110,7 +110,7 @@ def spread(scored: Iterable[tuple[str, float | None]]) -> Spread:
     Args:
         scored: case and value; a case may come several times, with a value for each of its labels.
 
-    Example:
+    Examples:
         >>> from hybridseg.app.summaries import spread
         >>> spread([("one", 0.8), ("two", 0.9), ("three", None)])
         Spread(mean=0.85, std=0.05, low=0.8, high=0.9)

@@ -65,7 +65,7 @@ def create_classifier(preset: str = "small", *, in_channels: int, classes: int, 
     Raises:
         ValueError: the preset or a field is unknown (the message lists the known ones), or a value breaks its rule.
 
-    Example:
+    Examples:
         >>> from hybridseg.networks import create_classifier
         >>> classifier = create_classifier("tiny", in_channels=1, classes=4)
         >>> classifier(torch.zeros(2, 1, 20, 33, 17)).shape

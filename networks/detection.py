@@ -147,7 +147,7 @@ def create_detector(
     Raises:
         ValueError: the preset or a field is unknown (the message lists the known ones), or a value breaks its rule.
 
-    Example:
+    Examples:
         >>> from hybridseg.networks import create_detector
         >>> detector = create_detector("tiny", in_channels=1, classes=1, anchor_shapes=[(8, 8, 8), (4, 8, 8)])
         >>> target = {"boxes": torch.tensor([[4.0, 6, 2, 12, 14, 9]]), "labels": torch.tensor([0])}

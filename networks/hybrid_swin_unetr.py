@@ -145,7 +145,7 @@ class HybridSwinUNETR(nn.Module):
     Args:
         config: what the network consists of; `create_model` makes one from a preset.
 
-    Example:
+    Examples:
         >>> from hybridseg.networks import create_model
         >>> model = create_model("tiny", in_channels=1, out_channels=3).eval()
         >>> model(torch.zeros(1, 1, 20, 33, 17)).shape

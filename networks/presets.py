@@ -57,7 +57,7 @@ def create_model(preset: str = "small", *, in_channels: int, out_channels: int, 
     Raises:
         ValueError: the preset or a field is unknown (the message lists the known ones), or a value breaks its rule.
 
-    Example:
+    Examples:
         >>> from hybridseg.networks import create_model
         >>> create_model("small", in_channels=4, out_channels=3, strides=[(1, 2, 2), 2, 2]).stride
         (4, 8, 8)

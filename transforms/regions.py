@@ -37,7 +37,7 @@ def region_labels(regions: Regions) -> tuple[int, ...]:
         ValueError: there are no regions, labels are not whole numbers from 1 to 65535, or a region's labels are all in
             later regions, or more than one of them is in none.
 
-    Example:
+    Examples:
         >>> from hybridseg.transforms.regions import region_labels
         >>> region_labels({"whole tumour": [1, 2, 3], "tumour core": [2, 3], "enhancing tumour": [3]})
         (1, 2, 3)

@@ -177,7 +177,7 @@ def window_starts(length: int, window: int, overlap: float) -> list[int]:
         window: length of a window, in voxels.
         overlap: least share of a window that the next one covers too.
 
-    Example:
+    Examples:
         >>> window_starts(100, 48, 0.5)
         [0, 24, 48, 52]
     """

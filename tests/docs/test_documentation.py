@@ -1,0 +1,79 @@
+"""The documentation's commands run, page after page, in one folder; its links lead somewhere, its figures are new."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = ("index.md", "howto/my-data.md", "howto/new-mixer.md", "howto/export.md", "howto/pack.md")
+"""Those with commands to run, in the order in which they build on each other."""
+BLOCK = re.compile(r"^```(?P<kind>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
+NOT_RUN = re.compile(r"^\*Not run by the tests[^\n]*:\*\n\n```text\n", re.MULTILINE)
+
+
+def run(words: list[str], folder: Path) -> None:
+    finished = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=1200)
+    assert finished.returncode == 0, f"{words[-1]}\n{finished.stdout[-1000:]}\n{finished.stderr[-3000:]}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_every_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    for page in PAGES:
+        for block in BLOCK.finditer((DOCS / page).read_text(encoding="utf-8")):
+            if block["kind"] == "bash":
+                run(["bash", "-euo", "pipefail", "-c", block["text"]], tmp_path)
+            elif block["title"]:
+                (tmp_path / block["title"]).write_text(block["text"], encoding="utf-8")
+            elif block["kind"] == "python":
+                run([sys.executable, "-c", f"import sys; sys.path.insert(0, '.')\n{block['text']}"], tmp_path)
+    assert (tmp_path / "demo" / "demo.png").is_file()
+    assert (tmp_path / "my_labels").is_dir()
+    assert list((tmp_path / "packed_labels").glob("*.nii.gz"))
+
+
+def test_commands_that_are_not_run_say_so() -> None:
+    for page in [DOCS / "index.md", *(DOCS / "howto").glob("*.md")]:
+        text = page.read_text(encoding="utf-8")
+        kinds = [block["kind"] for block in BLOCK.finditer(text)]
+        assert kinds.count("text") == len(NOT_RUN.findall(text)), page
+        assert set(kinds) <= {"bash", "python", "text"}, page
+        assert page.relative_to(DOCS).as_posix() in PAGES or "bash" not in kinds, page
+
+
+@pytest.mark.parametrize("page", sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")))
+def test_links_lead_somewhere(page: str) -> None:
+    for target in LINK.findall((DOCS / page).read_text(encoding="utf-8")):
+        assert ((DOCS / page).parent / target).exists(), target
+
+
+def test_every_page_is_in_the_menu() -> None:
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in DOCS.rglob("*.md"):
+        assert f": {page.relative_to(DOCS).as_posix()}\n" in menu, page
+
+
+def test_the_figures_are_those_of_the_code(tmp_path: Path) -> None:
+    shutil.copy(DOCS / "figures.py", tmp_path)
+    run([sys.executable, "figures.py"], tmp_path)
+    for figure in (tmp_path / "images").iterdir():
+        assert figure.read_bytes() == (DOCS / "images" / figure.name).read_bytes(), (
+            f"{figure.name}: python docs/figures.py"
+        )
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    run([sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")], ROOT)
+    assert "HybridSwinUNETR" in (tmp_path / "site" / "reference" / "networks" / "index.html").read_text(
+        encoding="utf-8"
+    )
