@@ -67,5 +67,5 @@ class Export(Command):
         largest = export_network(predictor.network, self.output, kind, (channels, *size))
         record = {"file": str(self.output), "format": kind, "window": [channels, *size], "largest_difference": largest}
         shown = f"{self.output}: {kind}, windows (batch, {', '.join(map(str, (channels, *size)))}), "
-        print(json.dumps(record) if self.json else f"{shown}logits x differ by at most {largest:.1e} (1 + |x|)")
+        print(json.dumps(record) if self.json else f"{shown}logits differ by at most {largest:.1e} of the largest")
         return 0

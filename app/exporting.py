@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hybridseg.transforms.atomic import replacing
 
 TOLERANCE = 1e-4
-"""By which a logit x may differ, in parts of 1 + |x|; in float32 a network differs from itself in float64 by half."""
+"""By which a logit may differ, in parts of 1 + the largest; in float32 a network differs from itself in float64 too."""
 BATCHES = (1, 3)
 """With which a file is tried; it was made with another."""
 ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
@@ -30,7 +30,7 @@ def export_network(network: nn.Module, path: Path, kind: str, shape: tuple[int, 
         shape: of a window (C, D, H, W).
 
     Returns:
-        The largest difference of a logit x of random windows, in parts of 1 + |x|.
+        The largest difference of a logit of random windows, in parts of 1 + the largest logit.
 
     Raises:
         ValueError: a package is missing, the file cannot be written, or it gives other logits than the network.
@@ -46,7 +46,7 @@ def export_network(network: nn.Module, path: Path, kind: str, shape: tuple[int, 
             largest = max(difference(network, load(temporary), torch.randn(batch, *shape)) for batch in BATCHES)
             if not largest <= TOLERANCE:
                 raise ValueError(
-                    f"{path}: logits differ by {largest:.1e} of 1 + |logit|: must be at most {TOLERANCE:.0e}"
+                    f"{path}: logits differ by {largest:.1e} of the largest: must be at most {TOLERANCE:.0e}"
                 )
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror or error}: must be a file that can be written") from error
@@ -55,9 +55,9 @@ def export_network(network: nn.Module, path: Path, kind: str, shape: tuple[int, 
 
 @torch.inference_mode()
 def difference(network: nn.Module, run: Run, windows: Tensor) -> float:
-    """The largest difference of a logit x, in parts of 1 + |x|."""
+    """The largest difference of a logit, in parts of 1 + the largest logit."""
     logits = network(windows)
-    return float(((logits - run(windows)).abs() / (1 + logits.abs())).max())
+    return float((logits - run(windows)).abs().max() / (1 + logits.abs().max()))
 
 
 def write_torchscript(network: nn.Module, windows: Tensor, path: Path) -> None:

@@ -54,9 +54,7 @@ def torso(data_dir: Path, tmp_path: Path) -> Path:
 def test_a_real_ct_is_learnt(torso: Path, tmp_path: Path) -> None:
     steps = {"max_epochs": 120, "val_interval": 60, "patches": 4, "learning_rate": 0.004, "num_workers": 0}
     bundle_run(tmp_path, "train.json", dataset_dir=torso, run_dir="run", **steps)
-    split = {"training": ["lower"], "validation": ["upper"], "test": ["lower", "upper"]}
-    (tmp_path / "split.json").write_text(json.dumps(split))
-    weights = {"checkpoint": "run/model.pt", "split_file": "split.json", "output_dir": "scores"}
+    weights = {"checkpoint": "run/model.pt", "output_dir": "scores"}
     bundle_run(tmp_path, "inference.json", "evaluate.json", dataset_dir=torso, **weights)
     dice = {
         row["label"]: row["dice"]["mean"]
