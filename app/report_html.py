@@ -1,0 +1,82 @@
+"""Pieces of HTML: text that is safe whatever it holds, tables, sections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+
+def text(value: object) -> str:
+    """Text as HTML: no tag, no attribute's end, and nothing that a browser would obey, such as a change of direction."""
+    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(value))
+    return escape(shown)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table.
+
+    Args:
+        shown: what it shows, as HTML.
+        value: what it is sorted by; None is sorted last, in either direction.
+        marked: whether it calls for attention.
+    """
+
+    shown: str
+    value: float | str | None
+    marked: bool = False
+
+    def html(self, tag: str = "td") -> str:
+        """The cell; as a heading of its row with the tag `th`."""
+        kinds = ["number"] if not isinstance(self.value, str) else []
+        kinds += ["marked"] if self.marked else []
+        scope = ' scope="row"' if tag == "th" else ""
+        kind = f' class="{" ".join(kinds)}"' if kinds else ""
+        value = "" if self.value is None else self.value
+        return f'<{tag}{scope}{kind} data-value="{text(value)}">{self.shown}</{tag}>'
+
+
+def word(value: str, *, marked: bool = False) -> Cell:
+    """A cell of text."""
+    return Cell(text(value), value, marked)
+
+
+def number(value: float | None, digits: int = 0, *, note: str = "", marked: bool = False) -> Cell:
+    """A cell of a number with so many decimals, a dash where there is none, and a note below."""
+    shown = "–" if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return Cell(shown + (f" <small>{text(note)}</small>" if note else ""), value, marked)
+
+
+def table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[Cell]], *, sortable: bool = False) -> str:
+    """A table whose first column names its rows; wider than the screen it scrolls by itself.
+
+    Args:
+        caption: what it shows.
+        headings: of its columns.
+        rows: their cells, as many in each as there are headings.
+        sortable: let the script of the page sort it.
+    """
+    numbers = [any(not isinstance(row[column].value, str) for row in rows) for column in range(len(headings))]
+    heads = "".join(
+        f'<th scope="col"{" class=number" if is_number else ""}>{text(heading)}</th>'
+        for heading, is_number in zip(headings, numbers, strict=True)
+    )
+    body = "\n".join(f"<tr>{row[0].html('th')}{''.join(cell.html() for cell in row[1:])}</tr>" for row in rows)
+    return (
+        f'<div class="wide" role="region" tabindex="0" aria-label="{text(caption)}">\n'
+        f"<table{' data-sortable' if sortable else ''}><caption>{text(caption)}</caption>\n"
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def section(name: str, heading: str, *parts: str) -> str:
+    """A section of the page under a heading, with a name to link to."""
+    return f'<section id="{name}" aria-labelledby="{name}-heading">\n<h2 id="{name}-heading">{text(heading)}</h2>\n' + (
+        "\n".join(part for part in parts if part) + "\n</section>"
+    )
+
+
+def paragraph(words: str, kind: str = "") -> str:
+    """A paragraph of plain text."""
+    return f"<p{f' class={kind}' if kind else ''}>{text(words)}</p>" if words else ""
