@@ -49,9 +49,9 @@ def score_chart(summaries: Sequence[Summary], dice: Mapping[int | None, Sequence
     """
     known = [value for values in dice.values() for value in values]
     ticks = MaxNLocator(5).tick_values(min([*known, 0.9]), 1.0)
-    ticks = [tick for tick in ticks if 0 <= tick <= 1]
+    ticks = [tick for tick in ticks if 0 <= tick < 1.001]
     longest = max(len(summary.name) for summary in summaries)
-    width, left = 640.0, min(220.0, 16 + 7.5 * longest)
+    width, left = 460.0, min(180.0, 16 + 7.0 * longest)
     height = ROW * len(summaries) + BOTTOM
     across = Axis(ticks[0], 1.0, left, width - RIGHT)
     parts = [grid_line(across(tick), 4, across(tick), height - BOTTOM + 4) for tick in ticks]
@@ -72,7 +72,7 @@ def score_chart(summaries: Sequence[Summary], dice: Mapping[int | None, Sequence
         for summary in summaries
         if summary.dice.mean is not None
     ]
-    return svg(f"Dice of each case by label. Means: {'; '.join(told)}.", width, height, parts)
+    return svg(f"Dice of each case by label. Means: {'; '.join(told)}.", width, height, parts, kind="scores")
 
 
 class Axis:
@@ -107,7 +107,8 @@ def label(x: float, y: float, words: str, anchor: str = "middle") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text(words)}</text>'
 
 
-def svg(alternative: str, width: float, height: float, parts: Sequence[str]) -> str:
+def svg(alternative: str, width: float, height: float, parts: Sequence[str], kind: str = "curve") -> str:
     """A chart with what it says in words."""
     inside = "".join(part for part in parts if part)
-    return f'<svg role="img" aria-label="{text(alternative)}" viewBox="0 0 {width:g} {height:g}">{inside}</svg>'
+    frame = f'class="{kind}" role="img" viewBox="0 0 {width:g} {height:g}"'
+    return f'<svg {frame} aria-label="{text(alternative)}">{inside}</svg>'

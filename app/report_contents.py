@@ -98,6 +98,8 @@ def describe_cohort(
         window=None if folder is None else shown_window(folder),
     )
     failures = [*earlier, *cohort.failures]
+    if failures:
+        facts["Failed"] = str(len({case for case, _ in failures}))
     contents = replace(
         contents,
         facts={**facts, **contents.facts},
@@ -132,9 +134,10 @@ def run_facts(record: Mapping[str, Any], bundle: Path | None) -> dict[str, str]:
     versions = record.get("versions")
     if isinstance(versions, Mapping) and "hybridseg" in versions:
         facts["Predicted with"] = f"HybridSeg {versions['hybridseg']}"
-    for name, key in (("Device", "device"), ("Predicted", "finished")):
-        if record.get(key):
-            facts[name] = str(record[key])
+    if record.get("device"):
+        facts["Device"] = str(record["device"])
+    if record.get("finished"):
+        facts["Predicted at"] = str(record["finished"]).replace("T", " ")
     return facts
 
 

@@ -37,7 +37,7 @@ class Curve:
 
 
 def read_curves(run_dir: Path) -> list[Curve]:
-    """The curves of a run, of all its starts together: where it was resumed from an earlier epoch, the later start counts.
+    """The curves of a run, of all its starts together; where one goes on, what an earlier one had beyond is dropped.
 
     The loss of every iteration is left out where that of every epoch is there. Values that are not finite are left out.
 
@@ -52,13 +52,17 @@ def read_curves(run_dir: Path) -> list[Curve]:
     """
     if not run_dir.is_dir():
         raise ValueError(f"run_dir: {run_dir}: must be the folder of a training")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator, ScalarEvent
 
+    starts: dict[str, list[list[ScalarEvent]]] = {}
+    for path in run_dir.glob(EVENTS):
+        file = EventAccumulator(str(path), size_guidance={"scalars": 0}).Reload()
+        for tag in file.Tags()["scalars"]:
+            starts.setdefault(tag, []).append(file.Scalars(tag))
     values: dict[str, dict[int, float]] = {}
-    for path in sorted(run_dir.glob(EVENTS)):
-        events = EventAccumulator(str(path), size_guidance={"scalars": 0}).Reload()
-        for tag in events.Tags()["scalars"]:
-            found = {event.step: event.value for event in events.Scalars(tag)}
+    for tag, logged in starts.items():
+        for events in sorted(logged, key=lambda events: events[0].wall_time):
+            found = {event.step: event.value for event in events}
             earlier = {step: value for step, value in values.get(tag, {}).items() if step < min(found)}
             values[tag] = earlier | found
     finite = {

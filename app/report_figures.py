@@ -21,7 +21,7 @@ def picture_parts(pictures: Sequence[DrawnCase], label_names: Mapping[int, str])
     truth = "Filled: the prediction, in the colour of its label. White outlines: the reference. "
     prediction = "Filled: the prediction, in the colour of its label. "
     how = truth if any(drawn.with_truth for drawn in pictures) else prediction
-    parts = [paragraph(f"{how}Worst case first; the patient's right is on the left.", "quiet")]
+    parts = [paragraph(f"{how}In the order of the tables; the patient's right is on the left.", "quiet")]
     palette = dict(zip(label_names, colours(len(label_names)), strict=True))
     return parts + [picture(drawn, label_names, palette) for drawn in pictures]
 

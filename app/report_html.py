@@ -8,7 +8,7 @@ from html import escape
 
 
 def text(value: object) -> str:
-    """Text as HTML: no tag, no attribute's end, and nothing that a browser would obey, such as a change of direction."""
+    """Text as HTML: no tag, no end of an attribute, and nothing that changes its direction or breaks its line."""
     shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(value))
     return escape(shown)
 
@@ -21,31 +21,38 @@ class Cell:
         shown: what it shows, as HTML.
         value: what it is sorted by; None is sorted last, in either direction.
         marked: whether it calls for attention.
+        long: whether its text may be long.
     """
 
     shown: str
     value: float | str | None
     marked: bool = False
+    long: bool = False
 
     def html(self, tag: str = "td") -> str:
         """The cell; as a heading of its row with the tag `th`."""
         kinds = ["number"] if not isinstance(self.value, str) else []
-        kinds += ["marked"] if self.marked else []
+        kinds += [kind for kind, applies in (("marked", self.marked), ("long", self.long)) if applies]
         scope = ' scope="row"' if tag == "th" else ""
         kind = f' class="{" ".join(kinds)}"' if kinds else ""
         value = "" if self.value is None else self.value
         return f'<{tag}{scope}{kind} data-value="{text(value)}">{self.shown}</{tag}>'
 
 
-def word(value: str, *, marked: bool = False) -> Cell:
+def word(value: str, *, marked: bool = False, long: bool = False) -> Cell:
     """A cell of text."""
-    return Cell(text(value), value, marked)
+    return Cell(text(value), value, marked, long)
 
 
 def number(value: float | None, digits: int = 0, *, note: str = "", marked: bool = False) -> Cell:
     """A cell of a number with so many decimals, a dash where there is none, and a note below."""
-    shown = "–" if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    shown = "\N{EN DASH}" if value is None else decimals(value, digits)
     return Cell(shown + (f" <small>{text(note)}</small>" if note else ""), value, marked)
+
+
+def decimals(value: float, digits: int) -> str:
+    """A number with so many decimals."""
+    return f"{value:z.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[Cell]], *, sortable: bool = False) -> str:
@@ -58,9 +65,9 @@ def table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[Cell]],
         sortable: let the script of the page sort it.
     """
     numbers = [any(not isinstance(row[column].value, str) for row in rows) for column in range(len(headings))]
+    kinds = [' class="number"' if is_number else "" for is_number in numbers]
     heads = "".join(
-        f'<th scope="col"{" class=number" if is_number else ""}>{text(heading)}</th>'
-        for heading, is_number in zip(headings, numbers, strict=True)
+        f'<th scope="col"{kind}>{text(heading)}</th>' for heading, kind in zip(headings, kinds, strict=True)
     )
     body = "\n".join(f"<tr>{row[0].html('th')}{''.join(cell.html() for cell in row[1:])}</tr>" for row in rows)
     return (

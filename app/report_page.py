@@ -53,9 +53,9 @@ def page(contents: Contents) -> str:
     sections = {
         "failures": ("Failures", failure_parts(contents.failures)),
         "agreement": ("Agreement", agreement_parts(contents.scores, contents.tolerance)),
+        "volumes": ("Volumes", volume_parts(contents.volumes, contents.order)),
         "pictures": ("Pictures", picture_parts(contents.pictures, contents.label_names)),
         "scores": ("Scores", score_parts(contents.scores, contents.order)),
-        "volumes": ("Volumes", volume_parts(contents.volumes, contents.order)),
         "training": ("Training", training_parts(contents.curves)),
     }
     shown = {name: (heading, parts) for name, (heading, parts) in sections.items() if parts}

@@ -24,9 +24,8 @@ from .label_maps import resample_labels
 Volume = NDArray[np.float32]
 LARGEST = (11.0, 3.6)
 """Width that three planes fill at most, and height of each, in inches."""
-DPI = 150
-QUALITIES = (80, 60, 40, 20)
-"""Of WebP, from the one that is tried first."""
+QUALITIES = ((150, 80), (150, 50), (110, 40), (75, 30), (50, 20))
+"""Dots per inch and WebP's quality, from those that are tried first."""
 LARGEST_BYTES = 36_000
 """Of a plane, before it is encoded as text: three are then below 150 kB."""
 
@@ -130,9 +129,9 @@ def load_case(image: Case, labels: Mapping[str, Path], *, channels: int, resampl
 
 def data_uri(figure: Figure) -> str:
     """A figure as a data URI, in the best quality that keeps it small."""
-    for quality in QUALITIES:
+    for dpi, quality in QUALITIES:
         picture = io.BytesIO()
-        figure.savefig(picture, format="webp", dpi=DPI, facecolor=PANEL, pil_kwargs={"quality": quality, "method": 6})
+        figure.savefig(picture, format="webp", dpi=dpi, facecolor=PANEL, pil_kwargs={"quality": quality, "method": 6})
         if picture.tell() <= LARGEST_BYTES:
             break
     return f"data:image/webp;base64,{b64encode(picture.getvalue()).decode()}"

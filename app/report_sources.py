@@ -109,8 +109,8 @@ def scores_for(
 
     Args:
         cohort: whose scores.
-        folder: of its label maps, whose scores are taken where they are newer than these, of these cases and labels, and
-            of that tolerance.
+        folder: of its label maps; the scores in it are taken where they are newer than these, of these cases and
+            labels, and of that tolerance.
         chosen: the folder of scores to take whatever their age.
         tolerance: in mm; None takes any.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .report_charts import score_chart
-from .report_html import Cell, number, paragraph, table, word
+from .report_html import Cell, decimals, number, paragraph, table, word
 from .report_volumes import FEWEST, LIMIT, LabelVolume
 from .scores import LabelScore
 from .summaries import Spread, Summary, summarise
@@ -16,7 +16,7 @@ MOST_ROWS = 5000
 
 def failure_parts(failures: Sequence[tuple[str, str]]) -> list[str]:
     """The cases that failed, each with its line."""
-    rows = [[word(case), word(line)] for case, line in failures]
+    rows = [[word(case), word(line, long=True)] for case, line in failures]
     return [table("Cases that failed, and why", ["Case", "What happened"], rows)] if rows else []
 
 
@@ -27,20 +27,19 @@ def agreement_parts(scores: Sequence[LabelScore], tolerance: float) -> list[str]
     summaries = summarise(scores)
     labels, overall = summaries[:-1], summaries[-1]
     rows = [summary_row(summary) for summary in (summaries if len(labels) > 1 else labels)]
-    surface = f"Surface Dice at {tolerance:g} mm"
-    headings = ["Label", "Found", "Missed", "False", "Absent", "Dice", "HD95, mm", "ASSD, mm", surface]
+    headings = ["Label", "Dice", f"Surface Dice at {tolerance:g} mm", "HD95, mm", "ASSD, mm", "Volume error, ml"]
+    headings += ["Found", "Missed", "False", "Absent"]
     notes = []
     if overall.dice.low is not None:
         notes.append("Below each mean: its 95 % confidence interval, by resampling cases.")
     if overall.missed or overall.false:
         notes.append("Missed and false labels count 0 in Dice and surface Dice, and are not in HD95 and ASSD.")
     dice = {label.label: [s.dice for s in scores if s.label == label.label and s.dice is not None] for label in labels}
-    chart = score_chart(labels, dice).replace("<svg", '<svg class="scores"', 1)
     told = "Each dot is a case; the line is their mean, the bar its 95 % confidence interval."
     return [
-        table("Agreement with the references: means over cases", [*headings, "Volume error, ml"], rows),
+        table("Agreement with the references: means over cases", headings, rows),
         paragraph(" ".join(notes), "quiet"),
-        f"<figure>{chart}<figcaption>{told}</figcaption></figure>",
+        f"<figure>{score_chart(labels, dice)}<figcaption>{told}</figcaption></figure>",
     ]
 
 
@@ -48,11 +47,11 @@ def summary_row(summary: Summary) -> list[Cell]:
     """The cells of a label's summary."""
     counts = (summary.found, summary.missed, summary.false, summary.absent)
     marked = (False, summary.missed > 0, summary.false > 0, False)
-    measures = ((summary.dice, 3), (summary.hd95, 2), (summary.assd, 2), (summary.surface_dice, 3))
+    measures = ((summary.dice, 3), (summary.surface_dice, 3), (summary.hd95, 2), (summary.assd, 2))
     return [
         word(summary.name),
-        *(number(count, marked=mark) for count, mark in zip(counts, marked, strict=True)),
         *(mean_cell(spread, digits) for spread, digits in (*measures, (summary.volume_difference_ml, 2))),
+        *(number(count, marked=mark) for count, mark in zip(counts, marked, strict=True)),
     ]
 
 
@@ -60,8 +59,7 @@ def mean_cell(spread: Spread, digits: int) -> Cell:
     """A mean with its interval below."""
     if spread.low is None or spread.high is None:
         return number(spread.mean, digits)
-    ends = [f"{end:.{digits}f}".replace("-", "\N{MINUS SIGN}") for end in (spread.low, spread.high)]
-    return number(spread.mean, digits, note=" to ".join(ends))
+    return number(spread.mean, digits, note=f"{decimals(spread.low, digits)} to {decimals(spread.high, digits)}")
 
 
 def score_parts(scores: Sequence[LabelScore], order: Sequence[str]) -> list[str]:
@@ -105,8 +103,8 @@ def volume_parts(volumes: Sequence[LabelVolume], order: Sequence[str]) -> list[s
     rows = [[word(case), *(volume_cell(by_case[case][label]) for label in names)] for case in order if case in by_case]
     count = sum(volume.outlier for volume in volumes)
     told = (
-        f"z is the distance from the median over the cases in robust standard deviations (1.4826 times the median absolute "
-        f"deviation); beyond {LIMIT} either way a volume is marked: {count} of {len(volumes)}."
+        "z is the distance from the median over the cases, in robust standard deviations (1.4826 times the median "
+        f"absolute deviation); beyond {LIMIT} either way a volume is marked: {count} of {len(volumes)}."
     )
     few = f"Outliers are marked from {FEWEST} cases on; there are {len(by_case)}."
     return [
