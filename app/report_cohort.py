@@ -155,7 +155,8 @@ class Cohort:
     @property
     def names(self) -> Mapping[int, str]:
         """Names of the labels to draw."""
-        return self.label_names or {item.label: item.name for item in (*self.scores, *self.volumes)}
+        measured: list[LabelScore | LabelVolume] = [*self.scores, *self.volumes]
+        return self.label_names or {item.label: item.name for item in measured}
 
     def focus(self, case: str) -> tuple[Sequence[int], str]:
         """The labels that a picture of a case shall show, and what that is in words."""

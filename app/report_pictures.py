@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -112,7 +113,7 @@ def load_case(image: Case, labels: Mapping[str, Path], *, channels: int, resampl
     Raises:
         ValueError: a file cannot be read, or is not on the image's grid and `resample` is False.
     """
-    files = {"image": image.entry["image"]}
+    files: dict[Hashable, Any] = {"image": image.entry["image"]}
     if not resample:
         files |= {name: str(path) for name, path in labels.items()}
     load = LoadVolumed(
@@ -129,6 +130,7 @@ def load_case(image: Case, labels: Mapping[str, Path], *, channels: int, resampl
 
 def data_uri(figure: Figure) -> str:
     """A figure as a data URI, in the best quality that keeps it small."""
+    picture = io.BytesIO()
     for dpi, quality in QUALITIES:
         picture = io.BytesIO()
         figure.savefig(picture, format="webp", dpi=dpi, facecolor=PANEL, pil_kwargs={"quality": quality, "method": 6})

@@ -17,8 +17,8 @@ FEWEST = 5
 """Cases below which no volume is called an outlier."""
 LIMIT = 3.5
 """Robust z-score beyond which a volume is an outlier, as Iglewicz and Hoaglin (1993) advise."""
-MEAN_DEVIATION_TO_STD = 1.253314
-"""Standard deviation over mean absolute deviation of a normal distribution: the root of pi / 2."""
+MEDIAN_DEVIATION_TO_STD, MEAN_DEVIATION_TO_STD = 1.482602, 1.253314
+"""Standard deviation of a normal distribution over its median and over its mean absolute deviation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ def robust_z(values: Sequence[float]) -> list[float | None]:
     if len(values) < FEWEST:
         return [None] * len(values)
     away = np.asarray(values) - np.median(values)
-    deviation = float(median_abs_deviation(values, scale="normal")) or MEAN_DEVIATION_TO_STD * float(
+    deviation = MEDIAN_DEVIATION_TO_STD * float(median_abs_deviation(values)) or MEAN_DEVIATION_TO_STD * float(
         np.abs(away).mean()
     )
     return [round(float(distance), 3) for distance in (away / deviation if deviation else away)]

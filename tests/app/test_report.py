@@ -103,8 +103,8 @@ def test_the_numbers_are_those_of_evaluate(cohort: Path, report: Callable[..., P
     told = hybridseg("evaluate", cohort / "labels", cohort / "truth", "--json", "--tolerance", "2")
     evaluated = json.loads(told.out)
     page = report("--references", cohort / "truth", "--tolerance", "2")
-    fields = ("case", "name", "outcome", "dice", "hd95", "assd", "surface_dice")
-    fields += ("reference_ml", "prediction_ml", "volume_difference_ml")
+    fields = ["case", "name", "outcome", "dice", "hd95", "assd", "surface_dice"]
+    fields += ["reference_ml", "prediction_ml", "volume_difference_ml"]
     expected = [["" if score[name] is None else str(score[name]) for name in fields] for score in evaluated["scores"]]
     assert sorted(page.rows("scores")) == sorted(expected)
     measures = ("dice", "surface_dice", "hd95", "assd", "volume_difference_ml")
@@ -132,13 +132,17 @@ def test_scores_that_lie_there_are_taken_and_stale_ones_are_not(cohort: Path, re
     for score in scores:
         score["dice"] = 0.125
     (cohort / "labels" / "scores.json").write_text(json.dumps(scores))
-    everything = ("--references", cohort / "truth", "--scores", cohort / "labels")
-    for words in (("--cases", "0"), everything):
-        assert {row[3] for row in report(*words).rows("scores")} == {"0.125"}
-    for words in (("--references", cohort / "truth", "--tolerance", "3"), ("--references", cohort / "truth")):
-        later = (cohort / "labels" / "scores.json").stat().st_mtime + 10
-        assert "0.125" not in {row[3] for row in report(*words).rows("scores")}
-        os.utime(cohort / "truth" / "good.nii.gz", (later, later))
+    references: tuple[str | Path, ...] = ("--references", cohort / "truth")
+
+    def dice(*words: str | Path) -> set[str]:
+        return {row[3] for row in report(*words).rows("scores")}
+
+    assert dice("--cases", "0") == dice(*references) == {"0.125"}
+    assert "0.125" not in dice(*references, "--tolerance", "3")
+    later = (cohort / "labels" / "scores.json").stat().st_mtime + 10
+    os.utime(cohort / "truth" / "good.nii.gz", (later, later))
+    assert "0.125" not in dice(*references)
+    assert dice(*references, "--scores", cohort / "labels") == {"0.125"}
 
 
 def test_without_references_there_are_volumes_and_outliers(cohort: Path, report: Callable[..., Page]) -> None:

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from torch.utils.tensorboard import SummaryWriter
 
 from hybridseg.app.report_charts import MOST_POINTS, curve_chart
 from hybridseg.app.report_curves import Curve, read_curves
@@ -18,12 +16,10 @@ from hybridseg.app.report_curves import Curve, read_curves
 
 def write_events(folder: Path, values: Mapping[str, Mapping[int, float]], start: int = 0) -> None:
     """Write an event file; a later `start` is that of a later start of the training."""
-    writer = EventFileWriter(str(folder))
-    for tag, points in values.items():
-        for step, value in points.items():
-            summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
-            writer.add_event(Event(step=step, wall_time=1000 * start + step, summary=summary))
-    writer.close()
+    with SummaryWriter(str(folder)) as writer:
+        for tag, points in values.items():
+            for step, value in points.items():
+                writer.add_scalar(tag, value, step, walltime=1000 * start + step)
 
 
 def test_the_loss_comes_first_and_that_of_iterations_is_left_out(tmp_path: Path) -> None:
