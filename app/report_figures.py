@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .figure import colours
+from .figure import COLOURS, colours
 from .report_charts import curve_chart
 from .report_cohort import DrawnCase
 from .report_curves import Curve
@@ -21,6 +21,8 @@ def picture_parts(pictures: Sequence[DrawnCase], label_names: Mapping[int, str])
     truth = "Filled: the prediction, in the colour of its label. White outlines: the reference. "
     prediction = "Filled: the prediction, in the colour of its label. "
     how = truth if any(drawn.with_truth for drawn in pictures) else prediction
+    if len(label_names) > len(COLOURS):
+        how += f"The colours come again after {len(COLOURS)} labels. "
     parts = [paragraph(f"{how}In the order of the tables; the patient's right is on the left.", "quiet")]
     palette = dict(zip(label_names, colours(len(label_names)), strict=True))
     return parts + [picture(drawn, label_names, palette) for drawn in pictures]

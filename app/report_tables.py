@@ -36,10 +36,11 @@ def agreement_parts(scores: Sequence[LabelScore], tolerance: float) -> list[str]
         notes.append("Missed and false labels count 0 in Dice and surface Dice, and are not in HD95 and ASSD.")
     dice = {label.label: [s.dice for s in scores if s.label == label.label and s.dice is not None] for label in labels}
     told = "Each dot is a case; the line is their mean, the bar its 95 % confidence interval."
+    chart = f"<figure>{score_chart(labels, dice)}<figcaption>{told}</figcaption></figure>"
     return [
         table("Agreement with the references: means over cases", headings, rows),
         paragraph(" ".join(notes), "quiet"),
-        f"<figure>{score_chart(labels, dice)}<figcaption>{told}</figcaption></figure>",
+        chart if overall.dice.low is not None else "",  # of one case it would repeat the table
     ]
 
 

@@ -330,6 +330,16 @@ def test_regions_are_told_by_their_names(cohort: Path) -> None:
     assert names == {"whole tumour", "tumour core", "enhancing tumour"}
 
 
+def test_one_case_has_no_interval_and_no_chart(cohort: Path) -> None:
+    words = ("--references", cohort / "truth", "-o", cohort / "page.html")
+    assert hybridseg("report", cohort / "labels" / "good.nii.gz", *words).code == 0
+    page = Page(cohort / "page.html")
+    assert len(page.rows("agreement")) == 3
+    assert not page.all("svg")
+    assert not page.text("small")
+    assert "95 %" not in page.source
+
+
 def test_colours_of_the_pictures_are_in_their_legend(report: Callable[..., Page]) -> None:
     chips = [chip["style"] for chip in report().all("i")]
     assert chips == [f"background: {colour}" for colour in COLOURS[:2]] * 2
