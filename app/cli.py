@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "train": "train:Train",
     "predict": "predict:Predict",
     "evaluate": "evaluate:Evaluate",
+    "report": "report:Report",
     "export": "export:Export",
     "pack": "pack:Pack",
     "bench network": "bench_network:BenchNetwork",

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from hybridseg.bundles import bundle_path
 
+from .bundle_facts import label_parts
 from .command import Command
 from .folders import make_folder
 from .terminal import one_line, say
@@ -130,11 +131,7 @@ class Evaluate(Command):
         if self.labels and self.bundle:
             raise ValueError(f"labels: {' '.join(self.labels)}: must not be given beside a bundle, which names its own")
         if self.bundle:
-            from hybridseg.transforms.datasets import read_json
-
-            config = read_json(bundle_path(self.bundle) / "configs" / "inference.json")
-            named = {int(label): name for label, name in config.get("label_names", {}).items()}
-            return named, config.get("regions")
+            return label_parts(bundle_path(self.bundle))
         return dict(map(parse_label, self.labels)) or None, None
 
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from hybridseg.bundles import bundle_path
 
 from . import ranks
+from .bundle_facts import input_channels
 from .command import Command
 from .folders import make_folder
 from .segmenting import PredictedCase, segment_cases
@@ -154,15 +155,9 @@ class Predict(Command):
 
     def list_work(self, bundle: Path) -> list[tuple[Case, PredictedCase]]:
         """The cases of this process, and whether they wait or are skipped."""
-        from monai.bundle import ConfigParser
-
         from hybridseg.transforms.cohort import find_cases
-        from hybridseg.transforms.datasets import read_json
 
-        config = ConfigParser(read_json(bundle / "configs" / "inference.json"))
-        item = "network_def::in_channels"
-        channels = config.get_parsed_content(item) if item in config else 1
-        cases = find_cases(self.inputs, channels=channels if isinstance(channels, int) else 1, series=self.series)
+        cases = find_cases(self.inputs, channels=input_channels(bundle), series=self.series)
         work = []
         for case in cases[ranks.rank() :: ranks.world_size()]:
             output = self.output / f"{case.name}.nii.gz"

@@ -1,0 +1,139 @@
+"""What a report finds in the folders it is given: the record of a prediction run, scores that are there, images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_args
+
+from hybridseg.transforms.cases import case_name, find_volumes, list_volumes
+from hybridseg.transforms.cohort import Case, find_cases
+from hybridseg.transforms.datasets import read_json
+from hybridseg.transforms.errors import VolumeError
+
+from .report_cohort import Cohort
+from .run_record import RUN, read
+from .scores import LabelScore, Outcome
+
+SCORES, SUMMARY = "scores.json", "summary.json"
+MEASURES = ("reference_ml", "prediction_ml", "volume_difference_ml", "dice", "surface_dice", "hd95", "assd")
+SCORES_RULE = "must be written by hybridseg evaluate -o"
+
+
+def run_record(predictions: Path) -> Mapping[str, Any]:
+    """The record that `hybridseg predict` left beside its label maps; empty where there is none.
+
+    Raises:
+        VolumeError: it is not one.
+    """
+    path = (predictions if predictions.is_dir() else predictions.parent) / RUN
+    record = read(path)
+    cases = record.get("cases", [])
+    if not isinstance(cases, list) or not all(isinstance(case, Mapping) and "case" in case for case in cases):
+        raise VolumeError(path, "cases that are none", "must be written by hybridseg predict")
+    return record
+
+
+def read_scores(folder: Path) -> tuple[list[LabelScore], float]:
+    """The scores that `hybridseg evaluate` wrote into a folder, and the tolerance of their surface Dice in mm.
+
+    Raises:
+        VolumeError: they are not there, or are not such scores.
+    """
+    path = folder / SCORES
+    records = read_json(path)
+    if not isinstance(records, list) or not all(is_score(row) for row in records):
+        raise VolumeError(path, "no list of scores", SCORES_RULE)
+    try:
+        tolerance = float(read_json(folder / SUMMARY)["tolerance_mm"])
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, VolumeError):
+            raise
+        raise VolumeError(folder / SUMMARY, "no tolerance_mm", SCORES_RULE) from error
+    return [LabelScore(**row) for row in records], tolerance
+
+
+def is_score(row: Any) -> bool:
+    """Whether a record has the fields of a score, with values of their kinds."""
+    if not isinstance(row, Mapping) or set(row) != {field.name for field in fields(LabelScore)}:
+        return False
+    words = all(isinstance(row[name], str) for name in ("case", "name")) and row["outcome"] in get_args(Outcome)
+    counts = all(type(row[name]) is int for name in ("label", "reference_voxels", "prediction_voxels"))
+    return words and counts and all(row[name] is None or type(row[name]) in (int, float) for name in MEASURES)
+
+
+def newer_than(path: Path, others: Iterable[Path]) -> bool:
+    """Whether a file is there, and none of the others was written after it."""
+    return path.is_file() and all(other.stat().st_mtime <= path.stat().st_mtime for other in others)
+
+
+def recorded_image(record: Mapping[str, Any], case: str) -> Case | None:
+    """The image of a case that `hybridseg predict` recorded; None where it is not there any more.
+
+    Raises:
+        VolumeError: it cannot be used.
+    """
+    options = record.get("options")
+    series = options.get("series") if isinstance(options, Mapping) else None
+    for known in record.get("cases", []):
+        paths = str(known.get("input", "")).split(", ")
+        if known["case"] == case and all(os.path.exists(path) for path in paths):
+            found = [part for path in paths for part in find_cases([path], series=series)]
+            return Case(case, tuple(image for part in found for image in part.images))
+    return None
+
+
+def failed_cases(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The cases that `hybridseg predict` could not segment, each with its line."""
+    failed = [case for case in record.get("cases", []) if case.get("outcome") == "failed"]
+    return [(str(case["case"]), str(case.get("error"))) for case in failed]
+
+
+def case_files(path: Path, *, may_be_empty: bool = False) -> dict[str, Path]:
+    """The label map of each case in a folder, or the one that a file is.
+
+    Raises:
+        VolumeError: there are none, though there must be, or two of one name.
+    """
+    if may_be_empty and path.is_dir() and not list_volumes(path):
+        return {}
+    return {case_name(volume): volume for volume in find_volumes([path])}
+
+
+def scores_for(
+    cohort: Cohort, folder: Path, *, chosen: Path | None, tolerance: float | None
+) -> tuple[list[LabelScore], float] | None:
+    """The scores of a cohort that `hybridseg evaluate` has written, and the tolerance of their surface Dice in mm.
+
+    Args:
+        cohort: whose scores.
+        folder: of its label maps; the scores in it are taken where they are newer than these, of these cases and
+            labels, and of that tolerance.
+        chosen: the folder of scores to take whatever their age.
+        tolerance: in mm; None takes any.
+
+    Returns:
+        None where there are no scores to take.
+
+    Raises:
+        VolumeError: the chosen scores cannot be read, or are of other cases or of another tolerance.
+    """
+    path = (chosen or folder) / SCORES
+    if chosen is None and not newer_than(path, [*cohort.predictions.values(), *cohort.references.values()]):
+        return None
+    scores, measured_at = read_scores(path.parent)
+    cases = {score.case for score in scores}
+    known = cohort.regions or cohort.label_names
+    names = None if known is None else {*(known if cohort.regions else known.values())}
+    if chosen is not None:
+        if strange := sorted(cases - set(cohort.predictions)):
+            raise VolumeError(path, f"scores of {strange[0]!r}", f"must be of the label maps in {folder}")
+        if tolerance not in (None, measured_at):
+            raise VolumeError(
+                path, f"surface Dice at {measured_at:g} mm", f"must be at the tolerance, {tolerance:g} mm"
+            )
+        return scores, measured_at
+    fits = cases == set(cohort.predictions) and tolerance in (None, measured_at)
+    return (scores, measured_at) if fits and (names is None or {score.name for score in scores} <= names) else None
