@@ -77,6 +77,7 @@ class Plan(Command):
         memory, patient_of = self.memory_bytes(), self.patient_of()
         regions = dict(map(parse_region, self.regions))
         self.prepare_folder()
+        from hybridseg.transforms.atomic import replacing
         from hybridseg.transforms.datasets import open_dataset
         from hybridseg.transforms.folds import make_folds
 
@@ -109,10 +110,11 @@ class Plan(Command):
         record = self.record(dataset, decisions, faults)
         counts = {"cases": len(sound), "left_out": len(faults), "folds": len(folds)}
         docs = plan_docs(self.output.resolve().name, settings, decisions, **counts, licence=dataset.licence)
-        write_bundle(self.output.resolve(), settings, {"folds": folds, "test": []}, docs)
         from .reports import as_json
 
-        (self.output / RECORD).write_text(as_json(record) + "\n", encoding="utf-8")
+        with replacing(self.output / RECORD) as temporary:  # the first, as it tells whose folder it is
+            temporary.write_text(as_json(record) + "\n", encoding="utf-8")
+        write_bundle(self.output.resolve(), settings, {"folds": folds, "test": []}, docs)
         print(as_json(record) if self.json else describe(decisions, self.output, self.dataset))
         return 1 if faults else 0
 
@@ -168,8 +170,10 @@ class Plan(Command):
             raise ValueError(f"output: {self.output}: must be another folder than the dataset")
         make_folder(self.output)
         found = {entry.name for entry in self.output.iterdir()}
-        if found and not found & {RECORD, "plan"}:
+        if RECORD not in found and found - {"plan"}:
             raise ValueError(f"output: {self.output}: must be empty, or the folder of an earlier plan (with {RECORD})")
+        if (self.output / "models").exists():
+            raise ValueError(f"output: {self.output}: has weights in models, of its earlier plan: name another folder")
 
     def tell(self, dataset: Dataset, faults: Sequence[CaseFingerprint]) -> None:
         """Say what was found, and what is wrong."""

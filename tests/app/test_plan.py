@@ -133,6 +133,23 @@ def test_a_folder_of_something_else_is_left_alone(phantoms: Path, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_a_folder_plan_within_something_else_does_not_make_it_a_bundle(phantoms: Path, tmp_path: Path) -> None:
+    (tmp_path / "plan").mkdir()
+    (tmp_path / "LICENSE").write_text("mine")
+    outcome = hybridseg("plan", phantoms, "-o", tmp_path, *FASTER)
+    assert outcome.code == 2
+    assert "must be empty, or the folder of an earlier plan" in outcome.err
+    assert (tmp_path / "LICENSE").read_text() == "mine"
+
+
+def test_weights_are_not_left_beside_another_plan(phantoms: Path, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "plan.json").write_text("{}")
+    outcome = hybridseg("plan", phantoms, "-o", tmp_path, *FASTER)
+    assert outcome.code == 2
+    assert "has weights in models, of its earlier plan: name another folder" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
