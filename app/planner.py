@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,12 +111,9 @@ class Planner:
         names = {label: self.dataset.label_names.get(label, f"label_{label}") for label in self.label_values()}
         source = "names" if self.dataset.label_names else "label maps"
         self.decide("label_names", names, f"From the dataset's {source}.")
-        labels = sorted(names)
-        if labels != list(range(1, len(labels) + 1)):
-            raise ValueError(f"labels: {', '.join(map(str, labels))}: must be 1 to the number of labels, none missing")
+        check_labels(sorted(names), self.dataset.regions)
         regions = {name: list(labels) for name, labels in self.dataset.regions.items()}
         if regions:
-            region_labels(regions)
             self.decide("regions", regions, "Regions that overlap each have an output of their own, with a sigmoid.")
 
     def label_values(self) -> list[int]:
@@ -246,3 +243,19 @@ class Planner:
         rate = min(1.0, math.floor(100 * self.memory / cached) / 100)
         reason = f"All prepared cases take about {cached / 1e9:.2g} GB; they may take as much memory as a step."
         self.decide("cache_rate", rate, reason)
+
+
+def check_labels(labels: Sequence[int], regions: Mapping[str, Sequence[int]]) -> None:
+    """Refuse labels of which a network cannot be made.
+
+    Args:
+        labels: without the background, in order.
+        regions: the labels of each region; empty where labels do not overlap.
+
+    Raises:
+        ValueError: labels are missing in between, or regions do not tell them apart.
+    """
+    if list(labels) != list(range(1, len(labels) + 1)):
+        raise ValueError(f"labels: {', '.join(map(str, labels))}: must be 1 to the number of labels, none missing")
+    if regions:
+        region_labels(regions)

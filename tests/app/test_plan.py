@@ -160,8 +160,9 @@ def test_weights_are_not_left_beside_another_plan(phantoms: Path, tmp_path: Path
         (["--jobs", "0"], "jobs: 0: must be at least 1"),
         (["--patient", "("], "patient: '(': must be a regular expression"),
         (["--patient", "nobody"], "patient: 'nobody': must be found in every case's name: not in 'phantom_000'"),
-        (["--patient", "phantom"], "1 patients without faults: at least 2 are needed"),
+        (["--patient", "phantom"], "patients: 1 without faults: at least 2 needed"),
         (["--regions", "core"], "regions: 'core': must be NAME=LABELS"),
+        (["--regions", "all=1,2", "all=2"], "regions: 'all': must be named once"),
         (["--preset", "huge"], "preset: 'huge': must be one of tiny, small, base"),
         (["--spacing", "0", "1", "1"], "spacing: (0.0, 1.0, 1.0): must be positive"),
         (["--device", "abacus"], "device: 'abacus'"),
@@ -174,6 +175,23 @@ def test_wrong_usage_is_one_line(words: list[str], message: str, phantoms: Path,
     assert message in outcome.err
     assert outcome.err.count("\n") == 1
     assert not (tmp_path / "bundle" / "configs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--regions", "all=1,2,3,4,5", "again=5,4,3,2,1"], "regions: 'again': [5, 4, 3, 2, 1], of which"),
+        (["--device", "cuda:99"], "device: 'cuda:99'"),
+        (["--patient", "1$"], "patient: '1$': must be found in every case's name: not in 'phantom_000'"),
+    ],
+)
+def test_what_can_be_refused_is_refused_before_cases_are_measured(
+    words: list[str], message: str, phantoms: Path, tmp_path: Path
+) -> None:
+    outcome = hybridseg("plan", phantoms, "-o", tmp_path / "bundle", *words)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert list((tmp_path / "bundle").iterdir()) == []
 
 
 def test_a_dataset_that_is_not_there_is_one_line(tmp_path: Path) -> None:

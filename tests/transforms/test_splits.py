@@ -131,7 +131,7 @@ def test_a_run_does_not_go_on_with_another_fold(tmp_path: Path, fold_file: Path)
     first = split_cases(dataset, fold_file, run_dir, fold=1)
     (run_dir / "checkpoint_epoch=1.pt").touch()
     for _ in range(2):
-        with pytest.raises(VolumeError, match=r"split.json: 2 cases that trained, such as 'a', would judge .* same fold"):
+        with pytest.raises(VolumeError, match=r"split.json: 2 cases that trained, such as 'a', would judge"):
             split_cases(dataset, fold_file, run_dir, fold=0)
     assert split_cases(dataset, fold_file, run_dir, fold=1) == first
 
