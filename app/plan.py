@@ -77,10 +77,10 @@ class Plan(Command):
         from hybridseg.transforms.atomic import replacing
         from hybridseg.transforms.datasets import open_dataset
         from hybridseg.transforms.folds import make_folds
+        from hybridseg.transforms.regions import check_labels
 
         from .bundle_docs import describe, plan_docs
         from .bundle_files import write_bundle
-        from .planner import check_labels
         from .predictor import choose_device
         from .survey import default_jobs, survey, write_integrity_report
 
@@ -100,9 +100,9 @@ class Plan(Command):
         groups = {patient_of(case.case) for case in sound}
         if len(groups) < 2:
             raise ValueError(f"dataset: {dataset.folder}: patients: {len(groups)} without faults: at least 2 needed")
-        decisions = self.decide(dataset, sound, memory)
         names = [case.case for case in sound]
         folds = make_folds(names, folds=min(self.folds, len(groups)), seed=self.seed, patient=patient_of)
+        decisions = self.decide(dataset, sound, len(names) - len(folds[0]), memory)
         settings = {name: decision.value for name, decision in decisions.items()} | {
             "dataset_dir": str(dataset.folder),
             "run_dir": f"./runs/{self.output.resolve().name}",
@@ -189,7 +189,9 @@ class Plan(Command):
             count = len(dataset.cases)
             print(f"{count} cases in {dataset.layout} layout, {count - len(faults)} without faults", flush=True)
 
-    def decide(self, dataset: Dataset, sound: Sequence[CaseFingerprint], memory: int) -> dict[str, Decision]:
+    def decide(
+        self, dataset: Dataset, sound: Sequence[CaseFingerprint], training: int, memory: int
+    ) -> dict[str, Decision]:
         """Make the decisions, measuring what training steps take."""
         from tqdm import tqdm
 
@@ -214,7 +216,8 @@ class Plan(Command):
                 return cost
 
             chosen = {name: value for name, value in given.items() if value is not None}
-            return Planner(dataset, summarise(sound), memory=memory, measure=measure, given=chosen).plan()
+            facts = summarise(sound)
+            return Planner(dataset, facts, training=training, memory=memory, measure=measure, given=chosen).plan()
 
     def record(
         self, dataset: Dataset, decisions: Mapping[str, Decision], faults: Sequence[CaseFingerprint]
