@@ -158,7 +158,7 @@ def test_weights_are_not_left_beside_another_plan(phantoms: Path, tmp_path: Path
     [
         (["--memory", "lots"], "memory: 'lots': must be a size such as 8GB or 500MB"),
         (["--memory", "0GB"], "memory: '0GB': must be a size"),
-        (["--memory", "1MB"], "memory: 0.001 GB: must hold a step with the smallest patch"),
+        (["--memory", "1MB"], "memory: 0.001 GB: must hold a step with the patch, 32 x 32 x 32"),
         (["--folds", "1"], "folds: 1: must be at least 2"),
         (["--jobs", "0"], "jobs: 0: must be at least 1"),
         (["--patient", "("], "patient: '(': must be a regular expression"),
