@@ -1,9 +1,10 @@
-"""The texts of a planned bundle: its README in the model zoo's sections, and what is known of the data's licence."""
+"""The texts of a planned bundle: its README in the model zoo's sections, the data's licence, the plan on a terminal."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -119,3 +120,14 @@ def plan_docs(
     told = licence or "not told by its dataset.json: to be filled in before weights are given away"
     data = f"{name} is planned for {settings['data_source']}, which is not part of this bundle.\n\nLicence: {told}\n"
     return {"docs/README.md": readme, "docs/data_license.txt": data}
+
+
+def describe(decisions: Mapping[str, Decision], bundle: Path, dataset: Path) -> str:
+    """The decisions for people, and how to go on."""
+    width = max(map(len, decisions))
+    lines = []
+    for name, decision in decisions.items():
+        value = json.dumps(decision.value, ensure_ascii=False)
+        shown = value if len(value) <= 60 else f"{value[:57]}..."
+        lines += [f"{name:{width}}  {shown}", f"{'':{width}}    {decision.reason}"]
+    return "\n".join([*lines, "", f"bundle  {bundle}", f"train   hybridseg train {bundle} {dataset}"])

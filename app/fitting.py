@@ -37,7 +37,8 @@ def largest_that_fits(
     if known is None or known.bytes > memory:
         took = "more than there is" if known is None else f"{known.bytes / 1e9:.2f} GB"
         shown = " x ".join(map(str, sizes[0]))
-        raise ValueError(f"memory: {memory / 1e9:g} GB: must hold a step with the smallest patch, {shown}: {took}")
+        smallest = "the smallest patch" if len(sizes) > 1 else "the patch"
+        raise ValueError(f"memory: {memory / 1e9:g} GB: must hold a step with {smallest}, {shown}: {took}")
     fits, beyond = 0, len(sizes)
     while fits + 1 < beyond:
         expected = min(voxels[fits] * memory / known.bytes, STRIDE_IN_VOXELS * voxels[fits])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,7 +24,6 @@ UNITS = {"GB": 10**9, "MB": 10**6, "GIB": 2**30, "MIB": 2**20}
 RECORD = "plan.json"
 """Tells that a folder is that of a plan, and may be written by the next."""
 FAULTS_SHOWN = 10
-BYTES_PER_JOB = 200_000_000
 
 
 @dataclass
@@ -75,18 +72,26 @@ class Plan(Command):
             OSError: a file cannot be written.
         """
         memory, patient_of = self.memory_bytes(), self.patient_of()
-        regions = dict(map(parse_region, self.regions))
+        regions = parse_regions(self.regions)
         self.prepare_folder()
+        from hybridseg.transforms.atomic import replacing
         from hybridseg.transforms.datasets import open_dataset
         from hybridseg.transforms.folds import make_folds
+        from hybridseg.transforms.regions import check_labels
 
-        from .bundle_docs import plan_docs
+        from .bundle_docs import describe, plan_docs
         from .bundle_files import write_bundle
-        from .survey import survey, write_integrity_report
+        from .predictor import choose_device
+        from .survey import default_jobs, survey, write_integrity_report
 
+        choose_device(self.device)  # what can be refused is refused before hours of measuring
         dataset = open_dataset(self.dataset)
         if regions:
             dataset = replace(dataset, regions=regions)
+        if dataset.label_values is not None:
+            check_labels(dataset.label_values, dataset.regions)
+        for listed in dataset.cases:
+            patient_of(listed["case"])
         work = self.output / "plan"
         cases = survey(dataset, work / "cases", jobs=self.jobs or default_jobs(dataset))
         write_integrity_report(cases, work / "integrity.csv")
@@ -94,10 +99,10 @@ class Plan(Command):
         self.tell(dataset, faults)
         groups = {patient_of(case.case) for case in sound}
         if len(groups) < 2:
-            raise ValueError(f"dataset: {dataset.folder}: {len(groups)} patients without faults: at least 2 are needed")
-        decisions = self.decide(dataset, sound, memory)
+            raise ValueError(f"dataset: {dataset.folder}: patients: {len(groups)} without faults: at least 2 needed")
         names = [case.case for case in sound]
         folds = make_folds(names, folds=min(self.folds, len(groups)), seed=self.seed, patient=patient_of)
+        decisions = self.decide(dataset, sound, len(names) - len(folds[0]), memory)
         settings = {name: decision.value for name, decision in decisions.items()} | {
             "dataset_dir": str(dataset.folder),
             "run_dir": f"./runs/{self.output.resolve().name}",
@@ -109,10 +114,11 @@ class Plan(Command):
         record = self.record(dataset, decisions, faults)
         counts = {"cases": len(sound), "left_out": len(faults), "folds": len(folds)}
         docs = plan_docs(self.output.resolve().name, settings, decisions, **counts, licence=dataset.licence)
-        write_bundle(self.output.resolve(), settings, {"folds": folds, "test": []}, docs)
         from .reports import as_json
 
-        (self.output / RECORD).write_text(as_json(record) + "\n", encoding="utf-8")
+        with replacing(self.output / RECORD) as temporary:  # the first, as it tells whose folder it is
+            temporary.write_text(as_json(record) + "\n", encoding="utf-8")
+        write_bundle(self.output.resolve(), settings, {"folds": folds, "test": []}, docs)
         print(as_json(record) if self.json else describe(decisions, self.output, self.dataset))
         return 1 if faults else 0
 
@@ -168,8 +174,10 @@ class Plan(Command):
             raise ValueError(f"output: {self.output}: must be another folder than the dataset")
         make_folder(self.output)
         found = {entry.name for entry in self.output.iterdir()}
-        if found and not found & {RECORD, "plan"}:
+        if RECORD not in found and found - {"plan"}:
             raise ValueError(f"output: {self.output}: must be empty, or the folder of an earlier plan (with {RECORD})")
+        if (self.output / "models").exists():
+            raise ValueError(f"output: {self.output}: has weights in models, of its earlier plan: name another folder")
 
     def tell(self, dataset: Dataset, faults: Sequence[CaseFingerprint]) -> None:
         """Say what was found, and what is wrong."""
@@ -181,7 +189,9 @@ class Plan(Command):
             count = len(dataset.cases)
             print(f"{count} cases in {dataset.layout} layout, {count - len(faults)} without faults", flush=True)
 
-    def decide(self, dataset: Dataset, sound: Sequence[CaseFingerprint], memory: int) -> dict[str, Decision]:
+    def decide(
+        self, dataset: Dataset, sound: Sequence[CaseFingerprint], training: int, memory: int
+    ) -> dict[str, Decision]:
         """Make the decisions, measuring what training steps take."""
         from tqdm import tqdm
 
@@ -206,7 +216,8 @@ class Plan(Command):
                 return cost
 
             chosen = {name: value for name, value in given.items() if value is not None}
-            return Planner(dataset, summarise(sound), memory=memory, measure=measure, given=chosen).plan()
+            facts = summarise(sound)
+            return Planner(dataset, facts, training=training, memory=memory, measure=measure, given=chosen).plan()
 
     def record(
         self, dataset: Dataset, decisions: Mapping[str, Decision], faults: Sequence[CaseFingerprint]
@@ -221,31 +232,18 @@ class Plan(Command):
         }
 
 
-def default_jobs(dataset: Dataset) -> int:
-    """A process for each `BYTES_PER_JOB` of images, as starting one takes seconds; no more than there are cores."""
-    images = [case["image"] for case in dataset.cases]
-    paths = [path for image in images for path in ([image] if isinstance(image, str) else image)]
-    return min(os.cpu_count() or 1, 1 + sum(map(os.path.getsize, paths)) // BYTES_PER_JOB)
-
-
-def parse_region(text: str) -> tuple[str, tuple[int, ...]]:
-    """The name and the labels of a region.
+def parse_regions(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The labels of each region by its name.
 
     Raises:
-        ValueError: it is not NAME=LABELS.
+        ValueError: one is not NAME=LABELS, or a name is there twice.
     """
-    match = re.fullmatch(r"([^=]+)=(\d+(?:,\d+)*)", text)
-    if match is None:
-        raise ValueError(f"regions: {text!r}: must be NAME=LABELS, such as 'tumour core=2,3'")
-    return match[1].strip(), tuple(map(int, match[2].split(",")))
-
-
-def describe(decisions: Mapping[str, Decision], bundle: Path, dataset: Path) -> str:
-    """The decisions for people, and how to go on."""
-    width = max(map(len, decisions))
-    lines = []
-    for name, decision in decisions.items():
-        value = json.dumps(decision.value, ensure_ascii=False)
-        shown = value if len(value) <= 60 else f"{value[:57]}..."
-        lines += [f"{name:{width}}  {shown}", f"{'':{width}}    {decision.reason}"]
-    return "\n".join([*lines, "", f"bundle  {bundle}", f"train   hybridseg train {bundle} {dataset}"])
+    regions: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        match = re.fullmatch(r"([^=]+)=(\d+(?:,\d+)*)", text)
+        if match is None or not (name := match[1].strip()):
+            raise ValueError(f"regions: {text!r}: must be NAME=LABELS, such as 'tumour core=2,3'")
+        if name in regions:
+            raise ValueError(f"regions: {name!r}: must be named once")
+        regions[name] = tuple(map(int, match[2].split(",")))
+    return regions

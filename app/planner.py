@@ -7,7 +7,6 @@ reason is given. A decision is named as the key of the configuration that takes 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +14,9 @@ from typing import Any
 from hybridseg.networks import PRESETS
 from hybridseg.networks.config import Triple
 from hybridseg.transforms.dataset_fingerprint import DatasetFingerprint
+from hybridseg.transforms.dataset_names import tells_sides
 from hybridseg.transforms.datasets import Dataset
-from hybridseg.transforms.regions import region_labels
+from hybridseg.transforms.regions import check_labels
 
 from .fitting import largest_that_fits
 from .geometry_plan import is_anisotropic, patch_sizes, plan_downsampling, target_spacing
@@ -34,7 +34,6 @@ STEPS = {"tiny": 5000, "small": 7500, "base": 25000}
 """Of a training, by preset."""
 MOST_EPOCHS = 1000
 VALIDATIONS = 25
-SIDES = re.compile(r"(?<![a-z])(left|right|l|r)(?![a-z])", re.IGNORECASE)
 
 Measure = Callable[[Mapping[str, Any]], StepCost | None]
 """From settings to what a training step costs; None where there was not memory enough."""
@@ -61,6 +60,7 @@ class Planner:
     Args:
         dataset: what the folder says.
         facts: what its volumes say.
+        training: how many of the cases train, the others being a fold.
         memory: bytes that a training step may take.
         measure: tells what a step of given settings costs.
         given: settings that the user has decided.
@@ -74,12 +74,14 @@ class Planner:
         dataset: Dataset,
         facts: DatasetFingerprint,
         *,
+        training: int,
         memory: int,
         measure: Measure,
         given: Mapping[str, Any] | None = None,
     ) -> None:
         self.dataset = dataset
         self.facts = facts
+        self.training = training
         self.memory = memory
         self.measure = measure
         self.given = dict(given or {})
@@ -109,14 +111,12 @@ class Planner:
     def labels(self) -> None:
         """What the network tells apart."""
         names = {label: self.dataset.label_names.get(label, f"label_{label}") for label in self.label_values()}
-        source = "names" if self.dataset.label_names else "label maps"
-        self.decide("label_names", names, f"From the dataset's {source}.")
-        labels = sorted(names)
-        if labels != list(range(1, len(labels) + 1)):
-            raise ValueError(f"labels: {', '.join(map(str, labels))}: must be 1 to the number of labels, none missing")
+        source = "regions" if self.dataset.regions else "label maps"
+        reason = f"Numbers of the {source}, as the dataset does not name them."
+        self.decide("label_names", names, "The dataset's names." if self.dataset.label_names else reason)
+        check_labels(sorted(names), self.dataset.regions)
         regions = {name: list(labels) for name, labels in self.dataset.regions.items()}
         if regions:
-            region_labels(regions)
             self.decide("regions", regions, "Regions that overlap each have an output of their own, with a sigmoid.")
 
     def label_values(self) -> list[int]:
@@ -127,7 +127,7 @@ class Planner:
     def intensities(self) -> None:
         """How intensities are normalised."""
         channels = self.dataset.channel_names
-        self.decide("channels", len(channels), f"Images have the channels {', '.join(channels)}.")
+        self.decide("channels", len(channels), f"The channels of an image: {', '.join(channels)}.")
         if self.dataset.is_ct:
             self.decide("modality", "CT", "The dataset calls its channel CT: HU mean the same in every volume.")
             low, high = (getattr(self.facts.channels[0], share) for share in ("percentile_0_5", "percentile_99_5"))
@@ -146,9 +146,7 @@ class Planner:
         spacing = target_spacing(facts.median_spacing, facts.fine_spacing)
         reason = "The median voxel of the dataset."
         if is_anisotropic(facts.median_spacing):
-            reason = (
-                "The median voxel of the dataset, but the finest tenth of the cases along the axis of thick slices."
-            )
+            reason = "The median voxel of the dataset; along the axis of thick slices the finest tenth of the cases."
         self.decide("spacing", list(spacing), reason)
         filled = facts.median_content
         if filled < FULL:
@@ -191,7 +189,9 @@ class Planner:
             sizes = [self.given["patch_size"]]
         self.sampling(sizes[0], shape)
         best, cost = largest_that_fits(sizes, self.cost, self.memory)
-        why = "none larger is of use" if best == whole else "the next larger would not fit"
+        holds = all(p >= n for p, n in zip(best, shape, strict=True))
+        largest = "it holds a volume" if holds else "none larger is planned"
+        why = largest if best == whole else "the next larger would not fit"
         reason = f"Its step took {cost.bytes / 1e9:.2f} GB of {self.memory / 1e9:g} GB and {cost.seconds:.1f} s; {why}."
         self.decide("patch_size", list(best), reason)
         self.sampling(best, shape)
@@ -199,7 +199,7 @@ class Planner:
     def sampling(self, patch: Triple, shape: Triple) -> None:
         """How many patches a step takes, and from how many cases."""
         covers = math.prod(min(n, p) / n for n, p in zip(shape, patch, strict=True)) > 0.8
-        few = f"{SAMPLES} patches a step: each is normalised by itself, and in a given time more steps teach more"
+        few = f"{SAMPLES} patches a step: each is normalised by itself, so few suffice and leave time for more steps"
         if covers:
             self.decide("batch_size", SAMPLES, f"{few}.")
             self.decide("patches", 1, "A patch holds nearly the whole volume.")
@@ -214,11 +214,11 @@ class Planner:
 
     def moves(self) -> None:
         """How patches are moved and mirrored."""
-        sided = [name for name in self["label_names"].values() if SIDES.search(name.replace("_", " "))]
+        names = (*self["label_names"].values(), *self.dataset.regions)
+        sided = [name for name in names if tells_sides(name)]
         if sided:
-            reason = (
-                f"Left and right are told apart ({', '.join(sided[:2])}): mirrored volumes would have wrong labels."
-            )
+            shown = ", ".join(sided[:2])
+            reason = f"Left and right are told apart ({shown}): mirrored volumes would have wrong labels."
             self.decide("flip_axes", [], reason)
         else:
             self.decide("flip_axes", [0], "No label tells left from right: a mirrored volume is as good as another.")
@@ -229,20 +229,20 @@ class Planner:
             rotation = [15.0 if other == axis else 0.0 for other in range(3)]
             self.decide("rotation", rotation, "Turned within the slices only, which are far apart.")
         else:
-            self.decide("rotation", [15.0] * 3, "Turned about every axis, as voxels are nearly cubes.")
+            reason = "Turned about every axis: no edge of a voxel is more than three times another."
+            self.decide("rotation", [15.0] * 3, reason)
 
     def schedule(self) -> None:
         """How long it trains."""
-        training = self.facts.cases - self.facts.cases // 5
-        per_epoch = max(1, math.ceil(training / self["batch_size"]))
+        per_epoch = math.ceil(self.training / self["batch_size"])
         steps = STEPS[self["preset"]]
         epochs = min(MOST_EPOCHS, max(1, round(steps / per_epoch)))
-        reason = f"{epochs * per_epoch} steps; an epoch has {per_epoch} with the {training} cases of a fold."
+        reason = f"{epochs * per_epoch} steps, {per_epoch} in an epoch (training cases: {self.training})."
         self.decide("max_epochs", epochs, reason)
         interval = max(1, epochs // VALIDATIONS)
         self.decide("val_interval", interval, f"{epochs // interval} validations choose the weights that are kept.")
         voxels = math.prod(self.shape())
         cached = self.facts.cases * voxels * 4 * (self["channels"] + 1)
         rate = min(1.0, math.floor(100 * self.memory / cached) / 100)
-        reason = f"All prepared cases take about {cached / 1e9:.2g} GB; they may take as much memory as a step."
+        reason = f"All prepared cases take about {cached / 1e6:,.0f} MB; they may take as much memory as a step."
         self.decide("cache_rate", rate, reason)

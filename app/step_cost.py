@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,10 @@ from .training_step import Step
 
 STEPS = 2
 """The first of which is slower, as memory is asked for."""
+KILLED = (-signal.SIGKILL, -signal.SIGABRT)
+"""How a process ends for which the system, or C++, finds no memory."""
+NO_MEMORY = ("out of memory", "allocate memory", "MemoryError")
+"""What torch, CUDA and Python say then, not always in the last line."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +50,18 @@ def measure_step(config: Mapping[str, Any], *, channels: int, label_channels: in
 
     Returns:
         What it cost; None where there was not memory enough.
+
+    Raises:
+        RuntimeError: the step failed for another reason.
     """
     task = json.dumps({"config": config, "channels": channels, "label_channels": label_channels})
     command = [sys.executable, "-m", __name__]
     done = subprocess.run(command, input=task, capture_output=True, text=True, check=False)
     if done.returncode:
-        error = done.stderr.strip().splitlines()[-1:] or [""]
-        if done.returncode < 0 or "out of memory" in error[0] or "allocate memory" in error[0]:
-            return None  # killed by the system, or told so by torch
-        raise RuntimeError(f"a training step of the planned network failed: {error[0]}")
+        if done.returncode in KILLED or any(words in done.stderr for words in NO_MEMORY):
+            return None
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise RuntimeError(f"a training step of the planned network failed: {reason}")
     return StepCost(**json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -27,6 +27,7 @@ from hybridseg.transforms.intensity import ct_body, mri_body
 
 VERSION = 1
 """Of what is measured: results of another one are measured anew."""
+BYTES_PER_JOB = 200_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,13 @@ def survey(
             measured[fingerprint.case] = fingerprint
             bar.update()
     return mark_duplicates([measured[case["case"]] for case in dataset.cases], dataset.cases)
+
+
+def default_jobs(dataset: Dataset) -> int:
+    """A process for each `BYTES_PER_JOB` of images, as starting one takes seconds; no more than there are cores."""
+    images = [case["image"] for case in dataset.cases]
+    paths = [path for image in images for path in ([image] if isinstance(image, str) else image)]
+    return min(os.cpu_count() or 1, 1 + sum(map(os.path.getsize, paths)) // BYTES_PER_JOB)
 
 
 def mark_duplicates(fingerprints: Sequence[CaseFingerprint], cases: Sequence[Case]) -> list[CaseFingerprint]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,11 @@ from .checks import GREATEST_LABEL
 from .errors import VolumeError
 
 UNNAMED = ("image",)
+
+SIDES = re.compile(r"(?<![a-z])(left|right)|(?<![a-z])[lr]t?(?![a-z0-9])", re.IGNORECASE)
+"""Words that begin with a side, or are its abbreviation; `L1` is a vertebra."""
+CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+"""Where a word begins in `kidneyLeft`."""
 
 Regions = dict[str, tuple[int, ...]]
 """Labels that make up each named region."""
@@ -71,6 +77,11 @@ def read_label_names(listing: Path, content: Mapping[str, Any]) -> tuple[dict[in
         names[label] = name
     names.pop(0, None)
     return dict(sorted(names.items())), regions
+
+
+def tells_sides(name: str) -> bool:
+    """Whether a label's name tells left from right, such as `kidney_left`, `LeftKidney` or `hippocampus-R`."""
+    return SIDES.search(CAMEL.sub(" ", name)) is not None
 
 
 def _label(listing: Path, name: str, value: object, lowest: int = 0) -> int:

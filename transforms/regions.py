@@ -63,6 +63,22 @@ def region_labels(regions: Regions) -> tuple[int, ...]:
     return tuple(reversed(written))
 
 
+def check_labels(labels: Sequence[int], regions: Mapping[str, Sequence[int]]) -> None:
+    """Refuse labels of which a network cannot be made.
+
+    Args:
+        labels: without the background, in order.
+        regions: the labels of each region; empty where labels do not overlap.
+
+    Raises:
+        ValueError: labels are missing in between, or regions do not tell them apart.
+    """
+    if list(labels) != list(range(1, len(labels) + 1)):
+        raise ValueError(f"labels: {', '.join(map(str, labels))}: must be 1 to the number of labels, none missing")
+    if regions:
+        region_labels(regions)
+
+
 class LabelsToRegionsd(MapTransform):
     """Replace labels (1, D, H, W) by regions (R, D, H, W): float32, 1 inside of a region and 0 outside.
 

@@ -39,7 +39,8 @@ def split_cases(
     A folder that holds any of the listed cases is divided by the list: listed cases that are missing are counted in a
     warning, and cases that are not listed are not used, so that a test case never trains. A folder that holds none of
     them is shuffled by the seed. The division is saved as `<run_dir>/split.json`, from where a repeated or resumed
-    run takes it even if cases were added since. Under torchrun only rank 0 writes; all ranks divide alike.
+    run takes it even if cases were added since. A run that has checkpoints keeps its division: cases that trained never
+    choose the model. Under torchrun only rank 0 writes; all ranks divide alike.
 
     Args:
         dataset_dir: folder in the layout of the Medical Segmentation Decathlon.
@@ -55,7 +56,8 @@ def split_cases(
         For each of training, validation and test the list of its cases {"case", "image", "label"}.
 
     Raises:
-        VolumeError: the dataset or the split file cannot be used, or a required subset is empty.
+        VolumeError: the dataset or the split file cannot be used, a required subset is empty, or cases that trained
+            in the run of `run_dir` would validate or test now, as with another fold or seed.
         ValueError: fractions are not two or three shares that add up to 1, an unknown subset is required, or the split
             file has no such fold.
     """
@@ -74,6 +76,8 @@ def split_cases(
     for subset in required:
         if not names[subset]:
             raise VolumeError(dataset_dir, f"{len(cases)} cases, none for {subset}", "at least one is needed")
+    if run_dir is not None:
+        _refuse_trained(Path(run_dir), names)
     if run_dir is not None and _is_first_process():
         with replacing(Path(run_dir) / "split.json") as temporary:
             temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -109,6 +113,17 @@ def _saved_names(cases: dict[str, Case], run_dir: str | os.PathLike[str] | None,
         return names
     logger.warning("%s is of another dataset, seed or fractions: replaced", saved)
     return None
+
+
+def _refuse_trained(run_dir: Path, names: Names) -> None:
+    """Refuse to go on with a run whose training cases would validate or test."""
+    saved = run_dir / "split.json"
+    if not saved.exists() or not any(run_dir.glob("checkpoint_epoch=*.pt")):
+        return
+    trained = set(_read_names(saved)["training"])
+    if mixed := sorted(trained & {*names["validation"], *names["test"]}):
+        found = f"{len(mixed)} cases that trained, such as {mixed[0]!r}, would judge the network now"
+        raise VolumeError(saved, found, "a run must go on with its own division: the same fold and seed")
 
 
 def _shuffled_names(names: list[str], seed: int, fractions: Sequence[float]) -> Names:

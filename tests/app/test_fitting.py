@@ -56,3 +56,8 @@ def test_a_step_that_the_system_ends_does_not_fit() -> None:
 def test_a_memory_too_small_for_any_is_refused(largest: float, told: str) -> None:
     with pytest.raises(ValueError, match=f"memory: 0.01 GB: must hold .* smallest patch, 32 x 32 x 32: {told}"):
         largest_that_fits(SIZES, Machine(1000.0, largest=largest).cost, 10**7)
+
+
+def test_a_patch_that_was_given_is_not_called_the_smallest() -> None:
+    with pytest.raises(ValueError, match="must hold a step with the patch, 32 x 32 x 32: 0"):
+        largest_that_fits(SIZES[:1], Machine(1000.0).cost, 10**7)

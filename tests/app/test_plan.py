@@ -123,6 +123,9 @@ def test_regions_make_a_bundle_of_regions(tmp_path: Path) -> None:
     assert train["regions"] == {"whole": [1, 2, 3], "core": [2, 3], "enhancing": [3]}
     assert train["network_def"]["out_channels"] == "$len(@regions)"
     assert train["channels"] == 4
+    decisions = json.loads((tmp_path / "bundle" / "plan.json").read_text())["decisions"]
+    reasons = {decision["name"]: decision["reason"] for decision in decisions}
+    assert "1 in an epoch (training cases: 1)" in reasons["max_epochs"]  # of two, each a fold
 
 
 def test_a_folder_of_something_else_is_left_alone(phantoms: Path, tmp_path: Path) -> None:
@@ -133,18 +136,36 @@ def test_a_folder_of_something_else_is_left_alone(phantoms: Path, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_a_folder_plan_within_something_else_does_not_make_it_a_bundle(phantoms: Path, tmp_path: Path) -> None:
+    (tmp_path / "plan").mkdir()
+    (tmp_path / "LICENSE").write_text("mine")
+    outcome = hybridseg("plan", phantoms, "-o", tmp_path, *FASTER)
+    assert outcome.code == 2
+    assert "must be empty, or the folder of an earlier plan" in outcome.err
+    assert (tmp_path / "LICENSE").read_text() == "mine"
+
+
+def test_weights_are_not_left_beside_another_plan(phantoms: Path, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "plan.json").write_text("{}")
+    outcome = hybridseg("plan", phantoms, "-o", tmp_path, *FASTER)
+    assert outcome.code == 2
+    assert "has weights in models, of its earlier plan: name another folder" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--memory", "lots"], "memory: 'lots': must be a size such as 8GB or 500MB"),
         (["--memory", "0GB"], "memory: '0GB': must be a size"),
-        (["--memory", "1MB"], "memory: 0.001 GB: must hold a step with the smallest patch"),
+        (["--memory", "1MB"], "memory: 0.001 GB: must hold a step with the patch, 32 x 32 x 32"),
         (["--folds", "1"], "folds: 1: must be at least 2"),
         (["--jobs", "0"], "jobs: 0: must be at least 1"),
         (["--patient", "("], "patient: '(': must be a regular expression"),
         (["--patient", "nobody"], "patient: 'nobody': must be found in every case's name: not in 'phantom_000'"),
-        (["--patient", "phantom"], "1 patients without faults: at least 2 are needed"),
+        (["--patient", "phantom"], "patients: 1 without faults: at least 2 needed"),
         (["--regions", "core"], "regions: 'core': must be NAME=LABELS"),
+        (["--regions", "all=1,2", "all=2"], "regions: 'all': must be named once"),
         (["--preset", "huge"], "preset: 'huge': must be one of tiny, small, base"),
         (["--spacing", "0", "1", "1"], "spacing: (0.0, 1.0, 1.0): must be positive"),
         (["--device", "abacus"], "device: 'abacus'"),
@@ -157,6 +178,23 @@ def test_wrong_usage_is_one_line(words: list[str], message: str, phantoms: Path,
     assert message in outcome.err
     assert outcome.err.count("\n") == 1
     assert not (tmp_path / "bundle" / "configs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--regions", "all=1,2,3,4,5", "again=5,4,3,2,1"], "regions: 'again': [5, 4, 3, 2, 1], of which"),
+        (["--device", "cuda:99"], "device: 'cuda:99'"),
+        (["--patient", "1$"], "patient: '1$': must be found in every case's name: not in 'phantom_000'"),
+    ],
+)
+def test_what_can_be_refused_is_refused_before_cases_are_measured(
+    words: list[str], message: str, phantoms: Path, tmp_path: Path
+) -> None:
+    outcome = hybridseg("plan", phantoms, "-o", tmp_path / "bundle", *words)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert list((tmp_path / "bundle").iterdir()) == []
 
 
 def test_a_dataset_that_is_not_there_is_one_line(tmp_path: Path) -> None:

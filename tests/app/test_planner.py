@@ -50,7 +50,11 @@ def plan(
         samples = settings["batch_size"] * settings["patches"]
         return StepCost(BYTES_PER_VOXEL * samples * math.prod(settings["patch_size"]), 1.0)
 
-    planner = Planner(described or dataset(), measured or facts(), memory=int(memory), measure=measure, given=given)
+    known = measured or facts()
+    training = known.cases * 4 // 5
+    planner = Planner(
+        described or dataset(), known, training=training, memory=int(memory), measure=measure, given=given
+    )
     return planner.plan()
 
 
@@ -92,14 +96,21 @@ def test_empty_space_is_cut_away() -> None:
     assert values(plan())["crop_margin"] is None
 
 
-@pytest.mark.parametrize("name", ["kidney_left", "left atrium", "Right Kidney", "hippocampus-R"])
+@pytest.mark.parametrize(
+    "name", ["kidney_left", "left atrium", "Right Kidney", "hippocampus-R", "LeftLung", "lungLeft", "Lt_lung"]
+)
 def test_nothing_is_mirrored_where_a_label_has_a_side(name: str) -> None:
     decisions = plan(dataset(label_names={1: name}))
     assert values(decisions)["flip_axes"] == values(decisions)["mirror_axes"] == []
     assert name in decisions["flip_axes"].reason
 
 
-@pytest.mark.parametrize("name", ["liver", "cleft", "bright spot", "portal"])
+def test_nothing_is_mirrored_where_a_region_has_a_side() -> None:
+    unnamed = dataset(label_names={}, regions={"kidneys": (1, 2), "left kidney": (2,)})
+    assert values(plan(unnamed))["flip_axes"] == []
+
+
+@pytest.mark.parametrize("name", ["liver", "cleft", "bright spot", "portal", "vertebrae_L1"])
 def test_a_word_that_only_contains_a_side_has_none(name: str) -> None:
     assert values(plan(dataset(label_names={1: name})))["flip_axes"] == [0]
 
@@ -116,6 +127,17 @@ def test_a_dataset_too_large_for_the_memory_is_kept_in_part() -> None:
 
 def test_labels_without_names_are_numbered() -> None:
     assert values(plan(dataset(label_names={})))["label_names"] == {1: "label_1", 2: "label_2"}
+    assert "label maps" in plan(dataset(label_names={}))["label_names"].reason
+    unnamed = dataset(label_names={}, regions={"whole": (1, 2), "core": (2,)})
+    assert "regions" in plan(unnamed)["label_names"].reason
+
+
+@pytest.mark.parametrize(
+    ("extent", "memory", "why"),
+    [(50.0, 8e9, "it holds a volume"), (300.0, 8e12, "none larger is planned"), (300.0, 2e9, "would not fit")],
+)
+def test_why_no_larger_patch_is_taken_is_told(extent: float, memory: float, why: str) -> None:
+    assert why in plan(measured=facts(extent=(extent,) * 3), memory=memory)["patch_size"].reason
 
 
 def test_what_the_user_decides_stands_and_others_follow_from_it() -> None:
@@ -123,7 +145,7 @@ def test_what_the_user_decides_stands_and_others_follow_from_it() -> None:
     chosen = values(decisions)
     assert chosen.items() >= {"spacing": [2.0] * 3, "preset": "tiny", "patch_size": [24, 24, 24]}.items()
     assert decisions["spacing"].reason == "Given by the user."
-    assert "18 x 25 x 18 voxels" in decisions["cache_rate"].reason or chosen["cache_rate"] == 1.0
+    assert decisions["cache_rate"].reason.startswith("All prepared cases take about 13 MB")
 
 
 def test_regions_have_outputs_of_their_own() -> None:

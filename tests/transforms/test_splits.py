@@ -125,6 +125,17 @@ def test_folds_of_another_dataset_are_not_all_the_same_division(
         split_cases(dataset, fold_file, fold=1)
 
 
+def test_a_run_does_not_go_on_with_another_fold(tmp_path: Path, fold_file: Path) -> None:
+    dataset, run_dir = make_dataset(tmp_path / "set", "abcde"), tmp_path / "run"
+    split_cases(dataset, fold_file, run_dir, fold=0)
+    first = split_cases(dataset, fold_file, run_dir, fold=1)
+    (run_dir / "checkpoint_epoch=1.pt").touch()
+    for _ in range(2):
+        with pytest.raises(VolumeError, match=r"split.json: 2 cases that trained, such as 'a', would judge"):
+            split_cases(dataset, fold_file, run_dir, fold=0)
+    assert split_cases(dataset, fold_file, run_dir, fold=1) == first
+
+
 def test_a_fold_that_is_not_there_is_refused(tmp_path: Path, fold_file: Path, split_file: Path) -> None:
     dataset = make_dataset(tmp_path / "set", "abcde")
     for fold in (3, -1):
