@@ -22,7 +22,8 @@ into {folds}; `--fold N` takes fold N, from 0, to choose the model, and trains o
 
 ## Training configuration
 
-Each value stands in `configs/train.json` and can be set on the command line. `plan.json` has them for programs.
+The values stand in `configs/`. One that `train.json` and `inference.json` share, such as `spacing`, must be changed in
+both.
 
 | key | value | why |
 |---|---|---|
@@ -34,7 +35,7 @@ Each value stands in `configs/train.json` and can be set on the command line. `p
 
 ### Output
 
-Labels on the input's grid: 0 background, {outputs}.
+Labels on the input's grid: 0 background, {outputs}.{regions}
 
 ## Performance
 
@@ -42,7 +43,8 @@ Not measured yet: train it, then score cases that it has not seen.
 
 ## MONAI Bundle Commands
 
-From any directory, `BUNDLE` being the folder of this bundle and `DATA` that of the dataset:
+From any directory, `BUNDLE` being the folder of this bundle and `DATA` that of the dataset; `hybridseg train` and
+`hybridseg predict` do the same after more checks.
 
 Train; go on after a stop by `--resume True`:
 
@@ -64,7 +66,7 @@ python -m monai.bundle run --config_file $BUNDLE/configs/inference.json \\
     --dataset_dir volumes --output_dir labels --checkpoint {run_dir}/model.pt
 ```
 
-Score the fold that chose the model:
+Score the fold that chose the model, with the same `--fold N` as in its training:
 
 ```
 python -m monai.bundle run --dataset_dir $DATA --checkpoint {run_dir}/model.pt \\
@@ -104,17 +106,21 @@ def plan_docs(
         for decision in decisions.values()
     ]
     labels = settings["label_names"]
+    regions = [
+        f"{name} (labels {', '.join(map(str, members))})" for name, members in settings.get("regions", {}).items()
+    ]
     readme = README.format(
         preset=settings["preset"],
-        labels=", ".join(labels.values()),
+        labels=", ".join(settings.get("regions") or labels.values()),
         modality=settings["modality"],
         dataset=settings["data_source"],
         cases=cases,
         left_out=f"; {left_out} with faults are left out" if left_out else "",
         folds=f"{folds} folds",
         decisions="\n".join(rows),
-        inputs=f"{settings['channels']} channel(s): {', '.join(settings['channel_names'])}",
+        inputs=f"Channels in this order: {', '.join(settings['channel_names'])}",
         outputs=", ".join(f"{label} {output}" for label, output in labels.items()),
+        regions=f" The network tells regions: {'; '.join(regions)}." if regions else "",
         run_dir=settings["run_dir"],
     )
     told = licence or "not told by its dataset.json: to be filled in before weights are given away"

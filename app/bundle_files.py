@@ -118,7 +118,7 @@ def metadata(name: str, settings: Mapping[str, Any]) -> Config:
         "changelog": {"0.1.0": "planned"},
         **{key: pattern[key] for key in kept[1:]},
         "name": name.replace("_", " "),
-        "task": f"Segmentation of {', '.join(labels[1:])}",
+        "task": f"Segmentation of {', '.join(settings.get('regions') or labels[1:])}",
         "description": f"HybridSwinUNETR (preset {settings['preset']}), planned for {settings['data_source']}",
         "authors": "to be named",
         "copyright": "to be named",

@@ -49,6 +49,7 @@ def pack_bundle(bundle: Path, output: Path) -> list[str]:
     """
     files = bundle_files(bundle)
     modules = needed_modules(bundle)
+    files |= {name: without_place(text) for name, text in files.items() if re.fullmatch(r"configs/[^/]+\.json", name)}
     folders = {path.parent for path in modules.values()}
     code = {module_file(name, path): path.read_bytes() for name, path in modules.items()}
     code |= {f"{PACKAGE}/{folder.name}/py.typed": b"" for folder in folders}
@@ -74,6 +75,18 @@ def bundle_files(bundle: Path) -> dict[str, bytes]:
     hidden = (".", "__pycache__")
     kept = [path for path in found if not any(part.startswith(hidden) for part in path.relative_to(bundle).parts)]
     return {path.relative_to(bundle).as_posix(): path.read_bytes() for path in kept}
+
+
+def without_place(config: bytes) -> bytes:
+    """The text of a config in which an absolute `dataset_dir` is the folder's name only: where it lay tells others of
+    this computer and its user, and is of no use to them.
+    """
+    content = json.loads(config)
+    place = content.get("dataset_dir") if isinstance(content, dict) else None
+    if not isinstance(place, str) or not Path(place).is_absolute():
+        return config
+    before, after = (json.dumps(path, ensure_ascii=False).encode() for path in (place, f"./{Path(place).name}"))
+    return config.replace(before, after)
 
 
 def needed_modules(bundle: Path) -> dict[str, Path]:

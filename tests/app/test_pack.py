@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hybridseg.app import packing
+from hybridseg.app.bundle_files import write_bundle
 from hybridseg.bundles import bundle_names, bundle_path
 from hybridseg.transforms.phantom import write_phantoms
 
@@ -97,6 +98,27 @@ def test_what_lies_beside_the_bundle_stays_out(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert packing.bundle_files(tmp_path).keys() == {"configs/metadata.json", "docs/a.md"}
+
+
+def test_where_a_planned_bundle_found_its_data_is_not_told(tmp_path: Path) -> None:
+    settings = {
+        "preset": "tiny",
+        "modality": "MRI",
+        "channels": 1,
+        "channel_names": ["MRI"],
+        "label_names": {1: "one"},
+        "patch_size": [16, 16, 16],
+        "data_source": "data",
+        "dataset_dir": "/home/someone/secret/däta",
+    }
+    write_bundle(tmp_path / "mine", settings, {"folds": [["a"], ["b"]], "test": []}, {"plan.json": "{}"})
+    (tmp_path / "mine" / "plan").mkdir()
+    (tmp_path / "mine" / "plan" / "integrity.csv").write_text("a,")
+    assert hybridseg("pack", tmp_path / "mine", "-o", tmp_path / "mine.zip").code == 0
+    with zipfile.ZipFile(tmp_path / "mine.zip") as archive:
+        assert not [path for path in archive.namelist() if "plan" in path]
+        assert not [path for path in archive.namelist() if b"secret" in archive.read(path)]
+        assert json.loads(archive.read("mine/configs/train.json"))["dataset_dir"] == "./däta"
 
 
 @pytest.mark.parametrize(
