@@ -137,7 +137,7 @@ def test_labels_without_names_are_numbered() -> None:
     [(50.0, 8e9, "it holds a volume"), (300.0, 8e12, "none larger is planned"), (300.0, 2e9, "would not fit")],
 )
 def test_why_no_larger_patch_is_taken_is_told(extent: float, memory: float, why: str) -> None:
-    assert why in plan(measured=facts(extent=(extent,) * 3), memory=memory)["patch_size"].reason
+    assert why in plan(measured=facts(extent=(extent, extent, extent)), memory=memory)["patch_size"].reason
 
 
 def test_what_the_user_decides_stands_and_others_follow_from_it() -> None:
