@@ -16,7 +16,7 @@ from .bundle_run import as_word, bundle_run, show_command
 from .child import run_child
 from .command import Command
 from .folders import make_folder
-from .overrides import read_settings, refuse_unknown
+from .overrides import SEPARATOR, read_settings, refuse_unknown
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ class Train(Command):
         command = bundle_run(configs, overrides, self.processes)
         cases = ", ".join(f"{count} for {subset}" for subset, count in counts.items())
         print(f"cases    {cases}\nrun      {run_dir}\n\n{show_command(command)}\n", flush=True)
+        self.tell_of_prediction(root / "configs" / "inference.json")
         return self.train(command, run_dir)
 
     def check_numbers(self) -> None:
@@ -176,6 +177,15 @@ class Train(Command):
         if not (cases := config.get_parsed_content(key)):
             raise VolumeError(self.dataset, f"no cases for {subset}", "at least one is needed")
         return len(cases)
+
+    def tell_of_prediction(self, inference: Path) -> None:
+        """Say which of the settings prediction needs too, and does not know."""
+        from hybridseg.transforms.datasets import read_json
+
+        known = read_json(inference).keys() - KEYS.values() if inference.is_file() else set()
+        if keys := [key for key in read_settings(self.set) if key.partition(SEPARATOR)[0] in known]:
+            rule = f"to predict, set the same in configs/{inference.name} of a copy of the bundle"
+            say("train", f"set for this training only: {', '.join(keys)}: {rule}")
 
     def train(self, command: list[str], run_dir: Path) -> int:
         """Run the command, and say where its weights are, or why there are none."""
