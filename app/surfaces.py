@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,14 +12,15 @@ from matplotlib.colors import LightSource, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from monai.data import MetaTensor
-from monai.transforms import Orientation
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
+from hybridseg.transforms.atomic import replacing
 from hybridseg.transforms.geometry import voxel_lengths
 
 from .figure import BACKGROUND, FAINT, PANEL, PLANES, TEXT, Plane, colours, draw_sides
+from .oriented import oriented
 
 VIEWS: Mapping[str, str] = {"axial": "from the feet", "coronal": "from the front", "sagittal": "from the left"}
 LONGEST = 240
@@ -28,25 +30,25 @@ WIDTH = 9.0
 LIGHT = LightSource(azdeg=315, altdeg=50)
 
 
-def draw_surfaces(labels: MetaTensor, label_names: Mapping[int, str]) -> Figure:
-    """Draw the labels as opaque bodies, lit from the upper left.
+def draw_surfaces(path: str | PathLike[str], *, labels: MetaTensor, label_names: Mapping[int, str]) -> None:
+    """Draw the labels as opaque bodies, lit from the upper left, and save the picture as PNG.
 
     Args:
+        path: of the picture.
         labels: (1, X, Y, Z); its affine says where right, anterior and superior are.
         label_names: the labels to draw, and their names.
 
     Raises:
         ValueError: labels of several channels, or none to draw.
+        OSError: the picture cannot be written.
     """
-    if labels.ndim != 4 or len(labels) != 1:
-        raise ValueError(f"labels: shape {tuple(labels.shape)}: must be (1, X, Y, Z)")
     if not label_names:
         raise ValueError("label_names: none: at least one label is needed")
-    oriented = cast(MetaTensor, Orientation(axcodes="RAS", labels=None)(labels))
-    lengths = voxel_lengths(oriented.affine.cpu().numpy()) * oriented.shape[1:]
+    bodies = oriented("labels", labels)
+    lengths = voxel_lengths(bodies.affine.cpu().numpy()) * bodies.shape[1:]
     voxel = lengths.max() / LONGEST
     shape = [max(1, round(length / voxel)) for length in lengths.tolist()]
-    solids = {label: solid(oriented[0].as_tensor() == label, shape) for label in label_names}
+    solids = {label: solid(bodies.as_tensor()[0] == label, shape) for label in label_names}
     sizes = [plane.size(shape) for plane in PLANES]
     scale = WIDTH / sum(width for width, _ in sizes)
     height = scale * max(height for _, height in sizes) + 0.6
@@ -61,7 +63,8 @@ def draw_surfaces(labels: MetaTensor, label_names: Mapping[int, str]) -> Figure:
     named = zip(colours(len(solids)), label_names.values(), strict=True)
     marks = [Patch(color=colour, label=name) for colour, name in named]
     figure.legend(handles=marks, loc="outside lower center", ncols=6, frameon=False, labelcolor=TEXT, fontsize=9)
-    return figure
+    with replacing(path, suffix=".png") as temporary:
+        figure.savefig(temporary, dpi=80)
 
 
 def solid(mask: torch.Tensor, shape: Sequence[int]) -> NDArray[np.bool_]:
@@ -77,7 +80,7 @@ def view(solids: Mapping[int, NDArray[np.bool_]], plane: Plane) -> NDArray[Any]:
     picture = np.full((height, width, 3), to_rgb(PANEL))
     for colour, mask in zip(colours(len(solids)), solids.values(), strict=True):
         towards = np.flip(mask, 1) if plane.axis == 1 else mask  # the front, the feet and the left are nearest
-        hit = plane.cut(towards.any(plane.axis, keepdims=True), 0)
+        hit = plane.cut(np.any(towards, plane.axis, keepdims=True), 0)
         depth = np.where(hit, plane.cut(towards.argmax(plane.axis, keepdims=True), 0), mask.shape[plane.axis])
         lit = LIGHT.shade_rgb(np.broadcast_to(to_rgb(colour), (*hit.shape, 3)), -smooth(depth, hit), blend_mode="soft")
         shown = hit & (depth < nearest)

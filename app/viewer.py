@@ -6,16 +6,15 @@ import io
 from base64 import b64encode
 from collections.abc import Collection, Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from monai.data import MetaTensor
-from monai.transforms import Orientation
 
-from hybridseg.transforms.geometry import grid_difference, voxel_lengths
+from hybridseg.transforms.geometry import voxel_lengths
 
 from .figure import (
     BACKGROUND,
@@ -34,6 +33,7 @@ from .figure import (
     draw_sides,
 )
 from .label_maps import compact_labels
+from .oriented import oriented
 from .outputs import keep_labels
 from .reports import align
 from .scores import count_labels
@@ -94,7 +94,7 @@ class SliceViewer:
         window: tuple[float, float] | None = None,
     ) -> None:
         given = {"image": image, "labels": labels, "truth": truth}
-        volumes = {name: check_volume(name, volume, image) for name, volume in given.items() if volume is not None}
+        volumes = {name: oriented(name, volume, image) for name, volume in given.items() if volume is not None}
         self.affine = volumes["image"].affine.cpu().numpy()
         self.image: Volume = volumes.pop("image")[0].cpu().numpy().astype(np.float32)
         maps = {name: compact_labels(volume[0]) for name, volume in volumes.items()}
@@ -161,7 +161,7 @@ class SliceViewer:
         width, height = self.sizes[plane]
         figure = Figure(figsize=(width * self.scale, height * self.scale), facecolor=PANEL)
         self._draw_panel(figure.add_axes((0, 0, 1, 1)), plane)
-        return as_png(figure, compression=1)
+        return as_file(figure, "png", compress_level=1)
 
     def figure(self) -> Figure:
         """The planes side by side as they are now, with lines where they cut each other, above the table."""
@@ -179,9 +179,14 @@ class SliceViewer:
             axes.set_title(plane.name, color=FAINT, fontsize=10)
         if lines:
             ink = [FAINT, *colours(len(self.label_names))]
-            empty = [Line2D([], [], linestyle="") for _ in lines]
             style: dict[str, Any] = {"handlelength": 0, "handletextpad": 0, "frameon": False, "labelcolor": ink}
-            figure.legend(empty, lines, loc="outside lower left", prop={"family": "monospace", "size": 9}, **style)
+            figure.legend(
+                [Line2D([], [])] * len(lines),
+                lines,
+                loc="outside lower left",
+                prop={"family": "monospace", "size": 9},
+                **style,
+            )
         return figure
 
     def controls(self) -> Controls | None:
@@ -193,7 +198,8 @@ class SliceViewer:
         return self._controls
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:  # controls, and a picture for readers without a kernel
-        picture = {"text/plain": self.table(), "image/png": b64encode(as_png(self.figure(), compression=9)).decode()}
+        still = b64encode(as_file(self.figure(), "jpeg", quality=88)).decode()
+        picture = {"text/plain": self.table(), "image/jpeg": still}
         if (controls := self.controls()) is None:
             print("ipywidgets or anywidget is missing, so this is a picture: pip install 'hybridseg[notebooks]'")
             return picture
@@ -224,27 +230,13 @@ class SliceViewer:
         return [list(row) for row in zip(*columns, strict=True)]
 
 
-def check_volume(name: str, volume: MetaTensor, image: MetaTensor) -> MetaTensor:
-    """The volume (1, X, Y, Z) with axes to the right, anterior and superior.
-
-    Raises:
-        ValueError: it has several channels, or is not on the image's grid.
-    """
-    if volume.ndim != 4 or len(volume) != 1:
-        raise ValueError(f"{name}: shape {tuple(volume.shape)}: must be (1, X, Y, Z)")
-    grids = [(one.shape[1:], one.affine.cpu().numpy()) for one in (volume, image)]
-    if fault := grid_difference(*grids[0], *grids[1]):
-        raise ValueError(f"{name}: {fault}: must be on the image's grid")
-    return cast(MetaTensor, Orientation(axcodes="RAS", labels=None)(volume))
-
-
 def short(value: float | None) -> str:
     """A volume or an intensity as it is shown."""
     return "-" if value is None else f"{value:.1f}" if abs(value) >= 1 else f"{value:.2g}"
 
 
-def as_png(figure: Figure, *, compression: int) -> bytes:
-    """The figure as a file; more compression, up to 9, takes longer."""
+def as_file(figure: Figure, kind: str, **options: int) -> bytes:
+    """The figure as a PNG or JPEG file, with the options that Pillow has for it."""
     with io.BytesIO() as file:
-        figure.savefig(file, format="png", dpi=DPI, pil_kwargs={"compress_level": compression})
+        figure.savefig(file, format=kind, dpi=DPI, pil_kwargs=options)
         return file.getvalue()

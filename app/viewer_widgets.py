@@ -87,32 +87,32 @@ class Controls:
         self._drawn: dict[Plane, Hashable] = {}
         self.pictures = {plane: Picture() for plane in PLANES}
         self.sliders = {
-            plane: ipywidgets.IntSlider(
-                viewer.position[plane.axis], 0, viewer.image.shape[plane.axis] - 1, description=plane.name
-            )
-            for plane in PLANES
+            plane: ipywidgets.IntSlider(max=length - 1, description=plane.name, layout=ipywidgets.Layout(width="95%"))
+            for plane, length in ((plane, viewer.image.shape[plane.axis]) for plane in PLANES)
         }
-        self.opacity = ipywidgets.FloatSlider(viewer.opacity, min=0, max=1, step=0.05, description="opacity")
-        self.labels = {
-            label: ipywidgets.Checkbox(label in viewer.chosen, description=name, indent=False)
-            for label, name in viewer.label_names.items()
-        }
-        self.truth = ipywidgets.Checkbox(viewer.outlined, description="outline the truth", indent=False)
+        self.opacity = ipywidgets.FloatSlider(max=1, step=0.05, description="opacity")
+        self.labels = {label: check_box(name) for label, name in viewer.label_names.items()}
+        self.truth = check_box("outline the truth")
         names = {name: label for label, name in viewer.label_names.items()}
         self.jump = ipywidgets.Dropdown(options={"": None} | names, description="go to")
         self.status = ipywidgets.HTML()
+        self.box = ipywidgets.VBox(self._arrange())
+        self.refresh()
         for plane in PLANES:
             self.pictures[plane].observe(partial(self._press, plane), "pressed")
             self.sliders[plane].observe(partial(self._slide, plane), "value")
-        for widget in (self.opacity, self.truth, *self.labels.values()):
-            widget.observe(self._choose, "value")
+        for label, box in self.labels.items():
+            box.observe(partial(self._choose, label), "value")
+        self.opacity.observe(partial(self._set, "opacity"), "value")
+        self.truth.observe(partial(self._set, "outlined"), "value")
         self.jump.observe(self._jump, "value")
-        self.box = ipywidgets.VBox(self._arrange())
-        self.refresh()
 
     def refresh(self) -> None:
         """Show the viewer as it is now."""
         viewer = self.viewer
+        self.opacity.value, self.truth.value = viewer.opacity, viewer.outlined
+        for label, box in self.labels.items():
+            box.value = label in viewer.chosen
         chosen = (viewer.opacity, viewer.outlined, frozenset(viewer.chosen))
         for plane in PLANES:
             self.sliders[plane].value = viewer.position[plane.axis]
@@ -124,7 +124,8 @@ class Controls:
         self.status.value = f"<pre>{escape(viewer.here())}</pre>"
 
     def _arrange(self) -> list[ipywidgets.Widget]:
-        planes = [ipywidgets.VBox([self.pictures[plane], self.sliders[plane]]) for plane in PLANES]
+        apart = ipywidgets.Layout(margin="0 6px 0 0")
+        planes = [ipywidgets.VBox([self.pictures[plane], self.sliders[plane]], layout=apart) for plane in PLANES]
         row = ipywidgets.Layout(flex_flow="row wrap", align_items="flex-start")
         overlay = [self.jump, self.opacity] if self.labels else []
         if self.viewer.truth is not None:
@@ -153,13 +154,23 @@ class Controls:
         self.viewer.position = tuple(position)
         self.refresh()
 
-    def _choose(self, _: Any) -> None:
-        self.viewer.opacity = self.opacity.value
-        self.viewer.outlined = self.truth.value
-        self.viewer.chosen = tuple(label for label, box in self.labels.items() if box.value)
+    def _choose(self, label: int, change: Any) -> None:
+        others = set(self.viewer.chosen) - {label}
+        self.viewer.chosen = others | {label} if change["new"] else others
+        self.refresh()
+
+    def _set(self, name: str, change: Any) -> None:
+        setattr(self.viewer, name, change["new"])
         self.refresh()
 
     def _jump(self, change: Any) -> None:
         if change["new"] is not None:
             self.viewer.show(change["new"])
             self.refresh()
+
+
+def check_box(description: str) -> ipywidgets.Checkbox:
+    """A check box as wide as its text."""
+    return ipywidgets.Checkbox(
+        description=description, indent=False, layout=ipywidgets.Layout(width="auto", margin="0 1em 0 0")
+    )

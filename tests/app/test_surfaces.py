@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib import image as picture_files
 from matplotlib.colors import rgb_to_hsv, to_rgb
 from monai.data import MetaTensor
 
@@ -33,22 +33,25 @@ def test_of_two_bodies_the_nearer_is_seen(plane, near):
     assert (orange.sum(), (~orange).sum()) == (12 * 12, 4 * 12)
 
 
-def test_the_patients_right_is_on_the_left_whatever_the_arrays_axes():
+def test_the_patients_right_is_on_the_left_whatever_the_arrays_axes(tmp_path):
     labels = torch.zeros(1, 30, 30, 30)
     labels[:, 2:10, 10:20, 10:20] = 1
-    pictures = []
+    sides = []
     for sign in (1.0, -1.0):
         affine = torch.diag(torch.tensor([sign, 1.0, 1.0, 1.0], dtype=torch.float64))
-        figure = draw_surfaces(MetaTensor(labels, affine=affine), NAMES)
-        FigureCanvasAgg(figure).draw()
-        pictures.append(np.asarray(figure.axes[1].images[0].get_array()))
-    left, right = (picture.sum(axis=(0, 2)) for picture in pictures)
-    assert left[: len(left) // 2].sum() == 0  # low indices are the patient's left, on the right of the picture
-    assert right[len(right) // 2 :].sum() == 0
+        path = tmp_path / "pictures" / "body.png"
+        draw_surfaces(path, labels=MetaTensor(labels, affine=affine), label_names={1: "liver"})
+        picture = picture_files.imread(path)[..., :3]
+        front = rgb_to_hsv(picture[: 9 * len(picture) // 10, picture.shape[1] // 3 : 2 * picture.shape[1] // 3])
+        orange = (np.abs(front[..., 0] - hue(1)) < 0.05) & (front[..., 1:].min(axis=2) > 0.3)
+        sides.append(np.nonzero(orange)[1].mean() / front.shape[1])
+    assert sides[0] == pytest.approx(0.8, abs=0.08)  # low indices are the patient's left
+    assert sides[1] == pytest.approx(0.2, abs=0.08)
+    assert [entry.name for entry in path.parent.iterdir()] == ["body.png"]
 
 
-def test_what_cannot_be_drawn_is_refused():
+def test_what_cannot_be_drawn_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"^labels: shape \(2, 4, 4, 4\): must be \(1, X, Y, Z\)$"):
-        draw_surfaces(MetaTensor(torch.zeros(2, 4, 4, 4)), NAMES)
+        draw_surfaces(tmp_path / "a.png", labels=MetaTensor(torch.zeros(2, 4, 4, 4)), label_names=NAMES)
     with pytest.raises(ValueError, match=r"^label_names: none: at least one label is needed$"):
-        draw_surfaces(MetaTensor(torch.zeros(1, 4, 4, 4)), {})
+        draw_surfaces(tmp_path / "a.png", labels=MetaTensor(torch.zeros(1, 4, 4, 4)), label_names={})
