@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PYTEST := $(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile
 
-.PHONY: help install demo test test-all lint format clean
+.PHONY: help install demo test test-all lint format notebooks clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ lint: $(INSTALLED)  ## ruff, mypy, pyright
 format: $(INSTALLED)  ## sort imports, apply ruff's safe fixes and format
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+notebooks: $(INSTALLED)  ## run the notebooks, and keep what they show: about five minutes
+	$(BIN)/python -m tests.notebooks.execution
 
 clean:  ## remove caches and build products; .venv and runs/ stay
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
