@@ -9,7 +9,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 PYTEST := $(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile
 
-.PHONY: help install demo test test-all lint format docs clean
+.PHONY: help install demo test test-all lint format docs notebooks clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ format: $(INSTALLED)  ## sort imports, apply ruff's safe fixes and format
 docs: $(INSTALLED)  ## draw the figures and build the documentation into site/
 	$(BIN)/python docs/figures.py
 	$(BIN)/mkdocs build --strict
+
+notebooks: $(INSTALLED)  ## run the notebooks, and keep what they show: about five minutes
+	$(BIN)/python -m tests.notebooks.execution
 
 clean:  ## remove caches and build products; .venv and runs/ stay
 	rm -rf build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

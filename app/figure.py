@@ -15,12 +15,12 @@ from matplotlib.patheffects import withStroke
 from monai.data import MetaTensor
 from monai.transforms import Orientation
 from numpy.typing import NDArray
-from scipy.ndimage import zoom
+from scipy.ndimage import find_objects, zoom
 
 from hybridseg.transforms.atomic import replacing
 from hybridseg.transforms.geometry import voxel_lengths
 
-Volume = NDArray[np.float32]
+Volume = NDArray[Any]
 Extent = tuple[float, float, float, float]
 """Left, right, bottom and top of a picture in its panel, in mm."""
 
@@ -54,10 +54,14 @@ class Plane:
         """The plane (rows from bottom to top, columns from left to right) at an index of its axis."""
         return np.flip(np.take(volume, index, self.axis).T, axis=1)
 
+    @property
+    def axes(self) -> tuple[int, int]:
+        """The axes along its width and height."""
+        return (0 if self.axis else 1), (1 if self.axis == 2 else 2)
+
     def size(self, lengths: Sequence[float]) -> tuple[float, float]:
         """Width and height in mm, given those of the volume's axes."""
-        width, height = (length for axis, length in enumerate(lengths) if axis != self.axis)
-        return width, height
+        return lengths[self.axes[0]], lengths[self.axes[1]]
 
 
 PLANES = (Plane("axial", 2, "RLPA"), Plane("coronal", 1, "RLIS"), Plane("sagittal", 0, "APIS"))
@@ -97,8 +101,7 @@ def draw_case(
     }
     grey, true = rows["image"], rows.get("truth")
     low, high = window if window is not None else np.percentile(grey, (1, 99.5))
-    lengths = [float(length) for length in spacing * grey.shape]
-    sizes = [plane.size(lengths) for plane in PLANES]
+    sizes = [plane.size((spacing * grey.shape).tolist()) for plane in PLANES]
     tallest = max(height for _, height in sizes)
     scale = min(LARGEST[0] / sum(width for width, _ in sizes), LARGEST[1] / (tallest * len(rows)))  # inches per mm
     layout = Layout([width * scale for width, _ in sizes], tallest * scale, len(rows))
@@ -117,16 +120,14 @@ def draw_case(
             if row == 0:
                 axes.set_title(plane.name, color=FAINT, fontsize=11)
                 draw_sides(axes, plane.sides)
-            if column == 0:
-                axes.set_ylabel(name, color=TEXT, fontsize=12, labelpad=6)
-        if column == 0:
-            draw_scale_bar(figure.axes[0])
+            axes.set_ylabel("" if column else name, color=TEXT, fontsize=12, labelpad=6)
+    draw_scale_bar(figure.axes[0])
     layout.text(figure, LEFT, layout.size[1] - 0.3, title, TEXT, 15, weight="bold")
     note = "radiological convention: the patient's right is on the left"
     layout.text(figure, LEFT, 0.2, note if true is None else f"{note}      white outlines: truth", FAINT, 9)
     draw_legend(figure, layout, label_names, dice)
     with replacing(path, suffix=".png") as temporary:
-        figure.savefig(temporary, dpi=150, facecolor=BACKGROUND)
+        figure.savefig(temporary, dpi=150)
 
 
 @dataclass(frozen=True)
@@ -167,37 +168,37 @@ def best_slice(labels: Volume, axis: int, label_names: Mapping[int, str]) -> int
 
 def draw_image(axes: Axes, plane: Volume, extent: Extent, window: tuple[float, float]) -> None:
     """Draw grey values in a panel without ticks."""
-    low, high = window
-    axes.imshow(plane, cmap="gray", vmin=low, vmax=high, extent=extent, origin="lower", interpolation="bicubic")
+    axes.imshow(plane, cmap="gray", clim=window, extent=extent, origin="lower", interpolation="bicubic")
     axes.set(xticks=[], yticks=[])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
 
 
-def draw_labels(axes: Axes, plane: Volume, extent: Extent, label_names: Mapping[int, str]) -> None:
+def draw_labels(
+    axes: Axes, plane: Volume, extent: Extent, label_names: Mapping[int, str], opacity: float = 0.3
+) -> None:
     """Fill and outline each label in its colour."""
     for colour, label in zip(colours(len(label_names)), label_names, strict=True):
-        x, y, mask = fine_mask(plane == label, extent)
-        if mask.max() > 0.5:
-            axes.contourf(x, y, mask, levels=[0.5, 2], colors=[colour], alpha=0.3)
+        if (plane == label).any():
+            x, y, mask = fine_mask(plane == label, extent)
+            axes.contourf(x, y, mask, levels=[0.5, 2], colors=[colour], alpha=opacity)
             axes.contour(x, y, mask, levels=[0.5], colors=[colour], linewidths=1.6)
 
 
 def draw_outlines(axes: Axes, plane: Volume, extent: Extent, label_names: Mapping[int, str]) -> None:
     """Outline each label in thin white."""
     for label in label_names:
-        x, y, mask = fine_mask(plane == label, extent)
-        if mask.max() > 0.5:
-            axes.contour(x, y, mask, levels=[0.5], colors=[TEXT], linewidths=0.7)
+        if (plane == label).any():
+            axes.contour(*fine_mask(plane == label, extent), levels=[0.5], colors=[TEXT], linewidths=0.7)
 
 
 def fine_mask(mask: NDArray[np.bool_], extent: Extent) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """A mask with an empty border, `FINER` times finer, after the x and y of its columns and rows in mm."""
+    """The box of a mask and an empty border, `FINER` times finer, after the x and y of its columns and rows in mm."""
     (height, width), (left, right, bottom, top) = mask.shape, extent
-    padded = np.pad(mask.astype(np.float32), 1)
+    rows, columns = find_objects(mask.astype(np.uint8))[0]
+    padded = np.pad(mask[rows, columns].astype(np.float32), 1)
     fine: NDArray[Any] = np.asarray(zoom(padded, FINER, order=1, grid_mode=True, mode="nearest"))
-    x = left + ((np.arange(fine.shape[1]) + 0.5) / FINER - 1) / width * (right - left)
-    y = bottom + ((np.arange(fine.shape[0]) + 0.5) / FINER - 1) / height * (top - bottom)
+    x = left + ((np.arange(fine.shape[1]) + 0.5) / FINER - 1 + columns.start) / width * (right - left)
+    y = bottom + ((np.arange(fine.shape[0]) + 0.5) / FINER - 1 + rows.start) / height * (top - bottom)
     return x, y, fine
 
 

@@ -1,0 +1,257 @@
+"""What is clicked is what is drawn there, the planes stay linked, and a picture is shown where there are no widgets."""
+
+from __future__ import annotations
+
+import sys
+from base64 import b64decode
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from PIL import Image
+
+from hybridseg.app.figure import COLOURS, PLANES, Plane
+from hybridseg.app.viewer import SliceViewer
+from hybridseg.transforms import VolumeError
+
+NAMES = {1: "liver", 2: "<spleen>"}
+SHAPE = (30, 20, 10)
+
+
+def volume(values: Any) -> MetaTensor:
+    """Values (X, Y, Z) of voxels 1 x 2 x 3 mm, whose axes run left, anterior and superior."""
+    affine = torch.diag(torch.tensor([-1.0, 2.0, 3.0, 1.0], dtype=torch.float64))
+    return MetaTensor(torch.as_tensor(np.asarray(values), dtype=torch.float32)[None], affine=affine)
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    labels = np.zeros(SHAPE)
+    labels[5:12, 4:12, 2:8] = 1
+    labels[18:24, 8:15, 3:6] = 2
+    return labels
+
+
+@pytest.fixture
+def viewer(labels: np.ndarray) -> SliceViewer:
+    truth = volume(np.roll(labels, 1, 1))
+    return SliceViewer(volume(100 * labels), volume(labels), truth=truth, label_names=NAMES)
+
+
+def pixels(file: bytes) -> np.ndarray:
+    """Red, green and blue (rows, columns, 3), 0 to 1."""
+    return np.asarray(Image.open(BytesIO(file)).convert("RGB")) / 255
+
+
+def colour(label: int) -> np.ndarray:
+    code = COLOURS[label - 1]
+    return np.array([int(code[start : start + 2], 16) / 255 for start in (1, 3, 5)])
+
+
+def has_colour(picture: np.ndarray, label: int, tolerance: float = 0.02) -> bool:
+    return bool((np.abs(picture - colour(label)).max(axis=2) < tolerance).any())
+
+
+@pytest.mark.parametrize("plane", PLANES, ids=lambda plane: plane.name)
+@pytest.mark.parametrize("voxel", [(3, 4, 2), (25, 15, 8)])
+def test_pressing_a_bright_spot_leads_to_its_voxel(plane: Plane, voxel: tuple[int, int, int]) -> None:
+    image = np.zeros(SHAPE)
+    image[voxel] = 1
+    viewer = SliceViewer(volume(image), window=(0, 1))
+    right_anterior_superior = (SHAPE[0] - 1 - voxel[0], *voxel[1:])
+    viewer.position = tuple(np.where(np.arange(3) == plane.axis, right_anterior_superior, 0).tolist())
+    bright = pixels(viewer.draw(plane)).mean(axis=2)
+    bright[:, :35] = bright[:, -35:] = bright[:25] = bright[-25:] = 0  # letters and the bar of the scale
+    bright[-60:, :130] = 0
+    row, column = (index.mean() for index in np.nonzero(bright > 0.9 * bright.max()))
+    viewer.move_to(plane, (column + 0.5) / bright.shape[1], (row + 0.5) / bright.shape[0])
+    assert viewer.position == right_anterior_superior
+    assert viewer.place(plane) == pytest.approx((column / bright.shape[1], row / bright.shape[0]), abs=0.03)
+
+
+@pytest.mark.parametrize("plane", PLANES, ids=lambda plane: plane.name)
+def test_a_press_leads_to_the_voxel_there_and_never_outside(viewer: SliceViewer, plane: Plane) -> None:
+    for position in ((0, 0, 0), (29, 19, 9), (7, 11, 5)):
+        viewer.position = position
+        viewer.move_to(plane, *viewer.place(plane))
+        assert viewer.position == position
+    viewer.move_to(plane, -0.1, 1.2)
+    assert all(0 <= index < length for index, length in zip(viewer.position, SHAPE, strict=True))
+
+
+def test_the_planes_begin_where_labels_are(viewer: SliceViewer) -> None:
+    assert viewer.labels is not None
+    assert viewer.labels[viewer.position]
+    for label in NAMES:
+        viewer.show(label)
+        assert viewer.labels[viewer.position] == label
+    before = viewer.position
+    viewer.labels[viewer.labels == 1] = 0
+    viewer.truth = None
+    viewer.show(1)
+    assert viewer.position == before
+
+
+def test_labels_are_drawn_as_chosen_and_as_opaque_as_told(viewer: SliceViewer) -> None:
+    axial = PLANES[0]
+    viewer.position, viewer.opacity, viewer.outlined = (10, 10, 4), 1.0, False
+    both = pixels(viewer.draw(axial))
+    assert has_colour(both, 1)
+    assert has_colour(both, 2)
+    viewer.chosen = (2,)
+    second = pixels(viewer.draw(axial))
+    assert not has_colour(second, 1)
+    assert has_colour(second, 2)
+    viewer.opacity = 0.0
+    assert (np.abs(pixels(viewer.draw(axial)) - second).max(axis=2) > 0.1).mean() > 0.02
+    viewer.chosen = ()
+    plain = pixels(viewer.draw(axial))
+    assert not has_colour(plain, 2)
+    viewer.chosen, viewer.outlined = (2,), True
+    assert (pixels(viewer.draw(axial)) != plain).any()
+
+
+def test_the_table_has_volume_and_mean_of_labels_and_truth(viewer: SliceViewer, labels: np.ndarray) -> None:
+    header, liver, spleen = viewer.rows
+    assert header == ["label", "ml", "mean", "true ml", "true mean"]
+    assert liver[:4] == ["liver", f"{(labels == 1).sum() * 6 / 1000:.1f}", "100.0", liver[1]]
+    assert spleen[1:3] == [f"{(labels == 2).sum() * 6 / 1000:.2g}", "200.0"]
+    assert viewer.table().splitlines()[0].split() == ["label", "ml", "mean", "true", "ml", "true", "mean"]
+
+
+def test_labels_without_names_are_those_that_occur_and_those_that_do_not_have_no_mean(labels: np.ndarray) -> None:
+    image, truth = volume(labels), volume(3 * (labels == 2))
+    assert SliceViewer(image, volume(labels), truth=truth).label_names == {1: "label 1", 2: "label 2", 3: "label 3"}
+    assert SliceViewer(image, truth, label_names={1: "liver"}).rows[1] == ["liver", "0", "-"]
+    assert SliceViewer(image).label_names == {}
+
+
+def test_it_tells_what_is_at_the_position(viewer: SliceViewer) -> None:
+    viewer.position = (29 - 6, 10, 4)
+    assert viewer.here() == "L 6 A 20 S 12 mm   intensity 100   label liver   truth liver"
+    viewer.position = (0, 0, 0)
+    assert viewer.here().endswith("label none   truth none")
+
+
+def test_a_slider_draws_its_plane_only_and_a_press_the_two_others(viewer: SliceViewer) -> None:
+    pytest.importorskip("anywidget")
+    controls = viewer.controls()
+    assert controls is not None
+    axial, coronal, sagittal = PLANES
+
+    def redrawn(act: Any) -> set[str]:
+        before = {plane: picture.png for plane, picture in controls.pictures.items()}
+        act()
+        return {plane.name for plane, picture in controls.pictures.items() if picture.png is not before[plane]}
+
+    viewer.position = (10, 10, 5)
+    controls.refresh()
+    assert redrawn(lambda: setattr(controls.sliders[axial], "value", 3)) == {"axial"}
+    assert viewer.position == (10, 10, 3)
+    assert controls.pictures[coronal].cross == viewer.place(coronal)
+    assert controls.pictures[coronal].cross[1] == pytest.approx(1 - 3.5 / 10)
+    assert redrawn(lambda: setattr(controls.pictures[axial], "pressed", (0.25, 0.25))) == {"coronal", "sagittal"}
+    assert viewer.position == (22, 15, 3)
+    assert [controls.sliders[plane].value for plane in (axial, coronal, sagittal)] == [3, 15, 22]
+    assert redrawn(lambda: setattr(controls.opacity, "value", 0.9)) == {"axial", "coronal", "sagittal"}
+    assert "L 7 A 30 S 9 mm" in controls.status.value
+
+
+def test_the_controls_choose_labels_and_go_to_them(viewer: SliceViewer) -> None:
+    pytest.importorskip("anywidget")
+    controls = viewer.controls()
+    assert controls is not None
+    assert controls is viewer.controls()
+    controls.labels[1].value = False
+    controls.truth.value = False
+    assert (set(viewer.chosen), viewer.outlined) == ({2}, False)
+    controls.labels[1].value = True
+    assert set(viewer.chosen) == {1, 2}
+    controls.jump.value = 2
+    assert viewer.labels is not None
+    assert viewer.labels[viewer.position] == 2
+    table = controls.box.children[-1].value
+    assert "&lt;spleen&gt;" in table
+    assert "<spleen>" not in table
+
+
+def test_the_controls_follow_what_python_sets(viewer: SliceViewer) -> None:
+    pytest.importorskip("anywidget")
+    controls = viewer.controls()
+    assert controls is not None
+    before = controls.pictures[PLANES[0]].png
+    viewer.chosen, viewer.opacity, viewer.outlined, viewer.position = [2], 0.6, False, (8, 9, 4)
+    controls.refresh()
+    assert [box.value for box in controls.labels.values()] == [False, True]
+    assert (controls.opacity.value, controls.truth.value) == (0.6, False)
+    assert [controls.sliders[plane].value for plane in PLANES] == [4, 9, 8]
+    assert (set(viewer.chosen), viewer.opacity, viewer.outlined) == ({2}, 0.6, False)
+    assert controls.pictures[PLANES[0]].png != before
+
+
+def test_files_are_read_by_their_paths(tmp_path: Path, labels: np.ndarray) -> None:
+    for name, values in (("image", 100 * labels + 1), ("labels", labels)):
+        given = volume(values)
+        nib.save(nib.Nifti1Image(given[0].numpy(), given.affine.numpy()), tmp_path / f"{name}.nii")
+    shown = SliceViewer(tmp_path / "image.nii", str(tmp_path / "labels.nii"), truth=volume(labels), label_names=NAMES)
+    given = SliceViewer(volume(100 * labels + 1), volume(labels), truth=volume(labels), label_names=NAMES)
+    assert shown.table() == given.table()
+    with pytest.raises(VolumeError, match=r"nowhere\.nii: "):
+        SliceViewer("nowhere.nii")
+
+
+def test_a_viewer_without_labels_has_no_controls_of_labels(labels: np.ndarray) -> None:
+    pytest.importorskip("anywidget")
+    controls = SliceViewer(volume(labels)).controls()
+    assert controls is not None
+    assert controls.opacity not in [one for box in controls.box.children for one in getattr(box, "children", ())]
+
+
+def test_a_notebook_gets_the_controls_and_keeps_a_picture(viewer: SliceViewer) -> None:
+    pytest.importorskip("anywidget")
+    shown = viewer._repr_mimebundle_()
+    assert set(shown) >= {"application/vnd.jupyter.widget-view+json", "image/jpeg", "text/plain"}
+    assert pixels(b64decode(shown["image/jpeg"])).shape[1] > 300
+
+
+@pytest.mark.parametrize("missing", ["ipywidgets", "anywidget"])
+def test_without_widgets_a_picture_is_shown_and_one_line_says_why(
+    viewer: SliceViewer, missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert viewer.controls() is None
+    shown = viewer._repr_mimebundle_()
+    assert set(shown) == {"image/jpeg", "text/plain"}
+    picture = pixels(b64decode(shown["image/jpeg"]))
+    assert has_colour(picture, 1, tolerance=0.15)  # JPEG
+    told = capsys.readouterr().out.splitlines()
+    assert told == ["ipywidgets or anywidget is missing, so this is a picture: pip install 'hybridseg[notebooks]'"]
+
+
+def test_an_image_of_several_channels_is_refused(labels: np.ndarray) -> None:
+    image = MetaTensor(torch.zeros(2, *SHAPE), affine=volume(labels).affine)
+    with pytest.raises(ValueError, match=r"^image: shape \(2, 30, 20, 10\): must be \(1, X, Y, Z\)$"):
+        SliceViewer(image, volume(labels))
+
+
+@pytest.mark.parametrize("name", ["labels", "truth"])
+def test_labels_on_another_grid_are_refused(name: str, labels: np.ndarray) -> None:
+    other = MetaTensor(torch.from_numpy(labels)[None], affine=torch.eye(4, dtype=torch.float64))
+    cut: dict[str, Any] = {name: volume(labels[1:])}
+    moved: dict[str, Any] = {name: other}
+    with pytest.raises(ValueError, match=rf"^{name}: shape \(29, 20, 10\) .*: must be on the image's grid$"):
+        SliceViewer(volume(labels), **cut)
+    with pytest.raises(ValueError, match=rf"^{name}: affine .* elsewhere: must be on the image's grid$"):
+        SliceViewer(volume(labels), **moved)
+
+
+def test_options_that_make_no_sense_are_refused(labels: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"^label_names: 0: a label must be at least 1$"):
+        SliceViewer(volume(labels), volume(labels), label_names={0: "background"})
+    with pytest.raises(ValueError, match=r"^window: \(3, 3\): the second intensity must be above the first$"):
+        SliceViewer(volume(labels), window=(3, 3))
