@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from importlib.util import find_spec
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -238,9 +238,12 @@ class SliceViewer:
 def load(given: Mapping[str, Given | None]) -> dict[str, MetaTensor]:
     """The volumes that are there, those that are given by their path read from it; all but the image are labels."""
     volumes = {name: volume for name, volume in given.items() if isinstance(volume, MetaTensor)}
-    paths = {name: volume for name, volume in given.items() if volume is not None and name not in volumes}
+    paths: dict[Hashable, Given] = {
+        name: volume for name, volume in given.items() if volume is not None and name not in volumes
+    }
     if paths:
-        volumes |= LoadVolumed(list(paths), label_keys=set(paths) - {"image"})(paths)
+        loaded = LoadVolumed(list(paths), label_keys=set(paths) - {"image"})(paths)
+        volumes |= {str(name): volume for name, volume in loaded.items()}
     return {name: volumes[name] for name in given if name in volumes}
 
 

@@ -196,8 +196,8 @@ def test_the_controls_follow_what_python_sets(viewer: SliceViewer) -> None:
 
 def test_files_are_read_by_their_paths(tmp_path: Path, labels: np.ndarray) -> None:
     for name, values in (("image", 100 * labels + 1), ("labels", labels)):
-        given = volume(values)
-        nib.save(nib.Nifti1Image(given[0].numpy(), given.affine.numpy()), tmp_path / f"{name}.nii")
+        saved = volume(values)
+        nib.save(nib.Nifti1Image(saved[0].numpy(), saved.affine.numpy()), tmp_path / f"{name}.nii")
     shown = SliceViewer(tmp_path / "image.nii", str(tmp_path / "labels.nii"), truth=volume(labels), label_names=NAMES)
     given = SliceViewer(volume(100 * labels + 1), volume(labels), truth=volume(labels), label_names=NAMES)
     assert shown.table() == given.table()
