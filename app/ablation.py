@@ -32,7 +32,7 @@ from .terminal import one_line
 from .training_step import Step
 
 ROUNDS = 15
-TASK, RESULT = "task.json", "result.json"
+TASK = "task.json"
 Definition = Mapping[str, Any]
 
 
@@ -55,13 +55,13 @@ class Training:
     seconds_per_step: float
 
     @property
-    def folder(self) -> str:
-        """Where it is kept, below the folder of all."""
-        return f"{re.sub('[^a-zA-Z0-9]+', '-', self.network)}/{self.minutes:g}min-seed{self.seed}"
+    def name(self) -> str:
+        """Of its folder while it runs, and of the file of its result."""
+        return f"{re.sub('[^a-zA-Z0-9]+', '-', self.network)}-{self.minutes:g}min-seed{self.seed}"
 
 
 class Ablation:
-    """The trainings of one bundle's recipe, and their results in a folder.
+    """The trainings of one bundle's recipe, and their results in a folder: a small file for each that is finished.
 
     Args:
         bundle: folder of the bundle.
@@ -141,7 +141,7 @@ class Ablation:
             for seed in seeds
             for name, definition in definitions.items()
         ]
-        todo = [training for training in trainings if not (self.output / training.folder / RESULT).is_file()]
+        todo = [training for training in trainings if not self.result(training).is_file()]
         with ThreadPoolExecutor(jobs) as pool:
             futures = {pool.submit(self.train_in_child, training): training for training in todo}
             try:
@@ -150,8 +150,8 @@ class Ablation:
                 pool.shutdown(cancel_futures=True)
 
     def train_in_child(self, training: Training) -> Outcome:
-        """Do a training in a process of its own, on one thread, whose output goes to `log.txt`."""
-        folder = self.output / training.folder
+        """Do a training in a process of its own, on one thread, in a folder that goes when the result is there."""
+        folder = self.output / training.name
         named: dict[str, Any] = {"network": training.network, "seed": training.seed}
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -160,11 +160,12 @@ class Ablation:
         task = {"training": asdict(training), "config": self.config, "overrides": self.overrides}
         (folder / TASK).write_text(as_json(task), encoding="utf-8")
         with (folder / "log.txt").open("w", encoding="utf-8") as log:
-            command = [sys.executable, "-m", __name__, str(folder)]
+            command = [sys.executable, "-m", __name__, str(folder), str(self.result(training))]
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
             code = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False).returncode
         if code == 0:
-            return Outcome(**read_json(folder / RESULT))
+            shutil.rmtree(folder)
+            return Outcome(**read_json(self.result(training)))
         lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
         return Outcome(**named, error=lines[-1] if lines else f"exit code {code}")
 
@@ -183,8 +184,12 @@ class Ablation:
             Training(network=name, definition={}, seed=seed, minutes=self.minutes, seconds_per_step=0.0)
             for seed in seeds
         ]
-        files = [self.output / training.folder / RESULT for training in trainings]
+        files = map(self.result, trainings)
         return [Outcome(**read_json(file)) for file in files if file.is_file()]
+
+    def result(self, training: Training) -> Path:
+        """Where the outcome of a training is kept."""
+        return self.output / f"{training.name}.json"
 
 
 def network_def(config: Mapping[str, Any], definition: Definition) -> dict[str, Any]:
@@ -193,8 +198,8 @@ def network_def(config: Mapping[str, Any], definition: Definition) -> dict[str, 
     return {**definition, **channels}
 
 
-def train_network(folder: Path) -> None:
-    """Do the training that is described in a folder; keep its result there, and drop what only a resumed run needs."""
+def train_network(folder: Path, result: Path) -> None:
+    """Do the training that is described in a folder, or go on with it, and write its outcome."""
     task = read_json(folder / TASK)
     training = Training(**task["training"])
     run_dir = folder / "run"
@@ -221,10 +226,9 @@ def train_network(folder: Path) -> None:
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         dice=dict(zip(cases, dice, strict=True)),
     )
-    with replacing(folder / RESULT) as temporary:
+    with replacing(result) as temporary:
         temporary.write_text(as_json(asdict(outcome)), encoding="utf-8")
-    shutil.rmtree(run_dir)
 
 
 if __name__ == "__main__":
-    train_network(Path(sys.argv[1]))
+    train_network(Path(sys.argv[1]), Path(sys.argv[2]))

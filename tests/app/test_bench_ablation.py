@@ -27,11 +27,11 @@ def ablation(tmp_path: Path) -> Ablation:
 
 
 def write_result(ablation: Ablation, network: str, seed: int, dice: list[float]) -> None:
-    folder = ablation.output / network / f"10min-seed{seed}"
-    folder.mkdir(parents=True)
     outcome = {"network": network, "seed": seed, "steps": 60, "parameters": 1000}
     dice_by_case = {f"case{i}": value for i, value in enumerate(dice)}
-    (folder / "result.json").write_text(json.dumps({**outcome, "dice": dice_by_case, "error": None}))
+    (ablation.output / f"{network}-10min-seed{seed}.json").write_text(
+        json.dumps({**outcome, "dice": dice_by_case, "error": None})
+    )
 
 
 @pytest.mark.parametrize("definition", OURS.values(), ids=list(OURS))
@@ -93,13 +93,13 @@ def test_trainings_are_done_once_and_a_failing_one_leaves_the_others(tmp_path: P
     write_phantoms(tmp_path / "data", 5, seed=0)
     words = ["bench", "ablation", str(tmp_path / "data"), "-o", str(tmp_path / "out"), "--minutes", "0.01"]
     words += ["--bundle", "phantom_ct_segmentation", "--networks", "attention: none"]
-    blocked = tmp_path / "out" / "attention-none"
+    blocked = tmp_path / "out" / "attention-none-0.01min-seed0"
     blocked.parent.mkdir()
     blocked.write_text("a file where a folder shall be")
     outcome = hybridseg(*words)
     assert outcome.code == 1
     assert "attention: none, seed 0, 0 steps: failed: " in outcome.out
-    result = tmp_path / "out" / DEFAULT / "0.01min-seed0" / "result.json"
+    result = tmp_path / "out" / f"{DEFAULT}-0.01min-seed0.json"
     written = result.stat().st_mtime_ns
     scores = json.loads(result.read_text())["dice"]
     assert len(scores) >= 1
@@ -107,5 +107,6 @@ def test_trainings_are_done_once_and_a_failing_one_leaves_the_others(tmp_path: P
     blocked.unlink()
     outcome = hybridseg(*words)
     assert outcome.code == 0
+    assert not [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
     assert result.stat().st_mtime_ns == written
     assert {line.split("  ")[0] for line in outcome.out.splitlines()[-2:]} == {DEFAULT, "attention: none"}
