@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from monai.transforms import (
+    AsDiscreted,
     Compose,
     CropForegroundd,
     EnsureTyped,
@@ -152,6 +153,7 @@ def images(keys: Sequence[str]) -> list[str]:
 def augmentation(
     *,
     patch_size: Sequence[int],
+    classes: int,
     patches: int = 1,
     rotation: Sequence[float] = (15.0, 15.0, 15.0),
     scaling: float = 0.2,
@@ -163,10 +165,12 @@ def augmentation(
     """From a preprocessed case to training patches: half of them centred on a labelled voxel, moved, and disturbed.
 
     Noise, blur, brightness, low resolution and gamma after nnU-Net (Isensee et al. 2021, supplementary note 4), milder,
-    by MONAI's transforms.
+    by MONAI's transforms. Where a patch is rotated and scaled, the share of each label in a voxel is interpolated, and
+    the greatest share wins: the surface of a label stays as smooth as it was.
 
     Args:
         patch_size: voxels along (D, H, W); smaller volumes are padded.
+        classes: labels with the background.
         patches: patches taken from one case.
         rotation: largest rotation about each axis (D, H, W), in degrees.
         scaling: largest relative change of size.
@@ -184,14 +188,16 @@ def augmentation(
             SpatialPadd(IMAGE, patch_size, value=padding),
             SpatialPadd(LABEL, patch_size),
             RandCropByPosNegLabeld(both, label_key=LABEL, spatial_size=patch_size, num_samples=patches),
+            AsDiscreted(LABEL, to_onehot=classes),
             RandAffined(
                 both,
                 prob=0.5,
                 rotate_range=np.deg2rad(rotation).tolist(),
                 scale_range=[scaling] * 3,
-                mode=("bilinear", "nearest"),
+                mode="bilinear",
                 padding_mode="border",
             ),
+            AsDiscreted(LABEL, argmax=True),
             *(RandFlipd(both, prob=0.5, spatial_axis=axis) for axis in flip_axes),
             RandGaussianNoised(IMAGE, prob=0.1 * intensity, std=0.1),
             RandGaussianSmoothd(IMAGE, prob=0.1 * intensity, sigma_x=(0.5, 1), sigma_y=(0.5, 1), sigma_z=(0.5, 1)),
