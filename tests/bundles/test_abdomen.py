@@ -52,13 +52,14 @@ def torso(data_dir: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_real_ct_is_learnt(torso: Path, tmp_path: Path) -> None:
-    steps = {"max_epochs": 120, "val_interval": 60, "patches": 4, "learning_rate": 0.004, "num_workers": 0}
+    steps = {"max_epochs": 300, "val_interval": 100, "patches": 4, "learning_rate": 0.004, "num_workers": 0}
     bundle_run(tmp_path, "train.json", dataset_dir=torso, run_dir="run", **steps)
     weights = {"checkpoint": "run/model.pt", "output_dir": "scores"}
     bundle_run(tmp_path, "inference.json", "evaluate.json", dataset_dir=torso, **weights)
     dice = {
         row["name"]: row["dice"]["mean"] for row in json.loads((tmp_path / "scores/summary.json").read_text())["labels"]
     }
+    print(dice)
     assert dice["liver"] > 0.4  # after 120 steps only the largest organ is there
     written = nib.load(tmp_path / "scores" / "lower.nii.gz")
     assert isinstance(written, nib.Nifti1Image)

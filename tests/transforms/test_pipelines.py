@@ -100,6 +100,19 @@ def test_patches_have_their_size_and_whole_labels(case):
         assert set(patch["label"].unique().tolist()) <= {0, 1, 2, 3, 4, 5}
 
 
+def test_small_organs_are_seen_as_often_as_large_ones():
+    labels = torch.zeros(1, 30, 30, 30)
+    labels[0, 5:25, 5:15, 5:25] = 1
+    labels[0, 20:22, 20:22, 20:22] = 2
+    pipeline = augmentation(patch_size=(3, 3, 3), classes=4, patches=400, rotation=(0.0, 0.0, 0.0), scaling=0.0)
+    pipeline.set_random_state(0)
+    case = {"image": MetaTensor(torch.randn(1, 30, 30, 30)), "label": MetaTensor(labels)}
+    centres = torch.stack([patch["label"][0, 1, 1, 1] for patch in apply(pipeline, case)])
+    large, small = ((centres == label).float().mean().item() for label in (1, 2))
+    assert 0.15 < small < 0.25  # a fifth is centred on each of the two, the rest anywhere in the background
+    assert 0.15 < large < 0.25
+
+
 def test_a_rotated_label_follows_the_rotated_image():
     """The image is the depth below the surface of two balls, so it says where they are after any rotation."""
     grid = torch.stack(torch.meshgrid(*[torch.arange(40.0)] * 3, indexing="ij"))
