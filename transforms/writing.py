@@ -87,8 +87,8 @@ class WriteLabelsd(SaveImaged):
     """Write label maps (1, X, Y, Z) on the grid of the image's file to `<output_dir>/<case>.nii.gz`.
 
     The case is what `case` of the data says, or else the name of the image's file without its extension. The data
-    passes through unchanged. It is a `SaveImaged` so that servers which write results themselves, such as MONAI Label,
-    take it out of a bundle's postprocessing as they take out that one.
+    passes through unchanged; nothing is written for an image that came from memory. It is a `SaveImaged` so that servers
+    which write results themselves, such as MONAI Label, take it out of a bundle's postprocessing as they do that one.
 
     Args:
         keys: entry that holds the labels, a MetaTensor from `RestoreLabelsd`.
@@ -116,7 +116,8 @@ class WriteLabelsd(SaveImaged):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         for key in self.key_iterator(dict(data)):
-            source = data[self.reference].meta[ImageMetaKey.FILENAME_OR_OBJ]
+            if not (source := data[self.reference].meta[ImageMetaKey.FILENAME_OR_OBJ]):
+                continue
             labels: MetaTensor = data[key]
             write_labels(
                 labels.as_tensor().cpu().numpy(),
