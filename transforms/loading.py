@@ -23,6 +23,7 @@ from .checks import GREATEST_LABEL, check_grid, check_header, check_image, check
 from .dicom import ZIP_EXTENSION, DicomFolder, DicomReader, open_series
 from .errors import VolumeError
 from .headers import VolumeHeader, read_header, unreadable_is_volume_error
+from .in_memory import NAME, MemoryReader
 from .readers import NiftiReader, SimpleITKReader
 
 KEPT_METADATA = (
@@ -43,7 +44,7 @@ class Source:
     """A volume that is about to be read.
 
     Args:
-        path: of its file or folder.
+        path: of its file or folder, or what stands for it.
         header: what it claims to be.
         reader: of MONAI's kind, which reads it.
     """
@@ -58,11 +59,16 @@ def open_volume(path: Any) -> Iterator[Source]:
     """Find out what a volume is, whatever its format; it can be read while the block lasts.
 
     Args:
-        path: a NIfTI, NRRD or MetaImage file; a folder of DICOM slices, a zip of one, or a `DicomFolder`.
+        path: a NIfTI, NRRD or MetaImage file; a folder of DICOM slices, a zip of one, or a `DicomFolder`; a MetaTensor,
+            which has been read already.
 
     Raises:
         VolumeError: there is nothing that can be read.
     """
+    if isinstance(path, MetaTensor):
+        reader = MemoryReader(path)
+        yield Source(NAME, reader.header, reader)
+        return
     if isinstance(path, DicomFolder) or Path(path).is_dir() or Path(path).suffix.lower() == ZIP_EXTENSION:
         with open_series(path) as series:
             yield Source(path, series.header, DicomReader(series))
@@ -80,6 +86,8 @@ class LoadVolumed(MapTransform):
     and third axes, in whatever direction they run (column, row, slice in DICOM); the affine (4, 4) in `meta["affine"]`
     takes their indices to RAS millimetres. `meta` also has `original_affine`, `spatial_shape` (3,), `space` and
     `filename_or_obj`. A fourth axis is the channels. Headers of all keys are checked before the voxels of any are read.
+    An entry may also be a MetaTensor that a server has read already, (D, H, W) or (C, D, H, W) with an affine to RAS
+    millimetres; its `filename_or_obj` is empty.
 
     Args:
         keys: entries that hold the paths of images and label maps.
@@ -117,7 +125,7 @@ class LoadVolumed(MapTransform):
         loaded = dict(data)
         with ExitStack() as opened:
             sources = {
-                key: [opened.enter_context(open_volume(path)) for path in ensure_tuple(data[key])]
+                key: [opened.enter_context(open_volume(path)) for path in ensure_tuple(data[key], wrap_array=True)]
                 for key in self.key_iterator(loaded)
             }
             self._check_headers(sources)
@@ -153,7 +161,7 @@ class LoadVolumed(MapTransform):
             np.round(array, out=array)
         else:
             check_image(path, array)
-        meta[ImageMetaKey.FILENAME_OR_OBJ] = os.fspath(path)
+        meta[ImageMetaKey.FILENAME_OR_OBJ] = "" if isinstance(source.reader, MemoryReader) else os.fspath(path)
         meta[MetaKeys.SPATIAL_SHAPE] = np.asarray(meta[MetaKeys.SPATIAL_SHAPE], dtype=np.int64)
         volume = CHANNEL_FIRST(MetaTensor(array, meta={key: meta[key] for key in KEPT_METADATA}))
         assert isinstance(volume, MetaTensor)

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform
+from monai.transforms import SaveImaged
 from monai.utils import ImageMetaKey
 from numpy.typing import ArrayLike, NDArray
 
@@ -83,11 +83,12 @@ def write_labels(
         raise VolumeError(path, error.strerror or error, "the label map must be writable there") from error
 
 
-class WriteLabelsd(MapTransform):
+class WriteLabelsd(SaveImaged):
     """Write label maps (1, X, Y, Z) on the grid of the image's file to `<output_dir>/<case>.nii.gz`.
 
     The case is what `case` of the data says, or else the name of the image's file without its extension. The data
-    passes through unchanged.
+    passes through unchanged; nothing is written for an image that came from memory. It is a `SaveImaged` so that servers
+    which write results themselves, such as MONAI Label, take it out of a bundle's postprocessing as they do that one.
 
     Args:
         keys: entry that holds the labels, a MetaTensor from `RestoreLabelsd`.
@@ -107,7 +108,7 @@ class WriteLabelsd(MapTransform):
         reference: str = "image",
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys, output_dir=os.fspath(output_dir), allow_missing_keys=allow_missing_keys)
         if len(self.keys) != 1:
             raise ValueError(f"keys: {self.keys}: must be one, since there is one file for each case")
         self.output_dir = Path(output_dir)
@@ -115,7 +116,8 @@ class WriteLabelsd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         for key in self.key_iterator(dict(data)):
-            source = data[self.reference].meta[ImageMetaKey.FILENAME_OR_OBJ]
+            if not (source := data[self.reference].meta[ImageMetaKey.FILENAME_OR_OBJ]):
+                continue
             labels: MetaTensor = data[key]
             write_labels(
                 labels.as_tensor().cpu().numpy(),

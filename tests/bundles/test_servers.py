@@ -1,0 +1,62 @@
+"""What servers do with a bundle: MONAI Label takes its items one by one, writes results itself, and sets the epochs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from monai.transforms import SaveImaged
+
+from hybridseg.app.handlers import warmup_cosine
+from hybridseg.app.predictor import Predictor
+from hybridseg.bundles import bundle_names, bundle_path
+from hybridseg.transforms.phantom import write_phantoms
+
+
+@pytest.fixture
+def parse(tmp_path, monkeypatch):
+    """Reads a config as MONAI Label does, from a working directory that is not the bundle's."""
+    monkeypatch.chdir(tmp_path)
+
+    def read(bundle: str, file: str) -> ConfigParser:
+        parser = ConfigParser()
+        parser.read_config(str(bundle_path(bundle) / "configs" / file))
+        parser.config.update({"bundle_root": str(bundle_path(bundle)), "device": "cpu"})
+        return parser
+
+    return read
+
+
+def test_items_taken_one_by_one_give_the_labels_of_predict_and_no_file(parse, tmp_path):
+    name = "phantom_ct_segmentation"
+    images = write_phantoms(tmp_path / "data", 1, seed=3, test_count=1) / "imagesTs"
+    image = next(images.iterdir())
+    parser = parse(name, "inference.json")
+    network = parser.get_parsed_content("network_def", instantiate=True)
+    network.load_state_dict(torch.load(bundle_path(name) / "models" / "model.pt", weights_only=True))
+    data = {"image": str(image), "image_path": str(image), "device": "cpu", "model": name}
+    for transform in parser.get_parsed_content("preprocessing").transforms:
+        data = transform(data)
+    with torch.no_grad():
+        data["pred"] = parser.get_parsed_content("inferer")(data["image"][None], network.eval())[0]
+    kept = [step for step in parser.get_parsed_content("postprocessing").transforms if not isinstance(step, SaveImaged)]
+    for transform in kept:
+        data = transform(data)
+    assert data["pred"].shape[1:] == nib.Nifti1Image.from_filename(image).shape
+    np.testing.assert_array_equal(data["pred"].numpy(), Predictor(name, "cpu").predict(str(image)))
+    assert [path.name for path in Path().iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize("name", bundle_names())
+def test_epochs_that_are_set_at_the_trainer_are_those_of_the_schedule_and_of_the_validation(parse, name):
+    parser = parse(name, "train.json")
+    parser["train::trainer::max_epochs"] = 2
+    schedule = parser.get_parsed_content("lr_scheduler::lr_lambda")
+    assert [schedule(epoch) for epoch in range(3)] == [warmup_cosine(2)(epoch) for epoch in range(3)]
+    targets = [handler["_target_"] for handler in parser["train::handlers"]]
+    validation = targets.index("monai.handlers.ValidationHandler")
+    assert parser.get_parsed_content(f"train::handlers::{validation}::interval") == 2
