@@ -56,11 +56,10 @@ def test_a_real_ct_is_learnt(torso: Path, tmp_path: Path) -> None:
     bundle_run(tmp_path, "train.json", dataset_dir=torso, run_dir="run", **steps)
     weights = {"checkpoint": "run/model.pt", "output_dir": "scores"}
     bundle_run(tmp_path, "inference.json", "evaluate.json", dataset_dir=torso, **weights)
-    dice = {
-        row["name"]: row["dice"]["mean"] for row in json.loads((tmp_path / "scores/summary.json").read_text())["labels"]
-    }
-    print(dice)
-    assert dice["liver"] > 0.4  # after 120 steps only the largest organ is there
+    labels = json.loads((tmp_path / "scores/summary.json").read_text())["labels"]
+    dice = sorted(row["dice"]["mean"] or 0 for row in labels)  # without the esophagus, which is not there
+    assert dice[-1] > 0.5
+    assert dice[-2] > 0.2  # 300 steps teach two organs
     written = nib.load(tmp_path / "scores" / "lower.nii.gz")
     assert isinstance(written, nib.Nifti1Image)
     assert written.shape == (122, 101, 20)
