@@ -34,6 +34,8 @@ WIDTH = 9.0
 """Of the figure, in inches."""
 COLOURS = "inferno"
 OPACITY = 0.65
+BORDER = 0.8
+"""Width of the lines between windows, in points."""
 
 
 def draw_maps(
@@ -44,6 +46,7 @@ def draw_maps(
     stride: Sequence[int] = (1, 1, 1),
     borders: Mapping[str, Tensor] | None = None,
     plane: str = "coronal",
+    through: bool = False,
     columns: int = 3,
     lowest: float = 1e-4,
     name: str = "",
@@ -58,6 +61,7 @@ def draw_maps(
         stride: voxels of the image to one of a map along each axis.
         borders: for a title, numbers on the map's grid, such as those of windows, between which lines are drawn.
         plane: `axial`, `coronal` or `sagittal`.
+        through: draw the sum of a map through all slices, in place of its values in the one.
         columns: panels side by side.
         lowest: value at the lower end of the colours, and below it; at the upper end stands 1.
         name: of the values, beside the colours.
@@ -86,6 +90,7 @@ def draw_maps(
     for axes, (title, values) in zip(panels, maps.items(), strict=False):
         extent = (0.0, width, 0.0, height)
         draw_image(axes, cut.cut(grey, voxel[cut.axis]), extent, (low, high))
+        values = values.sum(cut.axis, keepdim=True).expand_as(values) if through else values
         drawn = cut.cut(on_image(values, stride, grey.shape), voxel[cut.axis])
         shown = np.ma.masked_equal(drawn, 0)
         axes.imshow(shown, cmap=COLOURS, norm=norm, extent=extent, origin="lower", alpha=OPACITY, interpolation="none")
@@ -117,10 +122,10 @@ def draw_borders(axes: Axes, numbers: Volume, extent: Extent) -> None:
     (height, width), (_, right, _, top) = numbers.shape, extent
     for row, column in np.argwhere(np.diff(numbers, axis=0)):
         at = (row + 1) / height * top
-        axes.plot([column / width * right, (column + 1) / width * right], [at, at], color=TEXT, linewidth=0.8)
+        axes.plot([column / width * right, (column + 1) / width * right], [at, at], color=TEXT, linewidth=BORDER)
     for row, column in np.argwhere(np.diff(numbers, axis=1)):
         at = (column + 1) / width * right
-        axes.plot([at, at], [row / height * top, (row + 1) / height * top], color=TEXT, linewidth=0.8)
+        axes.plot([at, at], [row / height * top, (row + 1) / height * top], color=TEXT, linewidth=BORDER)
 
 
 def mark(axes: Axes, plane: Plane, voxel: Sequence[int], shape: Sequence[int], extent: Extent) -> None:
