@@ -64,7 +64,7 @@ class WindowGrid:
         return tokens[:, :depth, :height, :width]
 
     def numbers(self) -> Tensor:
-        """A number (D, H, W) for each voxel of the map, the same for those that may meet and for no others."""
+        """A number (D, H, W) for each voxel of the map, the same for those that may meet, and no others; on the CPU."""
         number = torch.zeros(1, 1, 1, dtype=torch.long)
         for axis, (size, window, shift) in enumerate(zip(self.size, self.window, self.shift, strict=True)):
             along = (torch.arange(size) - shift).div(window, rounding_mode="floor") + (shift > 0)
