@@ -1,12 +1,14 @@
-"""What the ablation puts in the place of attention, to see what attention is worth; a config names it by its path."""
+"""What stands in for attention, to see what attention is worth; a config names it by its path."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hybridseg.networks import HybridSwinUNETR
 from hybridseg.networks.config import Triple
 from hybridseg.networks.convolutions import DepthwiseConv
 from hybridseg.networks.layout import to_map, to_tokens
@@ -62,3 +64,27 @@ class DepthwiseMixer(nn.Module):
         tokens = self.before(self.norm(to_tokens(x)))
         local = self.depthwise(to_map(tokens))
         return to_map(self.after(to_tokens(local)))
+
+
+def without_mixer(network: HybridSwinUNETR, stage: int, mixer: type[NoMixer] = NoMixer) -> HybridSwinUNETR:
+    """The same network with the same weights, in which a stage's mixers add nothing. It is not trained anew.
+
+    Args:
+        network: stays as it is.
+        stage: of the encoder, 0 for the first after the stem, -1 for the deepest.
+        mixer: `NoMixer`, or `NoBlock` to leave out the stage's feed-forward branches too.
+
+    Returns:
+        The other network, with copies of the weights, on the same device and in the same mode.
+
+    Raises:
+        ValueError: no such stage.
+    """
+    mixers = list(network.config.mixers)
+    if not -len(mixers) <= stage < len(mixers):
+        raise ValueError(f"stage: {stage}: the network has {len(mixers)}: must be {-len(mixers)} to {len(mixers) - 1}")
+    mixers[stage] = f"{mixer.__module__}.{mixer.__qualname__}"
+    other = HybridSwinUNETR(replace(network.config, mixers=tuple(mixers))).train(network.training)
+    weights = network.state_dict()
+    other.load_state_dict({name: weights[name] for name in other.state_dict()})
+    return other.to(next(network.parameters()).device)

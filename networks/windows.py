@@ -13,7 +13,7 @@ the bias is right for any window size.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, wraps
 from operator import mul
@@ -62,6 +62,15 @@ class WindowGrid:
         tokens = torch.roll(tokens, self.shift, dims=(1, 2, 3)) if any(self.shift) else tokens
         depth, height, width = self.size
         return tokens[:, :depth, :height, :width]
+
+    def numbers(self) -> Tensor:
+        """A number (D, H, W) for each voxel of the map, the same for those that may meet, and no others; on the CPU."""
+        number = torch.zeros(1, 1, 1, dtype=torch.long)
+        for axis, (size, window, shift) in enumerate(zip(self.size, self.window, self.shift, strict=True)):
+            along = (torch.arange(size) - shift).div(window, rounding_mode="floor") + (shift > 0)
+            shape = [-1 if axis == other else 1 for other in range(3)]
+            number = number * (int(along.max()) + 1) + along.view(shape)
+        return number
 
 
 @lru_cache(maxsize=256)
@@ -150,3 +159,9 @@ def voxel_positions(size: Triple, device: torch.device) -> Tensor:
     """The indices (N, 3) of the voxels of a map along (D, H, W), the last axis fastest."""
     axes = [torch.arange(entry, device=device) for entry in size]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
+
+
+def distances(size: Triple, voxel: Triple, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> Tensor:
+    """How far from a voxel each voxel of a map is, with `spacing` along (D, H, W): (N), the last axis fastest."""
+    offset = voxel_positions(size, torch.device("cpu")) - torch.tensor(voxel)
+    return (offset * torch.tensor(spacing, dtype=torch.float32)).norm(dim=-1)

@@ -26,6 +26,21 @@ def test_partition_then_merge_is_the_identity(size, window, shifted):
     assert torch.equal(grid.merge(grid.partition(tokens)), tokens)
 
 
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("shifted", [False, True])
+def test_voxels_that_may_meet_have_one_number(size, window, shifted):
+    grid = window_grid(size, window, shifted)
+    numbers = grid.partition(1 + grid.numbers()[None, ..., None])[0, :, :, 0]  # 0 for padding
+    mask = attention_mask(grid, CPU)
+    for index, here in enumerate(numbers):
+        real = here > 0
+        same = here[real, None] == here[None, real]
+        assert torch.equal(same, torch.ones_like(same) if mask is None else mask[index][real][:, real])
+    windows_of = [set(here[here > 0].tolist()) for here in numbers]
+    assert sum(len(found) for found in windows_of) == len(set().union(*windows_of))
+
+
 @pytest.mark.parametrize(
     ("n", "window", "count", "balanced"), [(10, 6, 2, 5), (14, 6, 3, 5), (5, 6, 1, 5), (7, 6, 2, 4), (12, 6, 2, 6)]
 )
