@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from itertools import chain, repeat
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import torch
@@ -96,22 +96,22 @@ class Ablation:
         return {name: known[name]["seconds"] for name in definitions}
 
     def time_steps(self, definitions: Mapping[str, Definition]) -> dict[str, float]:
-        """The fastest of some steps of each network, which take turns, and the median time to load a batch."""
+        """CPU time of the fastest of some steps of each network, which take turns, and of loading a batch (median)."""
         torch.set_num_threads(1)
         data = self.parser({}, cache_rate=0.0)
         loader = chain.from_iterable(repeat(data.get_parsed_content("train::dataloader")))
         loading, batches = [], []
         for _ in range(ROUNDS):
-            start = perf_counter()
+            start = process_time()
             batches.append(next(loader))
-            loading.append(perf_counter() - start)
+            loading.append(process_time() - start)
         steps = {name: Step(self.parser(definition)) for name, definition in definitions.items()}
         best = dict.fromkeys(definitions, math.inf)
         for batch in tqdm(batches, desc="timing", disable=None, leave=False):
             for name, step in steps.items():
-                start = perf_counter()
+                start = process_time()
                 step(batch)
-                best[name] = min(best[name], perf_counter() - start)
+                best[name] = min(best[name], process_time() - start)
         return {name: seconds + median(loading) for name, seconds in best.items()}
 
     def parser(self, definition: Definition, **overrides: Any) -> ConfigParser:
