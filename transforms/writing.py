@@ -87,8 +87,9 @@ class WriteLabelsd(SaveImaged):
     """Write label maps (1, X, Y, Z) on the grid of the image's file to `<output_dir>/<case>.nii.gz`.
 
     The case is what `case` of the data says, or else the name of the image's file without its extension. The data
-    passes through unchanged; nothing is written for an image that came from memory. It is a `SaveImaged` so that servers
-    which write results themselves, such as MONAI Label, take it out of a bundle's postprocessing as they do that one.
+    passes through unchanged; nothing is written for an image that came from memory. It is a `SaveImaged` so that
+    servers which write results themselves, such as MONAI Label, take it out of a bundle's postprocessing as they do
+    that one.
 
     Args:
         keys: entry that holds the labels, a MetaTensor from `RestoreLabelsd`.
