@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -25,7 +26,7 @@ def parse(tmp_path, monkeypatch):
     def read(bundle: str, file: str) -> ConfigParser:
         parser = ConfigParser()
         parser.read_config(str(bundle_path(bundle) / "configs" / file))
-        parser.config.update({"bundle_root": str(bundle_path(bundle)), "device": "cpu"})
+        parser["bundle_root"], parser["device"] = str(bundle_path(bundle)), "cpu"
         return parser
 
     return read
@@ -38,7 +39,7 @@ def test_items_taken_one_by_one_give_the_labels_of_predict_and_no_file(parse, tm
     parser = parse(name, "inference.json")
     network = parser.get_parsed_content("network_def", instantiate=True)
     network.load_state_dict(torch.load(bundle_path(name) / "models" / "model.pt", weights_only=True))
-    data = {"image": str(image), "image_path": str(image), "device": "cpu", "model": name}
+    data: dict[str, Any] = {"image": str(image), "image_path": str(image), "device": "cpu", "model": name}
     for transform in parser.get_parsed_content("preprocessing").transforms:
         data = transform(data)
     with torch.no_grad():

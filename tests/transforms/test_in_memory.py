@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -20,6 +22,10 @@ def in_memory(voxels: np.ndarray = VOXELS, **meta: object) -> MetaTensor:
     return MetaTensor(torch.from_numpy(voxels), affine=torch.from_numpy(AFFINE), meta=meta)
 
 
+def apply(transform: Callable[..., Any], **data: Any) -> dict[str, Any]:
+    return transform(data)
+
+
 def file(folder: Path) -> str:
     nib.save(nib.Nifti1Image(VOXELS, AFFINE), folder / "case.nii.gz")
     return str(folder / "case.nii.gz")
@@ -28,7 +34,7 @@ def file(folder: Path) -> str:
 @pytest.mark.parametrize("volume", [in_memory(), in_memory(VOXELS[None]), in_memory(original_channel_dim="no_channel")])
 def test_it_is_loaded_like_its_file(tmp_path, volume):
     load = LoadVolumed("image", orientation="RAS")
-    loaded, expected = load({"image": volume})["image"], load({"image": file(tmp_path)})["image"]
+    loaded, expected = apply(load, image=volume)["image"], apply(load, image=file(tmp_path))["image"]
     assert loaded.dtype == torch.float32
     torch.testing.assert_close(loaded.as_tensor(), expected.as_tensor(), rtol=0, atol=0)
     assert loaded.meta["filename_or_obj"] == ""
@@ -37,20 +43,20 @@ def test_it_is_loaded_like_its_file(tmp_path, volume):
 
 
 def test_channels_stand_first(tmp_path):
-    loaded = LoadVolumed("image", channels=2)({"image": in_memory(np.stack([VOXELS, VOXELS + 1]))})["image"]
+    loaded = apply(LoadVolumed("image", channels=2), image=in_memory(np.stack([VOXELS, VOXELS + 1])))["image"]
     np.testing.assert_array_equal(loaded.numpy(), np.stack([VOXELS, VOXELS + 1]))
 
 
 def test_what_was_handed_over_stays_as_it_was():
     volume = in_memory(VOXELS.astype(np.float32))
-    mri_preprocessing(spacing=(2, 2, 2))({"image": volume})
+    apply(mri_preprocessing(spacing=(2, 2, 2)), image=volume)
     np.testing.assert_array_equal(volume.numpy(), VOXELS)
 
 
 def test_its_labels_come_back_on_its_grid_and_no_file_is_written(tmp_path):
-    image = mri_preprocessing(spacing=(2, 2, 2))({"image": in_memory()})["image"]
+    image = apply(mri_preprocessing(spacing=(2, 2, 2)), image=in_memory())["image"]
     logits = torch.randn(3, *image.shape[1:], generator=torch.Generator().manual_seed(0))
-    labels = postprocessing(output_dir=str(tmp_path / "labels"))({"image": image, "pred": logits})["pred"]
+    labels = apply(postprocessing(output_dir=str(tmp_path / "labels")), image=image, pred=logits)["pred"]
     assert labels.shape == (1, *VOXELS.shape)
     np.testing.assert_array_equal(labels.affine.numpy(), AFFINE)
     assert set(labels.unique().tolist()) == {0, 1, 2}
@@ -68,4 +74,4 @@ def test_its_labels_come_back_on_its_grid_and_no_file_is_written(tmp_path):
 )
 def test_what_cannot_be_segmented_is_refused_like_a_file(volume, message):
     with pytest.raises(VolumeError, match=message):
-        LoadVolumed("image")({"image": volume})
+        apply(LoadVolumed("image"), image=volume)
