@@ -82,7 +82,7 @@ class Plan(Command):
         from .bundle_docs import describe, plan_docs
         from .bundle_files import write_bundle
         from .predictor import choose_device
-        from .survey import default_jobs, survey, write_integrity_report
+        from .survey import default_jobs, refuse_gaps, survey, write_integrity_report
 
         choose_device(self.device)  # what can be refused is refused before hours of measuring
         dataset = open_dataset(self.dataset)
@@ -97,6 +97,7 @@ class Plan(Command):
         write_integrity_report(cases, work / "integrity.csv")
         sound, faults = [case for case in cases if case.is_sound], [case for case in cases if not case.is_sound]
         self.tell(dataset, faults)
+        refuse_gaps(dataset, sound)
         groups = {patient_of(case.case) for case in sound}
         if len(groups) < 2:
             raise ValueError(f"dataset: {dataset.folder}: patients: {len(groups)} without faults: at least 2 needed")

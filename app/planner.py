@@ -136,7 +136,7 @@ class Planner:
             self.decide("window", window, share)
             self.decide("padding", -1.0, "Around a small volume there is air, as the window scales it.")
         else:
-            reason = "Intensities have no unit: each channel of a volume is z-scored over the voxels of the body."
+            reason = "The dataset calls no only channel CT: each channel is z-scored over the voxels of the body."
             self.decide("modality", "MRI", reason)
             self.decide("padding", 0.0, "Around a small volume there is the mean of the body.")
 

@@ -172,5 +172,6 @@ def choose_device(name: str) -> torch.device:
     if kind not in ("cpu", "cuda") or not (index.isdecimal() or name in ("cpu", "cuda")):
         raise ValueError(f"device: {name!r}: must be auto, cpu, cuda or cuda:N")
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device: {name!r}: must be there; {torch.cuda.device_count()} CUDA devices are")
+        found = f"PyTorch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices"
+        raise ValueError(f"device: {name!r}: {found}: must be one of them, or cpu")
     return torch.device(name)

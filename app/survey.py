@@ -119,6 +119,26 @@ def mark_duplicates(fingerprints: Sequence[CaseFingerprint], cases: Sequence[Cas
     return marked
 
 
+def refuse_gaps(dataset: Dataset, fingerprints: Iterable[CaseFingerprint]) -> None:
+    """Where a dataset does not list its labels, refuse those above a number that no case has, and name a case.
+
+    Args:
+        dataset: that was measured.
+        fingerprints: of its cases without faults.
+
+    Raises:
+        ValueError: one stray voxel would otherwise make labels that no case has.
+    """
+    cases: dict[int, list[str]] = {}
+    for fingerprint in fingerprints if dataset.label_values is None else ():
+        for label in fingerprint.labels:
+            cases.setdefault(label, []).append(fingerprint.case)
+    for number, label in enumerate(sorted(cases), 1):
+        if label != number:
+            found = f"{label} in {len(cases[label])} cases, such as {cases[label][0]}, but {number} in none"
+            raise ValueError(f"labels: {found}: must be 1 to the number of labels, none missing")
+
+
 def write_integrity_report(fingerprints: Iterable[CaseFingerprint], path: str | os.PathLike[str]) -> None:
     """Write a CSV with a row for each case and fault; a case without faults has one row, where the fault is empty.
 

@@ -114,7 +114,8 @@ def dicom_cases(folder: Path, series: str | None) -> list[Case]:
         return [Case(Path(os.path.abspath(folder)).name, (DicomFolder(folder, series),))]
     if not found:
         known = ", ".join((*VOLUME_EXTENSIONS, ZIP_EXTENSION))
-        raise VolumeError(folder, "no volumes", f"a folder must hold files ending in {known}, or DICOM slices")
+        rule = f"a folder must hold files ending in {known}, or DICOM slices; list (.csv) what lies in folders below it"
+        raise VolumeError(folder, "no volumes", rule)
     return [Case("_".join(place.relative_to(folder).parts), (DicomFolder(place, series),)) for place in found]
 
 
@@ -176,5 +177,7 @@ def refuse_repeated_names(cases: Iterable[Case]) -> None:
             raise VolumeError(case.images[0], "no case name", "a file's name must be more than its extension")
         if case.name in seen:
             told = f"case name {case.name!r}, as {seen[case.name].images[0]}"
-            raise VolumeError(case.images[0], told, "every input needs a case name of its own")
+            raise VolumeError(
+                case.images[0], told, "every input needs a case name of its own, such as in a list (.csv)"
+            )
         seen[case.name] = case

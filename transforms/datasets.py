@@ -217,11 +217,13 @@ def _paired_cases(folder: Path, content: Mapping[str, Any]) -> list[Case]:
 def _pair(
     images: Mapping[str, Sequence[Path]], labels: Mapping[str, Path], label_folder: str, image_folder: str
 ) -> list[Case]:
-    """Images and labels of the same case; each must have the other."""
-    for case in images.keys() - labels.keys():
-        raise VolumeError(images[case][0], "no label", f"{label_folder} must hold a file named {case}")
-    for case in labels.keys() - images.keys():
-        raise VolumeError(labels[case], "no image", f"{image_folder} must hold a file named {case}")
+    """Images and labels of the same case; each must have the other, and all that have not are told at once."""
+    if lone := sorted(images.keys() - labels.keys()):
+        told = "no label" if len(lone) == 1 else f"one of {len(lone)} images without a label"
+        raise VolumeError(images[lone[0]][0], told, f"{label_folder} must hold a file named {', '.join(lone)}")
+    if lone := sorted(labels.keys() - images.keys()):
+        told = "no image" if len(lone) == 1 else f"one of {len(lone)} labels without an image"
+        raise VolumeError(labels[lone[0]], told, f"{image_folder} must hold a file named {', '.join(lone)}")
     return [_case(case, files, labels[case]) for case, files in images.items()]
 
 

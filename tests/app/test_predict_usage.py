@@ -32,7 +32,7 @@ def mistakes(bundle: Path, tmp_path: Path) -> dict[str, list[str | Path]]:
         "file: File exists: must be a folder": [image, "-o", tmp_path / "file", "--bundle", bundle],
         "must be another file than the input": [image, "-o", tmp_path, "--bundle", bundle],
         "device: 'gpu': must be auto, cpu, cuda or cuda:N": [image, *right, "--device", "gpu"],
-        "device: 'cuda:99': must be there": [image, *right, "--device", "cuda:99"],
+        "CUDA devices: must be one of them, or cpu": [image, *right, "--device", "cuda:99"],
         "none.pt: does not exist": [image, *right, "--checkpoint", tmp_path / "none.pt"],
         "must be weights of the bundle's network": [image, *right, "--checkpoint", tmp_path / "other.pt"],
         "code.pt: unreadable": [image, *right, "--checkpoint", tmp_path / "code.pt"],

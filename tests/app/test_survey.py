@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from hybridseg.app import survey as module
-from hybridseg.app.survey import Task, measure, survey, write_integrity_report
+from hybridseg.app.survey import Task, measure, refuse_gaps, survey, write_integrity_report
 from hybridseg.transforms import open_dataset
 from hybridseg.transforms.case_fingerprint import CaseFingerprint
 from hybridseg.transforms.dataset_fingerprint import summarise
@@ -246,3 +246,13 @@ def test_a_killed_survey_leaves_no_processes_and_whole_results(tmp_path: Path, m
     assert 5 <= finished < 400
     assert all(fingerprint.is_sound for fingerprint in survey(dataset, kept))
     assert len(measured) == 400 - finished
+
+
+def test_a_stray_label_is_refused_by_the_case_that_has_it(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "set", ["a", "b"])
+    unlisted = replace(dataset, label_names={})
+    first, second = survey(dataset, tmp_path / "cases", jobs=1)
+    stray = replace(second, labels={**second.labels, 7: second.labels[1]})
+    with pytest.raises(ValueError, match="labels: 7 in 1 cases, such as b, but 3 in none: must be 1 to the number"):
+        refuse_gaps(unlisted, [first, stray])
+    refuse_gaps(unlisted, [first, second])

@@ -108,7 +108,7 @@ def write(name: str, text: str) -> Callable[[Path], Path]:
 RULE = "must have the columns case, image and perhaps image2 and more"
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda folder: folder / "a.nii", "a.nii: does not exist: must be a file or a folder"),
-    "empty folder": (lambda folder: folder, "no volumes: a folder must hold files ending in .nii.gz"),
+    "empty folder": (lambda folder: folder, "DICOM slices; list (.csv) what lies in folders below"),
     "other file": (write("notes.txt", ""), "notes.txt: extension '.txt': must be one of .nii.gz"),
     "slice": (lambda folder: write_series(folder / "ct")[0], "or the folder of a DICOM series"),
     "no list": (write("cases.json", "{}"), f"cases.json: no list of cases: {RULE}"),

@@ -71,6 +71,8 @@ REGIONS = {"whole": (1, 2, 3), "core": (2, 3)}
         ([], [], None, r"no labelled cases: must hold imagesTr and labelsTr"),
         (A, [], None, r"imagesTr.a.nii.gz: no label: labelsTr must hold a file named a"),
         ([], A, None, r"labelsTr.a.nii.gz: no image: imagesTr must hold a file named a"),
+        (["b.nii", "a.nii"], [], None, r"a.nii: one of 2 images without a label: labelsTr must hold a file named a, b"),
+        ([], ["b.nii", "a.nii"], None, r"a.nii: one of 2 labels without an image: imagesTr must hold .* named a, b"),
         (["a.nii", "a.mha"], A, None, r"a.nii: case name 'a'"),
         ([], A, {"training": [entry("a.nii.gz")]}, r"imagesTr.a.nii.gz: does not exist"),
         (A, [], {"training": [entry("a.nii.gz")]}, r"labelsTr.a.nii.gz: does not exist"),
