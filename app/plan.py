@@ -44,6 +44,8 @@ class Plan(Command):
     """To measure on: auto, cpu, cuda or cuda:N."""
     jobs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: more for large files)")] = None
     """Cases that are measured at once, in processes of their own."""
+    channels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
+    """Names of the images' channels, where the dataset has none: CT makes intensities HU."""
     regions: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=LABELS")] = ()
     """Regions that overlap, such as 'tumour core=2,3', each to be segmented in place of the labels."""
     folds: Annotated[int, tyro.conf.arg(metavar="N")] = 5
@@ -88,6 +90,10 @@ class Plan(Command):
         dataset = open_dataset(self.dataset)
         if regions:
             dataset = replace(dataset, regions=regions)
+        if self.channels:
+            if (count := len(dataset.channel_names)) != len(self.channels):
+                raise ValueError(f"channels: {len(self.channels)} names: must be {count}, one for each in an image")
+            dataset = replace(dataset, channel_names=self.channels)
         if dataset.label_values is not None:
             check_labels(dataset.label_values, dataset.regions)
         for listed in dataset.cases:

@@ -136,7 +136,7 @@ class Planner:
             self.decide("window", window, share)
             self.decide("padding", -1.0, "Around a small volume there is air, as the window scales it.")
         else:
-            reason = "The dataset calls no only channel CT: each channel is z-scored over the voxels of the body."
+            reason = "Not CT by name, so intensities have no unit: each channel is z-scored over the body's voxels."
             self.decide("modality", "MRI", reason)
             self.decide("padding", 0.0, "Around a small volume there is the mean of the body.")
 

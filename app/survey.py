@@ -135,7 +135,7 @@ def refuse_gaps(dataset: Dataset, fingerprints: Iterable[CaseFingerprint]) -> No
             cases.setdefault(label, []).append(fingerprint.case)
     for number, label in enumerate(sorted(cases), 1):
         if label != number:
-            found = f"{label} in {len(cases[label])} cases, such as {cases[label][0]}, but {number} in none"
+            found = f"{label} occurs ({', '.join(cases[label][:3])}), but {number} does not"
             raise ValueError(f"labels: {found}: must be 1 to the number of labels, none missing")
 
 

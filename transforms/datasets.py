@@ -31,6 +31,8 @@ from .errors import VolumeError
 LISTING = "dataset.json"
 NNUNET_KEYS = frozenset({"channel_names", "file_ending", "dataset"})
 """What only nnU-Net 2 has in dataset.json."""
+NAMED = 10
+"""Cases that an error names."""
 FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
 
 
@@ -214,16 +216,20 @@ def _paired_cases(folder: Path, content: Mapping[str, Any]) -> list[Case]:
     return []
 
 
+def _files_named(cases: Sequence[str]) -> str:
+    """What is missing, in a line of bearable length."""
+    more = f" and {len(cases) - NAMED} more" if len(cases) > NAMED else ""
+    return f"{'a file' if len(cases) == 1 else 'files'} named {', '.join(cases[:NAMED])}{more}"
+
+
 def _pair(
     images: Mapping[str, Sequence[Path]], labels: Mapping[str, Path], label_folder: str, image_folder: str
 ) -> list[Case]:
-    """Images and labels of the same case; each must have the other, and all that have not are told at once."""
+    """Images and labels of the same case; each must have the other."""
     if lone := sorted(images.keys() - labels.keys()):
-        told = "no label" if len(lone) == 1 else f"one of {len(lone)} images without a label"
-        raise VolumeError(images[lone[0]][0], told, f"{label_folder} must hold a file named {', '.join(lone)}")
+        raise VolumeError(images[lone[0]][0], "no label", f"{label_folder} must hold {_files_named(lone)}")
     if lone := sorted(labels.keys() - images.keys()):
-        told = "no image" if len(lone) == 1 else f"one of {len(lone)} labels without an image"
-        raise VolumeError(labels[lone[0]], told, f"{image_folder} must hold a file named {', '.join(lone)}")
+        raise VolumeError(labels[lone[0]], "no image", f"{image_folder} must hold {_files_named(lone)}")
     return [_case(case, files, labels[case]) for case, files in images.items()]
 
 

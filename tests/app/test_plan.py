@@ -108,8 +108,10 @@ def test_cases_of_a_patient_share_a_fold(phantoms: Path, tmp_path: Path) -> None
             (dataset / target).mkdir(parents=True, exist_ok=True)
             source = phantoms / kind / f"phantom_{number:03}.nii.gz"
             shutil.copy(source, dataset / target / f"patient{number // 2}_{number}.nii.gz")
-    outcome = hybridseg("plan", dataset, "-o", tmp_path / "bundle", *FASTER, "--patient", "^[^_]+")
+    outcome = hybridseg("plan", dataset, "-o", tmp_path / "bundle", *FASTER, "--patient", "^[^_]+", "--channels", "CT")
     assert outcome.code == 0, outcome.err
+    decisions = json.loads((tmp_path / "bundle" / "plan.json").read_text())["decisions"]
+    assert {"name": "modality", "value": "CT"}.items() <= decisions[2].items()  # pairs cannot say so themselves
     folds = json.loads((tmp_path / "bundle" / "configs" / "split.json").read_text())["folds"]
     assert sorted(folds) == [["patient0_0", "patient0_1"], ["patient1_2", "patient1_3"], ["patient2_4"]]
 
@@ -187,6 +189,7 @@ def test_wrong_usage_is_one_line(words: list[str], message: str, phantoms: Path,
     [
         (["--regions", "all=1,2,3,4,5", "again=5,4,3,2,1"], "regions: 'again': [5, 4, 3, 2, 1], of which"),
         (["--device", "cuda:99"], "device: 'cuda:99'"),
+        (["--channels", "T1", "T2"], "channels: 2 names: must be 1, one for each in an image"),
         (["--patient", "1$"], "patient: '1$': must be found in every case's name: not in 'phantom_000'"),
     ],
 )

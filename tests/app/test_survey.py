@@ -253,6 +253,6 @@ def test_a_stray_label_is_refused_by_the_case_that_has_it(tmp_path: Path) -> Non
     unlisted = replace(dataset, label_names={})
     first, second = survey(dataset, tmp_path / "cases", jobs=1)
     stray = replace(second, labels={**second.labels, 7: second.labels[1]})
-    with pytest.raises(ValueError, match="labels: 7 in 1 cases, such as b, but 3 in none: must be 1 to the number"):
+    with pytest.raises(ValueError, match=r"labels: 7 occurs \(b\), but 3 does not: must be 1 to the number"):
         refuse_gaps(unlisted, [first, stray])
     refuse_gaps(unlisted, [first, second])
