@@ -87,7 +87,8 @@ class Outputs:
                 prediction = MetaTensor(torch.from_numpy(labels)[None], affine=restored.affine)
                 path = self.folder / f"{case.name}.png"
                 first = MetaTensor(image.as_tensor()[:1], affine=image.affine)
-                draw_case(path, image=first, prediction=prediction, label_names=names, title=case.name)
+                window = self.predictor.window
+                draw_case(path, image=first, prediction=prediction, label_names=names, title=case.name, window=window)
         if isinstance(source, DicomFolder) and find_spec("highdicom"):
             from hybridseg.transforms.dicom_seg import write_segmentation
 

@@ -19,6 +19,7 @@ from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.regions import Regions, region_labels
 from hybridseg.transforms.sliding_window import Progress, WindowInferer
 
+from .bundle_facts import shown_window
 from .weights import load_weights
 
 Data = dict[Hashable, Any]
@@ -67,6 +68,7 @@ class Predictor:
         bundle: name of its folder.
         label_names: name of each label.
         regions: the labels of each region that the network gives; None where it gives classes.
+        window: the intensities that a bundle for CT tells apart, in HU, to show an image by; None for others.
         label_codes: codes of the labels in DICOM, where the bundle has them; see `write_segmentation`.
         device: where the network is.
         network: the network, in evaluation mode.
@@ -105,6 +107,7 @@ class Predictor:
             return config.get_parsed_content(name)
 
         self.bundle = root.name
+        self.window = shown_window(root)
         self.label_codes = {int(label): codes for label, codes in (config.get("label_codes") or {}).items()}
         self.label_names = {int(label): str(name) for label, name in item("label_names").items()}
         self.regions: Regions | None = item("regions") if "regions" in config else None

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from PIL import Image
 
 from hybridseg.app.outputs import keep_labels, keep_largest_components
 from hybridseg.app.predictor import Predictor
@@ -92,6 +93,18 @@ def test_statistics_picture_and_probabilities_are_written_beside(
     probabilities = read_volume(out / "probabilities" / "one.nii.gz")
     assert probabilities.shape == (*SHAPE, 3)
     np.testing.assert_allclose(probabilities.get_fdata().sum(-1), 1, atol=1e-4)
+
+
+def test_a_picture_of_ct_has_the_window_of_the_bundle(tmp_path: Path) -> None:
+    hounsfield = np.full((24, 24, 24), -1000, np.int16)
+    hounsfield[4:20, 4:20, 4:20] = 50
+    hounsfield[10, 10, 10] = 3000  # without a window all else would be dark beside it
+    write_volume(tmp_path / "ct.nii.gz", hounsfield, np.diag([4, 4, 4, 1]))
+    words = ("--bundle", "phantom_ct_segmentation", "--labels", "spine", "--preview", "--device", "cpu")
+    outcome = hybridseg("predict", tmp_path / "ct.nii.gz", "-o", tmp_path / "out", *words)
+    assert outcome.code == 0, outcome.err
+    picture = np.asarray(Image.open(tmp_path / "out" / "ct.png").convert("L"))
+    assert (np.abs(picture / 255 - 0.5) < 0.02).mean() > 0.05  # 50 HU is the middle of -200 to 300
 
 
 def test_a_dicom_series_and_its_nifti_give_the_same_mask(data_dir: Path, tmp_path: Path) -> None:
