@@ -40,7 +40,7 @@ def test_one_label_alone_stays(label):
 
 
 def test_moved_labels_are_those_that_all_channels_would_give(labels):
-    move = {"prob": 1.0, "rotate_range": [0.3] * 3, "scale_range": [0.2] * 3, "padding_mode": "border"}
+    move: dict[str, Any] = {"prob": 1.0, "rotate_range": [0.3] * 3, "scale_range": [0.2] * 3, "padding_mode": "border"}
     few = apply(
         LabelsToSharesd("label"), RandAffined("label", **move), SharesToLabelsd("label"), label=MetaTensor(labels)
     )["label"]
