@@ -67,11 +67,12 @@ class Ablation:
         bundle: folder of the bundle.
         dataset: folder of its dataset.
         output: folder for costs, trainings and results.
-        minutes: the budget of each training, on one thread.
+        minutes: the budget of each training, on one thread of the CPU.
     """
 
     def __init__(self, bundle: Path, dataset: Path, output: Path, minutes: float) -> None:
         self.overrides = {"bundle_root": str(bundle), "dataset_dir": str(dataset), "num_workers": 0}
+        self.overrides["device"] = "$torch.device('cpu')"  # a GPU's work is neither on one thread nor CPU time
         self.config = read_json(bundle / "configs" / "train.json")
         self.output = output
         self.minutes = minutes

@@ -84,7 +84,7 @@ class BenchAblation(Command):
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N")] = (0,)
     """A training for each."""
     minutes: Annotated[float, tyro.conf.arg(metavar="MINUTES")] = 10.0
-    """Computing time of each training, on one thread."""
+    """Computing time of each training, on one thread of the CPU."""
     jobs: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Trainings side by side."""
     table: bool = False

@@ -71,7 +71,8 @@ def draw_maps(
         The figure. The patient's right is on the left.
 
     Raises:
-        ValueError: the plane is unknown, or the image's axes lie otherwise.
+        ValueError: the plane is unknown, the image's axes lie otherwise, the voxel is outside of it, or there is no map
+            or one of another shape.
     """
     planes = {known.name: known for known in PLANES}
     if plane not in planes:
@@ -80,6 +81,14 @@ def draw_maps(
     if (axes := "".join(map(str, aff2axcodes(affine)))) != "RAS":
         raise ValueError(f"image: axes {axes}: must be RAS")
     cut, grey = planes[plane], image[0].cpu().numpy().astype(np.float32)
+    if not all(0 <= at < length for at, length in zip(voxel, grey.shape, strict=True)):
+        raise ValueError(f"voxel: {tuple(voxel)}: must lie within the image of {grey.shape} voxels")
+    if not maps:
+        raise ValueError("maps: none: at least one is needed")
+    coarse = tuple(-(-length // step) for length, step in zip(grey.shape, stride, strict=True))
+    for title, values in maps.items():
+        if tuple(values.shape) != coarse:
+            raise ValueError(f"maps: {title}: shape {tuple(values.shape)}: must be {coarse}")
     low, high = window if window is not None else np.percentile(grey, (1, 99.5)).tolist()
     width, height = cut.size((voxel_lengths(affine) * grey.shape).tolist())
     rows, columns = math.ceil(len(maps) / columns), min(columns, len(maps))

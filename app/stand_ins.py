@@ -75,7 +75,7 @@ def without_mixer(network: HybridSwinUNETR, stage: int, mixer: type[NoMixer] = N
         mixer: `NoMixer`, or `NoBlock` to leave out the stage's feed-forward branches too.
 
     Returns:
-        The other network, with copies of the weights, on the same device and in the same mode.
+        The other network, with copies of the weights, of the same type, on the same device and in the same mode.
 
     Raises:
         ValueError: no such stage.
@@ -85,6 +85,7 @@ def without_mixer(network: HybridSwinUNETR, stage: int, mixer: type[NoMixer] = N
         raise ValueError(f"stage: {stage}: the network has {len(mixers)}: must be {-len(mixers)} to {len(mixers) - 1}")
     mixers[stage] = f"{mixer.__module__}.{mixer.__qualname__}"
     other = HybridSwinUNETR(replace(network.config, mixers=tuple(mixers))).train(network.training)
+    other.to(next(network.parameters()))
     weights = network.state_dict()
     other.load_state_dict({name: weights[name] for name in other.state_dict()})
-    return other.to(next(network.parameters()).device)
+    return other

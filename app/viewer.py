@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from monai.data import MetaTensor
 
 from hybridseg.transforms import LoadVolumed
+from hybridseg.transforms.checks import check_labels, finite_range
 from hybridseg.transforms.geometry import voxel_lengths
 
 from .figure import (
@@ -69,7 +70,8 @@ class SliceViewer:
 
     Raises:
         ValueError: an image of several channels, labels on another grid, a label below 1, or a window without width.
-        VolumeError: a file that cannot be read.
+        VolumeError: a file that cannot be read, an image with NaN or infinite voxels, or labels that are not integers
+            from 0 to 65535.
 
     Attributes:
         position: the voxel (right, anterior, superior) through which the planes go; at first where most can be seen.
@@ -130,8 +132,7 @@ class SliceViewer:
         """Move the position to where most of these labels can be seen; without a voxel of them, do nothing."""
         for volume in (self.labels, self.truth):
             if volume is not None and keep_labels(volume, labels).any():
-                names = {label: self.label_names[label] for label in labels}
-                self.position = tuple(best_slice(volume, axis, names) for axis in range(3))
+                self.position = tuple(best_slice(volume, axis, dict.fromkeys(labels, "")) for axis in range(3))
                 return
 
     def place(self, plane: Plane) -> tuple[float, float]:
@@ -236,8 +237,11 @@ class SliceViewer:
 
 
 def load(given: Mapping[str, Given | None]) -> dict[str, MetaTensor]:
-    """The volumes that are there, those that are given by their path read from it; all but the image are labels."""
+    """The volumes that are there and sound, those given by their path read from it; all but the image are labels."""
     volumes = {name: volume for name, volume in given.items() if isinstance(volume, MetaTensor)}
+    for name, volume in volumes.items():
+        check = finite_range if name == "image" else check_labels
+        check(name, volume.cpu().float().numpy())
     paths: dict[Hashable, Given] = {
         name: volume for name, volume in given.items() if volume is not None and name not in volumes
     }

@@ -27,8 +27,8 @@ def effective_receptive_field(
     Args:
         network: in evaluation mode.
         images: (B, C, D, H, W); one input after the other, so that memory is that of one.
-        layer: a module of the network, at the central voxel of whose output the gradient starts; None takes the
-            network's own.
+        layer: a module of the network, at the central voxel of whose output (the last, if it runs several times) the
+            gradient starts; None takes the network's own.
         seed: of the random signs.
 
     Returns:
@@ -50,13 +50,15 @@ def effective_receptive_field(
     def remember(_: nn.Module, given: Any, output: Tensor) -> None:
         outputs.append(output)
 
-    handle = (layer or network).register_forward_hook(remember)
+    watched = network if layer is None else layer  # an empty nn.Sequential is false
+    handle = watched.register_forward_hook(remember)
     total = torch.zeros(images.shape[2:], device=images.device)
     try:
         for image in images.split(1):
             image = image.detach().clone().requires_grad_()
             network(image)
-            output = outputs.pop()
+            output = outputs[-1]
+            outputs.clear()
             depth, height, width = (n // 2 for n in output.shape[2:])
             central = output[0, :, depth, height, width]
             signs = 2.0 * torch.randint(2, central.shape, generator=generator) - 1

@@ -30,7 +30,7 @@ class MemoryReader(ImageReader):
     def __init__(self, volume: MetaTensor) -> None:
         space = volume.meta.get(MetaKeys.SPACE, SpaceKeys.RAS)
         if space != SpaceKeys.RAS:
-            raise VolumeError(NAME, f"affine to {SpaceKeys(space).value} mm", "must be to RAS mm")
+            raise VolumeError(NAME, f"affine to {space} mm", "must be to RAS mm")
         voxels = volume.as_tensor().cpu().float().numpy()
         self.voxels = squeezed(voxels if voxels.ndim < 4 else np.moveaxis(voxels, 0, -1))
         self.affine = np.asarray(volume.affine.cpu(), dtype=np.float64)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from monai.transforms import (
-    AsDiscreted,
     ClassesToIndicesd,
     Compose,
     CropForegroundd,
@@ -33,6 +32,7 @@ from monai.transforms import (
 
 from .checks import GREATEST_LABEL
 from .intensity import CorrectBiasFieldd, ZScoreBodyd, ct_body, mri_body
+from .label_shares import LabelsToSharesd, SharesToLabelsd
 from .loading import LoadVolumed
 from .regions import LabelsToRegionsd, Regions
 from .resampling import Resampled
@@ -167,8 +167,9 @@ def augmentation(
 ) -> Compose:
     """From a preprocessed case to training patches, half of them centred on a label, moved, and disturbed.
 
-    Each label is as likely as the others, so that small organs are seen as often as large ones; what a case lacks falls
-    to the background. Where labels lie is found once and cached with the case, not anew for every patch.
+    Each label is as likely as the others, so that small organs are seen as often as large ones, and the background as
+    likely as all labels together: in a case that lacks some, it is likelier than those that are there. Where labels lie
+    is found once and cached with the case, not anew for every patch.
 
     Noise, blur, brightness, low resolution and gamma after nnU-Net (Isensee et al. 2021, supplementary note 4), milder,
     by MONAI's transforms. Where a patch is rotated and scaled, the share of each label in a voxel is interpolated, and
@@ -204,7 +205,7 @@ def augmentation(
                 indices_key=f"{LABEL}_cls_indices",
                 warn=False,
             ),
-            AsDiscreted(LABEL, to_onehot=classes),
+            LabelsToSharesd(LABEL),
             RandAffined(
                 both,
                 prob=0.5,
@@ -213,7 +214,7 @@ def augmentation(
                 mode="bilinear",
                 padding_mode="border",
             ),
-            AsDiscreted(LABEL, argmax=True),
+            SharesToLabelsd(LABEL),
             *(RandFlipd(both, prob=0.5, spatial_axis=axis) for axis in flip_axes),
             RandGaussianNoised(IMAGE, prob=0.1 * intensity, std=0.1),
             RandGaussianSmoothd(IMAGE, prob=0.1 * intensity, sigma_x=(0.5, 1), sigma_y=(0.5, 1), sigma_z=(0.5, 1)),

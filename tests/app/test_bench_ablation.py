@@ -58,6 +58,11 @@ def test_costs_are_in_proportion_to_those_measured_before(ablation: Ablation, mo
     assert asked == [["a", "b"], ["a", "c"], ["a", "b"]]
 
 
+def test_all_train_on_the_cpu_even_where_there_is_a_gpu(ablation: Ablation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert ablation.parser({}).get_parsed_content("device") == torch.device("cpu")
+
+
 def test_networks_are_compared_case_by_case_over_their_seeds(ablation: Ablation) -> None:
     (ablation.output / "costs.json").write_text(json.dumps({name: {"seconds": 0.5} for name in "abc"}))
     write_result(ablation, "a", 0, [0.8, 0.9, 0.7])

@@ -75,6 +75,12 @@ def test_what_cannot_be_drawn_is_refused(image: MetaTensor) -> None:
     maps = {"map": torch.ones(SHAPE)}
     with pytest.raises(ValueError, match=r"plane: 'front': must be one of axial, coronal, sagittal"):
         draw_maps(image, maps, (0, 0, 0), plane="front")
+    with pytest.raises(ValueError, match=r"voxel: \(0, -1, 0\): must lie within the image of \(12, 10, 9\) voxels"):
+        draw_maps(image, maps, (0, -1, 0))
+    with pytest.raises(ValueError, match=r"maps: none: at least one is needed"):
+        draw_maps(image, {}, (0, 0, 0))
+    with pytest.raises(ValueError, match=r"maps: map: shape \(12, 10, 9\): must be \(3, 3, 3\)"):
+        draw_maps(image, maps, (0, 0, 0), stride=(4, 4, 4))
     image.affine = torch.diag(torch.tensor([-1.0, -1.0, 1.0, 1.0]))
     with pytest.raises(ValueError, match=r"image: axes LPS: must be RAS"):
         draw_maps(image, maps, (0, 0, 0))

@@ -42,6 +42,13 @@ def test_the_network_stays_and_shares_nothing_with_the_other(network):
     assert not other.training
 
 
+def test_weights_of_double_precision_stay_so(network):
+    network.double()
+    weights = network.state_dict()
+    for name, weight in without_mixer(network, -1).state_dict().items():
+        torch.testing.assert_close(weight, weights[name], rtol=0, atol=0)
+
+
 def test_a_stage_that_is_not_there_is_refused(network):
     with pytest.raises(ValueError, match=r"stage: 3: the network has 3: must be -3 to 2"):
         without_mixer(network, 3)

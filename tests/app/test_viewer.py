@@ -90,6 +90,9 @@ def test_the_planes_begin_where_labels_are(viewer: SliceViewer) -> None:
     for label in NAMES:
         viewer.show(label)
         assert viewer.labels[viewer.position] == label
+    viewer.label_names.pop(1)
+    viewer.show(1)  # without a name
+    assert viewer.labels[viewer.position] == 1
     before = viewer.position
     viewer.labels[viewer.labels == 1] = 0
     viewer.truth = None
@@ -248,6 +251,18 @@ def test_labels_on_another_grid_are_refused(name: str, labels: np.ndarray) -> No
         SliceViewer(volume(labels), **cut)
     with pytest.raises(ValueError, match=rf"^{name}: affine .* elsewhere: must be on the image's grid$"):
         SliceViewer(volume(labels), **moved)
+
+
+def test_volumes_in_memory_are_refused_like_files(labels: np.ndarray) -> None:
+    image = volume(labels)
+    with pytest.raises(VolumeError, match=r"^labels: 336 labels such as 0\.5: labels must be integers$"):
+        SliceViewer(image, volume(0.5 * (labels == 1)))
+    with pytest.raises(VolumeError, match=r"^truth: labels from -2 to 0: must be from 0 to 65535$"):
+        SliceViewer(image, truth=volume(labels - 2))
+    with pytest.raises(VolumeError, match=r"^image: 1 of 6000 voxels are NaN or infinite: every voxel must be finite$"):
+        SliceViewer(volume(np.where(np.arange(6000).reshape(SHAPE) == 7, np.nan, labels)))
+    mask = MetaTensor(torch.from_numpy(labels == 1)[None], affine=image.affine)
+    assert SliceViewer(image, mask).label_names == {1: "label 1"}
 
 
 def test_options_that_make_no_sense_are_refused(labels: np.ndarray) -> None:

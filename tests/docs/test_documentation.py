@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from hybridseg.transforms import open_dataset
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = ("index.md", "howto/explore.md", "howto/my-data.md", "howto/new-mixer.md", "howto/export.md", "howto/pack.md")
@@ -39,6 +41,17 @@ def test_every_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (tmp_path / "demo" / "demo.png").is_file()
     assert (tmp_path / "my_labels").is_dir()
     assert list((tmp_path / "packed_labels").glob("*.nii.gz"))
+
+
+def test_a_dataset_json_as_the_page_has_it_names_channel_and_labels(tmp_path: Path) -> None:
+    text = (DOCS / "howto/my-data.md").read_text(encoding="utf-8")
+    (listing,) = (block["text"] for block in BLOCK.finditer(text) if block["text"].startswith("{"))
+    (tmp_path / "dataset.json").write_text(listing, encoding="utf-8")
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.nii.gz").touch()
+    dataset = open_dataset(tmp_path)
+    assert (dataset.is_ct, dataset.label_names, len(dataset.cases)) == (True, {1: "liver", 2: "spleen"}, 1)
 
 
 def test_commands_that_are_not_run_say_so() -> None:

@@ -52,6 +52,12 @@ def test_the_field_of_a_layer_is_that_of_the_layers_before_it():
     assert (field > 0).sum() == 27
 
 
+def test_the_field_of_a_layer_that_does_nothing_is_its_own_and_not_that_of_the_network():
+    layers = nn.Sequential(nn.Sequential(), nn.Conv3d(1, 1, 3, padding=1))
+    field = effective_receptive_field(layers, torch.zeros(1, 1, 9, 9, 9), layer=layers[0])
+    assert (field > 0).sum() == 1
+
+
 def test_a_network_is_left_as_it_was():
     network = create_model("tiny", in_channels=1, out_channels=3).eval()
     images = torch.randn(2, 1, 24, 24, 24)

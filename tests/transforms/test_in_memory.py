@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
+from monai.utils import SpaceKeys
 
 from hybridseg.transforms import LoadVolumed, VolumeError, mri_preprocessing, postprocessing
 
@@ -66,7 +67,8 @@ def test_its_labels_come_back_on_its_grid_and_no_file_is_written(tmp_path):
 @pytest.mark.parametrize(
     ("volume", "message"),
     [
-        (in_memory(space="LPS"), "volume in memory: affine to LPS mm: must be to RAS mm"),
+        (in_memory(space=SpaceKeys.LPS), "volume in memory: affine to LPS mm: must be to RAS mm"),
+        (in_memory(space="scanner"), "volume in memory: affine to scanner mm: must be to RAS mm"),
         (in_memory(np.stack([VOXELS, VOXELS])), r"volume in memory: 2 channels .*: must have 1"),
         (in_memory(VOXELS[0]), r"volume in memory: 2 dimensions \(8, 7\): must have 3"),
         (in_memory(np.full((4, 4, 4), np.nan, np.float32)), "volume in memory: .*finite"),
