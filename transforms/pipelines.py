@@ -19,7 +19,6 @@ from monai.transforms import (
     EnsureTyped,
     RandAdjustContrastd,
     RandAffined,
-    RandCropByLabelClassesd,
     RandFlipd,
     RandGaussianNoised,
     RandGaussianSmoothd,
@@ -31,6 +30,7 @@ from monai.transforms import (
 )
 
 from .checks import GREATEST_LABEL
+from .cropping import RandCropByLabelsd
 from .intensity import CorrectBiasFieldd, ZScoreBodyd, ct_body, mri_body
 from .label_shares import LabelsToSharesd, SharesToLabelsd
 from .loading import LoadVolumed
@@ -167,9 +167,8 @@ def augmentation(
 ) -> Compose:
     """From a preprocessed case to training patches, half of them centred on a label, moved, and disturbed.
 
-    Each label is as likely as the others, so that small organs are seen as often as large ones, and the background as
-    likely as all labels together: in a case that lacks some, it is likelier than those that are there. Where labels lie
-    is found once and cached with the case, not anew for every patch.
+    Each label that a case has is as likely as the others, so that small organs are seen as often as large ones. Where
+    labels lie is found once and cached with the case, not anew for every patch.
 
     Noise, blur, brightness, low resolution and gamma after nnU-Net (Isensee et al. 2021, supplementary note 4), milder,
     by MONAI's transforms. Where a patch is rotated and scaled, the share of each label in a voxel is interpolated, and
@@ -195,11 +194,10 @@ def augmentation(
             SpatialPadd(IMAGE, patch_size, value=padding),
             SpatialPadd(LABEL, patch_size),
             ClassesToIndicesd(LABEL, num_classes=classes, max_samples_per_class=CENTRES),
-            RandCropByLabelClassesd(
+            RandCropByLabelsd(
                 both,
                 label_key=LABEL,
                 spatial_size=patch_size,
-                ratios=[classes - 1, *[1] * (classes - 1)],
                 num_classes=classes,
                 num_samples=patches,
                 indices_key=f"{LABEL}_cls_indices",
