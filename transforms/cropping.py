@@ -17,5 +17,6 @@ class RandCropByLabelsd(RandCropByLabelClassesd):
     def randomize(self, label: Any, indices: Any = None, image: Any = None) -> None:
         """Choose the centres for a case, by the indices of its voxels with each label, the background first."""
         labels = [1 if len(voxels) else 0 for voxels in indices[1:]]
-        self.cropper.ratios = [max(1, sum(labels)), *labels]
+        ratios: list[float | int] = [max(1, sum(labels)), *labels]
+        self.cropper.ratios = ratios
         super().randomize(label, indices, image)
