@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
@@ -18,6 +18,7 @@ from ignite.handlers.tqdm_logger import ProgressBar
 from ignite.metrics import RunningAverage
 from monai.handlers import CheckpointLoader, CheckpointSaver
 from monai.utils import ImageMetaKey
+from torch.optim.lr_scheduler import LambdaLR
 
 from hybridseg.transforms.atomic import replacing
 from hybridseg.transforms.cases import case_name
@@ -71,7 +72,8 @@ class BestModel:
 class Checkpoints:
     """Save after every epoch what a training needs to go on, and go on from there when asked.
 
-    Random states are not among it: a resumed training draws new ones (`run_seed`) and is not the uninterrupted one.
+    Random states are not among it: a resumed training draws new ones (`run_seed`) and is not the uninterrupted one. Its
+    learning rate is what the config says now, for the epochs that it says now.
 
     Args:
         run_dir: folder of the run; the last two checkpoints of each start are kept there.
@@ -97,6 +99,9 @@ class Checkpoints:
         if self.checkpoint is not None:
             anywhere: Any = "cpu"  # a name is what torch takes; MONAI's annotation knows dicts only
             CheckpointLoader(self.checkpoint, objects, map_location=anywhere).attach(trainer)
+            for schedule in objects.values():
+                if isinstance(schedule, LambdaLR):
+                    trainer.add_event_handler(Events.STARTED, follow_config, schedule, list(schedule.base_lrs))
         if idist.get_rank() == 0:
             CheckpointSaver(self.run_dir, objects, save_interval=1, n_saved=2).attach(trainer)
 
@@ -145,11 +150,18 @@ class TrainingProgress:
             logger.warning(f"no validation took place: {self.best.path} was not written")
 
 
+def follow_config(schedule: LambdaLR, rates: Sequence[float]) -> None:
+    """Give the optimizer of a schedule that was loaded from a checkpoint other learning rates than those of then."""
+    schedule.base_lrs = list(rates)
+    for group, rate, factor in zip(schedule.optimizer.param_groups, rates, schedule.lr_lambdas, strict=True):
+        group["initial_lr"], group["lr"] = rate, rate * factor(schedule.last_epoch)
+
+
 def warmup_cosine(epochs: int) -> Callable[[int], float]:
     """A factor for the learning rate: up from a tenth over the first fiftieth of the epochs, down to 0 along a cosine.
 
     A plain function, which torch's LambdaLR leaves out of checkpoints: a run that is resumed for longer follows the new
-    schedule.
+    schedule (`Checkpoints`).
     """
     warmup = max(1, epochs // 50)
 
