@@ -79,8 +79,8 @@ class BenchAblation(Command):
     """Folder for all that is made; results that are there are used."""
     bundle: Annotated[str, tyro.conf.arg(metavar="BUNDLE")] = "hippocampus_mri_segmentation"
     """Bundle whose recipe all train by: a name or a folder."""
-    networks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
-    """Only these; the default network is always among them. All if none is named."""
+    networks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="(default: all)")] = ()
+    """Only these; the default network is always among them."""
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N")] = (0,)
     """A training for each."""
     minutes: Annotated[float, tyro.conf.arg(metavar="MINUTES")] = 10.0

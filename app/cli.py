@@ -91,7 +91,7 @@ def load(name: str) -> Any:
 def run(command: Command, name: str) -> int:
     """Run a command; an error becomes one line and an exit code."""
     try:
-        with quiet(enabled=not command.debug):
+        with quiet(name, enabled=not command.debug):
             code = command.run()
             sys.stdout.flush()
             return code

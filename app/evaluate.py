@@ -36,9 +36,9 @@ class Evaluate(Command):
     """Folder of label maps to measure, or one of them."""
     references: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="REFERENCES")]]
     """Folder of label maps taken for true, or one of them."""
-    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = None
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="")] = None
     """Folder for scores.csv and scores.json (each case and label) and summary.json."""
-    bundle: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER")] = None
+    bundle: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER", help_behavior_hint="")] = None
     """Bundle whose labels, or regions of labels, are measured, by its names for them."""
     labels: Annotated[
         tuple[str, ...], tyro.conf.arg(metavar="N[=NAME] ...", help_behavior_hint="(default: all there are)")

@@ -31,12 +31,14 @@ class Export(Command):
     """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")]
     """File to write."""
-    format: Format | None = None
-    """By default what the file's extension says: .onnx, .ts (TorchScript) or .pt2 (torch.export)."""
-    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    format: Annotated[Format | None, tyro.conf.arg(metavar="FORMAT", help_behavior_hint="")] = None
+    """onnx, torchscript or exported-program; by default what the extension says: .onnx, .ts or .pt2 (torch.export)."""
+    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: its own)")] = None
     """Other weights than the bundle's, such as the model.pt of a training."""
-    size: tuple[int, int, int] | None = None
-    """Voxels of the window; by default the bundle's."""
+    size: Annotated[
+        tuple[int, int, int] | None, tyro.conf.arg(metavar="N N N", help_behavior_hint="(default: the bundle's)")
+    ] = None
+    """Voxels of the window."""
     json: bool = False
     """Print as JSON."""
 

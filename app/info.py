@@ -22,7 +22,7 @@ WINDOW = 96
 class Info(Command):
     """List the shipped bundles, the networks and the parts they are made of, or tell where a bundle is."""
 
-    path: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    path: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
     """Print only the folder of this bundle, whose configs/ hold the configurations."""
     json: bool = False
     """Print as JSON."""

@@ -24,6 +24,7 @@ UNITS = {"GB": 10**9, "MB": 10**6, "GIB": 2**30, "MIB": 2**20}
 RECORD = "plan.json"
 """Tells that a folder is that of a plan, and may be written by the next."""
 FAULTS_SHOWN = 10
+PLANNED = "(default: planned)"
 
 
 @dataclass
@@ -44,22 +45,24 @@ class Plan(Command):
     """To measure on: auto, cpu, cuda or cuda:N."""
     jobs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: more for large files)")] = None
     """Cases that are measured at once, in processes of their own."""
-    channels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
+    channels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="")] = ()
     """Names of the images' channels, where the dataset has none: CT makes intensities HU."""
-    regions: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=LABELS")] = ()
+    regions: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=LABELS ...", help_behavior_hint="")] = ()
     """Regions that overlap, such as 'tumour core=2,3', each to be segmented in place of the labels."""
     folds: Annotated[int, tyro.conf.arg(metavar="N")] = 5
     """Of the cross-validation; fewer if there are not cases enough."""
-    patient: Annotated[str | None, tyro.conf.arg(metavar="REGEX")] = None
+    patient: Annotated[str | None, tyro.conf.arg(metavar="REGEX", help_behavior_hint="")] = None
     """The part of a case's name that names its patient, such as '^[^_]+'; cases of a patient share a fold."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Of the folds, and of the training."""
-    spacing: tuple[float, float, float] | None = None
-    """Grid to resample to, along right, anterior, superior, in mm, instead of the planned one."""
-    patch: tuple[int, int, int] | None = None
-    """Patch in voxels, instead of the planned one."""
-    preset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Network, instead of the planned one."""
+    spacing: Annotated[
+        tuple[float, float, float] | None, tyro.conf.arg(metavar="MM MM MM", help_behavior_hint=PLANNED)
+    ] = None
+    """Grid to resample to, along right, anterior, superior."""
+    patch: Annotated[tuple[int, int, int] | None, tyro.conf.arg(metavar="N N N", help_behavior_hint=PLANNED)] = None
+    """Patch in voxels."""
+    preset: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint=PLANNED)] = None
+    """Network."""
     json: bool = False
     """Print the plan as JSON."""
 
@@ -102,7 +105,7 @@ class Plan(Command):
         cases = survey(dataset, work / "cases", jobs=self.jobs or default_jobs(dataset))
         write_integrity_report(cases, work / "integrity.csv")
         sound, faults = [case for case in cases if case.is_sound], [case for case in cases if not case.is_sound]
-        self.tell(dataset, faults)
+        self.tell(dataset.layout, len(cases), faults)
         refuse_gaps(dataset, sound)
         groups = {patient_of(case.case) for case in sound}
         if len(groups) < 2:
@@ -186,15 +189,14 @@ class Plan(Command):
         if (self.output / "models").exists():
             raise ValueError(f"output: {self.output}: has weights in models, of its earlier plan: name another folder")
 
-    def tell(self, dataset: Dataset, faults: Sequence[CaseFingerprint]) -> None:
+    def tell(self, layout: str, count: int, faults: Sequence[CaseFingerprint]) -> None:
         """Say what was found, and what is wrong."""
         for case in faults[:FAULTS_SHOWN]:
             say("plan", f"{case.case} is left out: {case.faults[0]}")
         if len(faults) > FAULTS_SHOWN:
             say("plan", f"{len(faults)} cases are left out: {self.output / 'plan' / 'integrity.csv'} names all")
         if not self.json:
-            count = len(dataset.cases)
-            print(f"{count} cases in {dataset.layout} layout, {count - len(faults)} without faults", flush=True)
+            print(f"{count} cases in {layout} layout, {count - len(faults)} without faults", flush=True)
 
     def decide(
         self, dataset: Dataset, sound: Sequence[CaseFingerprint], training: int, memory: int

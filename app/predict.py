@@ -46,7 +46,7 @@ class Predict(Command):
         tuple[Path, ...], tyro.conf.arg(metavar="FILE ...", help_behavior_hint="(default: its own)")
     ] = ()
     """Other weights than the bundle's, such as the model.pt of a training; of several, the logits are averaged."""
-    series: Annotated[str | None, tyro.conf.arg(metavar="UID|NUMBER")] = None
+    series: Annotated[str | None, tyro.conf.arg(metavar="UID|NUMBER", help_behavior_hint="")] = None
     """Which series of a DICOM folder, if it holds several."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """auto, cpu, cuda or cuda:N; auto takes a GPU if there is one."""
@@ -85,6 +85,7 @@ class Predict(Command):
         bundle = bundle_path(self.bundle)
         work = self.list_work(bundle)
         make_folder(self.output)
+        self.tell_passed_over()
         from .run_record import RunRecord
 
         record = RunRecord(self.output, {"bundle": str(bundle), "options": self.options()})
@@ -169,6 +170,16 @@ class Predict(Command):
                 predicted.outcome = "waiting" if self.overwrite else "skipped"
             work.append((case, predicted))
         return work
+
+    def tell_passed_over(self) -> None:
+        """Say which folders below an input are not looked into."""
+        from hybridseg.transforms.cohort import passed_over
+
+        output = self.output.resolve()
+        below = [folder for folder in passed_over(self.inputs) if not folder.resolve().is_relative_to(output)]
+        if below and ranks.rank() == 0:
+            told = f"{len(below)} folders with volumes" if len(below) > 1 else "a folder with volumes"
+            say("predict", f"{below[0]}: {told} below an input: not looked into: name it too, or list its volumes (.csv)")
 
     def chosen_labels(self, predictor: Predictor) -> list[int]:
         """The labels to write.

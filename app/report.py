@@ -26,7 +26,7 @@ class Report(Command):
         Annotated[Path | None, tyro.conf.arg(metavar="[PREDICTIONS]", help_behavior_hint="")]
     ] = None
     """Folder of label maps, such as `hybridseg predict` writes it, or one of them."""
-    references: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    references: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Folder of label maps taken for true, by the same names: scores, and outlines in the pictures."""
     scores: Annotated[
         Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: PREDICTIONS, where they are there)")
@@ -40,7 +40,7 @@ class Report(Command):
         str | None, tyro.conf.arg(metavar="NAME|FOLDER", help_behavior_hint="(default: that of run.json)")
     ] = None
     """Bundle whose names for labels, or regions of labels, are used."""
-    run_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    run_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Folder of a training, whose curves are drawn."""
     cases: Annotated[int, tyro.conf.arg(metavar="N")] = 20
     """Cases to draw at most, the worst ones."""

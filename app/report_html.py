@@ -13,6 +13,11 @@ def text(value: object) -> str:
     return escape(shown)
 
 
+def name(value: str) -> str:
+    """A name as HTML; on a narrow screen it is broken after an underscore, not anywhere."""
+    return text(value).replace("_", "_<wbr>")
+
+
 @dataclass(frozen=True)
 class Cell:
     """A cell of a table.
@@ -41,7 +46,7 @@ class Cell:
 
 def word(value: str, *, marked: bool = False, long: bool = False) -> Cell:
     """A cell of text."""
-    return Cell(text(value), value, marked, long)
+    return Cell(name(value), value, marked, long)
 
 
 def number(value: float | None, digits: int = 0, *, note: str = "", marked: bool = False) -> Cell:

@@ -11,7 +11,7 @@ from pathlib import Path
 from .report_cohort import DrawnCase
 from .report_curves import Curve
 from .report_figures import picture_parts, training_parts
-from .report_html import paragraph, section, text
+from .report_html import name, paragraph, section, text
 from .report_tables import agreement_parts, failure_parts, score_parts, volume_parts
 from .report_volumes import LabelVolume
 from .scores import LabelScore
@@ -58,12 +58,12 @@ def page(contents: Contents) -> str:
         "scores": ("Scores", score_parts(contents.scores, contents.order)),
         "training": ("Training", training_parts(contents.curves)),
     }
-    shown = {name: (heading, parts) for name, (heading, parts) in sections.items() if parts}
-    links = "".join(f'<li><a href="#{name}">{heading}</a></li>' for name, (heading, _) in shown.items())
-    facts = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in contents.facts.items())
-    style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    shown = {part: (heading, parts) for part, (heading, parts) in sections.items() if parts}
+    links = "".join(f'<li><a href="#{part}">{heading}</a></li>' for part, (heading, _) in shown.items())
+    facts = "".join(f"<div><dt>{text(fact)}</dt><dd>{name(value)}</dd></div>" for fact, value in contents.facts.items())
+    style, script = (Path(__file__).with_name(file).read_text(encoding="utf-8") for file in ("report.css", "report.js"))
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest(script)}'"
-    body = "\n".join(section(name, heading, *parts) for name, (heading, parts) in shown.items())
+    body = "\n".join(section(part, heading, *parts) for part, (heading, parts) in shown.items())
     notes = "\n".join(paragraph(note, "quiet") for note in contents.notes)
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -78,7 +78,7 @@ def page(contents: Contents) -> str:
 <body>
 <a class="skip" href="#content">Skip to the content</a>
 <header>
-<h1>{text(contents.title)}</h1>
+<h1>{name(contents.title)}</h1>
 <dl>{facts}</dl>
 <nav aria-label="Sections"><ul>{links}</ul></nav>
 </header>

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tqdm import tqdm
 
 from .machine import peak_memory_bytes
-from .terminal import one_line
+from .terminal import one_line, say
 
 if TYPE_CHECKING:
     from hybridseg.transforms.cohort import Case
@@ -110,6 +110,8 @@ def segment_cases(
         if finishing is not None:
             yield finishing.result()
     finally:
+        if finishing is not None and not finishing.done():
+            say("predict", "stopping: the case before is still being written")
         for pool in (reading, writing):
             pool.shutdown(cancel_futures=True)
 

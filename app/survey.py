@@ -66,7 +66,8 @@ def survey(
         progress: show a progress bar, on a terminal.
 
     Returns:
-        The fingerprints in the order of the dataset's cases; of two with the same image the later has a fault.
+        The fingerprints in order of case name, with those that lack a file; of two with the same image the later has a
+        fault.
 
     Raises:
         ValueError: jobs below 1.
@@ -90,7 +91,9 @@ def survey(
         for fingerprint in _measured(tasks, jobs):
             measured[fingerprint.case] = fingerprint
             bar.update()
-    return mark_duplicates([measured[case["case"]] for case in dataset.cases], dataset.cases)
+    whole = mark_duplicates([measured[case["case"]] for case in dataset.cases], dataset.cases)
+    lacking = [CaseFingerprint(case=name, faults=(fault,)) for name, fault in dataset.faults.items()]
+    return sorted([*whole, *lacking], key=lambda fingerprint: fingerprint.case)
 
 
 def default_jobs(dataset: Dataset) -> int:

@@ -42,10 +42,13 @@ def one_line(error: BaseException) -> str:
 
 
 @contextmanager
-def quiet(*, enabled: bool = True) -> Iterator[None]:
+def quiet(command: str, *, enabled: bool = True) -> Iterator[None]:
     """Keep warnings and log messages of libraries from the screen, in this process and in those it starts.
 
+    What our own transforms warn of is told in a line, as errors are.
+
     Args:
+        command: its name, for these lines.
         enabled: False changes nothing.
     """
     if not enabled:
@@ -58,6 +61,8 @@ def quiet(*, enabled: bool = True) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            warnings.filterwarnings("default", module=r"hybridseg\.transforms")
+            warnings.showwarning = lambda message, *_: say(command, str(message))
             yield
     finally:
         logging.disable(disabled)

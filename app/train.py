@@ -56,7 +56,7 @@ class Train(Command):
     """Of the training, and of the division of the cases where no list divides them."""
     fold: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BY_BUNDLE)] = None
     """Which fold validates, where the bundle knows folds."""
-    pretrained: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    pretrained: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
     """Weights to start from, such as the model.pt of another training; what does not fit the network is left out."""
     resume: bool = False
     """Go on with the run in the run folder, from its last whole epoch."""

@@ -167,6 +167,7 @@ class Controls:
         if change["new"] is not None:
             self.viewer.show(change["new"])
             self.refresh()
+            self.jump.value = None  # so that the same label can be chosen again
 
 
 def check_box(description: str) -> ipywidgets.Checkbox:

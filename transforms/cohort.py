@@ -87,6 +87,18 @@ def find_cases(inputs: Sequence[PathLike], *, channels: int = 1, series: str | N
     return cases
 
 
+def passed_over(inputs: Sequence[PathLike]) -> list[Path]:
+    """Folders of volumes, zips or slices that `find_cases` does not look into, since a folder above holds volumes."""
+    above = [given for given in map(Path, inputs) if given.is_dir() and any(map(is_case, given.iterdir()))]
+    below = (Path(place) for given in above for place in folders(given) if Path(place) != given)
+    return [place for place in below if any(is_case(path) or is_dicom(path) for path in place.iterdir())]
+
+
+def is_case(path: Path) -> bool:
+    """Whether a file is a volume or a zip by its name."""
+    return is_zip(path) or bool(volume_extension(path)) and not path.name.startswith(".") and path.is_file()
+
+
 def is_zip(path: Path) -> bool:
     """Whether a file is a zip by its name."""
     return path.suffix.lower() == ZIP_EXTENSION and not path.name.startswith(".") and path.is_file()

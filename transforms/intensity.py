@@ -1,7 +1,8 @@
-"""Intensities of MRI, which have no unit: where the body is, its bias field, its normalisation."""
+"""Intensities: of CT in HU and MRI without a unit, where the body is; of MRI its bias field and normalisation."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -12,10 +13,13 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.transforms.utils_pytorch_numpy_unification import percentile
+from monai.utils import ImageMetaKey
 
 from .geometry import voxel_lengths
 
 AIR_HU = -500.0
+LOWEST_MRI = -900.0
+"""Below what MRI has even where resampling or a correction left negative voxels, and above air in CT."""
 
 THINNEST = 4
 """Voxels along an axis below which no bias field can be estimated."""
@@ -41,6 +45,33 @@ def mri_body(image: torch.Tensor, fraction: float = 0.1) -> torch.Tensor:
 def ct_body(image: torch.Tensor) -> torch.Tensor:
     """Voxels of a CT (C, D, H, W), in HU, that are denser than air and lung."""
     return image > AIR_HU
+
+
+class WarnOfModalityd(MapTransform):
+    """Warn of an image whose intensities are hardly those of the modality that a pipeline is for.
+
+    An image for CT should have voxels below 0 HU, such as fat and air. One for MRI should not reach the HU of air.
+
+    Args:
+        keys: images (C, D, H, W) as their files have them.
+        hounsfield: whether they should be CT in HU; otherwise MRI.
+        allow_missing_keys: pass over keys that a case lacks.
+    """
+
+    def __init__(self, keys: KeysCollection, *, hounsfield: bool, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.hounsfield = hounsfield
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        case = dict(data)
+        for key in self.key_iterator(case):
+            lowest = float(case[key].min())
+            where = f"{case[key].meta.get(ImageMetaKey.FILENAME_OR_OBJ) or key}: the lowest voxel is {lowest:g}"
+            if self.hounsfield and lowest >= 0:
+                warnings.warn(f"{where}: CT in HU has fat and air below 0: is this CT?", stacklevel=1)
+            if not self.hounsfield and lowest <= LOWEST_MRI:
+                warnings.warn(f"{where}: like air in CT, and this is a pipeline for MRI", stacklevel=1)
+        return case
 
 
 class ZScoreBodyd(MapTransform):

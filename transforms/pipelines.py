@@ -8,8 +8,7 @@ Images and labels are (C, D, H, W) along the axes right, anterior, superior of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from monai.transforms import (
@@ -31,7 +30,7 @@ from monai.transforms import (
 
 from .checks import GREATEST_LABEL
 from .cropping import RandCropByLabelsd
-from .intensity import CorrectBiasFieldd, ZScoreBodyd, ct_body, mri_body
+from .intensity import CorrectBiasFieldd, WarnOfModalityd, ZScoreBodyd, ct_body, mri_body
 from .label_shares import LabelsToSharesd, SharesToLabelsd
 from .loading import LoadVolumed
 from .regions import LabelsToRegionsd, Regions
@@ -75,7 +74,6 @@ def mri_preprocessing(
                 classes=classes,
                 channels=channels,
                 crop_margin=crop_margin,
-                body=mri_body,
                 native=correction,
             ),
             ZScoreBodyd(images(keys)),
@@ -120,7 +118,7 @@ def ct_preprocessing(
         raise ValueError(f"window, foreground: {window}, {foreground}: exactly one must be given")
     if not high > low:
         raise ValueError(f"window: {low} to {high} HU: the highest must be above the lowest")
-    placed = geometry(keys, spacing=spacing, classes=classes, channels=1, crop_margin=crop_margin, body=ct_body)
+    placed = geometry(keys, spacing=spacing, classes=classes, channels=1, crop_margin=crop_margin, hounsfield=True)
     scale = ScaleIntensityRanged(images(keys), a_min=low, a_max=high, b_min=darkest, b_max=brightest, clip=True)
     return Compose([*placed, scale])
 
@@ -132,7 +130,7 @@ def geometry(
     classes: int,
     channels: int,
     crop_margin: int | None,
-    body: Callable[[Any], Any],
+    hounsfield: bool = False,
     native: Sequence[Transform] = (),
 ) -> list[Transform]:
     """Load and check, orient, crop to the body, do what `native` voxels need, resample: what MRI and CT share."""
@@ -142,8 +140,12 @@ def geometry(
         raise ValueError(f"spacing: {list(spacing)}: must be three positive lengths in mm")
     if crop_margin is not None and crop_margin < 0:
         raise ValueError(f"crop_margin: {crop_margin}: must not be negative")
-    transforms: list[Transform] = [LoadVolumed(keys, channels=channels, classes=classes, orientation="RAS")]
+    transforms: list[Transform] = [
+        LoadVolumed(keys, channels=channels, classes=classes, orientation="RAS"),
+        WarnOfModalityd(images(keys), hounsfield=hounsfield),
+    ]
     if crop_margin is not None:
+        body = ct_body if hounsfield else mri_body
         transforms.append(CropForegroundd(keys, IMAGE, select_fn=body, margin=crop_margin, allow_smaller=True))
     return [*transforms, *native, Resampled(keys, spacing, nearest=[LABEL])]
 

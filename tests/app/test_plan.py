@@ -35,7 +35,7 @@ def planned(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def broken_copy(phantoms: Path, folder: Path) -> Path:
-    """The phantoms, of which one has not-a-number voxels and one the image of another."""
+    """The phantoms, of which one has not-a-number voxels, one the image of another, and one no label map."""
     shutil.copytree(phantoms, folder)
     bad = folder / "imagesTr" / "phantom_001.nii.gz"
     image = read_volume(bad)
@@ -44,6 +44,7 @@ def broken_copy(phantoms: Path, folder: Path) -> Path:
     write_volume(bad, voxels, image.affine)
     for kind in ("imagesTr", "labelsTr"):
         shutil.copy(folder / kind / "phantom_000.nii.gz", folder / kind / "phantom_003.nii.gz")
+    (folder / "labelsTr" / "phantom_004.nii.gz").unlink()
     return folder
 
 
@@ -82,14 +83,16 @@ def test_cases_with_faults_are_named_and_left_out(phantoms: Path, tmp_path: Path
     dataset = broken_copy(phantoms, tmp_path / "data")
     outcome = hybridseg("plan", dataset, "-o", tmp_path / "bundle", *FASTER, "--json")
     assert outcome.code == 1
-    first, second = outcome.err.strip().splitlines()
+    first, second, third = outcome.err.strip().splitlines()
     assert "phantom_001 is left out: " in first
     assert "NaN" in first
     assert "phantom_003 is left out: " in second
     assert "the voxels of case 'phantom_000'" in second
+    assert "phantom_004 is left out: " in third
+    assert "phantom_004.nii.gz: does not exist: every image needs its label" in third
     split = json.loads((tmp_path / "bundle" / "configs" / "split.json").read_text())
-    assert sorted(name for fold in split["folds"] for name in fold) == ["phantom_000", "phantom_002", "phantom_004"]
-    assert list(json.loads(outcome.out)["left_out"]) == ["phantom_001", "phantom_003"]
+    assert sorted(name for fold in split["folds"] for name in fold) == ["phantom_000", "phantom_002"]
+    assert list(json.loads(outcome.out)["left_out"]) == ["phantom_001", "phantom_003", "phantom_004"]
 
 
 def test_measured_cases_are_not_measured_again(planned: Path, phantoms: Path) -> None:

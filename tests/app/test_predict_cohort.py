@@ -60,6 +60,28 @@ def test_the_record_tells_with_what_and_how_each_case_went(
     assert again["cases"][1] == written  # skipped now; what the first run noted of it stays
 
 
+def test_what_is_likely_a_mistake_is_told_and_the_case_is_written(
+    bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
+) -> None:
+    ct = volume("ct")
+    voxels = np.asarray(read_volume(ct).dataobj)
+    write_volume(ct, voxels - voxels.min() - 1000, read_volume(ct).affine)
+    scans = tmp_path / "scans"
+    for place in (scans / "ct.nii.gz", scans / "late" / "ct.nii.gz"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ct, place)
+    words = ("predict", scans, "-o", scans / "labels", "--bundle", bundle)
+    outcome = hybridseg(*words)
+    assert outcome.code == 0
+    first, second = outcome.err.strip().splitlines()
+    assert first.endswith(
+        "late: a folder with volumes below an input: not looked into: name it too, or list its volumes (.csv)"
+    )
+    assert second.endswith("ct.nii.gz: the lowest voxel is -1000: like air in CT, and this is a pipeline for MRI")
+    assert (scans / "labels" / "ct.nii.gz").is_file()
+    assert len(hybridseg(*words).err.splitlines()) == 1  # of its own results it does not speak
+
+
 def test_labels_are_chosen_by_name_or_number(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
     words = ("predict", volume("one"), "--bundle", bundle, "-o")
     hybridseg(*words, tmp_path / "all")

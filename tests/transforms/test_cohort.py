@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hybridseg.transforms import LoadVolumed, VolumeError, find_cases
-from hybridseg.transforms.cohort import Case
+from hybridseg.transforms.cohort import Case, passed_over
 from hybridseg.transforms.dicom import DicomFolder
 
 from .dicom_files import write_series
@@ -29,6 +29,13 @@ def test_a_folder_stands_for_its_volumes_and_zips(tmp_path: Path) -> None:
     a, b, z = touch(tmp_path, "a.nii.gz", "b.mha", "z.zip")
     touch(tmp_path, "notes.txt", ".hidden.zip", "below/c.nii")
     assert find_cases([tmp_path]) == [Case("a", (a,)), Case("b", (b,)), Case("z", (DicomFolder(z),))]
+
+
+def test_what_a_folder_of_volumes_hides_below_it_is_known(tmp_path: Path) -> None:
+    touch(tmp_path, "set/a.nii.gz", "set/notes/todo.txt", "set/b/c.nii", "set/b/d/e.zip", "flat/a.nii", "deep/a/b.nii")
+    write_series(tmp_path / "set" / "slices")
+    below = passed_over([tmp_path / "set", tmp_path / "flat", tmp_path / "deep", tmp_path / "set" / "a.nii.gz"])
+    assert below == [tmp_path / "set" / name for name in ("b", "b/d", "slices")]
 
 
 def test_a_folder_of_slices_is_a_case_and_so_is_each_below_one_without(tmp_path: Path) -> None:

@@ -18,14 +18,13 @@ from torch.nn.functional import one_hot
 
 from hybridseg.transforms import RestoreLabelsd, write_labels
 from hybridseg.transforms.geometry import LONGEST_MM, SHORTEST_MM, voxel_lengths
-from hybridseg.transforms.intensity import ct_body
 from hybridseg.transforms.pipelines import geometry
 from hybridseg.transforms.writing import PLACE_FIELDS
 
 Array = NDArray[Any]
 
 CLASSES = 5
-BODY, AIR = 40, -1000
+BODY, FAT, AIR = 40, -100, -1000
 
 seeded = settings(derandomize=True, database=None, deadline=None, max_examples=60)
 
@@ -80,14 +79,14 @@ def write_case(folder: Path, grid: Grid, labels: Array) -> nib.Nifti1Image:
     """Write labels (X, Y, Z) and an image with air where they are 0; gives the image."""
     write(folder / "label.nii", labels.astype(np.uint8), grid)
     intensities = np.random.default_rng(0).integers(BODY, 2 * BODY, grid.shape)
-    intensities.flat[0] = 3 * BODY  # not all the same
+    intensities.flat[0] = FAT  # below 0, and not all the same
     return write(folder / "image.nii.gz", np.where(labels > 0, intensities, AIR).astype(np.int16), grid)
 
 
 def there_and_back(folder: Path, spacing: Any, crop_margin: int | None = None) -> Array:
     """Labels (X, Y, Z) restored from what a perfect network would say on a grid of this spacing."""
     keys = ("image", "label")
-    steps = geometry(keys, spacing=spacing, classes=CLASSES, channels=1, crop_margin=crop_margin, body=ct_body)
+    steps = geometry(keys, spacing=spacing, classes=CLASSES, channels=1, crop_margin=crop_margin, hounsfield=True)
     case: Any = Compose(steps)({key: str(next(folder.glob(f"{key}.nii*"))) for key in keys})
     case["pred"] = one_hot(case["label"].as_tensor()[0].long(), CLASSES).movedim(-1, 0).float()
     return RestoreLabelsd()(case)["pred"].numpy()[0]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from monai.data import MetaTensor
 
-from hybridseg.transforms.intensity import CorrectBiasFieldd, ZScoreBodyd, ct_body, mri_body
+from hybridseg.transforms.intensity import CorrectBiasFieldd, WarnOfModalityd, ZScoreBodyd, ct_body, mri_body
 
 
 @pytest.fixture
@@ -28,6 +30,27 @@ def test_the_body_does_not_depend_on_the_unit_of_intensity(head, scale, shift):
 
 def test_ct_without_air_and_lung():
     assert ct_body(torch.tensor([-1000.0, -800.0, -100.0, 40.0])).tolist() == [False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("lowest", "hounsfield", "told"),
+    [
+        (-1024.0, False, r"scan.nii: the lowest voxel is -1024: like air in CT, and this is a pipeline for MRI"),
+        (-60.0, False, None),  # overshoot of a resampling
+        (0.0, True, r"scan.nii: the lowest voxel is 0: CT in HU has fat and air below 0: is this CT\?"),
+        (-90.0, True, None),  # a crop of fat and muscle
+    ],
+)
+def test_intensities_of_the_other_modality_are_warned_of(lowest: float, hounsfield: bool, told: str | None) -> None:
+    image = MetaTensor(torch.full((1, 4, 4, 4), 50.0), meta={"filename_or_obj": "scan.nii"})
+    image[0, 0, 0, 0] = lowest
+    check = WarnOfModalityd("image", hounsfield=hounsfield)
+    if told is None:
+        with warnings.catch_warnings(action="error"):
+            assert check({"image": image})["image"] is image
+    else:
+        with pytest.warns(UserWarning, match=told):
+            check({"image": image})
 
 
 def test_the_body_has_mean_zero_and_deviation_one(head):
