@@ -96,7 +96,7 @@ def passed_over(inputs: Sequence[PathLike]) -> list[Path]:
 
 def is_case(path: Path) -> bool:
     """Whether a file is a volume or a zip by its name."""
-    return is_zip(path) or bool(volume_extension(path)) and not path.name.startswith(".") and path.is_file()
+    return is_zip(path) or (bool(volume_extension(path)) and not path.name.startswith(".") and path.is_file())
 
 
 def is_zip(path: Path) -> bool:

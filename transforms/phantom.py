@@ -10,17 +10,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .phantom_anatomy import AIR, HALF_DEPTH, HALF_HEIGHT, HALF_WIDTH, ORGANS, Patient, draw_patient
+from .phantom_anatomy import (
+    AIR,
+    HALF_DEPTH,
+    HALF_HEIGHT,
+    HALF_WIDTH,
+    ORGANS,
+    SPINE,
+    VERTEBRAE,
+    Patient,
+    draw_patient,
+)
 from .phantom_scans import Scan, scan_grid, voxel_centres, write_dataset
 from .phantom_shapes import Array, Shape, coverage, waves
 
-__all__ = ["ORGANS", "Phantom", "phantom", "write_phantoms"]
+__all__ = ["ORGANS", "VERTEBRAE", "Phantom", "phantom", "write_phantoms"]
 
 SPACINGS = ((4.0, 4.0, 4.0), (3.5, 3.5, 5.0), (5.0, 4.0, 4.0), (4.5, 4.5, 3.5))
 ORIENTATIONS = ("RAS", "LPS", "LAS", "PIR", "RSP", "ASL")
@@ -38,6 +49,7 @@ def phantom(
     spacing: Sequence[float] | None = None,
     orientation: str | None = None,
     tilt: float | None = None,
+    vertebrae: bool = False,
 ) -> Phantom:
     """Scan the patient of a seed. The seed fixes the anatomy, whatever the grid; what is None is drawn from it too.
 
@@ -47,6 +59,8 @@ def phantom(
         orientation: where the array's axes point to, such as "LPS".
         tilt: rotation of the grid against the world about a random axis, in degrees; drawn, it is 0 for two of three
             scans.
+        vertebrae: label each vertebra by itself, after `VERTEBRAE`, in place of the spine. They are alike: what tells
+            them apart is how far they are from the organs and from each other.
 
     Raises:
         ValueError: a spacing that is not three lengths from 1 to 10 mm, letters that are no orientation, a tilt outside
@@ -71,14 +85,20 @@ def phantom(
     )
     isocentre = geometry.uniform((-20, -20, -300), (20, 20, 300))  # where the scanner's origin lies in the patient
     points = voxel_centres(affine, shape)
-    hounsfield, label = _rasterise(patient, points)
+    hounsfield, label = _rasterise(patient, points, vertebrae=vertebrae)
     hounsfield += _disturbance(scanner, points)
     affine[:3, 3] -= isocentre
     return Phantom(np.clip(np.rint(hounsfield), -1024, 3071).astype(np.int16), label, affine)
 
 
 def write_phantoms(
-    folder: str | os.PathLike[str], count: int, *, seed: int = 0, test_count: int = 0, progress: bool = False
+    folder: str | os.PathLike[str],
+    count: int,
+    *,
+    seed: int = 0,
+    test_count: int = 0,
+    vertebrae: bool = False,
+    progress: bool = False,
 ) -> Path:
     """Write phantoms as a folder in the layout of the Medical Segmentation Decathlon; see `write_dataset`.
 
@@ -87,6 +107,7 @@ def write_phantoms(
         count: training cases, `phantom_000.nii.gz` and on.
         seed: of the whole folder; another seed gives other patients.
         test_count: test cases, numbered after the training cases.
+        vertebrae: label each vertebra by itself; see `phantom`.
         progress: show a progress bar.
 
     Returns:
@@ -95,23 +116,26 @@ def write_phantoms(
     Raises:
         ValueError: `count` is not positive, or `test_count` or `seed` is negative.
     """
+    names = ORGANS | VERTEBRAE if vertebrae else ORGANS
     about = {
         "name": "Phantoms",
         "description": "Synthetic CT of the abdomen",
         "reference": "hybridseg.transforms.phantom",
         "tensorImageSize": "3D",
         "modality": {"0": "CT"},
-        "labels": {"0": "background"} | {str(label): name for label, name in ORGANS.items()},
+        "labels": {"0": "background"} | {str(label): name for label, name in names.items()},
     }
-    return write_dataset(folder, phantom, count, about, seed=seed, test_count=test_count, progress=progress)
+    scan = partial(phantom, vertebrae=vertebrae)
+    return write_dataset(folder, scan, count, about, seed=seed, test_count=test_count, progress=progress)
 
 
-def _rasterise(patient: Patient, points: Array) -> tuple[Array, NDArray[np.uint8]]:
+def _rasterise(patient: Patient, points: Array, *, vertebrae: bool) -> tuple[Array, NDArray[np.uint8]]:
     """Lay the tissues over each other: densities with partial volume, and the label of the last tissue at each centre.
 
     Args:
         patient: what is scanned.
         points: centres of the voxels (3, X, Y, Z) in mm.
+        vertebrae: label each vertebra by itself.
 
     Returns:
         HU (X, Y, Z), and labels (X, Y, Z).
@@ -126,6 +150,9 @@ def _rasterise(patient: Patient, points: Array) -> tuple[Array, NDArray[np.uint8
         field = tissue.shape(body[:, *box])
         hounsfield[box] += coverage(field) * (np.float32(tissue.hounsfield) - hounsfield[box])
         label[box][field < 0] = tissue.organ
+    if vertebrae:
+        spine = label == SPINE
+        label[spine] = patient.vertebrae(body[2][spine])
     return hounsfield, label
 
 

@@ -35,6 +35,11 @@ from .phantom_shapes import (
 
 ORGANS = {1: "liver", 2: "spleen", 3: "kidney_left", 4: "kidney_right", 5: "spine"}
 """Name of each label; 0 is everything else."""
+SPINE = 5
+VERTEBRAE = {SPINE + level: f"vertebra_{level + 1}" for level in range(8)}
+"""Names of the labels that may stand for the spine, from the lowest vertebra up."""
+VERTEBRA_HEIGHT = 33.0
+"""Of a vertebra and the disc above it, in mm of the body."""
 
 AIR = -1000.0
 HALF_WIDTH, HALF_DEPTH, HALF_HEIGHT = 168.0, 116.0, 118.0
@@ -59,11 +64,18 @@ class Patient:
     """Coordinates of the world from those of the body (3, 3): size and rotation."""
     displacement: tuple[Callable[[Array], Array], ...]
     """Smooth displacement along each of the three axes, in mm."""
+    vertebra: float
+    """Height of the middle of the fifth vertebra from below, in mm of the body."""
 
     def body_points(self, points: Array) -> Array:
         """Coordinates of the body (3, ...) from those of the world (3, ...), both in mm."""
         moved = points + np.stack([displacement(points) for displacement in self.displacement])
         return np.tensordot(np.linalg.inv(self.pose).astype(np.float32), moved, axes=1)
+
+    def vertebrae(self, height: Array) -> NDArray[np.uint8]:
+        """The label of the vertebra at a height in mm of the body; those at the ends go on beyond theirs."""
+        level = np.rint((height - np.float32(self.vertebra)) / np.float32(VERTEBRA_HEIGHT)) + 4
+        return (SPINE + np.clip(level, 0, len(VERTEBRAE) - 1)).astype(np.uint8)
 
 
 def draw_patient(generator: np.random.Generator) -> Patient:
@@ -71,7 +83,8 @@ def draw_patient(generator: np.random.Generator) -> Patient:
     size = generator.uniform(0.94, 1.07, size=3)
     pose = Rotation.from_euler("xyz", generator.normal(scale=(2, 2, 4)), degrees=True).as_matrix() * size
     displacement = tuple(waves(generator, amplitude=3.0, wavelength=90.0) for _ in range(3))
-    return Patient(_Abdomen(generator).tissues(), pose, displacement)
+    abdomen = _Abdomen(generator)
+    return Patient(abdomen.tissues(), pose, displacement, abdomen.vertebra)
 
 
 class _Abdomen:
@@ -95,6 +108,7 @@ class _Abdomen:
         self.wall = ellipsoid((0, -0.25 * thickness, 0), wall_radii, power=2.3)
         self.cavity = grown(self.wall, -11)
         self.dome = self._blob((0, 4, -22), (140, 102, 116), spread=0.4)  # below the diaphragm
+        self.vertebra = 0.0
 
     def tissues(self) -> tuple[Tissue, ...]:
         """All tissues, later ones laid over earlier ones."""
@@ -249,16 +263,17 @@ class _Abdomen:
     def _spine(self) -> list[Tissue]:
         """Vertebrae of a dense shell around spongy bone, discs between them, arch and processes around the canal."""
         column = self._blob((0, -48, 0), (23, 18, EVERYWHERE), spread=0.3)
-        phase = self.generator.uniform(0, 33)
-        bodies = intersection(column, slabs((0, 0, 1), 33, 25, phase))
+        period = VERTEBRA_HEIGHT
+        phase = self.vertebra = self.generator.uniform(0, period)
+        bodies = intersection(column, slabs((0, 0, 1), period, 25, phase))
         arch = ellipsoid((0, -73, 0), (17, 14, EVERYWHERE))
-        spinous = intersection(ellipsoid((0, -92, 0), (5, 17, EVERYWHERE)), slabs((0, -0.3, 1), 33, 20, phase))
-        transverse = intersection(ellipsoid((0, -70, 0), (44, 6, EVERYWHERE)), slabs((0, 0, 1), 33, 14, phase))
+        spinous = intersection(ellipsoid((0, -92, 0), (5, 17, EVERYWHERE)), slabs((0, -0.3, 1), period, 20, phase))
+        transverse = intersection(ellipsoid((0, -70, 0), (44, 6, EVERYWHERE)), slabs((0, 0, 1), period, 14, phase))
         spongy = 0.45 * self.bone
         return [
-            Tissue(column, self._density(85, 8), organ=5),
-            Tissue(union(arch, spinous, transverse), 0.75 * self.bone, organ=5),
-            Tissue(bodies, self.bone, organ=5),
-            Tissue(grown(bodies, -3), spongy, organ=5),
-            Tissue(ellipsoid((0, -73, 0), (9, 8, EVERYWHERE)), self._density(25, 5), organ=5),
+            Tissue(column, self._density(85, 8), organ=SPINE),
+            Tissue(union(arch, spinous, transverse), 0.75 * self.bone, organ=SPINE),
+            Tissue(bodies, self.bone, organ=SPINE),
+            Tissue(grown(bodies, -3), spongy, organ=SPINE),
+            Tissue(ellipsoid((0, -73, 0), (9, 8, EVERYWHERE)), self._density(25, 5), organ=SPINE),
         ]

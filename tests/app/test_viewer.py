@@ -178,6 +178,9 @@ def test_the_controls_choose_labels_and_go_to_them(viewer: SliceViewer) -> None:
     controls.jump.value = 2
     assert viewer.labels is not None
     assert viewer.labels[viewer.position] == 2
+    viewer.position = (0, 0, 0)
+    controls.jump.value = 2  # the same again
+    assert viewer.labels[viewer.position] == 2
     table = controls.box.children[-1].value
     assert "&lt;spleen&gt;" in table
     assert "<spleen>" not in table

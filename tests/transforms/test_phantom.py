@@ -12,7 +12,7 @@ from nibabel.affines import apply_affine
 from nibabel.orientations import aff2axcodes
 
 from hybridseg.transforms import read_dataset
-from hybridseg.transforms.phantom import ORGANS, Phantom, phantom, write_phantoms
+from hybridseg.transforms.phantom import ORGANS, VERTEBRAE, Phantom, phantom, write_phantoms
 
 LABELS = {name: label for label, name in ORGANS.items()}
 PLAUSIBLE = {
@@ -86,6 +86,18 @@ def test_borders_are_partial_volume(scan):
     """Between the air outside and the body lie voxels that are neither."""
     between = (scan.image > -800) & (scan.image < -250)
     assert between.sum() > 0.005 * scan.image.size
+
+
+def test_vertebrae_are_the_spine_in_pieces_of_one_height():
+    whole = phantom(3, spacing=(4, 4, 3), orientation="RAS", tilt=0)
+    scan = phantom(3, spacing=(4, 4, 3), orientation="RAS", tilt=0, vertebrae=True)
+    assert np.array_equal(scan.image, whole.image)
+    is_vertebra = np.isin(scan.label, list(VERTEBRAE))
+    assert np.array_equal(is_vertebra, whole.label == LABELS["spine"])
+    assert np.array_equal(scan.label[~is_vertebra], whole.label[~is_vertebra])
+    middles = [np.argwhere(scan.label == label)[:, 2].mean() for label in VERTEBRAE]
+    assert middles == sorted(middles)
+    np.testing.assert_allclose(np.diff(middles)[1:-1], 11, atol=2)  # slices of 3 mm, of a patient of some size
 
 
 def test_a_written_folder_is_a_decathlon_dataset(tmp_path):
