@@ -46,10 +46,15 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "attention: from quarter resolution": variant(mixers=["conv", {**WINDOW, "heads": 3}, WINDOW]),
     "attention: relative": attending({"name": "relative", "heads": 6}),
     "attention: gated": attending({"name": "gated", "heads": 6}),
+    "attention: rotary": attending({"name": "rotary", "heads": 6}),
+    "attention: as in Primus": variant(
+        mixers=["conv", "conv", {"name": "rotary", "heads": 6}], feed_forward="gated", layer_scale=0.1
+    ),
     "attention: cosine": attending({**WINDOW, "similarity": "cosine"}),
     "attention: local": attending({**WINDOW, "locality": 1.0}),
     "projection: depthwise": attending({**WINDOW, "projection": "depthwise"}),
     "feed-forward: linear": variant(feed_forward="linear"),
+    "feed-forward: gated": variant(feed_forward="gated"),
     "feed-forward: expansion 2": variant(feed_forward={"name": "depthwise", "expansion": 2}),
     "stem: levit": variant(stem="levit", strides=[1, 2, 2]),
     "stem: grouped": variant(stem="grouped"),
@@ -60,6 +65,7 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "fusion: attention": variant(fusion=["concat", "attention", {"name": "attention", "heads": 6}]),
     "decoder: two convolutions": variant(decoder_depths=2),
     "drop path: 0.1": variant(drop_path=0.1),
+    "layer scale: 0.1": variant(layer_scale=0.1),
 }
 """Networks by name, as `network_def` of a bundle has them, without the channels in and out."""
 

@@ -65,8 +65,8 @@ class Demo(Command):
 
         phantoms = self.output / "phantoms"
         print(f"[1/4] drawing {TRAINING_CASES} phantoms to train on and {UNSEEN_CASES} to test: {phantoms}", flush=True)
-        counts = {"count": TRAINING_CASES, "test_count": UNSEEN_CASES}
-        write_phantoms(phantoms, **counts, seed=self.seed, progress=sys.stderr.isatty())
+        shown = sys.stderr.isatty()
+        write_phantoms(phantoms, TRAINING_CASES, seed=self.seed, test_count=UNSEEN_CASES, progress=shown)
         command = self.training_command()
         print(f"[2/4] training, which on another dataset is the same command:\n\n{show_command(command)}\n", flush=True)
         log = self.output / "training.log"

@@ -179,7 +179,8 @@ class Predict(Command):
         below = [folder for folder in passed_over(self.inputs) if not folder.resolve().is_relative_to(output)]
         if below and ranks.rank() == 0:
             told = f"{len(below)} folders with volumes" if len(below) > 1 else "a folder with volumes"
-            say("predict", f"{below[0]}: {told} below an input: not looked into: name it too, or list its volumes (.csv)")
+            rule = "not looked into: name it too, or list its volumes (.csv)"
+            say("predict", f"{below[0]}: {told} below an input: {rule}")
 
     def chosen_labels(self, predictor: Predictor) -> list[int]:
         """The labels to write.

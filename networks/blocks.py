@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from monai.networks.layers import DropPath
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from .config import Part, Triple, build, divisor, positive
@@ -78,7 +79,37 @@ class DepthwiseFeedForward(nn.Module):
         return to_map(self.dropout(self.narrow(self.activation(tokens))))
 
 
-FEED_FORWARDS: Mapping[str, type[nn.Module]] = {"depthwise": DepthwiseFeedForward, "linear": LinearFeedForward}
+class GatedFeedForward(nn.Module):
+    """The feed-forward branch SwiGLU: widen each voxel twice, weigh the one by the other, narrow again.
+
+    Shazeer 2020 (https://arxiv.org/abs/2002.05202, equation 6), with layer normalisation before. Deviation: biases.
+
+    Args:
+        channels: channels in and out.
+        kernel: of no use here.
+        dropout: probability to zero an entry of the result.
+        expansion: channels within of a linear branch of the same size, as a multiple of `channels`; there are two
+            thirds of them.
+    """
+
+    def __init__(self, channels: int, *, kernel: Triple = (3, 3, 3), dropout: float = 0.0, expansion: int = 4) -> None:
+        super().__init__()
+        hidden = 2 * positive(expansion, "expansion") * channels // 3
+        self.norm = nn.LayerNorm(channels)
+        self.widen = nn.Linear(channels, 2 * hidden)
+        self.narrow = nn.Linear(hidden, channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, tokens = self.widen(self.norm(to_tokens(x))).chunk(2, dim=-1)
+        return to_map(self.dropout(self.narrow(functional.silu(gate) * tokens)))
+
+
+FEED_FORWARDS: Mapping[str, type[nn.Module]] = {
+    "depthwise": DepthwiseFeedForward,
+    "linear": LinearFeedForward,
+    "gated": GatedFeedForward,
+}
 
 
 class Down(nn.Sequential):
@@ -117,7 +148,9 @@ class Block(nn.Module):
     """`x + mixer(x)`; if the mixer leaves channels alone, `x + position(x)` before and `x + feed_forward(x)` after.
 
     `position` is a depth-wise convolution: CMT's local perception unit (equation 1), which tells a voxel where it is
-    among its neighbours, across the borders of the windows.
+    among its neighbours, across the borders of the windows. With `layer_scale` the mixer's and the feed-forward
+    branch are multiplied by a learned number for each channel, which begins there (CaiT, Touvron et al. 2021,
+    https://arxiv.org/abs/2103.17239, equation 5).
 
     Args:
         channels: channels in and out.
@@ -127,6 +160,7 @@ class Block(nn.Module):
         feed_forward: one of `FEED_FORWARDS`.
         drop_path: probability, in training, to leave out the branches.
         dropout: of the branches, where they have one.
+        layer_scale: where the factors of the branches of a block that attends begin; 0 for no factors.
     """
 
     def __init__(
@@ -139,22 +173,31 @@ class Block(nn.Module):
         feed_forward: Part,
         drop_path: float,
         dropout: float,
+        layer_scale: float = 0.0,
     ) -> None:
         super().__init__()
         self.mixer = build(mixer, MIXERS, "mixers", channels, index, kernel=kernel, dropout=dropout)
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
         self.position = None
         self.feed_forward = None
+        self.scales = None
         if not getattr(self.mixer, "mixes_channels", False):
             self.position = DepthwiseConv(channels, kernel)
             self.feed_forward = build(
                 feed_forward, FEED_FORWARDS, "feed_forward", channels, kernel=kernel, dropout=dropout
             )
+            if layer_scale:
+                self.scales = nn.Parameter(torch.full((2, channels, 1, 1, 1), layer_scale))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x if self.position is None else x + self.position(x)
-        x = x + self.drop_path(self.mixer(x))
-        return x if self.feed_forward is None else x + self.drop_path(self.feed_forward(x))
+        x = self.add(x, 0, self.mixer)
+        return x if self.feed_forward is None else self.add(x, 1, self.feed_forward)
+
+    def add(self, x: Tensor, number: int, branch: nn.Module) -> Tensor:
+        """Add to `x` what a branch makes of it."""
+        change = branch(x) if self.scales is None else self.scales[number] * branch(x)
+        return x + self.drop_path(change)
 
 
 class Stage(nn.Module):

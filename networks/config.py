@@ -47,6 +47,8 @@ class NetworkConfig:
         drop_path: stochastic depth: probability, in training, to leave out the branches of the last block, falling
             linearly to 0 at the first (Huang et al. 2016, https://arxiv.org/abs/1603.09382).
         dropout: probability, in training, to zero an entry of what an attention or feed-forward branch adds.
+        layer_scale: where a learned factor of each channel begins by which the branches of blocks that attend are
+            multiplied, such as 0.1; 0 for none (CaiT, Touvron et al. 2021, https://arxiv.org/abs/2103.17239).
         deep_supervision: in training, give logits at every scale of the decoder.
         checkpointing: in training, recompute the blocks' activations in the backward pass instead of keeping them.
 
@@ -70,6 +72,7 @@ class NetworkConfig:
     decoder_depths: tuple[int, ...] = (1,)
     drop_path: float = 0.0
     dropout: float = 0.0
+    layer_scale: float = 0.0
     deep_supervision: bool = True
     checkpointing: bool = False
 
@@ -93,7 +96,7 @@ class NetworkConfig:
         for name in ("channels", "depths", "decoder_depths"):
             for value in getattr(self, name):
                 positive(value, name)
-        for name in ("drop_path", "dropout"):
+        for name in ("drop_path", "dropout", "layer_scale"):
             probability(getattr(self, name), name)
         for name in ("deep_supervision", "checkpointing"):
             if not isinstance(getattr(self, name), bool):

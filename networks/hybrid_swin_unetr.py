@@ -75,6 +75,7 @@ def make_stage(config: NetworkConfig, stage: int) -> Stage:
             feed_forward=config.feed_forward,
             drop_path=config.drop_path * (before + index) / max(1, total - 1),
             dropout=config.dropout,
+            layer_scale=config.layer_scale,
         )
         for index in range(config.depths[stage])
     ]

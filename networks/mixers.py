@@ -19,6 +19,7 @@ from .config import Triple, divisor, triple
 from .convolutions import conv
 from .layout import to_map, to_tokens
 from .norms import InstanceNorm
+from .rotary import RotaryMixer
 from .windows import attention_mask, offset_distances, relative_offset, window_grid
 
 
@@ -143,4 +144,5 @@ MIXERS: Mapping[str, type[nn.Module]] = {
     "window": WindowMixer,
     "relative": RelativeMixer,
     "gated": GatedMixer,
+    "rotary": RotaryMixer,
 }

@@ -13,6 +13,7 @@ from hybridseg.networks.attention import GatedMixer, RelativeMixer
 from hybridseg.networks.blocks import Block
 from hybridseg.networks.fusion import AttentionFusion, repeat_voxels
 from hybridseg.networks.mixers import ConvMixer, WindowMixer
+from hybridseg.networks.rotary import RotaryMixer, rotary_turns, turned
 from hybridseg.networks.stems import LevitStem
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -24,10 +25,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "mixer conv": {"mixers": ("conv", "conv", "conv")},
     "mixer relative": {"mixers": ("conv", {"name": "relative", "heads": 3}, {"name": "relative", "heads": 6})},
     "mixer gated": {"mixers": ("conv", {"name": "gated", "heads": 3}, {"name": "gated", "heads": 48})},
+    "mixer rotary": {"mixers": ("conv", {"name": "rotary", "heads": 3}, {"name": "rotary", "heads": 2})},
     "mixers that take turns": {"mixers": ("conv", ["conv", {"name": "window", "heads": 3}], "conv")},
     "mixer from outside": {"mixers": ("conv", "hybridseg.app.stand_ins.DepthwiseMixer", "torch.nn.Identity")},
     "projection depthwise": {"mixers": ("conv", "conv", {"name": "window", "heads": 2, "projection": "depthwise"})},
     "feed-forward linear": {"feed_forward": {"name": "linear", "expansion": 2}},
+    "feed-forward gated": {"feed_forward": "gated"},
+    "layer scale": {"layer_scale": 0.1},
     "downsampling grouped": {"downsampling": {"name": "grouped", "groups": 8}},
     "fusion add": {"fusion": "add"},
     "fusion attention": {"fusion": "attention"},
@@ -77,6 +81,7 @@ def test_every_parameter_gets_a_gradient(model):
         ({"kernels": (3, 3)}, "kernels: 2 entries: must have one per stage, 3 as channels has"),
         ({"kernels": (3, 3, (3, 4, 3))}, r"kernels: \(3, 4, 3\): must be odd"),
         ({"mixers": ("conv", "conv", {"name": "window", "heads": 5})}, "heads: 5: must divide 96 channels"),
+        ({"mixers": ("conv", "conv", {"name": "rotary", "heads": 32})}, "heads: 32: of 3 channels: must be of an even"),
         ({"mixers": ("conv", "conv", {"name": "relative", "heads": 2, "extent": 0})}, "extent: 0: must be a positive"),
         ({"mixers": ("conv", "conv", {"name": "window", "heads": 2, "projection": "cubic"})}, "projection: 'cubic'"),
         ({"mixers": ("conv", "conv", "nowhere.Mixer")}, "mixers: 'nowhere.Mixer': cannot be imported: No module"),
@@ -86,6 +91,7 @@ def test_every_parameter_gets_a_gradient(model):
         ({"fusion": {"name": "attention", "heads": 3}}, "heads: 3: must divide 8 channels"),
         ({"fusion": ("add", "add")}, "fusion: 2 entries: must have one per stage, 3 as channels has"),
         ({"drop_path": 1}, "drop_path: 1: must be at least 0 and below 1"),
+        ({"layer_scale": 2}, "layer_scale: 2: must be at least 0 and below 1"),
         ({"dropout": -0.1}, "dropout: -0.1: must be at least 0 and below 1"),
         ({"decoder_depths": 0}, "decoder_depths: 0: must be a positive integer"),
         ({"deep_supervision": "no"}, "deep_supervision: 'no': must be true or false"),
@@ -166,6 +172,43 @@ def test_the_gate_weighs_content_against_position():
     torch.testing.assert_close(mixer(x), by_content)  # position has no say
     nn.init.constant_(mixer.gate, 50.0)
     assert not torch.allclose(mixer(x), by_content)
+
+
+def test_rotary_scores_depend_on_the_offset_between_voxels_only():
+    size = (3, 4, 5)
+    turns = rotary_turns(size, 8, torch.device("cpu"))
+    query, key = torch.randn(2, 1, 1, 1, 16).expand(2, 1, 1, 60, 16)  # the same at every voxel
+    scores = (turned(query, turns) @ turned(key, turns).mT)[0, 0].view(*size, *size)
+    torch.testing.assert_close(scores[0, 0, 0, 1, 2, 1], scores[1, 1, 3, 2, 3, 4])
+    assert len(scores.flatten().mul(1e3).round().unique()) > 200  # of 5 x 7 x 9 offsets
+    assert torch.equal(turns[:, :, 6:], torch.tensor([1.0, 0.0]).view(2, 1, 1).expand(2, 60, 2))
+
+
+def test_rotary_attention_equals_its_definition():
+    mixer = RotaryMixer(12, heads=2)
+    x = torch.randn(1, 12, 2, 3, 2)
+    tokens = x.flatten(2).mT[0]
+    query, key, value = mixer.query_key_value(mixer.norm(tokens)).unflatten(1, (3, 2, 6)).unbind(1)  # (N, h, 6)
+    place = torch.stack(torch.meshgrid(*map(torch.arange, x.shape[2:]), indexing="ij"), -1).reshape(-1, 3)
+    turn = torch.polar(torch.ones(12, 3), place.float())[:, None]  # one pair for each axis, by a radian a voxel
+    query, key = (torch.complex(part[..., :3], part[..., 3:]) * turn for part in (query, key))
+    scores = torch.einsum("qhc,khc->hqk", query, key.conj()).real / 6**0.5
+    mixed = torch.einsum("hqk,khc->qhc", scores.softmax(-1), value).flatten(1)
+    torch.testing.assert_close(mixer(x), mixer.projection(mixed).mT.reshape(x.shape))
+
+
+def test_branches_begin_at_their_scale():
+    torch.manual_seed(0)
+    model = create_model("tiny", in_channels=1, out_channels=2, layer_scale=0.5)
+    block = [module for module in model.modules() if isinstance(module, Block)][-1]
+    assert block.scales is not None
+    assert block.scales.shape == (2, 96, 1, 1, 1)
+    assert block.position is not None
+    assert block.feed_forward is not None
+    x = torch.randn(1, 96, 4, 4, 4)
+    before = x + block.position(x)
+    after = before + 0.5 * block.mixer(before)
+    torch.testing.assert_close(block(x), after + 0.5 * block.feed_forward(after))
 
 
 def test_a_scale_hears_the_voxels_of_its_own_place_only():
