@@ -22,7 +22,6 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from tqdm import tqdm
 
 from hybridseg.transforms.atomic import replacing
-from hybridseg.transforms.cases import case_name
 from hybridseg.transforms.datasets import read_json
 
 from .handlers import latest_checkpoint
@@ -217,7 +216,7 @@ def train_network(folder: Path, result: Path) -> None:
     workflow.initialize()
     workflow.run()
     evaluator = workflow.parser.get_parsed_content("validate::evaluator")
-    cases = [case_name(case["image"]) for case in workflow.parser.get_parsed_content("split")["validation"]]
+    cases = [case["case"] for case in workflow.parser.get_parsed_content("split")["validation"]]
     dice = evaluator.state.metric_details[evaluator.state.key_metric_name].nanmean(dim=1).tolist()
     network = workflow.parser.get_parsed_content("network")
     outcome = Outcome(

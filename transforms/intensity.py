@@ -15,6 +15,7 @@ from monai.transforms import MapTransform
 from monai.transforms.utils_pytorch_numpy_unification import percentile
 from monai.utils import ImageMetaKey
 
+from .errors import VolumeError
 from .geometry import voxel_lengths
 
 AIR_HU = -500.0
@@ -45,6 +46,19 @@ def mri_body(image: torch.Tensor, fraction: float = 0.1) -> torch.Tensor:
 def ct_body(image: torch.Tensor) -> torch.Tensor:
     """Voxels of a CT (C, D, H, W), in HU, that are denser than air and lung."""
     return image > AIR_HU
+
+
+def ct_body_to_crop(image: torch.Tensor) -> torch.Tensor:
+    """As `ct_body`, of a volume that has one.
+
+    Raises:
+        VolumeError: no voxel is denser than air and lung.
+    """
+    body = ct_body(image)
+    if not body.any():
+        path = image.meta.get(ImageMetaKey.FILENAME_OR_OBJ) if isinstance(image, MetaTensor) else None
+        raise VolumeError(path or "image", f"no voxel above {AIR_HU:g} HU", "there must be a body to crop to")
+    return body
 
 
 class WarnOfModalityd(MapTransform):

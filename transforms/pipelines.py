@@ -30,7 +30,7 @@ from monai.transforms import (
 
 from .checks import GREATEST_LABEL
 from .cropping import RandCropByLabelsd
-from .intensity import CorrectBiasFieldd, WarnOfModalityd, ZScoreBodyd, ct_body, mri_body
+from .intensity import CorrectBiasFieldd, WarnOfModalityd, ZScoreBodyd, ct_body_to_crop, mri_body
 from .label_shares import LabelsToSharesd, SharesToLabelsd
 from .loading import LoadVolumed
 from .regions import LabelsToRegionsd, Regions
@@ -145,7 +145,7 @@ def geometry(
         WarnOfModalityd(images(keys), hounsfield=hounsfield),
     ]
     if crop_margin is not None:
-        body = ct_body if hounsfield else mri_body
+        body = ct_body_to_crop if hounsfield else mri_body
         transforms.append(CropForegroundd(keys, IMAGE, select_fn=body, margin=crop_margin, allow_smaller=True))
     return [*transforms, *native, Resampled(keys, spacing, nearest=[LABEL])]
 

@@ -13,6 +13,7 @@ from monai.transforms import Compose
 from nibabel.affines import apply_affine
 from nibabel.orientations import aff2axcodes
 
+from hybridseg.app.terminal import one_line
 from hybridseg.transforms import augmentation, ct_preprocessing, mri_preprocessing, postprocessing
 from hybridseg.transforms.phantom import phantom
 
@@ -51,6 +52,16 @@ def test_a_label_stays_on_its_organ(case):
     label = apply(ct_preprocessing(["image", "label"], spacing=(3, 3, 3), window=(-200, 300)), case)["label"]
     after = apply_affine(label.affine.numpy(), np.argwhere(label[0].numpy() == 1)).mean(axis=0)
     np.testing.assert_allclose(after, before, atol=1.0)
+
+
+def test_a_scan_of_air_has_no_body_to_crop_to(tmp_path):
+    air = np.random.default_rng(0).integers(-1010, -990, (8, 8, 8)).astype(np.int16)
+    nib.save(nib.Nifti1Image(air, np.eye(4)), tmp_path / "air.nii.gz")
+    pipeline = ct_preprocessing(["image"], spacing=(1, 1, 1), window=(-200, 300), crop_margin=2)
+    with pytest.raises(RuntimeError) as caught:
+        apply(pipeline, {"image": str(tmp_path / "air.nii.gz")})
+    fault = one_line(caught.value)
+    assert fault == f"{tmp_path / 'air.nii.gz'}: no voxel above -500 HU: there must be a body to crop to"
 
 
 def test_a_label_beyond_the_classes_is_refused(case):
