@@ -1,0 +1,44 @@
+"""Segmenting one case after another, and being interrupted."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+import torch
+
+from hybridseg.app.segmenting import PredictedCase, segment_cases
+from hybridseg.transforms.cohort import Case
+
+
+class InterruptedPredictor:
+    """Segments the first case; during the second somebody presses Ctrl-C."""
+
+    device = torch.device("cpu")
+
+    def prepare(self, entry: Any) -> dict[str, Any]:
+        return {"case": entry["case"]}
+
+    def infer(self, data: dict[str, Any], progress: Any) -> dict[str, Any]:
+        if data["case"] == "second":
+            raise KeyboardInterrupt
+        return data
+
+
+def test_an_interrupt_says_what_it_waits_for_and_lets_it_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    told, written = threading.Event(), []
+
+    def finish(case: Case, data: Any) -> None:
+        told.wait(5)
+        written.append(case.name)
+
+    cases = [Case(name, ()) for name in ("first", "second", "third")]
+    work = [(case, PredictedCase(case=case.name, input=case.name, output="")) for case in cases]
+    threading.Timer(0.3, told.set).start()
+    predictor: Any = InterruptedPredictor()
+    with pytest.raises(KeyboardInterrupt):
+        list(segment_cases(predictor, work, finish))
+    assert "hybridseg predict: stopping: the case before is still being written" in capsys.readouterr().err
+    assert written == ["first"]
+    assert [record.outcome for _, record in work] == ["written", "waiting", "waiting"]
