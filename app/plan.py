@@ -87,7 +87,7 @@ class Plan(Command):
         from .bundle_docs import describe, plan_docs
         from .bundle_files import write_bundle
         from .predictor import choose_device
-        from .survey import default_jobs, refuse_gaps, survey, write_integrity_report
+        from .survey import default_jobs, refuse_gaps, survey, warn_of_modality, write_integrity_report
 
         choose_device(self.device)  # what can be refused is refused before hours of measuring
         dataset = open_dataset(self.dataset)
@@ -111,6 +111,7 @@ class Plan(Command):
         if len(groups) < 2:
             raise ValueError(f"dataset: {dataset.folder}: patients: {len(groups)} without faults: at least 2 needed")
         names = [case.case for case in sound]
+        warn_of_modality(dataset, names[0])
         folds = make_folds(names, folds=min(self.folds, len(groups)), seed=self.seed, patient=patient_of)
         decisions = self.decide(dataset, sound, len(names) - len(folds[0]), memory)
         settings = {name: decision.value for name, decision in decisions.items()} | {

@@ -23,7 +23,8 @@ from hybridseg.transforms.case_fingerprint import CaseFingerprint
 from hybridseg.transforms.datasets import Case, Dataset
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.fingerprint import measure_case
-from hybridseg.transforms.intensity import ct_body, mri_body
+from hybridseg.transforms.intensity import WarnOfModalityd, ct_body, mri_body
+from hybridseg.transforms.loading import LoadVolumed
 
 VERSION = 1
 """Of what is measured: results of another one are measured anew."""
@@ -140,6 +141,18 @@ def refuse_gaps(dataset: Dataset, fingerprints: Iterable[CaseFingerprint]) -> No
         if label != number:
             found = f"{label} occurs ({', '.join(cases[label][:3])}), but {number} does not"
             raise ValueError(f"labels: {found}: must be 1 to the number of labels, none missing")
+
+
+def warn_of_modality(dataset: Dataset, name: str) -> None:
+    """Warn where the intensities of a case are hardly those of the modality that the dataset's channels are named for.
+
+    Args:
+        dataset: whose channels are called CT, or otherwise.
+        name: of a case without faults.
+    """
+    image = next(case["image"] for case in dataset.cases if case["case"] == name)
+    loaded = LoadVolumed(["image"], channels=len(dataset.channel_names))({"image": image})
+    WarnOfModalityd(["image"], hounsfield=dataset.is_ct)(loaded)
 
 
 def write_integrity_report(fingerprints: Iterable[CaseFingerprint], path: str | os.PathLike[str]) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from hybridseg.app import survey as module
-from hybridseg.app.survey import Task, measure, refuse_gaps, survey, write_integrity_report
+from hybridseg.app.survey import Task, measure, refuse_gaps, survey, warn_of_modality, write_integrity_report
 from hybridseg.transforms import open_dataset
 from hybridseg.transforms.case_fingerprint import CaseFingerprint
 from hybridseg.transforms.dataset_fingerprint import summarise
@@ -246,6 +246,12 @@ def test_a_killed_survey_leaves_no_processes_and_whole_results(tmp_path: Path, m
     assert 5 <= finished < 400
     assert all(fingerprint.is_sound for fingerprint in survey(dataset, kept))
     assert len(measured) == 400 - finished
+
+
+def test_intensities_of_another_modality_than_the_name_says_are_warned_of(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "set", ["a", "b"], modality="CT")
+    with pytest.warns(UserWarning, match=r"a\.nii\.gz: the lowest voxel is .*: is this CT\?"):
+        warn_of_modality(dataset, "a")
 
 
 def test_a_stray_label_is_refused_by_the_case_that_has_it(tmp_path: Path) -> None:
