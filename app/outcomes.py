@@ -34,6 +34,11 @@ def by_case(outcomes: Sequence[Outcome]) -> dict[str, float]:
     return {case: fmean(score[case] for score in scores) for case in (scores[0] if scores else {})}
 
 
+def done(outcomes: Sequence[Outcome]) -> set[int]:
+    """The seeds of the trainings that did not fail."""
+    return {outcome.seed for outcome in outcomes if outcome.dice}
+
+
 def compare(outcomes: Mapping[str, Sequence[Outcome]], seconds: Mapping[str, float]) -> list[dict[str, Any]]:
     """What the trainings of each network gave beside those of the first, best first.
 
@@ -42,11 +47,10 @@ def compare(outcomes: Mapping[str, Sequence[Outcome]], seconds: Mapping[str, flo
         seconds: of a step of each network.
 
     Returns:
-        For each network its `parameters`, `steps`, `seeds`, mean `dice`, and by how much the first network is better:
-        the mean `difference` over the cases and its 95 % `interval` by the paired t-test.
+        For each network its `parameters`, `steps`, `seeds`, mean `dice`, and by how much the first network is better
+        with the same seeds: the mean `difference` over the cases and its 95 % `interval` by the paired t-test.
     """
     first = next(iter(outcomes))
-    reference = by_case(outcomes[first])
     records = []
     for name in outcomes:
         if not outcomes[name]:
@@ -62,8 +66,10 @@ def compare(outcomes: Mapping[str, Sequence[Outcome]], seconds: Mapping[str, flo
             "difference": None,
             "interval": None,
         }
-        if name != first and reference:
-            ours, theirs = zip(*((reference[case], cases[case]) for case in reference), strict=True)
+        seeds = done(outcomes[first]) & done(outcomes[name])
+        if name != first and seeds:
+            reference, other = (by_case([o for o in outcomes[each] if o.seed in seeds]) for each in (first, name))
+            ours, theirs = zip(*((reference[case], other[case]) for case in reference), strict=True)
             record["difference"] = fmean(ours) - fmean(theirs)
             if len(ours) > 1:
                 interval = ttest_rel(ours, theirs).confidence_interval(0.95)
