@@ -62,6 +62,7 @@ def test_leftovers_of_macos_in_the_list_are_no_cases(tmp_path: Path) -> None:
 
 
 A = ["a.nii.gz"]
+NNUNET_1 = {"training": [entry("b.nii.gz"), entry("a.nii.gz")]}  # lists what is there as a_0000.nii.gz
 REGIONS = {"whole": (1, 2, 3), "core": (2, 3)}
 
 
@@ -220,6 +221,7 @@ def test_nnunet_cases_may_lie_elsewhere(tmp_path: Path) -> None:
         (["a_0000.nii.gz"], A, nnunet(2), r"imagesTr.a_0001.nii.gz: does not exist"),
         (["a_0001.nii.gz"], A, nnunet(), r"a_0001.nii.gz: channel 0001: dataset.json names 1, the last being 0000"),
         (["a_0000.nii.gz"], [], nnunet(), r"labelsTr.a.nii.gz: does not exist"),
+        (["a_0000.nii.gz", "a_0000.NII.gz"], A, nnunet(), r"a_0000.nii.gz: channel 0000, as .*a_0000.NII.gz:"),
         ([], A, nnunet(), r"imagesTr.a_0000.nii.gz: does not exist"),
         (A, A, nnunet(), r"a.nii.gz: no channel in its name: must be named a_0000.nii.gz"),
         (A, A, nnunet(file_ending=".png"), r"file_ending: .png: must be one of .nii.gz, .nii"),
@@ -255,6 +257,8 @@ def test_folders_called_images_and_labels_are_pairs(tmp_path: Path) -> None:
         (A, ["a.nii", "b.nii"], None, {"b": "imagesTr/b.nii"}),
         (A, A, {"training": [entry(f"{case}.nii.gz") for case in "abc"]}, dict.fromkeys("bc", "imagesTr/")),
         (["a_0000.nii.gz", "a_0001.nii.gz", "b_0001.nii.gz"], A, nnunet(2), {"b": "imagesTr/b_0000.nii.gz"}),
+        (["a_0000.NII.GZ"], ["a.NII.gz", "b.nii.gz"], nnunet(), {"b": "imagesTr/b_0000.nii.gz"}),
+        (["a_0000.nii.gz"], ["a.nii.gz", "b.nii.gz"], NNUNET_1, {"b": "imagesTr/b_0000.nii.gz"}),
     ],
 )
 def test_a_case_that_lacks_a_file_is_a_fault_of_that_case(
