@@ -70,11 +70,12 @@ REGIONS = {"whole": (1, 2, 3), "core": (2, 3)}
     ("images", "labels", "listing", "message"),
     [
         ([], [], None, r"no labelled cases: must hold imagesTr and labelsTr"),
-        (A, [], None, r"no labelled cases \(.*labelsTr.a.nii.gz: does not exist: every image needs its label, .*\)"),
+        (A, [], None, r"no labelled cases \(.*labelsTr.a.nii.gz: does not exist: a case needs files of its label .*\)"),
         ([], A, None, r"no labelled cases \(.*imagesTr.a.nii.gz: does not exist"),
         (["a.nii", "a.mha"], A, None, r"a.nii: case name 'a'"),
         ([], A, {"training": [entry("a.nii.gz")]}, r"imagesTr.a.nii.gz: does not exist"),
         (A, [], {"training": [entry("a.nii.gz")]}, r"labelsTr.a.nii.gz: does not exist"),
+        ([], A, {"training": [entry("a.nii.gz") | {"image": "imagesTr"}]}, r"imagesTr: is a folder: a case needs"),
         (A, A, {"training": [entry("a.nii.gz")] * 2}, r"case name 'a'"),
         (A, A, {"training": 3}, r"dataset.json: training: int: must be a list"),
         (A, A, [], r"dataset.json: training: NoneType: must be a list"),
@@ -275,9 +276,9 @@ def test_a_case_that_lacks_a_file_is_a_fault_of_that_case(
     assert dataset.faults.keys() == lacking.keys()
     for case, file in lacking.items():
         assert dataset.faults[case].startswith(str(folder / file))
-        assert "does not exist: every image needs its label" in dataset.faults[case]
+        assert "does not exist: a case needs files of its label and of every channel" in dataset.faults[case]
     assert read_dataset(folder) == list(dataset.cases)
-    assert f"{len(lacking)} cases lack a file and are left out, such as {folder}" in caplog.text
+    assert f"{len(lacking)} of {1 + len(lacking)} cases left out, which lack a file: {folder}" in caplog.text
 
 
 def test_cases_of_every_layout_can_be_loaded(tmp_path: Path) -> None:
