@@ -40,8 +40,8 @@ def error_distances(
         raise ValueError(f"prediction: shape {predicted.shape}: must be that of the truth, {true.shape}")
     wrong = predicted != true
     distances = np.full(true.shape, np.inf)
-    labels = np.unique(true[wrong])
-    for label in labels if np.ptp(true) else ():
+    for label in np.unique(true[wrong]):
         same = true == label
-        distances[same] = ndimage.distance_transform_edt(same, sampling=spacing)[same]
+        if not same.all():
+            distances[same] = ndimage.distance_transform_edt(same, sampling=spacing)[same]
     return distances[wrong]

@@ -175,9 +175,10 @@ class Predict(Command):
         """Say which folders below an input are not looked into."""
         from hybridseg.transforms.cohort import passed_over
 
-        output = self.output.resolve()
-        below = [folder for folder in passed_over(self.inputs) if not folder.resolve().is_relative_to(output)]
-        if below and ranks.rank() == 0:
+        if ranks.rank() > 0:
+            return
+        own = {self.output.resolve(), (self.output / "probabilities").resolve()}
+        if below := [folder for folder in passed_over(self.inputs) if folder.resolve() not in own]:
             told = f"{len(below)} folders with volumes" if len(below) > 1 else "a folder with volumes"
             rule = "not looked into: name it too, or list its volumes (.csv)"
             say("predict", f"{below[0]}: {told} below an input: {rule}")

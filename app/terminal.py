@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 LONGEST_MESSAGE = 1000
+WARNING_MODULE = "hybridseg.transforms.intensity"
+"""The module whose own warnings are told."""
 
 
 def say(command: str, message: str) -> None:
@@ -45,7 +48,7 @@ def one_line(error: BaseException) -> str:
 def quiet(command: str, *, enabled: bool = True) -> Iterator[None]:
     """Keep warnings and log messages of libraries from the screen, in this process and in those it starts.
 
-    What our own transforms warn of is told in a line, as errors are.
+    What `WarnOfModalityd` warns of is told in a line, as errors are; by processes it starts, as Python tells warnings.
 
     Args:
         command: its name, for these lines.
@@ -56,12 +59,12 @@ def quiet(command: str, *, enabled: bool = True) -> Iterator[None]:
         return
     before = os.environ.get("PYTHONWARNINGS")
     disabled = logging.root.manager.disable
-    os.environ["PYTHONWARNINGS"] = "ignore"
+    os.environ["PYTHONWARNINGS"] = f"ignore,default::UserWarning:{WARNING_MODULE}"
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            warnings.filterwarnings("default", module=r"hybridseg\.transforms")
+            warnings.filterwarnings("default", category=UserWarning, module=re.escape(WARNING_MODULE))
             warnings.showwarning = lambda message, *_: say(command, str(message))
             yield
     finally:

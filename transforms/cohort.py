@@ -88,10 +88,23 @@ def find_cases(inputs: Sequence[PathLike], *, channels: int = 1, series: str | N
 
 
 def passed_over(inputs: Sequence[PathLike]) -> list[Path]:
-    """Folders of volumes, zips or slices that `find_cases` does not look into, since a folder above holds volumes."""
-    above = [given for given in map(Path, inputs) if given.is_dir() and any(map(is_case, given.iterdir()))]
-    below = (Path(place) for given in above for place in folders(given) if Path(place) != given)
-    return [place for place in below if any(is_case(path) or is_dicom(path) for path in place.iterdir())]
+    """Folders of volumes, zips or slices that `find_cases` does not look into, since a folder above holds volumes.
+
+    Not those that are named too, or a file in them; nor any that cannot be read.
+    """
+    given = [Path(path) for path in inputs]
+    named = {(path if path.is_dir() else path.parent).resolve() for path in given}
+    above = [path for path in given if path.is_dir() and any(map(is_case, path.iterdir()))]
+    below = {place.resolve(): place for folder in above for place in map(Path, folders(folder))}
+    return [place for path, place in below.items() if path not in named and holds_case(place)]
+
+
+def holds_case(folder: Path) -> bool:
+    """Whether a volume, a zip or a slice lies in a folder, as far as it can be read."""
+    try:
+        return any(is_case(path) or is_dicom(path) for path in folder.iterdir())
+    except OSError:
+        return False
 
 
 def is_case(path: Path) -> bool:

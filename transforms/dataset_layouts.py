@@ -35,13 +35,15 @@ def layout_of(folder: Path, content: Mapping[str, Any]) -> str:
     """`decathlon`, `nnunet` or `pairs`, by what `dataset.json` holds."""
     if NNUNET_KEYS & content.keys():
         return "nnunet"
-    for entry in content.get("training", [])[:1]:
+    training = content.get("training", [])
+    for entry in training:
         image = entry.get("image") if isinstance(entry, dict) else None
-        if isinstance(image, str) and not (folder / image).exists():
-            first = f"{case_name(image)}_0000{volume_extension(image)}"  # nnU-Net 1 lists cases, not files
-            return "nnunet" if (folder / image).with_name(first).exists() else "decathlon"
-        return "decathlon"
-    return "pairs"
+        if not isinstance(image, str) or (folder / image).exists():
+            break
+        first = f"{case_name(image)}_0000{volume_extension(image)}"  # nnU-Net 1 lists cases, not files
+        if (folder / image).with_name(first).exists():
+            return "nnunet"
+    return "decathlon" if training else "pairs"
 
 
 def candidates(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidate]:
@@ -79,20 +81,25 @@ def _nnunet_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidat
     ending = content.get("file_ending", ".nii.gz")
     if ending not in VOLUME_EXTENSIONS:
         raise VolumeError(listing, f"file_ending: {ending}", f"must be one of {', '.join(VOLUME_EXTENSIONS)}")
-    names = {case_name(path) for path in list_volumes(folder / "labelsTr") if volume_extension(path) == ending}
+    labels = _by_case_name([path for path in list_volumes(folder / "labelsTr") if volume_extension(path) == ending])
+    images: dict[str, dict[int, Path]] = {}
     for image in list_volumes(folder / "imagesTr"):
         if volume_extension(image) != ending:
             continue
         match = CHANNEL.fullmatch(case_name(image))
         if match is None:
             raise VolumeError(image, "no channel in its name", f"must be named {case_name(image)}_0000{ending}")
-        if int(match["channel"]) >= channels:
+        files, channel = images.setdefault(match["case"], {}), int(match["channel"])
+        if channel >= channels:
             rule = f"{LISTING} names {channels}, the last being {channels - 1:04d}"
-            raise VolumeError(image, f"channel {match['channel']}", rule)
-        names.add(match["case"])
-    for name in names:
-        images = [folder / "imagesTr" / f"{name}_{channel:04d}{ending}" for channel in range(channels)]
-        yield Candidate(name, images, folder / "labelsTr" / f"{name}{ending}")
+            raise VolumeError(image, f"channel {channel:04d}", rule)
+        if channel in files:
+            raise VolumeError(image, f"channel {channel:04d}, as {files[channel]}", "a channel must be there once")
+        files[channel] = image
+    for name in images.keys() | labels.keys():
+        named = (folder / "imagesTr" / f"{name}_{channel:04d}{ending}" for channel in range(channels))
+        found = [images.get(name, {}).get(channel, path) for channel, path in enumerate(named)]
+        yield Candidate(name, found, labels.get(name, folder / "labelsTr" / f"{name}{ending}"))
 
 
 def _nnunet_listed_cases(listing: Path, listed: Any, channels: int) -> Iterator[Candidate]:

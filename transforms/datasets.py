@@ -97,7 +97,8 @@ def read_dataset(dataset_dir: str | os.PathLike[str]) -> list[Case]:
     root = Path(os.path.abspath(dataset_dir))
     cases, faults = _find_cases(root, _read_listing(root))
     if faults:
-        logger.warning("%d cases lack a file and are left out, such as %s", len(faults), next(iter(faults.values())))
+        first, total = next(iter(faults.values())), len(cases) + len(faults)
+        logger.warning("%d of %d cases left out, which lack a file: %s", len(faults), total, first)
     return cases
 
 
@@ -135,8 +136,9 @@ def _find_cases(folder: Path, content: Mapping[str, Any]) -> tuple[list[Case], d
     for name, images, label in sorted(candidates(folder, content)):
         missing = [path for path in (*images, label) if not path.is_file()]
         if missing:
-            rule = "every image needs its label, and every label its image"
-            faults[name] = str(VolumeError(missing[0], "does not exist", rule))
+            found = "is a folder" if missing[0].is_dir() else "does not exist"
+            rule = "a case needs files of its label and of every channel of its image"
+            faults[name] = str(VolumeError(missing[0], found, rule))
             continue
         files = [os.path.abspath(image) for image in images]
         image = files[0] if len(files) == 1 else files

@@ -64,7 +64,8 @@ def ct_body_to_crop(image: torch.Tensor) -> torch.Tensor:
 class WarnOfModalityd(MapTransform):
     """Warn of an image whose intensities are hardly those of the modality that a pipeline is for.
 
-    An image for CT should have voxels below 0 HU, such as fat and air. One for MRI should not reach the HU of air.
+    An image for CT should have voxels below 0 HU, such as fat and air. One for MRI should not reach the HU of air in
+    all of its channels: that some are CT, as in PET/CT, is no mistake.
 
     Args:
         keys: images (C, D, H, W) as their files have them.
@@ -79,7 +80,7 @@ class WarnOfModalityd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         case = dict(data)
         for key in self.key_iterator(case):
-            lowest = float(case[key].min())
+            lowest = float(case[key].amin((1, 2, 3)).max())  # of the channel whose lowest is the highest
             where = f"{case[key].meta.get(ImageMetaKey.FILENAME_OR_OBJ) or key}: the lowest voxel is {lowest:g}"
             if self.hounsfield and lowest >= 0:
                 warnings.warn(f"{where}: CT in HU has fat and air below 0: is this CT?", stacklevel=1)

@@ -28,6 +28,11 @@ def test_without_errors_there_are_none_and_without_borders_they_are_infinitely_f
     assert error_distances(wrong, empty).tolist() == [np.inf]
 
 
+def test_masks_are_labels_too() -> None:
+    truth = np.array([[[False, False, True, True]]])
+    assert error_distances(~truth, truth).tolist() == [2, 1, 1, 2]
+
+
 def test_other_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"prediction: shape \(2, 2, 2\): must be that of the truth, \(3, 3, 3\)"):
         error_distances(np.zeros((2, 2, 2)), np.zeros((3, 3, 3)))

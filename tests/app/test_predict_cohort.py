@@ -80,6 +80,8 @@ def test_what_is_likely_a_mistake_is_told_and_the_case_is_written(
     assert second.endswith("ct.nii.gz: the lowest voxel is -1000: like air in CT, and this is a pipeline for MRI")
     assert (scans / "labels" / "ct.nii.gz").is_file()
     assert len(hybridseg(*words).err.splitlines()) == 1  # of its own results it does not speak
+    above = hybridseg("predict", scans, "-o", tmp_path, "--bundle", bundle)
+    assert "2 folders with volumes below an input" in above.err  # of others it does, even where its own lie above
 
 
 def test_labels_are_chosen_by_name_or_number(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:

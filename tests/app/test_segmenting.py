@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from hybridseg.app import segmenting
 from hybridseg.app.segmenting import PredictedCase, segment_cases
 from hybridseg.transforms.cohort import Case
 
@@ -26,19 +27,24 @@ class InterruptedPredictor:
         return data
 
 
-def test_an_interrupt_says_what_it_waits_for_and_lets_it_be_written(capsys: pytest.CaptureFixture[str]) -> None:
-    told, written = threading.Event(), []
+def test_an_interrupt_says_what_it_waits_for_and_lets_it_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, lines, written = threading.Event(), [], []
+
+    def tell(command: str, message: str) -> None:
+        lines.append(f"{command}: {message}")
+        told.set()
 
     def finish(case: Case, data: Any) -> None:
-        told.wait(5)
+        assert told.wait(30)
         written.append(case.name)
+
+    monkeypatch.setattr(segmenting, "say", tell)
 
     cases = [Case(name, ()) for name in ("first", "second", "third")]
     work = [(case, PredictedCase(case=case.name, input=case.name, output="")) for case in cases]
-    threading.Timer(0.3, told.set).start()
     predictor: Any = InterruptedPredictor()
     with pytest.raises(KeyboardInterrupt):
         list(segment_cases(predictor, work, finish))
-    assert "hybridseg predict: stopping: the case before is still being written" in capsys.readouterr().err
+    assert lines == ["predict: stopping: the case before is still being written"]
     assert written == ["first"]
     assert [record.outcome for _, record in work] == ["written", "waiting", "waiting"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +38,22 @@ def test_what_a_folder_of_volumes_hides_below_it_is_known(tmp_path: Path) -> Non
     write_series(tmp_path / "set" / "slices")
     below = passed_over([tmp_path / "set", tmp_path / "flat", tmp_path / "deep", tmp_path / "set" / "a.nii.gz"])
     assert below == [tmp_path / "set" / name for name in ("b", "b/d", "slices")]
+    assert passed_over([tmp_path / "set", tmp_path / "set" / "b", tmp_path / "set" / "b" / "d" / "e.zip"]) == below[2:]
+
+
+def test_what_cannot_be_read_below_a_folder_of_volumes_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "a.nii.gz", "b/c.nii", "private/letter")
+    opened = Path.open
+
+    def open_file(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == "letter":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", open_file)
+    assert passed_over([tmp_path]) == [tmp_path / "b"]
 
 
 def test_a_folder_of_slices_is_a_case_and_so_is_each_below_one_without(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_leftovers_of_macos_in_the_list_are_no_cases(tmp_path: Path) -> None:
 
 
 A = ["a.nii.gz"]
+NNUNET_1 = {"training": [entry("b.nii.gz"), entry("a.nii.gz")]}  # lists what is there as a_0000.nii.gz
 REGIONS = {"whole": (1, 2, 3), "core": (2, 3)}
 
 
@@ -69,11 +70,12 @@ REGIONS = {"whole": (1, 2, 3), "core": (2, 3)}
     ("images", "labels", "listing", "message"),
     [
         ([], [], None, r"no labelled cases: must hold imagesTr and labelsTr"),
-        (A, [], None, r"no labelled cases \(.*labelsTr.a.nii.gz: does not exist: every image needs its label, .*\)"),
+        (A, [], None, r"no labelled cases \(.*labelsTr.a.nii.gz: does not exist: a case needs files of its label .*\)"),
         ([], A, None, r"no labelled cases \(.*imagesTr.a.nii.gz: does not exist"),
         (["a.nii", "a.mha"], A, None, r"a.nii: case name 'a'"),
         ([], A, {"training": [entry("a.nii.gz")]}, r"imagesTr.a.nii.gz: does not exist"),
         (A, [], {"training": [entry("a.nii.gz")]}, r"labelsTr.a.nii.gz: does not exist"),
+        ([], A, {"training": [entry("a.nii.gz") | {"image": "imagesTr"}]}, r"imagesTr: is a folder: a case needs"),
         (A, A, {"training": [entry("a.nii.gz")] * 2}, r"case name 'a'"),
         (A, A, {"training": 3}, r"dataset.json: training: int: must be a list"),
         (A, A, [], r"dataset.json: training: NoneType: must be a list"),
@@ -220,6 +222,7 @@ def test_nnunet_cases_may_lie_elsewhere(tmp_path: Path) -> None:
         (["a_0000.nii.gz"], A, nnunet(2), r"imagesTr.a_0001.nii.gz: does not exist"),
         (["a_0001.nii.gz"], A, nnunet(), r"a_0001.nii.gz: channel 0001: dataset.json names 1, the last being 0000"),
         (["a_0000.nii.gz"], [], nnunet(), r"labelsTr.a.nii.gz: does not exist"),
+        (["a_0000.nii.gz", "a_0000.NII.gz"], A, nnunet(), r"a_0000.nii.gz: channel 0000, as .*a_0000.NII.gz:"),
         ([], A, nnunet(), r"imagesTr.a_0000.nii.gz: does not exist"),
         (A, A, nnunet(), r"a.nii.gz: no channel in its name: must be named a_0000.nii.gz"),
         (A, A, nnunet(file_ending=".png"), r"file_ending: .png: must be one of .nii.gz, .nii"),
@@ -255,6 +258,8 @@ def test_folders_called_images_and_labels_are_pairs(tmp_path: Path) -> None:
         (A, ["a.nii", "b.nii"], None, {"b": "imagesTr/b.nii"}),
         (A, A, {"training": [entry(f"{case}.nii.gz") for case in "abc"]}, dict.fromkeys("bc", "imagesTr/")),
         (["a_0000.nii.gz", "a_0001.nii.gz", "b_0001.nii.gz"], A, nnunet(2), {"b": "imagesTr/b_0000.nii.gz"}),
+        (["a_0000.NII.GZ"], ["a.NII.gz", "b.nii.gz"], nnunet(), {"b": "imagesTr/b_0000.nii.gz"}),
+        (["a_0000.nii.gz"], ["a.nii.gz", "b.nii.gz"], NNUNET_1, {"b": "imagesTr/b_0000.nii.gz"}),
     ],
 )
 def test_a_case_that_lacks_a_file_is_a_fault_of_that_case(
@@ -271,9 +276,9 @@ def test_a_case_that_lacks_a_file_is_a_fault_of_that_case(
     assert dataset.faults.keys() == lacking.keys()
     for case, file in lacking.items():
         assert dataset.faults[case].startswith(str(folder / file))
-        assert "does not exist: every image needs its label" in dataset.faults[case]
+        assert "does not exist: a case needs files of its label and of every channel" in dataset.faults[case]
     assert read_dataset(folder) == list(dataset.cases)
-    assert f"{len(lacking)} cases lack a file and are left out, such as {folder}" in caplog.text
+    assert f"{len(lacking)} of {1 + len(lacking)} cases left out, which lack a file: {folder}" in caplog.text
 
 
 def test_cases_of_every_layout_can_be_loaded(tmp_path: Path) -> None:

@@ -53,6 +53,13 @@ def test_intensities_of_the_other_modality_are_warned_of(lowest: float, hounsfie
             check({"image": image})
 
 
+def test_ct_beside_another_channel_is_no_mistake() -> None:
+    image = MetaTensor(torch.zeros(2, 4, 4, 4))
+    image[0] = -1000
+    with warnings.catch_warnings(action="error"):
+        WarnOfModalityd("image", hounsfield=False)({"image": image})
+
+
 def test_the_body_has_mean_zero_and_deviation_one(head):
     image = ZScoreBodyd("image")({"image": head})["image"]
     body = image[mri_body(head)]
