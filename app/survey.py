@@ -26,7 +26,7 @@ from hybridseg.transforms.fingerprint import measure_case
 from hybridseg.transforms.intensity import WarnOfModalityd, ct_body, mri_body
 from hybridseg.transforms.loading import LoadVolumed
 
-VERSION = 1
+VERSION = 2
 """Of what is measured: results of another one are measured anew."""
 BYTES_PER_JOB = 200_000_000
 

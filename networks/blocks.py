@@ -88,8 +88,8 @@ class GatedFeedForward(nn.Module):
         channels: channels in and out.
         kernel: of no use here.
         dropout: probability to zero an entry of the result.
-        expansion: channels within of a linear branch of the same size, as a multiple of `channels`; there are two
-            thirds of them.
+        expansion: channels within a branch of the same cost without a gate, as a multiple of `channels`; within this
+            one are two thirds of them.
     """
 
     def __init__(self, channels: int, *, kernel: Triple = (3, 3, 3), dropout: float = 0.0, expansion: int = 4) -> None:
@@ -160,7 +160,7 @@ class Block(nn.Module):
         feed_forward: one of `FEED_FORWARDS`.
         drop_path: probability, in training, to leave out the branches.
         dropout: of the branches, where they have one.
-        layer_scale: where the factors of the branches of a block that attends begin; 0 for no factors.
+        layer_scale: where the factors of the two branches begin; 0 for no factors.
     """
 
     def __init__(

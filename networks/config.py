@@ -47,8 +47,9 @@ class NetworkConfig:
         drop_path: stochastic depth: probability, in training, to leave out the branches of the last block, falling
             linearly to 0 at the first (Huang et al. 2016, https://arxiv.org/abs/1603.09382).
         dropout: probability, in training, to zero an entry of what an attention or feed-forward branch adds.
-        layer_scale: where a learned factor of each channel begins by which the branches of blocks that attend are
-            multiplied, such as 0.1; 0 for none (CaiT, Touvron et al. 2021, https://arxiv.org/abs/2103.17239).
+        layer_scale: where a learned factor of each channel begins, such as 0.1, by which a mixer that leaves channels
+            alone and the feed-forward branch after it are multiplied; 0 for no factors (CaiT, Touvron et al. 2021,
+            https://arxiv.org/abs/2103.17239).
         deep_supervision: in training, give logits at every scale of the decoder.
         checkpointing: in training, recompute the blocks' activations in the backward pass instead of keeping them.
 
@@ -96,8 +97,10 @@ class NetworkConfig:
         for name in ("channels", "depths", "decoder_depths"):
             for value in getattr(self, name):
                 positive(value, name)
-        for name in ("drop_path", "dropout", "layer_scale"):
+        for name in ("drop_path", "dropout"):
             probability(getattr(self, name), name)
+        if isinstance(self.layer_scale, bool) or not isinstance(self.layer_scale, int | float) or self.layer_scale < 0:
+            raise ValueError(f"layer_scale: {self.layer_scale!r}: must not be negative")
         for name in ("deep_supervision", "checkpointing"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}: {getattr(self, name)!r}: must be true or false")

@@ -1,4 +1,4 @@
-"""Attention among all voxels of a map that tells places apart by turning queries and keys.
+"""Attention among all voxels of a map that tells places apart by rotating queries and keys.
 
 B  items         C  channels
 N  voxels        h  heads
@@ -15,14 +15,17 @@ from .config import Triple, divisor
 from .layout import to_map, to_tokens
 from .windows import kept, voxel_positions
 
+SLOWEST = 0.01
+"""Radians a voxel that the speeds of an axis fall towards."""
+
 
 class RotaryMixer(nn.Module):
     """Multi-head attention among all voxels of the map, with axial rotary positions.
 
     The rotary embedding of RoFormer (Su et al. 2021, https://arxiv.org/abs/2104.09864, equation 34), a third of a
-    head's pairs of channels turned by the place along each axis, as in Primus (Wald et al. 2025,
-    https://arxiv.org/abs/2503.01835). It has no table, so a map may have any size, and no bias, so memory grows with
-    the voxels and not with their square.
+    head's pairs of channels rotated by the place along each axis, as in Primus (Wald et al. 2025,
+    https://arxiv.org/abs/2503.01835). It has no table, so a map may have any size, and no bias, so where torch has
+    fused attention memory grows with the voxels and not with their square.
 
     Args:
         channels: channels in and out.
@@ -62,17 +65,18 @@ class RotaryMixer(nn.Module):
         depth, height, width = x.shape[2:]
         tokens = self.query_key_value(self.norm(to_tokens(x)))
         query, key, value = heads_apart(tokens, self.heads)
-        turns = rotary_turns((depth, height, width), self.size // 2, x.device).to(query.dtype)
-        mixed = functional.scaled_dot_product_attention(turned(query, turns), turned(key, turns), value)
+        rotation = axial_rotation((depth, height, width), self.size // 2, x.device).to(query.dtype)
+        mixed = functional.scaled_dot_product_attention(rotate(query, rotation), rotate(key, rotation), value)
         tokens = torch.cat(mixed.unbind(1), dim=-1).unflatten(1, (depth, height, width))  # heads side by side
         return to_map(self.dropout(self.projection(tokens)))
 
 
 @kept
-def rotary_turns(size: Triple, pairs: int, device: torch.device) -> Tensor:
-    """Cosine and sine (2, N, pairs) of the angle by which each pair of channels is turned at each voxel.
+def axial_rotation(size: Triple, pairs: int, device: torch.device) -> Tensor:
+    """Cosine and sine (2, N, pairs) of the angle by which each pair of channels is rotated at each voxel.
 
-    The pairs of an axis have wavelengths from six voxels to hundreds; pairs that three axes leave over are not turned.
+    Of the pairs of an axis the first rotates by a radian a voxel, each further one more slowly; pairs that three axes
+    leave over do not rotate.
 
     Args:
         size: voxels of the map along (D, H, W).
@@ -81,18 +85,14 @@ def rotary_turns(size: Triple, pairs: int, device: torch.device) -> Tensor:
     """
     with torch.inference_mode(False):
         each = pairs // 3
-        speed = LONGEST ** (-torch.arange(each, device=device) / each)  # in radians a voxel
+        speed = SLOWEST ** (torch.arange(each, device=device) / each)  # in radians a voxel
         angle = (voxel_positions(size, device)[:, :, None] * speed).flatten(1)
         angle = functional.pad(angle, (0, pairs - 3 * each))
         return torch.stack([angle.cos(), angle.sin()])
 
 
-LONGEST = 100.0
-"""Of the wavelengths of an axis, the longest as a multiple of the shortest, if there were infinitely many pairs."""
-
-
-def turned(heads: Tensor, turns: Tensor) -> Tensor:
-    """Turn each pair of channels of queries or keys (B, h, N, C / h); the halves of the channels are the pairs."""
-    cosine, sine = turns
+def rotate(heads: Tensor, rotation: Tensor) -> Tensor:
+    """Rotate each pair of channels of queries or keys (B, h, N, C / h): a channel of the first half and its fellow."""
+    cosine, sine = rotation
     first, second = heads.chunk(2, dim=-1)
     return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)

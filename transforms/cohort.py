@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from .errors import VolumeError
 
 PathLike = str | os.PathLike[str]
 LIST_EXTENSIONS = (".json", ".csv")
+LOOKED_AT = 100
+"""Files of a folder that are opened to see whether it holds slices, for a hint only."""
 COLUMN = re.compile(r"image\d*")
 
 
@@ -100,9 +103,9 @@ def passed_over(inputs: Sequence[PathLike]) -> list[Path]:
 
 
 def holds_case(folder: Path) -> bool:
-    """Whether a volume, a zip or a slice lies in a folder, as far as it can be read."""
+    """Whether a volume, a zip or a slice is among the first files of a folder, as far as it can be read."""
     try:
-        return any(is_case(path) or is_dicom(path) for path in folder.iterdir())
+        return any(is_case(path) or is_dicom(path) for path in islice(folder.iterdir(), LOOKED_AT))
     except OSError:
         return False
 

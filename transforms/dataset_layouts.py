@@ -125,6 +125,10 @@ def _paired_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidat
             images = _by_case_name(list_volumes(folder / image_folder))
             labels = _by_case_name(list_volumes(folder / label_folder))
             for name in images.keys() | labels.keys():
+                match = CHANNEL.fullmatch(name)
+                if match is not None and match["case"] in labels and name not in labels:
+                    rule = f"{LISTING} must name the channels that have files of their own, as nnU-Net's does"
+                    raise VolumeError(images[name], f"a channel of {match['case']} by its name", rule)
                 file = (images.get(name) or labels[name]).name
                 image, label = folder / image_folder / file, folder / label_folder / file
                 yield Candidate(name, [images.get(name, image)], labels.get(name, label))

@@ -143,8 +143,9 @@ def _find_cases(folder: Path, content: Mapping[str, Any]) -> tuple[list[Case], d
         files = [os.path.abspath(image) for image in images]
         image = files[0] if len(files) == 1 else files
         cases.append({"case": name, "image": image, "label": os.path.abspath(label)})
+    if faults and not cases:
+        raise VolumeError(folder, f"none of {len(faults)} cases has all its files", next(iter(faults.values())))
     if not cases:
-        found = f"no labelled cases ({next(iter(faults.values()))})" if faults else "no labelled cases"
         rule = "must hold imagesTr and labelsTr, images and labels, or a dataset.json that lists them"
-        raise VolumeError(folder, found, rule)
+        raise VolumeError(folder, "no labelled cases", rule)
     return cases, faults

@@ -56,9 +56,14 @@ def ct_body_to_crop(image: torch.Tensor) -> torch.Tensor:
     """
     body = ct_body(image)
     if not body.any():
-        path = image.meta.get(ImageMetaKey.FILENAME_OR_OBJ) if isinstance(image, MetaTensor) else None
-        raise VolumeError(path or "image", f"no voxel above {AIR_HU:g} HU", "there must be a body to crop to")
+        raise no_body(image)
     return body
+
+
+def no_body(image: torch.Tensor) -> VolumeError:
+    """What is wrong with a CT of air."""
+    path = image.meta.get(ImageMetaKey.FILENAME_OR_OBJ) if isinstance(image, MetaTensor) else None
+    return VolumeError(path or "image", f"no voxel above {AIR_HU:g} HU", "there must be a body")
 
 
 class WarnOfModalityd(MapTransform):

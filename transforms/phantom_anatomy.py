@@ -39,7 +39,7 @@ SPINE = 5
 VERTEBRAE = {SPINE + level: f"vertebra_{level + 1}" for level in range(8)}
 """Names of the labels that may stand for the spine, from the lowest vertebra up."""
 VERTEBRA_HEIGHT = 33.0
-"""Of a vertebra and the disc above it, in mm of the body."""
+"""From the middle of a disc to that of the next, in mm of the body."""
 
 AIR = -1000.0
 HALF_WIDTH, HALF_DEPTH, HALF_HEIGHT = 168.0, 116.0, 118.0
@@ -84,7 +84,8 @@ def draw_patient(generator: np.random.Generator) -> Patient:
     pose = Rotation.from_euler("xyz", generator.normal(scale=(2, 2, 4)), degrees=True).as_matrix() * size
     displacement = tuple(waves(generator, amplitude=3.0, wavelength=90.0) for _ in range(3))
     abdomen = _Abdomen(generator)
-    return Patient(abdomen.tissues(), pose, displacement, abdomen.vertebra)
+    tissues = abdomen.tissues()  # which draws the vertebra too
+    return Patient(tissues, pose, displacement, abdomen.vertebra)
 
 
 class _Abdomen:

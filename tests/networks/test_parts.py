@@ -13,7 +13,7 @@ from hybridseg.networks.attention import GatedMixer, RelativeMixer
 from hybridseg.networks.blocks import Block
 from hybridseg.networks.fusion import AttentionFusion, repeat_voxels
 from hybridseg.networks.mixers import ConvMixer, WindowMixer
-from hybridseg.networks.rotary import RotaryMixer, rotary_turns, turned
+from hybridseg.networks.rotary import RotaryMixer, axial_rotation, rotate
 from hybridseg.networks.stems import LevitStem
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -91,7 +91,7 @@ def test_every_parameter_gets_a_gradient(model):
         ({"fusion": {"name": "attention", "heads": 3}}, "heads: 3: must divide 8 channels"),
         ({"fusion": ("add", "add")}, "fusion: 2 entries: must have one per stage, 3 as channels has"),
         ({"drop_path": 1}, "drop_path: 1: must be at least 0 and below 1"),
-        ({"layer_scale": 2}, "layer_scale: 2: must be at least 0 and below 1"),
+        ({"layer_scale": -1}, "layer_scale: -1: must not be negative"),
         ({"dropout": -0.1}, "dropout: -0.1: must be at least 0 and below 1"),
         ({"decoder_depths": 0}, "decoder_depths: 0: must be a positive integer"),
         ({"deep_supervision": "no"}, "deep_supervision: 'no': must be true or false"),
@@ -176,12 +176,12 @@ def test_the_gate_weighs_content_against_position():
 
 def test_rotary_scores_depend_on_the_offset_between_voxels_only():
     size = (3, 4, 5)
-    turns = rotary_turns(size, 8, torch.device("cpu"))
+    rotation = axial_rotation(size, 8, torch.device("cpu"))
     query, key = torch.randn(2, 1, 1, 1, 16).expand(2, 1, 1, 60, 16)  # the same at every voxel
-    scores = (turned(query, turns) @ turned(key, turns).mT)[0, 0].view(*size, *size)
+    scores = (rotate(query, rotation) @ rotate(key, rotation).mT)[0, 0].view(*size, *size)
     torch.testing.assert_close(scores[0, 0, 0, 1, 2, 1], scores[1, 1, 3, 2, 3, 4])
     assert len(scores.flatten().mul(1e3).round().unique()) > 200  # of 5 x 7 x 9 offsets
-    assert torch.equal(turns[:, :, 6:], torch.tensor([1.0, 0.0]).view(2, 1, 1).expand(2, 60, 2))
+    assert torch.equal(rotation[:, :, 6:], torch.tensor([1.0, 0.0]).view(2, 1, 1).expand(2, 60, 2))
 
 
 def test_rotary_attention_equals_its_definition():

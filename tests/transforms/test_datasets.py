@@ -70,8 +70,9 @@ REGIONS = {"whole": (1, 2, 3), "core": (2, 3)}
     ("images", "labels", "listing", "message"),
     [
         ([], [], None, r"no labelled cases: must hold imagesTr and labelsTr"),
-        (A, [], None, r"no labelled cases \(.*labelsTr.a.nii.gz: does not exist: a case needs files of its label .*\)"),
-        ([], A, None, r"no labelled cases \(.*imagesTr.a.nii.gz: does not exist"),
+        (A, [], None, r"set: none of 1 cases has all its files: .*labelsTr.a.nii.gz: does not exist: a case needs"),
+        ([], A, None, r"set: none of 1 cases has all its files: .*imagesTr.a.nii.gz: does not exist"),
+        (["a_0000.nii.gz"], A, None, r"a_0000.nii.gz: a channel of a by its name: dataset.json must name the channels"),
         (["a.nii", "a.mha"], A, None, r"a.nii: case name 'a'"),
         ([], A, {"training": [entry("a.nii.gz")]}, r"imagesTr.a.nii.gz: does not exist"),
         (A, [], {"training": [entry("a.nii.gz")]}, r"labelsTr.a.nii.gz: does not exist"),

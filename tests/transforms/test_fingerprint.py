@@ -216,6 +216,16 @@ def test_channels_must_be_at_least_one(case: Case) -> None:
         measure_case(case, channels=0)
 
 
+def test_a_ct_of_air_is_a_fault(tmp_path: Path) -> None:
+    air = np.random.default_rng(0).integers(-1010, -990, (8, 8, 8)).astype(np.int16)
+    for name, voxels in (("image", air), ("label", np.ones((8, 8, 8), np.uint8))):
+        nib.save(nib.Nifti1Image(voxels, np.eye(4)), tmp_path / f"{name}.nii.gz")
+    case: Case = {"case": "air", "image": str(tmp_path / "image.nii.gz"), "label": str(tmp_path / "label.nii.gz")}
+    assert measure_case(case, channels=1, body=ct_body).faults == (
+        f"{tmp_path / 'image.nii.gz'}: no voxel above -500 HU: there must be a body",
+    )
+
+
 def test_hippocampus(data_dir: Path) -> None:
     dataset = open_dataset(data_dir / "Task04_Hippocampus")
     for case in dataset.cases[:3]:
