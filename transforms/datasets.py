@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -43,7 +43,7 @@ class Dataset:
     folder: Path
     layout: str
     cases: tuple[Case, ...]
-    faults: Mapping[str, str]
+    faults: Mapping[str, str] = field(default_factory=dict)
     channel_names: tuple[str, ...]
     label_names: Mapping[int, str]
     regions: Mapping[str, tuple[int, ...]]
