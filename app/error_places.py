@@ -43,5 +43,5 @@ def error_distances(
     for label in np.unique(true[wrong]):
         same = true == label
         if not same.all():
-            distances[same] = ndimage.distance_transform_edt(same, sampling=spacing)[same]
+            distances[same] = np.asarray(ndimage.distance_transform_edt(same, sampling=spacing))[same]
     return distances[wrong]
