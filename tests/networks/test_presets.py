@@ -105,7 +105,7 @@ def test_a_network_is_built_from_its_config_alone():
         ({"stem": "patchwork"}, "stem: 'patchwork': must be one of conv, grouped, levit, patch"),
         (
             {"mixers": ("conv", "conv", "fourier")},
-            "mixers: 'fourier': must be one of conv, gated, relative, window, or the dotted path of a class",
+            "mixers: 'fourier': must be one of conv, gated, relative, rotary, window, or the dotted path of a class",
         ),
         ({"mixers": ("conv", "conv", "window")}, "mixers: 'window': .*missing.*'heads'"),
         ({"mixers": ("conv", "conv", {"name": "conv", "heads": 2})}, "mixers: .*unexpected keyword argument 'heads'"),
