@@ -6,20 +6,21 @@ N  voxels        h  heads
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from .attention import heads_apart, project
-from .config import Triple, divisor
-from .layout import to_map, to_tokens
+from .attention import GlobalMixer
+from .config import Triple
 from .windows import kept, voxel_positions
 
 SLOWEST = 0.01
 """Radians a voxel that the speeds of an axis fall towards."""
 
 
-class RotaryMixer(nn.Module):
+class RotaryMixer(GlobalMixer):
     """Multi-head attention among all voxels of the map, with axial rotary positions.
 
     The rotary embedding of RoFormer (Su et al. 2021, https://arxiv.org/abs/2104.09864, equation 34), a third of a
@@ -30,45 +31,22 @@ class RotaryMixer(nn.Module):
     Args:
         channels: channels in and out.
         index: the block's index among those of its stage with this mixer; all are alike.
-        kernel: voxels of the kernel of a depth-wise projection.
-        dropout: probability to zero an entry of the result.
-        heads: attention heads.
-        projection: one of `PROJECTIONS`.
+        options: those of `GlobalMixer`.
 
     Raises:
         ValueError: `heads` does not divide `channels` into heads of an even number of channels, six at least.
     """
 
-    mixes_channels = False
+    def __init__(self, channels: int, index: int = 0, **options: Any) -> None:
+        super().__init__(channels, index, **options)
+        self.pairs, odd = divmod(channels // self.heads, 2)
+        if odd or self.pairs < 3:
+            found = f"heads: {self.heads}: of {channels // self.heads} channels"
+            raise ValueError(f"{found}: must be of an even number of them, at least 6")
 
-    def __init__(
-        self,
-        channels: int,
-        index: int = 0,
-        *,
-        kernel: Triple = (3, 3, 3),
-        dropout: float = 0.0,
-        heads: int,
-        projection: str = "linear",
-    ) -> None:
-        super().__init__()
-        self.heads = divisor(heads, channels, "heads")
-        self.size = channels // heads
-        if self.size % 2 or self.size < 6:
-            raise ValueError(f"heads: {heads}: of {self.size} channels: must be of an even number of them, at least 6")
-        self.norm = nn.LayerNorm(channels)
-        self.query_key_value = project(projection, channels, kernel)
-        self.projection = nn.Linear(channels, channels)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        depth, height, width = x.shape[2:]
-        tokens = self.query_key_value(self.norm(to_tokens(x)))
-        query, key, value = heads_apart(tokens, self.heads)
-        rotation = axial_rotation((depth, height, width), self.size // 2, x.device).to(query.dtype)
-        mixed = functional.scaled_dot_product_attention(rotate(query, rotation), rotate(key, rotation), value)
-        tokens = torch.cat(mixed.unbind(1), dim=-1).unflatten(1, (depth, height, width))  # heads side by side
-        return to_map(self.dropout(self.projection(tokens)))
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, size: Triple) -> Tensor:
+        rotation = axial_rotation(size, self.pairs, query.device).to(query.dtype)
+        return functional.scaled_dot_product_attention(rotate(query, rotation), rotate(key, rotation), value)
 
 
 @kept

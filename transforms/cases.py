@@ -99,23 +99,37 @@ def group_channels(volumes: Iterable[Path], channels: int) -> list[tuple[str, tu
     Raises:
         VolumeError: channels of a case are missing, too many, or there twice.
     """
-    single: list[tuple[str, tuple[Path, ...]]] = []
-    groups: dict[tuple[Path, str], dict[int, Path]] = {}
-    for path in volumes:
-        match = CHANNEL.fullmatch(case_name(path))
-        if match is None:
-            single.append((case_name(path), (path,)))
-            continue
-        files, channel = groups.setdefault((path.parent, match["case"]), {}), int(match["channel"])
-        if channel in files:
-            raise VolumeError(path, f"channel {channel:04d}, as {files[channel]}", "a channel must be there once")
-        files[channel] = path
+    single, groups = by_channel(volumes)
     for files in groups.values():
         if sorted(files) != list(range(channels)):
             found = ", ".join(f"{channel:04d}" for channel in sorted(files))
             wanted = "0000" if channels == 1 else f"0000 to {channels - 1:04d}"
             raise VolumeError(next(iter(files.values())), f"channels {found}", f"must be {wanted}")
-    return single + [(name, tuple(files[index] for index in range(channels))) for (_, name), files in groups.items()]
+    named = [(name, tuple(files[index] for index in range(channels))) for (_, name), files in groups.items()]
+    return [*((case_name(path), (path,)) for path in single), *named]
+
+
+def by_channel(volumes: Iterable[Path]) -> tuple[list[Path], dict[tuple[Path, str], dict[int, Path]]]:
+    """Sort files by the case and channel that their names tell.
+
+    Returns:
+        The files whose names have no channel; and by folder and case the files of its channels.
+
+    Raises:
+        VolumeError: a channel of a case is there twice.
+    """
+    single: list[Path] = []
+    groups: dict[tuple[Path, str], dict[int, Path]] = {}
+    for path in volumes:
+        match = CHANNEL.fullmatch(case_name(path))
+        if match is None:
+            single.append(path)
+            continue
+        files, channel = groups.setdefault((path.parent, match["case"]), {}), int(match["channel"])
+        if channel in files:
+            raise VolumeError(path, f"channel {channel:04d}, as {files[channel]}", "a channel must be there once")
+        files[channel] = path
+    return single, groups
 
 
 def _volumes_of(path: Path) -> list[Path]:

@@ -13,7 +13,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .cases import CHANNEL, VOLUME_EXTENSIONS, case_name, list_volumes, refuse_repeated_cases, volume_extension
+from .cases import (
+    CHANNEL,
+    VOLUME_EXTENSIONS,
+    by_channel,
+    case_name,
+    list_volumes,
+    refuse_repeated_cases,
+    volume_extension,
+)
 from .dataset_names import read_channel_names
 from .errors import VolumeError
 
@@ -82,20 +90,14 @@ def _nnunet_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidat
     if ending not in VOLUME_EXTENSIONS:
         raise VolumeError(listing, f"file_ending: {ending}", f"must be one of {', '.join(VOLUME_EXTENSIONS)}")
     labels = _by_case_name([path for path in list_volumes(folder / "labelsTr") if volume_extension(path) == ending])
-    images: dict[str, dict[int, Path]] = {}
-    for image in list_volumes(folder / "imagesTr"):
-        if volume_extension(image) != ending:
-            continue
-        match = CHANNEL.fullmatch(case_name(image))
-        if match is None:
-            raise VolumeError(image, "no channel in its name", f"must be named {case_name(image)}_0000{ending}")
-        files, channel = images.setdefault(match["case"], {}), int(match["channel"])
-        if channel >= channels:
+    single, groups = by_channel(path for path in list_volumes(folder / "imagesTr") if volume_extension(path) == ending)
+    for image in single:
+        raise VolumeError(image, "no channel in its name", f"must be named {case_name(image)}_0000{ending}")
+    images = {name: files for (_, name), files in groups.items()}
+    for files in images.values():
+        if (last := max(files)) >= channels:
             rule = f"{LISTING} names {channels}, the last being {channels - 1:04d}"
-            raise VolumeError(image, f"channel {channel:04d}", rule)
-        if channel in files:
-            raise VolumeError(image, f"channel {channel:04d}, as {files[channel]}", "a channel must be there once")
-        files[channel] = image
+            raise VolumeError(files[last], f"channel {last:04d}", rule)
     for name in images.keys() | labels.keys():
         named = (folder / "imagesTr" / f"{name}_{channel:04d}{ending}" for channel in range(channels))
         found = [images.get(name, {}).get(channel, path) for channel, path in enumerate(named)]

@@ -48,22 +48,29 @@ def ct_body(image: torch.Tensor) -> torch.Tensor:
     return image > AIR_HU
 
 
-def ct_body_to_crop(image: torch.Tensor) -> torch.Tensor:
-    """As `ct_body`, of a volume that has one.
+def body_mask(image: torch.Tensor, *, hounsfield: bool) -> torch.Tensor:
+    """The body of a CT in HU, or else of an MRI.
+
+    Args:
+        image: intensities (C, D, H, W).
+        hounsfield: whether they are HU.
+
+    Returns:
+        Mask (C, D, H, W), boolean.
 
     Raises:
-        VolumeError: no voxel is denser than air and lung.
+        VolumeError: there is none.
     """
-    body = ct_body(image)
-    if not body.any():
+    mask = (ct_body if hounsfield else mri_body)(image)
+    if not mask.any():
         raise no_body(image)
-    return body
+    return mask
 
 
 def no_body(image: torch.Tensor) -> VolumeError:
-    """What is wrong with a CT of air."""
+    """What is wrong with an image (C, D, H, W) of air."""
     path = image.meta.get(ImageMetaKey.FILENAME_OR_OBJ) if isinstance(image, MetaTensor) else None
-    return VolumeError(path or "image", f"no voxel above {AIR_HU:g} HU", "there must be a body")
+    return VolumeError(path or "image", "no voxel brighter than air", "there must be a body")
 
 
 class WarnOfModalityd(MapTransform):

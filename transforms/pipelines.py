@@ -9,6 +9,7 @@ Images and labels are (C, D, H, W) along the axes right, anterior, superior of t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from monai.transforms import (
@@ -30,7 +31,7 @@ from monai.transforms import (
 
 from .checks import GREATEST_LABEL
 from .cropping import RandCropByLabelsd
-from .intensity import CorrectBiasFieldd, WarnOfModalityd, ZScoreBodyd, ct_body_to_crop, mri_body
+from .intensity import CorrectBiasFieldd, WarnOfModalityd, ZScoreBodyd, body_mask
 from .label_shares import LabelsToSharesd, SharesToLabelsd
 from .loading import LoadVolumed
 from .regions import LabelsToRegionsd, Regions
@@ -74,6 +75,7 @@ def mri_preprocessing(
                 classes=classes,
                 channels=channels,
                 crop_margin=crop_margin,
+                hounsfield=False,
                 native=correction,
             ),
             ZScoreBodyd(images(keys)),
@@ -130,7 +132,7 @@ def geometry(
     classes: int,
     channels: int,
     crop_margin: int | None,
-    hounsfield: bool = False,
+    hounsfield: bool,
     native: Sequence[Transform] = (),
 ) -> list[Transform]:
     """Load and check, orient, crop to the body, do what `native` voxels need, resample: what MRI and CT share."""
@@ -145,7 +147,7 @@ def geometry(
         WarnOfModalityd(images(keys), hounsfield=hounsfield),
     ]
     if crop_margin is not None:
-        body = ct_body_to_crop if hounsfield else mri_body
+        body = partial(body_mask, hounsfield=hounsfield)
         transforms.append(CropForegroundd(keys, IMAGE, select_fn=body, margin=crop_margin, allow_smaller=True))
     return [*transforms, *native, Resampled(keys, spacing, nearest=[LABEL])]
 

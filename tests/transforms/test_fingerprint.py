@@ -222,7 +222,7 @@ def test_a_ct_of_air_is_a_fault(tmp_path: Path) -> None:
         nib.save(nib.Nifti1Image(voxels, np.eye(4)), tmp_path / f"{name}.nii.gz")
     case: Case = {"case": "air", "image": str(tmp_path / "image.nii.gz"), "label": str(tmp_path / "label.nii.gz")}
     assert measure_case(case, channels=1, body=ct_body).faults == (
-        f"{tmp_path / 'image.nii.gz'}: no voxel above -500 HU: there must be a body",
+        f"{tmp_path / 'image.nii.gz'}: no voxel brighter than air: there must be a body",
     )
 
 

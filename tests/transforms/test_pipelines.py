@@ -61,7 +61,7 @@ def test_a_scan_of_air_has_no_body_to_crop_to(tmp_path):
     with pytest.raises(RuntimeError) as caught:
         apply(pipeline, {"image": str(tmp_path / "air.nii.gz")})
     fault = one_line(caught.value)
-    assert fault == f"{tmp_path / 'air.nii.gz'}: no voxel above -500 HU: there must be a body"
+    assert fault == f"{tmp_path / 'air.nii.gz'}: no voxel brighter than air: there must be a body"
 
 
 def test_a_label_beyond_the_classes_is_refused(case):
