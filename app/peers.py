@@ -13,6 +13,7 @@ from monai.networks.nets.mednext import create_mednext
 from torch import Tensor, nn
 
 from hybridseg.networks.config import Triple
+from hybridseg.networks.convolutions import SafeConv
 from hybridseg.networks.hybrid_swin_unetr import crop, pad
 
 
@@ -26,6 +27,9 @@ class AnySize(nn.Module):
 
     def __init__(self, network: nn.Module, stride: int) -> None:
         super().__init__()
+        for module in network.modules():
+            if type(module) is nn.Conv3d:
+                module.__class__ = SafeConv  # SwinUNETR's coarsest map has two voxels along an axis of 64
         self.network = network
         self.stride: Triple = (stride, stride, stride)
 

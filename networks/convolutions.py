@@ -1,4 +1,5 @@
-"""Convolutions for which torch's own path on a CPU is slow, computed another way; on other devices they are torch's.
+"""Convolutions for which torch's own path on a CPU is slow or wrong, computed another way; on other devices they are
+torch's.
 
 Everything takes and gives (B, C, D, H, W), and is fast where the channels lie next to each other in memory.
 """
@@ -55,10 +56,27 @@ def conv(
     stride: Triple = (1, 1, 1),
     groups: int = 1,
     dilation: int = 1,
-) -> nn.Conv3d:
+) -> SafeConv:
     """A convolution without bias that keeps the size, or divides it by `stride`, rounded up."""
     padding = each_axis(lambda entry: dilation * (entry // 2), kernel)
-    return nn.Conv3d(in_channels, out_channels, kernel, stride, padding, dilation=dilation, groups=groups, bias=False)
+    return SafeConv(in_channels, out_channels, kernel, stride, padding, dilation=dilation, groups=groups, bias=False)
+
+
+class SafeConv(nn.Conv3d):
+    """torch's convolution, with the right gradient on maps that are short along D.
+
+    Where the padding at the two ends meets, that is on maps of no more than `2 * padding` voxels, oneDNN (as in torch
+    2.13) leaves memory unset in the gradient of the kernel in bfloat16, and the training gets numbers out of nowhere or
+    ends in NaN. Zeros that are part of the map are computed with rightly.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        depth, height, width = (int(entry) for entry in self.padding)
+        if input.shape[2] > 2 * depth or not (torch.is_grad_enabled() and runs_on_cpu(input)):
+            return super().forward(input)
+        longer = functional.pad(input, (0, 0, 0, 0, depth, depth))
+        padding = (0, height, width)
+        return functional.conv3d(longer, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class PointwiseConv(nn.Conv3d):

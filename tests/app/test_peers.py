@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from hybridseg.app.peers import dyn_unet, med_next, seg_res_net, swin_unetr
 
@@ -32,3 +33,8 @@ def test_any_size_gives_logits_of_that_size(make):
 def test_deep_supervision_gives_every_scale_finest_first(name, scales):
     outputs = MAKERS[name]().train()(torch.randn(1, 1, *SIZE))
     assert [tuple(logits.shape[2:]) for logits in outputs] == [tuple(-(-n // s) for n in SIZE) for s in scales]
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=list(MAKERS))
+def test_no_convolution_is_left_whose_gradient_torch_gets_wrong_on_short_maps(make):
+    assert not any(type(module) is nn.Conv3d for module in make().modules())

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hybridseg.networks.convolutions import DepthwiseConv, PointwiseConv
+from hybridseg.networks.convolutions import DepthwiseConv, PointwiseConv, conv
 from hybridseg.networks.norms import InstanceNorm
 
 ORDERS = [torch.contiguous_format, torch.channels_last_3d]
@@ -70,3 +70,18 @@ def test_a_pointwise_convolution_is_torchs(order):
     reference = results(layer, lambda y: functional.conv3d(y, layer.weight, layer.bias), x)
     for mine, theirs in zip(results(layer, layer, x), reference, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [(1, 1, 1), (2, 2, 2)])
+@pytest.mark.parametrize(("kernel", "size"), [((3, 3, 3), (2, 4, 4)), ((3, 3, 3), (1, 2, 2)), ((5, 3, 1), (3, 4, 4))])
+def test_the_gradient_of_a_kernel_is_right_on_short_maps_in_bfloat16(kernel, size, stride):
+    layer = conv(16, 16, kernel, stride=stride)
+    x = torch.randn(2, 16, *size)
+    exact = results(layer, layer, x)
+    for value in (1.0, float("nan")):
+        memory = [torch.full((2**power,), value) for power in range(8, 22)]
+        del memory  # what is left in it must not come back
+        with torch.autocast("cpu", torch.bfloat16):
+            ours = results(layer, layer, x)
+        for mine, theirs in zip(ours, exact, strict=True):
+            torch.testing.assert_close(mine.float(), theirs, rtol=0.05, atol=0.1)
