@@ -40,6 +40,16 @@ def hybridseg(*words: str | Path) -> Outcome:
     return Outcome(code, out.getvalue(), err.getvalue())
 
 
+def predict(bundle: Path, output: Path, *words: str | Path) -> Outcome:
+    """Type `hybridseg predict`."""
+    return hybridseg("predict", *words, "-o", output, "--bundle", bundle)
+
+
+def label_maps(output: Path) -> list[str]:
+    """All that lies in an output folder, except the record of the run."""
+    return sorted(path.name for path in output.iterdir() if path.name != "run.json") if output.exists() else []
+
+
 def write_volume(path: Path, voxels: NDArray[np.generic] | None = None, affine: ArrayLike | None = None) -> Path:
     """Write a NIfTI file, by default of noise (18, 14, 12) at 1 mm."""
     if voxels is None:
@@ -77,3 +87,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def volume(tmp_path: Path) -> Callable[[str], Path]:
     """Makes `images/<name>.nii.gz` of noise."""
     return lambda name: write_volume(tmp_path / "images" / f"{name}.nii.gz")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder for images beside others."""
+    (tmp_path / "images").mkdir()
+    return tmp_path / "images"
