@@ -8,7 +8,7 @@ import pytest
 
 from hybridseg.transforms import LoadVolumed, VolumeError, open_dataset, read_dataset
 
-from .test_loading import AFFINE, VOXELS, write_nifti
+from .volume_files import AFFINE, VOXELS, write_nifti
 
 
 def make_dataset(folder: Path, images: list[str], labels: list[str], listing: Any = None) -> Path:
