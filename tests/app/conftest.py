@@ -70,6 +70,11 @@ def read_volume(path: Path) -> nib.Nifti1Image:
     return image
 
 
+def labels_of(path: Path) -> np.ndarray:
+    """The voxels of a label map."""
+    return np.asarray(read_volume(path).dataobj)
+
+
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of a shipped bundle with a tiny network, small windows and random weights."""
