@@ -70,8 +70,8 @@ def read_volume(path: Path) -> nib.Nifti1Image:
     return image
 
 
-def labels_of(path: Path) -> np.ndarray:
-    """The voxels of a label map."""
+def voxels_of(path: Path) -> np.ndarray:
+    """The voxels of a NIfTI file."""
     return np.asarray(read_volume(path).dataobj)
 
 

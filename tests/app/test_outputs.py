@@ -13,17 +13,17 @@ from PIL import Image
 
 from hybridseg.app.outputs import keep_labels, keep_largest_components
 
-from .conftest import SHAPE, hybridseg, labels_of, read_volume, write_volume
+from .conftest import SHAPE, hybridseg, read_volume, voxels_of, write_volume
 
 
 def test_labels_are_chosen_by_name_or_number(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
     words = ("predict", volume("one"), "--bundle", bundle, "-o")
     hybridseg(*words, tmp_path / "all")
-    everything = labels_of(tmp_path / "all" / "one.nii.gz")
+    everything = voxels_of(tmp_path / "all" / "one.nii.gz")
     assert set(np.unique(everything)) >= {1, 2}
     for chosen in ("posterior", "2"):
         hybridseg(*words, tmp_path / chosen, "--labels", chosen)
-        np.testing.assert_array_equal(labels_of(tmp_path / chosen / "one.nii.gz"), everything * (everything == 2))
+        np.testing.assert_array_equal(voxels_of(tmp_path / chosen / "one.nii.gz"), everything * (everything == 2))
     refused = hybridseg(*words, tmp_path / "other", "--labels", "liver")
     assert refused.code == 2
     assert refused.err == "hybridseg predict: labels: 'liver': must be one of anterior, posterior\n"
@@ -36,12 +36,12 @@ def test_statistics_picture_and_probabilities_are_written_beside(
     options = ("--statistics", "--preview", "--probabilities", "--largest-component")
     outcome = hybridseg("predict", volume("one"), volume("two"), "-o", out, "--bundle", bundle, *options)
     assert outcome.code == 0, outcome.err
-    labels = labels_of(out / "one.nii.gz")
+    labels = voxels_of(out / "one.nii.gz")
     rows = list(csv.DictReader((out / "statistics.csv").read_text().splitlines()))
     assert [(row["case"], row["name"]) for row in rows] == [
         (case, name) for case in ("one", "two") for name in ("anterior", "posterior")
     ]
-    image = np.asarray(read_volume(tmp_path / "images" / "one.nii.gz").dataobj)
+    image = voxels_of(tmp_path / "images" / "one.nii.gz")
     assert float(rows[0]["volume_ml"]) == pytest.approx((labels == 1).sum() / 1000)
     assert float(rows[0]["mean"]) == pytest.approx(image[labels == 1].mean(), rel=1e-4)
     assert json.loads((out / "statistics.json").read_text())["labels"][0]["median"] == float(rows[0]["median"])

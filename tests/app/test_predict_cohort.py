@@ -21,7 +21,7 @@ import torch
 from hybridseg.networks import create_model
 from hybridseg.transforms.dicom import open_series
 
-from .conftest import SHAPE, hybridseg, labels_of, read_volume, write_volume
+from .conftest import SHAPE, hybridseg, read_volume, voxels_of, write_volume
 
 COMMAND = [sys.executable, "-m", "hybridseg.app", "predict"]
 
@@ -54,7 +54,7 @@ def test_what_is_likely_a_mistake_is_told_and_the_case_is_written(
     bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
 ) -> None:
     ct = volume("ct")
-    voxels = np.asarray(read_volume(ct).dataobj)
+    voxels = voxels_of(ct)
     write_volume(ct, voxels - voxels.min() - 1000, read_volume(ct).affine)
     scans = tmp_path / "scans"
     for place in (scans / "ct.nii.gz", scans / "late" / "ct.nii.gz"):
@@ -89,7 +89,7 @@ def test_a_dicom_series_and_its_nifti_give_the_same_mask(data_dir: Path, tmp_pat
     )
     outcome = hybridseg(*words)
     assert outcome.code == 0, outcome.err
-    dicom, nifti = (labels_of(tmp_path / "out" / f"{name}.nii.gz") for name in ("dicom", "nifti"))
+    dicom, nifti = (voxels_of(tmp_path / "out" / f"{name}.nii.gz") for name in ("dicom", "nifti"))
     assert set(np.unique(dicom)) > {0}
     np.testing.assert_array_equal(dicom, nifti)
     assert (tmp_path / "out" / "dicom.dcm").is_file()
@@ -109,7 +109,7 @@ def test_channels_in_files_of_their_own_are_one_case(bundle: Path, tmp_path: Pat
     write_volume(tmp_path / "in" / "b.nii.gz", both)
     outcome = hybridseg("predict", tmp_path / "in", "-o", tmp_path / "out", "--bundle", two, "--statistics")
     assert outcome.code == 0, outcome.err
-    a, b = (labels_of(tmp_path / "out" / f"{name}.nii.gz") for name in "ab")
+    a, b = (voxels_of(tmp_path / "out" / f"{name}.nii.gz") for name in "ab")
     np.testing.assert_array_equal(a, b)
     rows = json.loads((tmp_path / "out" / "statistics.json").read_text())["labels"]
     assert [row["channel"] for row in rows] == [0, 1] * 4
@@ -130,7 +130,7 @@ def test_a_kill_leaves_whole_files_and_the_repeat_completes(bundle: Path, tmp_pa
     left = list(tmp_path.glob("out/case*.nii.gz"))
     assert 0 < len(left) < len(names)
     for path in left:
-        assert labels_of(path).shape == SHAPE
+        assert voxels_of(path).shape == SHAPE
     assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         *(f"{name}.nii.gz" for name in names),
