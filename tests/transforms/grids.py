@@ -25,14 +25,14 @@ def make_affine(
 
 
 def positions(shape: tuple[int, ...], affine: Array, reference_affine: Array) -> Array:
-    """Where the voxels (N of them, of a shape, at `reference_affine`) lie in the voxels of another grid: (3, N)."""
+    """Where the N voxels of a shape at `reference_affine` lie in the grid at `affine`, in its voxels: (3, N)."""
     indices = np.stack([*np.indices(shape).reshape(3, -1), np.ones(np.prod(shape))])
     return (np.linalg.inv(affine) @ reference_affine @ indices)[:3]
 
 
 def is_inside(position: Array, size: tuple[int, ...]) -> Array:
-    """Which of positions (3, N) are within half a voxel of a grid of a size (N), up to rounding."""
-    return ((position >= -0.501) & (position <= np.array(size)[:, None] - 0.499)).all(axis=0)
+    """Which of positions (3, N), in voxels of a grid of a size, are in the grid, half a voxel around its centres."""
+    return np.all((position >= -0.501) & (position <= np.array(size)[:, None] - 0.499), axis=0)
 
 
 def ellipsoid(shape: tuple[int, ...], affine: Array, centre: Array, radii: Array) -> Array:
