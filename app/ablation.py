@@ -24,7 +24,7 @@ from tqdm import tqdm
 from hybridseg.transforms.atomic import replacing
 from hybridseg.transforms.datasets import read_json
 
-from .handlers import latest_checkpoint
+from .checkpoints import latest_checkpoint
 from .outcomes import Outcome, compare, table
 from .reports import as_json
 from .terminal import one_line

@@ -72,7 +72,8 @@ class BenchNetwork(Command):
                 raise ValueError(f"{name}: {getattr(self, name)}: must be at least 1")
         if min(self.size) < 1:
             raise ValueError(f"size: {self.size}: must be positive")
-        from .network_costs import Task, measure
+        from .network_costs import measure
+        from .network_workload import Task
         from .predictor import choose_device
 
         task = Task(

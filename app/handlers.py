@@ -1,10 +1,9 @@
-"""What a training shows while it runs, and where it goes on from."""
+"""Handlers of a run: what a training keeps and shows, where it goes on from, and the scores of an evaluation."""
 
 from __future__ import annotations
 
 import logging
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,11 +25,12 @@ from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.geometry import grid_difference, voxel_lengths
 from hybridseg.transforms.regions import Regions
 
+from .checkpoints import latest_checkpoint, latest_epoch
+
 if TYPE_CHECKING:
     from .scores import LabelScore
 
 logger = logging.getLogger("hybridseg.training")
-EPOCH = re.compile(r"checkpoint_epoch=([1-9]\d*)\.pt")
 
 
 class BestModel:
@@ -177,18 +177,6 @@ def run_seed(seed: int, run_dir: str | Path, resume: bool) -> int:
     """A seed of its own for every process, and for every epoch from which a run goes on: nothing is drawn twice."""
     epoch = latest_epoch(run_dir) if resume else 0
     return seed + epoch * idist.get_world_size() + idist.get_rank()
-
-
-def latest_checkpoint(run_dir: str | Path) -> str | None:
-    """The `checkpoint_epoch=N.pt` with the largest N in the folder of a run; None where there is none."""
-    epoch = latest_epoch(run_dir)
-    return str(Path(run_dir) / f"checkpoint_epoch={epoch}.pt") if epoch else None
-
-
-def latest_epoch(run_dir: str | Path) -> int:
-    """The epoch from which a run would go on: the largest N of its `checkpoint_epoch=N.pt`, or 0."""
-    found = (EPOCH.fullmatch(path.name) for path in Path(run_dir).glob("*.pt"))
-    return max((int(name[1]) for name in found if name), default=0)
 
 
 class ScoreCases:

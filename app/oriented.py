@@ -1,13 +1,35 @@
-"""Volumes as they are drawn: one channel, with axes to the right, anterior and superior."""
+"""Volumes as they are drawn: sound, of one channel, with axes to the right, anterior and superior."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from os import PathLike
 from typing import cast
 
 from monai.data import MetaTensor
 from monai.transforms import Orientation
 
+from hybridseg.transforms import LoadVolumed
+from hybridseg.transforms.checks import check_labels, finite_range
 from hybridseg.transforms.geometry import grid_difference
+
+Given = MetaTensor | str | PathLike[str]
+"""A volume, or the path of one."""
+
+
+def checked(given: Mapping[str, Given | None]) -> dict[str, MetaTensor]:
+    """The volumes that are there and sound, those given by their path read from it; all but the image are labels."""
+    volumes = {name: volume for name, volume in given.items() if isinstance(volume, MetaTensor)}
+    for name, volume in volumes.items():
+        check = finite_range if name == "image" else check_labels
+        check(name, volume.cpu().float().numpy())
+    paths: dict[Hashable, Given] = {
+        name: volume for name, volume in given.items() if volume is not None and name not in volumes
+    }
+    if paths:
+        loaded = LoadVolumed(list(paths), label_keys=set(paths) - {"image"})(paths)
+        volumes |= {str(name): volume for name, volume in loaded.items()}
+    return {name: volumes[name] for name in given if name in volumes}
 
 
 def oriented(name: str, volume: MetaTensor, image: MetaTensor | None = None) -> MetaTensor:

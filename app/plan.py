@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ import tyro
 
 from .command import Command
 from .folders import make_folder
+from .plan_options import parse_memory, parse_patient, parse_regions
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from .planner import Decision
 
-UNITS = {"GB": 10**9, "MB": 10**6, "GIB": 2**30, "MIB": 2**20}
 RECORD = "plan.json"
 """Tells that a folder is that of a plan, and may be written by the next."""
 FAULTS_SHOWN = 10
@@ -76,7 +75,7 @@ class Plan(Command):
             ValueError: an option or the dataset cannot be used, or there are not cases enough.
             OSError: a file cannot be written.
         """
-        memory, patient_of = self.memory_bytes(), self.patient_of()
+        memory, patient_of = parse_memory(self.memory), parse_patient(self.patient)
         regions = parse_regions(self.regions)
         self.prepare_folder()
         from hybridseg.transforms.atomic import replacing
@@ -132,38 +131,6 @@ class Plan(Command):
         write_bundle(self.output.resolve(), settings, {"folds": folds, "test": []}, docs)
         print(as_json(record) if self.json else describe(decisions, self.output, self.dataset))
         return 1 if faults else 0
-
-    def memory_bytes(self) -> int:
-        """The budget in bytes.
-
-        Raises:
-            ValueError: it is no size.
-        """
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([GM]i?B)", self.memory.strip(), re.IGNORECASE)
-        if match is None or float(match[1]) <= 0:
-            raise ValueError(f"memory: {self.memory!r}: must be a size such as 8GB or 500MB")
-        return int(float(match[1]) * UNITS[match[2].upper()])
-
-    def patient_of(self) -> Callable[[str], str]:
-        """From a case's name to its patient's.
-
-        Raises:
-            ValueError: `patient` is no regular expression.
-        """
-        if self.patient is None:
-            return str
-        try:
-            pattern = re.compile(self.patient)
-        except re.error as error:
-            raise ValueError(f"patient: {self.patient!r}: must be a regular expression: {error}") from error
-
-        def patient(case: str) -> str:
-            found = pattern.search(case)
-            if found is None:
-                raise ValueError(f"patient: {self.patient!r}: must be found in every case's name: not in {case!r}")
-            return found[0]
-
-        return patient
 
     def prepare_folder(self) -> None:
         """Make the bundle's folder; nothing is written into one that no plan has made.
@@ -240,20 +207,3 @@ class Plan(Command):
             "decisions": [asdict(decision) for decision in decisions.values()],
             "left_out": {case.case: list(case.faults) for case in faults},
         }
-
-
-def parse_regions(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """The labels of each region by its name.
-
-    Raises:
-        ValueError: one is not NAME=LABELS, or a name is there twice.
-    """
-    regions: dict[str, tuple[int, ...]] = {}
-    for text in texts:
-        match = re.fullmatch(r"([^=]+)=(\d+(?:,\d+)*)", text)
-        if match is None or not (name := match[1].strip()):
-            raise ValueError(f"regions: {text!r}: must be NAME=LABELS, such as 'tumour core=2,3'")
-        if name in regions:
-            raise ValueError(f"regions: {name!r}: must be named once")
-        regions[name] = tuple(map(int, match[2].split(",")))
-    return regions

@@ -13,6 +13,7 @@ import tyro
 from hybridseg.bundles import bundle_path
 
 from .bundle_run import as_word, bundle_run, show_command
+from .checkpoints import latest_epoch
 from .child import run_child
 from .command import Command
 from .folders import make_folder
@@ -152,8 +153,6 @@ class Train(Command):
             ValueError: it cannot be made or written to, has a run that is not to be resumed or is finished, or none to
                 resume.
         """
-        from .handlers import latest_epoch
-
         run_dir = Path(config.get_parsed_content("run_dir"))
         done = latest_epoch(run_dir)
         if done and not self.resume:
@@ -189,8 +188,6 @@ class Train(Command):
 
     def train(self, command: list[str], run_dir: Path) -> int:
         """Run the command, and say where its weights are, or why there are none."""
-        from .handlers import latest_epoch
-
         log = run_dir / "training.log"
         try:
             run_child(command, log, show_traceback=self.debug)

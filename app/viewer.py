@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Mapping
 from importlib.util import find_spec
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from monai.data import MetaTensor
 
-from hybridseg.transforms import LoadVolumed
-from hybridseg.transforms.checks import check_labels, finite_range
 from hybridseg.transforms.geometry import voxel_lengths
 
 from .figure import (
@@ -36,7 +32,7 @@ from .figure import (
     draw_sides,
 )
 from .label_maps import compact_labels
-from .oriented import oriented
+from .oriented import Given, checked, oriented
 from .outputs import keep_labels
 from .reports import align
 from .scores import count_labels
@@ -50,8 +46,6 @@ WIDTH, HEIGHT = 9.0, 5.0
 LINE = 0.22
 """Height of a line of the table, in inches."""
 DPI = 100
-Given = MetaTensor | str | PathLike[str]
-"""A volume, or the path of one."""
 
 
 class SliceViewer:
@@ -100,7 +94,7 @@ class SliceViewer:
         label_names: Mapping[int, str] | None = None,
         window: tuple[float, float] | None = None,
     ) -> None:
-        given = load({"image": image, "labels": labels, "truth": truth})
+        given = checked({"image": image, "labels": labels, "truth": truth})
         volumes = {name: oriented(name, volume, given["image"]) for name, volume in given.items()}
         self.affine = volumes["image"].affine.cpu().numpy()
         self.image: Volume = volumes.pop("image")[0].cpu().numpy().astype(np.float32)
@@ -234,21 +228,6 @@ class SliceViewer:
                 columns.append([f"{header}ml", *(short(row.volume_ml) for row in rows)])
                 columns.append([f"{header}mean", *(short(row.mean) for row in rows)])
         return [list(row) for row in zip(*columns, strict=True)]
-
-
-def load(given: Mapping[str, Given | None]) -> dict[str, MetaTensor]:
-    """The volumes that are there and sound, those given by their path read from it; all but the image are labels."""
-    volumes = {name: volume for name, volume in given.items() if isinstance(volume, MetaTensor)}
-    for name, volume in volumes.items():
-        check = finite_range if name == "image" else check_labels
-        check(name, volume.cpu().float().numpy())
-    paths: dict[Hashable, Given] = {
-        name: volume for name, volume in given.items() if volume is not None and name not in volumes
-    }
-    if paths:
-        loaded = LoadVolumed(list(paths), label_keys=set(paths) - {"image"})(paths)
-        volumes |= {str(name): volume for name, volume in loaded.items()}
-    return {name: volumes[name] for name in given if name in volumes}
 
 
 def short(value: float | None) -> str:

@@ -17,17 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from .phantom_anatomy import (
-    AIR,
-    HALF_DEPTH,
-    HALF_HEIGHT,
-    HALF_WIDTH,
-    ORGANS,
-    SPINE,
-    VERTEBRAE,
-    Patient,
-    draw_patient,
-)
+from .phantom_anatomy import draw_patient
+from .phantom_patient import AIR, HALF_DEPTH, HALF_HEIGHT, HALF_WIDTH, ORGANS, SPINE, VERTEBRAE, Patient
 from .phantom_scans import Scan, scan_grid, voxel_centres, write_dataset
 from .phantom_shapes import Array, Shape, coverage, waves
 

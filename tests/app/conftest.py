@@ -1,4 +1,4 @@
-"""A bundle that answers in a second, volumes to feed it, and a way to type commands."""
+"""A bundle that answers in a second, volumes to feed it, a cohort to report on, and a way to type commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from hybridseg.app.cli import main
 from hybridseg.bundles import bundle_path
 from hybridseg.networks import create_model
 
+from .report_pages import Page
+
 SHAPE = (18, 14, 12)
+SPACING = np.diag([2.0, 1.5, 3.0, 1.0])
+"""The affine of voxels 2 x 1.5 x 3 mm."""
 
 
 @dataclass
@@ -40,6 +44,16 @@ def hybridseg(*words: str | Path) -> Outcome:
     return Outcome(code, out.getvalue(), err.getvalue())
 
 
+def predict(bundle: Path, output: Path, *words: str | Path) -> Outcome:
+    """Type `hybridseg predict`."""
+    return hybridseg("predict", *words, "-o", output, "--bundle", bundle)
+
+
+def label_maps(output: Path) -> list[str]:
+    """All that lies in an output folder, except the record of the run."""
+    return sorted(path.name for path in output.iterdir() if path.name != "run.json") if output.exists() else []
+
+
 def write_volume(path: Path, voxels: NDArray[np.generic] | None = None, affine: ArrayLike | None = None) -> Path:
     """Write a NIfTI file, by default of noise (18, 14, 12) at 1 mm."""
     if voxels is None:
@@ -54,6 +68,11 @@ def read_volume(path: Path) -> nib.Nifti1Image:
     image = nib.load(path)
     assert isinstance(image, nib.Nifti1Image)
     return image
+
+
+def voxels_of(path: Path) -> np.ndarray:
+    """The voxels of a NIfTI file."""
+    return np.asarray(read_volume(path).dataobj)
 
 
 @pytest.fixture(scope="session")
@@ -77,3 +96,40 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def volume(tmp_path: Path) -> Callable[[str], Path]:
     """Makes `images/<name>.nii.gz` of noise."""
     return lambda name: write_volume(tmp_path / "images" / f"{name}.nii.gz")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder for images beside others."""
+    (tmp_path / "images").mkdir()
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Path:
+    """Two predictions in `labels`, `good` off by a voxel and `bad` without one of two labels, and all they need."""
+    truth = np.zeros((16, 16, 16), dtype=np.uint8)
+    truth[3:13, 3:13, 3:8] = 1
+    truth[3:13, 3:13, 9:13] = 2
+    good = np.roll(truth, 1, 2)
+    bad = np.where(np.roll(truth, 2, 1) == 1, 1, 0).astype(np.uint8)
+    noise = np.random.default_rng(0).normal(0, 5, truth.shape)
+    for case, labels in (("good", good), ("bad", bad)):
+        write_volume(tmp_path / "labels" / f"{case}.nii.gz", labels, SPACING)
+        write_volume(tmp_path / "truth" / f"{case}.nii.gz", truth, SPACING)
+        write_volume(tmp_path / "images" / f"{case}.nii.gz", (50 * truth + noise).astype(np.float32), SPACING)
+    return tmp_path
+
+
+@pytest.fixture
+def report(cohort: Path) -> Callable[..., Page]:
+    """Reports on the cohort, by default with all that there is, and reads the page."""
+
+    def write(*words: str | Path, code: int = 0, err: str = "") -> Page:
+        options = words or ("--references", cohort / "truth", "--images", cohort / "images")
+        outcome = hybridseg("report", cohort / "labels", "-o", cohort / "page.html", *options)
+        assert (outcome.code, outcome.out) == (code, f"report written to {cohort / 'page.html'}\n")
+        assert outcome.err == err or (err and err in outcome.err)
+        return Page(cohort / "page.html")
+
+    return write

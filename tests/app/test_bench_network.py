@@ -11,7 +11,8 @@ import torch
 
 from hybridseg.app import network_costs
 from hybridseg.app.memory import peak_memory
-from hybridseg.app.network_costs import Task, measure
+from hybridseg.app.network_costs import measure
+from hybridseg.app.network_workload import Task
 
 from .conftest import hybridseg
 

@@ -14,9 +14,7 @@ from ignite.engine import Engine
 from hybridseg.app.handlers import ScoreCases
 from hybridseg.transforms import LoadVolumed
 
-from .conftest import hybridseg, write_volume
-
-SPACING = np.diag([2.0, 1.5, 3.0, 1.0])
+from .conftest import SPACING, hybridseg, write_volume
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 
+from hybridseg.app.checkpoints import latest_checkpoint
 from hybridseg.app.handlers import (
     BestModel,
     Checkpoints,
     ScoreCases,
     TrainingProgress,
-    latest_checkpoint,
     run_seed,
     warmup_cosine,
 )
@@ -58,13 +58,6 @@ def test_a_resumed_training_knows_the_best_score(validator, tmp_path):
     validate(validator, 8, 0.8)
     assert (tmp_path / "model.pt").read_bytes() == kept
     assert resumed.epoch == 7
-
-
-def test_the_latest_checkpoint_is_that_of_the_last_epoch(tmp_path):
-    for name in ("checkpoint_epoch=9.pt", "checkpoint_epoch=10.pt", "model.pt", "checkpoint_epoch=99.pt.part"):
-        (tmp_path / name).touch()
-    assert latest_checkpoint(tmp_path) == str(tmp_path / "checkpoint_epoch=10.pt")
-    assert latest_checkpoint(tmp_path / "missing") is None
 
 
 def test_an_earlier_run_is_neither_overwritten_nor_missed(tmp_path):

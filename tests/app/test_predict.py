@@ -153,27 +153,6 @@ def test_json_tells_what_became_of_each_case(bundle: Path, tmp_path: Path, volum
     assert "must be a whole, readable volume" in cases["bad"]["error"]
 
 
-def test_a_writer_that_fails_leaves_nothing_half_written(
-    bundle: Path, tmp_path: Path, volume: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, two = volume("one"), volume("two")
-    write, calls = nib.Nifti1Image.to_stream, []
-
-    def full_disk(image: nib.Nifti1Image, stream: Any) -> None:
-        calls.append(stream)
-        if len(calls) > 1:
-            write(image, stream)
-            return
-        stream.write(b"half of it")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(nib.Nifti1Image, "to_stream", full_disk)
-    outcome = hybridseg("predict", one, two, "-o", tmp_path / "out", "--bundle", bundle)
-    assert outcome.code == 1
-    assert "one.nii.gz: No space left on device" in outcome.err
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["run.json", "two.nii.gz"]
-
-
 def test_any_error_in_a_case_is_a_line_with_its_kind(
     bundle: Path, tmp_path: Path, volume: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,7 @@
-"""Cohorts: what is recorded, what a kill leaves, how processes share the work, what is written beside label maps."""
+"""Cohorts: which files are a case, what is recorded, what a kill leaves, and how processes share the work."""
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -18,22 +17,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from PIL import Image
 
-from hybridseg.app.outputs import keep_labels, keep_largest_components
-from hybridseg.app.predictor import Predictor
-from hybridseg.app.statistics import label_statistics
 from hybridseg.networks import create_model
 from hybridseg.transforms.dicom import open_series
 
-from .conftest import SHAPE, hybridseg, read_volume, write_volume
+from .conftest import SHAPE, hybridseg, read_volume, voxels_of, write_volume
 
 COMMAND = [sys.executable, "-m", "hybridseg.app", "predict"]
-
-
-def labels_of(path: Path) -> np.ndarray:
-    """The voxels of a label map."""
-    return np.asarray(read_volume(path).dataobj)
 
 
 def test_the_record_tells_with_what_and_how_each_case_went(
@@ -64,7 +54,7 @@ def test_what_is_likely_a_mistake_is_told_and_the_case_is_written(
     bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
 ) -> None:
     ct = volume("ct")
-    voxels = np.asarray(read_volume(ct).dataobj)
+    voxels = voxels_of(ct)
     write_volume(ct, voxels - voxels.min() - 1000, read_volume(ct).affine)
     scans = tmp_path / "scans"
     for place in (scans / "ct.nii.gz", scans / "late" / "ct.nii.gz"):
@@ -84,53 +74,6 @@ def test_what_is_likely_a_mistake_is_told_and_the_case_is_written(
     assert "2 folders with volumes below an input" in above.err  # of others it does, even where its own lie above
 
 
-def test_labels_are_chosen_by_name_or_number(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
-    words = ("predict", volume("one"), "--bundle", bundle, "-o")
-    hybridseg(*words, tmp_path / "all")
-    everything = labels_of(tmp_path / "all" / "one.nii.gz")
-    assert set(np.unique(everything)) >= {1, 2}
-    for chosen in ("posterior", "2"):
-        hybridseg(*words, tmp_path / chosen, "--labels", chosen)
-        np.testing.assert_array_equal(labels_of(tmp_path / chosen / "one.nii.gz"), everything * (everything == 2))
-    refused = hybridseg(*words, tmp_path / "other", "--labels", "liver")
-    assert refused.code == 2
-    assert refused.err == "hybridseg predict: labels: 'liver': must be one of anterior, posterior\n"
-
-
-def test_statistics_picture_and_probabilities_are_written_beside(
-    bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
-) -> None:
-    out = tmp_path / "out"
-    options = ("--statistics", "--preview", "--probabilities", "--largest-component")
-    outcome = hybridseg("predict", volume("one"), volume("two"), "-o", out, "--bundle", bundle, *options)
-    assert outcome.code == 0, outcome.err
-    labels = labels_of(out / "one.nii.gz")
-    rows = list(csv.DictReader((out / "statistics.csv").read_text().splitlines()))
-    assert [(row["case"], row["name"]) for row in rows] == [
-        (case, name) for case in ("one", "two") for name in ("anterior", "posterior")
-    ]
-    image = np.asarray(read_volume(tmp_path / "images" / "one.nii.gz").dataobj)
-    assert float(rows[0]["volume_ml"]) == pytest.approx((labels == 1).sum() / 1000)
-    assert float(rows[0]["mean"]) == pytest.approx(image[labels == 1].mean(), rel=1e-4)
-    assert json.loads((out / "statistics.json").read_text())["labels"][0]["median"] == float(rows[0]["median"])
-    assert (out / "two.png").read_bytes().startswith(b"\x89PNG")
-    probabilities = read_volume(out / "probabilities" / "one.nii.gz")
-    assert probabilities.shape == (*SHAPE, 3)
-    np.testing.assert_allclose(probabilities.get_fdata().sum(-1), 1, atol=1e-4)
-
-
-def test_a_picture_of_ct_has_the_window_of_the_bundle(tmp_path: Path) -> None:
-    hounsfield = np.full((24, 24, 24), -1000, np.int16)
-    hounsfield[4:20, 4:20, 4:20] = 50
-    hounsfield[10, 10, 10] = 3000  # without a window all else would be dark beside it
-    write_volume(tmp_path / "ct.nii.gz", hounsfield, np.diag([4, 4, 4, 1]))
-    words = ("--bundle", "phantom_ct_segmentation", "--labels", "spine", "--preview", "--device", "cpu")
-    outcome = hybridseg("predict", tmp_path / "ct.nii.gz", "-o", tmp_path / "out", *words)
-    assert outcome.code == 0, outcome.err
-    picture = np.asarray(Image.open(tmp_path / "out" / "ct.png").convert("L"))
-    assert (np.abs(picture / 255 - 0.5) < 0.02).mean() > 0.05  # 50 HU is the middle of -200 to 300
-
-
 def test_a_dicom_series_and_its_nifti_give_the_same_mask(data_dir: Path, tmp_path: Path) -> None:
     folder = data_dir / "torso" / "dicom"
     with open_series(folder) as series:
@@ -146,7 +89,7 @@ def test_a_dicom_series_and_its_nifti_give_the_same_mask(data_dir: Path, tmp_pat
     )
     outcome = hybridseg(*words)
     assert outcome.code == 0, outcome.err
-    dicom, nifti = (labels_of(tmp_path / "out" / f"{name}.nii.gz") for name in ("dicom", "nifti"))
+    dicom, nifti = (voxels_of(tmp_path / "out" / f"{name}.nii.gz") for name in ("dicom", "nifti"))
     assert set(np.unique(dicom)) > {0}
     np.testing.assert_array_equal(dicom, nifti)
     assert (tmp_path / "out" / "dicom.dcm").is_file()
@@ -166,40 +109,10 @@ def test_channels_in_files_of_their_own_are_one_case(bundle: Path, tmp_path: Pat
     write_volume(tmp_path / "in" / "b.nii.gz", both)
     outcome = hybridseg("predict", tmp_path / "in", "-o", tmp_path / "out", "--bundle", two, "--statistics")
     assert outcome.code == 0, outcome.err
-    a, b = (labels_of(tmp_path / "out" / f"{name}.nii.gz") for name in "ab")
+    a, b = (voxels_of(tmp_path / "out" / f"{name}.nii.gz") for name in "ab")
     np.testing.assert_array_equal(a, b)
     rows = json.loads((tmp_path / "out" / "statistics.json").read_text())["labels"]
     assert [row["channel"] for row in rows] == [0, 1] * 4
-
-
-def test_several_checkpoints_are_averaged(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
-    weights = torch.load(bundle / "models" / "model.pt", weights_only=True)
-    other = {name: tensor + 0.05 * torch.randn_like(tensor) for name, tensor in weights.items()}
-    torch.save(other, tmp_path / "other.pt")
-    files = [bundle / "models" / "model.pt", tmp_path / "other.pt"]
-    case = {"image": str(volume("one"))}
-    each = [Predictor(bundle, "cpu", file) for file in files]
-    for predictor in each:
-        predictor.inferer.half = predictor.inferer.amp = False
-    both = Predictor(bundle, "cpu", files)
-    both.inferer.half = both.inferer.amp = False
-    mean = sum(predictor.infer(predictor.prepare(case))["pred"] for predictor in each) / 2
-    torch.testing.assert_close(both.infer(both.prepare(case))["pred"], mean, rtol=1e-4, atol=1e-4)
-    words = ("predict", case["image"], "-o", tmp_path / "out", "--bundle", bundle, "--checkpoint")
-    assert hybridseg(*words, *files).code == 0
-
-
-def test_mirroring_is_averaged_where_the_bundle_allows_it(
-    bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
-) -> None:
-    assert Predictor(bundle, "cpu", mirror=True).inferer.mirror_axes == (0,)
-    other = tmp_path / "other"
-    shutil.copytree(bundle, other)
-    file = other / "configs" / "inference.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "mirror_axes": []}))
-    outcome = hybridseg("predict", volume("one"), "-o", tmp_path / "out", "--bundle", other, "--tta")
-    assert outcome.code == 2
-    assert "inference.json: no mirror_axes: mirroring needs an axis that leaves every label true" in outcome.err
 
 
 @pytest.mark.slow
@@ -217,7 +130,7 @@ def test_a_kill_leaves_whole_files_and_the_repeat_completes(bundle: Path, tmp_pa
     left = list(tmp_path.glob("out/case*.nii.gz"))
     assert 0 < len(left) < len(names)
     for path in left:
-        assert labels_of(path).shape == SHAPE
+        assert voxels_of(path).shape == SHAPE
     assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         *(f"{name}.nii.gz" for name in names),
@@ -242,30 +155,3 @@ def test_processes_of_torchrun_share_the_cases_and_make_one_report(bundle: Path,
     assert sum(case["outcome"] == "written" for case in cases) == 4
     assert len(list(tmp_path.glob("out/*.nii.gz"))) == 4
     assert len(json.loads((tmp_path / "out" / "run.json").read_text())["cases"]) == 5
-
-
-def test_only_the_largest_piece_stays() -> None:
-    labels = np.zeros((9, 9, 9), np.uint8)
-    labels[1:3, 1:3, 1:3] = 1
-    labels[5:8, 5:8, 5:8] = 1
-    labels[5:6, 1:2, 1:4] = 4
-    expected = labels.copy()
-    expected[1:3, 1:3, 1:3] = 0
-    keep_largest_components(labels)
-    np.testing.assert_array_equal(labels, expected)
-
-
-def test_labels_that_are_not_kept_become_background() -> None:
-    labels = np.array([0, 1, 2, 3, 300], np.uint16)
-    np.testing.assert_array_equal(keep_labels(labels, [1, 300, 500]), [0, 1, 0, 0, 300])
-    assert keep_labels(labels, [1, 2, 3, *range(4, 301)]) is labels
-
-
-def test_statistics_of_a_known_box_and_of_nothing() -> None:
-    labels = np.zeros((4, 4, 4), np.uint8)
-    labels[:2, :2, 0] = 2
-    image = np.arange(64, dtype=np.float32).reshape(4, 4, 4)
-    affine = np.diag([2.0, -3.0, 5.0, 1.0])
-    absent, box = label_statistics(labels, [image], affine=affine, label_names={1: "liver", 2: "box"}, case="a")
-    assert (absent.voxels, absent.volume_ml, absent.mean, absent.p95) == (0, 0.0, None, None)
-    assert (box.voxels, box.volume_ml, box.mean, box.median) == (4, 0.12, 10.0, 10.0)

@@ -7,13 +7,11 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
-from numpy.typing import NDArray
 
 from hybridseg.app.handlers import ScoreCases
 from hybridseg.app.predictor import Predictor
@@ -22,15 +20,10 @@ from hybridseg.networks import create_model
 from hybridseg.transforms import LoadVolumed
 from hybridseg.transforms.regions import LabelsToRegionsd
 
-from .conftest import SHAPE, hybridseg, read_volume, write_volume
+from .conftest import SHAPE, hybridseg, read_volume, voxels_of, write_volume
 
 NAME = "brain_tumour_mri_segmentation"
 REGIONS = {"whole tumour": [1, 2, 3], "tumour core": [2, 3], "enhancing tumour": [3]}
-
-
-def voxels(path: Path) -> NDArray[Any]:
-    """The voxels of a file."""
-    return np.asarray(read_volume(path).dataobj)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +86,7 @@ def test_every_option_works(region_bundle: Path, images: Path, tmp_path: Path) -
     options = ("--tta", "--statistics", "--preview", "--probabilities", "--largest-component")
     outcome = hybridseg(*words, *files, "-o", tmp_path / "out", *options, "--labels", "edema,3")
     assert outcome.code == 0, outcome.err
-    labels = voxels(tmp_path / "out" / "a.nii.gz")
+    labels = voxels_of(tmp_path / "out" / "a.nii.gz")
     assert set(np.unique(labels)) == {0, 1, 3}
     rows = list(csv.DictReader((tmp_path / "out" / "statistics.csv").read_text().splitlines()))
     assert [(row["name"], row["channel"]) for row in rows] == [
@@ -106,7 +99,7 @@ def test_every_option_works(region_bundle: Path, images: Path, tmp_path: Path) -
 def test_probabilities_are_those_of_each_region(region_bundle: Path, images: Path, tmp_path: Path) -> None:
     words = ("predict", images / "a.nii.gz", "-o", tmp_path / "out", "--bundle", region_bundle, "--probabilities")
     assert hybridseg(*words).code == 0
-    probabilities = voxels(tmp_path / "out" / "probabilities" / "a.nii.gz")
+    probabilities = voxels_of(tmp_path / "out" / "probabilities" / "a.nii.gz")
     predictor = Predictor(region_bundle, "cpu")
     logits = predictor.infer(predictor.prepare({"image": str(images / "a.nii.gz")}))["pred"]
     np.testing.assert_allclose(np.moveaxis(probabilities, -1, 0), logits.float().sigmoid(), atol=1e-2)
@@ -145,7 +138,7 @@ def maps(tmp_path: Path) -> tuple[Path, Path]:
 def dice_of_regions(maps: tuple[Path, Path]) -> Mapping[str, float]:
     """The Dice of each region, computed over whole volumes."""
     masks = [
-        LabelsToRegionsd("x", REGIONS)({"x": torch.from_numpy(voxels(folder / "case.nii.gz"))[None]})["x"]
+        LabelsToRegionsd("x", REGIONS)({"x": torch.from_numpy(voxels_of(folder / "case.nii.gz"))[None]})["x"]
         for folder in maps
     ]
     overlap, total = (masks[0] * masks[1]).sum((1, 2, 3)), (masks[0] + masks[1]).sum((1, 2, 3))
@@ -159,7 +152,7 @@ def test_evaluate_measures_the_regions_of_a_bundle(maps: tuple[Path, Path], tmp_
     assert [(score["label"], score["name"]) for score in scores] == list(enumerate(REGIONS, start=1))
     for score in scores:
         assert score["dice"] == pytest.approx(dice_of_regions(maps)[score["name"]], abs=1e-6)
-    truth = voxels(maps[1] / "case.nii.gz")
+    truth = voxels_of(maps[1] / "case.nii.gz")
     assert [score["reference_voxels"] for score in scores] == [(truth >= label).sum() for label in (1, 2, 3)]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +15,7 @@ from monai.bundle import ConfigParser
 
 from hybridseg.app.predictor import Predictor, choose_device
 
-from .conftest import SHAPE, read_volume, write_volume
+from .conftest import SHAPE, hybridseg, read_volume, write_volume
 
 
 def test_it_gives_the_labels_that_the_configuration_writes(bundle: Path, tmp_path: Path) -> None:
@@ -42,6 +45,36 @@ def test_progress_counts_to_all_windows(bundle: Path, tmp_path: Path) -> None:
 
 def test_the_names_of_the_labels_are_the_bundles(bundle: Path) -> None:
     assert Predictor(bundle, "cpu").label_names == {1: "anterior", 2: "posterior"}
+
+
+def test_several_checkpoints_are_averaged(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
+    weights = torch.load(bundle / "models" / "model.pt", weights_only=True)
+    other = {name: tensor + 0.05 * torch.randn_like(tensor) for name, tensor in weights.items()}
+    torch.save(other, tmp_path / "other.pt")
+    files = [bundle / "models" / "model.pt", tmp_path / "other.pt"]
+    case = {"image": str(volume("one"))}
+    each = [Predictor(bundle, "cpu", file) for file in files]
+    for predictor in each:
+        predictor.inferer.half = predictor.inferer.amp = False
+    both = Predictor(bundle, "cpu", files)
+    both.inferer.half = both.inferer.amp = False
+    mean = sum(predictor.infer(predictor.prepare(case))["pred"] for predictor in each) / 2
+    torch.testing.assert_close(both.infer(both.prepare(case))["pred"], mean, rtol=1e-4, atol=1e-4)
+    words = ("predict", case["image"], "-o", tmp_path / "out", "--bundle", bundle, "--checkpoint")
+    assert hybridseg(*words, *files).code == 0
+
+
+def test_mirroring_is_averaged_where_the_bundle_allows_it(
+    bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
+) -> None:
+    assert Predictor(bundle, "cpu", mirror=True).inferer.mirror_axes == (0,)
+    other = tmp_path / "other"
+    shutil.copytree(bundle, other)
+    file = other / "configs" / "inference.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "mirror_axes": []}))
+    outcome = hybridseg("predict", volume("one"), "-o", tmp_path / "out", "--bundle", other, "--tta")
+    assert outcome.code == 2
+    assert "inference.json: no mirror_axes: mirroring needs an axis that leaves every label true" in outcome.err
 
 
 def test_a_configuration_without_an_item_is_refused(bundle: Path, tmp_path: Path) -> None:

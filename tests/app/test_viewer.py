@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from base64 import b64decode
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,39 +12,17 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from PIL import Image
 
 from hybridseg.app.figure import COLOURS, PLANES, Plane
 from hybridseg.app.viewer import SliceViewer
 from hybridseg.transforms import VolumeError
 
-NAMES = {1: "liver", 2: "<spleen>"}
-SHAPE = (30, 20, 10)
-
-
-def volume(values: Any) -> MetaTensor:
-    """Values (X, Y, Z) of voxels 1 x 2 x 3 mm, whose axes run left, anterior and superior."""
-    affine = torch.diag(torch.tensor([-1.0, 2.0, 3.0, 1.0], dtype=torch.float64))
-    return MetaTensor(torch.as_tensor(np.asarray(values), dtype=torch.float32)[None], affine=affine)
+from .viewed import LABELS, NAMES, SHAPE, make_viewer, pixels, volume
 
 
 @pytest.fixture
-def labels() -> np.ndarray:
-    labels = np.zeros(SHAPE)
-    labels[5:12, 4:12, 2:8] = 1
-    labels[18:24, 8:15, 3:6] = 2
-    return labels
-
-
-@pytest.fixture
-def viewer(labels: np.ndarray) -> SliceViewer:
-    truth = volume(np.roll(labels, 1, 1))
-    return SliceViewer(volume(100 * labels), volume(labels), truth=truth, label_names=NAMES)
-
-
-def pixels(file: bytes) -> np.ndarray:
-    """Red, green and blue (rows, columns, 3), 0 to 1."""
-    return np.asarray(Image.open(BytesIO(file)).convert("RGB")) / 255
+def viewer() -> SliceViewer:
+    return make_viewer()
 
 
 def colour(label: int) -> np.ndarray:
@@ -119,17 +96,17 @@ def test_labels_are_drawn_as_chosen_and_as_opaque_as_told(viewer: SliceViewer) -
     assert (pixels(viewer.draw(axial)) != plain).any()
 
 
-def test_the_table_has_volume_and_mean_of_labels_and_truth(viewer: SliceViewer, labels: np.ndarray) -> None:
+def test_the_table_has_volume_and_mean_of_labels_and_truth(viewer: SliceViewer) -> None:
     header, liver, spleen = viewer.rows
     assert header == ["label", "ml", "mean", "true ml", "true mean"]
-    assert liver[:4] == ["liver", f"{(labels == 1).sum() * 6 / 1000:.1f}", "100.0", liver[1]]
-    assert spleen[1:3] == [f"{(labels == 2).sum() * 6 / 1000:.2g}", "200.0"]
+    assert liver[:4] == ["liver", f"{(LABELS == 1).sum() * 6 / 1000:.1f}", "100.0", liver[1]]
+    assert spleen[1:3] == [f"{(LABELS == 2).sum() * 6 / 1000:.2g}", "200.0"]
     assert viewer.table().splitlines()[0].split() == ["label", "ml", "mean", "true", "ml", "true", "mean"]
 
 
-def test_labels_without_names_are_those_that_occur_and_those_that_do_not_have_no_mean(labels: np.ndarray) -> None:
-    image, truth = volume(labels), volume(3 * (labels == 2))
-    assert SliceViewer(image, volume(labels), truth=truth).label_names == {1: "label 1", 2: "label 2", 3: "label 3"}
+def test_labels_without_names_are_those_that_occur_and_those_that_do_not_have_no_mean() -> None:
+    image, truth = volume(LABELS), volume(3 * (LABELS == 2))
+    assert SliceViewer(image, volume(LABELS), truth=truth).label_names == {1: "label 1", 2: "label 2", 3: "label 3"}
     assert SliceViewer(image, truth, label_names={1: "liver"}).rows[1] == ["liver", "0", "-"]
     assert SliceViewer(image).label_names == {}
 
@@ -141,88 +118,15 @@ def test_it_tells_what_is_at_the_position(viewer: SliceViewer) -> None:
     assert viewer.here().endswith("label none   truth none")
 
 
-def test_a_slider_draws_its_plane_only_and_a_press_the_two_others(viewer: SliceViewer) -> None:
-    pytest.importorskip("anywidget")
-    controls = viewer.controls()
-    assert controls is not None
-    axial, coronal, sagittal = PLANES
-
-    def redrawn(act: Any) -> set[str]:
-        before = {plane: picture.png for plane, picture in controls.pictures.items()}
-        act()
-        return {plane.name for plane, picture in controls.pictures.items() if picture.png is not before[plane]}
-
-    viewer.position = (10, 10, 5)
-    controls.refresh()
-    assert redrawn(lambda: setattr(controls.sliders[axial], "value", 3)) == {"axial"}
-    assert viewer.position == (10, 10, 3)
-    assert controls.pictures[coronal].cross == viewer.place(coronal)
-    assert controls.pictures[coronal].cross[1] == pytest.approx(1 - 3.5 / 10)
-    assert redrawn(lambda: setattr(controls.pictures[axial], "pressed", (0.25, 0.25))) == {"coronal", "sagittal"}
-    assert viewer.position == (22, 15, 3)
-    assert [controls.sliders[plane].value for plane in (axial, coronal, sagittal)] == [3, 15, 22]
-    assert redrawn(lambda: setattr(controls.opacity, "value", 0.9)) == {"axial", "coronal", "sagittal"}
-    assert "L 7 A 30 S 9 mm" in controls.status.value
-
-
-def test_the_controls_choose_labels_and_go_to_them(viewer: SliceViewer) -> None:
-    pytest.importorskip("anywidget")
-    controls = viewer.controls()
-    assert controls is not None
-    assert controls is viewer.controls()
-    controls.labels[1].value = False
-    controls.truth.value = False
-    assert (set(viewer.chosen), viewer.outlined) == ({2}, False)
-    controls.labels[1].value = True
-    assert set(viewer.chosen) == {1, 2}
-    controls.jump.value = 2
-    assert viewer.labels is not None
-    assert viewer.labels[viewer.position] == 2
-    viewer.position = (0, 0, 0)
-    controls.jump.value = 2  # the same again
-    assert viewer.labels[viewer.position] == 2
-    table = controls.box.children[-1].value
-    assert "&lt;spleen&gt;" in table
-    assert "<spleen>" not in table
-
-
-def test_the_controls_follow_what_python_sets(viewer: SliceViewer) -> None:
-    pytest.importorskip("anywidget")
-    controls = viewer.controls()
-    assert controls is not None
-    before = controls.pictures[PLANES[0]].png
-    viewer.chosen, viewer.opacity, viewer.outlined, viewer.position = [2], 0.6, False, (8, 9, 4)
-    controls.refresh()
-    assert [box.value for box in controls.labels.values()] == [False, True]
-    assert (controls.opacity.value, controls.truth.value) == (0.6, False)
-    assert [controls.sliders[plane].value for plane in PLANES] == [4, 9, 8]
-    assert (set(viewer.chosen), viewer.opacity, viewer.outlined) == ({2}, 0.6, False)
-    assert controls.pictures[PLANES[0]].png != before
-
-
-def test_files_are_read_by_their_paths(tmp_path: Path, labels: np.ndarray) -> None:
-    for name, values in (("image", 100 * labels + 1), ("labels", labels)):
+def test_files_are_read_by_their_paths(tmp_path: Path) -> None:
+    for name, values in (("image", 100 * LABELS + 1), ("labels", LABELS)):
         saved = volume(values)
         nib.save(nib.Nifti1Image(saved[0].numpy(), saved.affine.numpy()), tmp_path / f"{name}.nii")
-    shown = SliceViewer(tmp_path / "image.nii", str(tmp_path / "labels.nii"), truth=volume(labels), label_names=NAMES)
-    given = SliceViewer(volume(100 * labels + 1), volume(labels), truth=volume(labels), label_names=NAMES)
+    shown = SliceViewer(tmp_path / "image.nii", str(tmp_path / "labels.nii"), truth=volume(LABELS), label_names=NAMES)
+    given = SliceViewer(volume(100 * LABELS + 1), volume(LABELS), truth=volume(LABELS), label_names=NAMES)
     assert shown.table() == given.table()
     with pytest.raises(VolumeError, match=r"nowhere\.nii: "):
         SliceViewer("nowhere.nii")
-
-
-def test_a_viewer_without_labels_has_no_controls_of_labels(labels: np.ndarray) -> None:
-    pytest.importorskip("anywidget")
-    controls = SliceViewer(volume(labels)).controls()
-    assert controls is not None
-    assert controls.opacity not in [one for box in controls.box.children for one in getattr(box, "children", ())]
-
-
-def test_a_notebook_gets_the_controls_and_keeps_a_picture(viewer: SliceViewer) -> None:
-    pytest.importorskip("anywidget")
-    shown = viewer._repr_mimebundle_()
-    assert set(shown) >= {"application/vnd.jupyter.widget-view+json", "image/jpeg", "text/plain"}
-    assert pixels(b64decode(shown["image/jpeg"])).shape[1] > 300
 
 
 @pytest.mark.parametrize("missing", ["ipywidgets", "anywidget"])
@@ -239,37 +143,37 @@ def test_without_widgets_a_picture_is_shown_and_one_line_says_why(
     assert told == ["ipywidgets or anywidget is missing, so this is a picture: pip install 'hybridseg[notebooks]'"]
 
 
-def test_an_image_of_several_channels_is_refused(labels: np.ndarray) -> None:
-    image = MetaTensor(torch.zeros(2, *SHAPE), affine=volume(labels).affine)
+def test_an_image_of_several_channels_is_refused() -> None:
+    image = MetaTensor(torch.zeros(2, *SHAPE), affine=volume(LABELS).affine)
     with pytest.raises(ValueError, match=r"^image: shape \(2, 30, 20, 10\): must be \(1, X, Y, Z\)$"):
-        SliceViewer(image, volume(labels))
+        SliceViewer(image, volume(LABELS))
 
 
 @pytest.mark.parametrize("name", ["labels", "truth"])
-def test_labels_on_another_grid_are_refused(name: str, labels: np.ndarray) -> None:
-    other = MetaTensor(torch.from_numpy(labels)[None], affine=torch.eye(4, dtype=torch.float64))
-    cut: dict[str, Any] = {name: volume(labels[1:])}
+def test_labels_on_another_grid_are_refused(name: str) -> None:
+    other = MetaTensor(torch.from_numpy(LABELS)[None], affine=torch.eye(4, dtype=torch.float64))
+    cut: dict[str, Any] = {name: volume(LABELS[1:])}
     moved: dict[str, Any] = {name: other}
     with pytest.raises(ValueError, match=rf"^{name}: shape \(29, 20, 10\) .*: must be on the image's grid$"):
-        SliceViewer(volume(labels), **cut)
+        SliceViewer(volume(LABELS), **cut)
     with pytest.raises(ValueError, match=rf"^{name}: affine .* elsewhere: must be on the image's grid$"):
-        SliceViewer(volume(labels), **moved)
+        SliceViewer(volume(LABELS), **moved)
 
 
-def test_volumes_in_memory_are_refused_like_files(labels: np.ndarray) -> None:
-    image = volume(labels)
+def test_volumes_in_memory_are_refused_like_files() -> None:
+    image = volume(LABELS)
     with pytest.raises(VolumeError, match=r"^labels: 336 labels such as 0\.5: labels must be integers$"):
-        SliceViewer(image, volume(0.5 * (labels == 1)))
+        SliceViewer(image, volume(0.5 * (LABELS == 1)))
     with pytest.raises(VolumeError, match=r"^truth: labels from -2 to 0: must be from 0 to 65535$"):
-        SliceViewer(image, truth=volume(labels - 2))
+        SliceViewer(image, truth=volume(LABELS - 2))
     with pytest.raises(VolumeError, match=r"^image: 1 of 6000 voxels are NaN or infinite: every voxel must be finite$"):
-        SliceViewer(volume(np.where(np.arange(6000).reshape(SHAPE) == 7, np.nan, labels)))
-    mask = MetaTensor(torch.from_numpy(labels == 1)[None], affine=image.affine)
+        SliceViewer(volume(np.where(np.arange(6000).reshape(SHAPE) == 7, np.nan, LABELS)))
+    mask = MetaTensor(torch.from_numpy(LABELS == 1)[None], affine=image.affine)
     assert SliceViewer(image, mask).label_names == {1: "label 1"}
 
 
-def test_options_that_make_no_sense_are_refused(labels: np.ndarray) -> None:
+def test_options_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^label_names: 0: a label must be at least 1$"):
-        SliceViewer(volume(labels), volume(labels), label_names={0: "background"})
+        SliceViewer(volume(LABELS), volume(LABELS), label_names={0: "background"})
     with pytest.raises(ValueError, match=r"^window: \(3, 3\): the second intensity must be above the first$"):
-        SliceViewer(volume(labels), window=(3, 3))
+        SliceViewer(volume(LABELS), window=(3, 3))

@@ -17,7 +17,7 @@ from hybridseg.transforms.cohort import Case, passed_over
 from hybridseg.transforms.dicom import DicomFolder
 
 from .dicom_files import write_series
-from .test_loading import write_nifti
+from .volume_files import write_nifti
 
 
 def touch(folder: Path, *names: str) -> list[Path]:

@@ -1,0 +1,54 @@
+"""Pages of reports taken apart."""
+
+from __future__ import annotations
+
+import html
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+VOID = {"meta", "img"}
+
+
+class Page(HTMLParser):
+    """A page taken apart; a tag that is closed by another, or not at all, is an error."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.source = path.read_text(encoding="utf-8")
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[tuple[str, str]] = []
+        self.feed(self.source.replace("<wbr>", ""))  # where a name may be broken
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attrs)) == len(attrs)
+        self.tags.append((tag, dict(attrs)))
+        self.open += [] if tag in VOID else [tag]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.words.append((self.open[-1] if self.open else "", data))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        """The attributes of all tags of a name."""
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    def text(self, tag: str) -> list[str]:
+        """The words within tags of a name."""
+        return [words for name, words in self.words if name == tag]
+
+    def rows(self, section: str) -> list[list[str]]:
+        """What the cells of a section's tables are sorted by."""
+        (part,) = re.findall(rf'<section id="{section}".*?</section>', self.source, re.DOTALL)
+        rows = re.findall(r"<tr>(.*?)</tr>", part, re.DOTALL)
+        values = [[html.unescape(value) for value in re.findall(r'data-value="(.*?)"', row)] for row in rows]
+        return [row for row in values if row]  # a row of headings has none

@@ -1,0 +1,60 @@
+"""What dataset.json calls the channels and labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridseg.transforms import VolumeError, open_dataset, read_dataset
+
+from .dataset_folders import A, make_dataset
+
+REGIONS = {"whole": (1, 2, 3), "core": (2, 3)}
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "regions"),
+    [
+        ({"0": "background", "1": "liver", "2": "tumour"}, {1: "liver", 2: "tumour"}, {}),
+        ({"background": 0, "tumour": 2, "liver": 1}, {1: "liver", 2: "tumour"}, {}),
+        ({"background": "0", "liver": "1"}, {1: "liver"}, {}),
+        ({"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3}, {3: "enhancing"}, REGIONS),
+    ],
+)
+def test_labels_are_read_in_either_way(tmp_path: Path, labels: Any, names: Any, regions: Any) -> None:
+    make_dataset(tmp_path / "set", A, A, {"labels": labels})
+    dataset = open_dataset(tmp_path / "set")
+    assert dataset.label_names == names
+    assert dataset.regions == regions
+    assert dataset.label_values == tuple(sorted({*names, *(label for part in regions.values() for label in part)}))
+
+
+def test_without_dataset_json_nothing_has_a_name(tmp_path: Path) -> None:
+    dataset = open_dataset(make_dataset(tmp_path / "set", A, A))
+    assert (dataset.layout, dataset.channel_names, dataset.label_names) == ("pairs", ("image",), {})
+    assert dataset.label_values is None
+
+
+@pytest.mark.parametrize(
+    ("listing", "message"),
+    [
+        ({"labels": ["liver"]}, r"dataset.json: labels: \['liver'\]: must be an object such as"),
+        ({"labels": {"liver": 1.5}}, r"labels: liver: 1.5: must be an integer from 0 to 65535"),
+        ({"labels": {"liver": True}}, r"labels: liver: True: must be an integer"),
+        ({"labels": {"70000": "liver"}}, r"labels: liver: 70000: must be an integer from 0 to 65535"),
+        ({"labels": {"both": [0, 1]}}, r"labels: both: 0: must be an integer from 1"),
+        ({"labels": {"none": []}}, r"labels: none: \[\]: a region must have at least one label"),
+        ({"labels": {"a": 1, "b": 1}}, r"labels: 1 is 'a' and 'b': a label must have one name"),
+        ({"labels": {"a": 1, "ignore": 2}}, r"labels: ignore: 2: every voxel must be labelled"),
+        ({"modality": "CT"}, r"modality: CT: must name the channels from 0"),
+        ({"modality": {"1": "CT"}}, r"modality: .*: must name the channels from 0"),
+        ({"modality": {}}, r"modality: {}: must name the channels from 0"),
+    ],
+)
+def test_names_that_cannot_be_understood_are_refused(tmp_path: Path, listing: Any, message: str) -> None:
+    make_dataset(tmp_path / "set", A, A, listing)
+    with pytest.raises(VolumeError, match=message):
+        open_dataset(tmp_path / "set")
+    assert len(read_dataset(tmp_path / "set")) == 1  # names do not matter to those who have their own
