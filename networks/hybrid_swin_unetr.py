@@ -169,8 +169,6 @@ class HybridSwinUNETR(nn.Module):
         self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
-        if image.ndim != 5:
-            raise ValueError(f"image: shape {tuple(image.shape)}: must be (B, C, D, H, W)")
         features = self.decoder(self.encoder(pad(image, self.stride)))
         if not (self.training and self.config.deep_supervision):
             return crop(self.heads[0](features[0]), image.shape[2:], (1, 1, 1))
@@ -193,7 +191,12 @@ def pad(image: Tensor, stride: Triple) -> Tensor:
 
     Instance normalisation of one voxel is undefined, so an image within a single stride is padded to two along its
     last axis.
+
+    Raises:
+        ValueError: the image has another number of axes, or is empty.
     """
+    if image.ndim != 5 or 0 in image.shape:
+        raise ValueError(f"image: shape {tuple(image.shape)}: must be (B, C, D, H, W), none of them 0")
     size = [math.ceil(n / s) * s for n, s in zip(image.shape[2:], stride, strict=True)]
     if tuple(size) == stride:
         size[-1] *= 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
@@ -80,9 +82,10 @@ def test_strides_may_differ_between_axes():
     ]
 
 
-def test_an_image_without_a_batch_is_refused():
-    with pytest.raises(ValueError, match=r"image: shape \(1, 16, 16, 16\): must be \(B, C, D, H, W\)"):
-        create_model("tiny", in_channels=1, out_channels=2)(torch.zeros(1, 16, 16, 16))
+@pytest.mark.parametrize("shape", [(1, 16, 16, 16), (0, 1, 16, 16, 16), (1, 1, 16, 0, 16)])
+def test_an_image_of_another_rank_or_without_voxels_is_refused(shape):
+    with pytest.raises(ValueError, match=rf"image: shape {re.escape(str(shape))}: must be \(B, C, D, H, W\), none of"):
+        create_model("tiny", in_channels=1, out_channels=2)(torch.zeros(shape))
 
 
 def test_a_network_is_built_from_its_config_alone():
