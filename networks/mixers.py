@@ -23,6 +23,10 @@ from .rotary import RotaryMixer
 from .windows import attention_mask, offset_distances, relative_offset, window_grid
 
 
+SHORTEST = 1e-6
+"""Length below which a vector is not brought to length 1; float16 has it, and padding has length 0."""
+
+
 class ConvMixer(nn.Module):
     """Two convolutions, each after normalisation and activation.
 
@@ -69,7 +73,8 @@ class WindowMixer(nn.Module):
         window: voxels of the largest window: one integer, or three along (D, H, W).
         projection: one of `PROJECTIONS`.
         similarity: of queries and keys: their `product`, or the `cosine` of the angle between them times a learned
-            number for each head (Swin V2, Liu et al. 2022, https://arxiv.org/abs/2111.09883, equation 2).
+            number for each head (Swin V2, Liu et al. 2022, https://arxiv.org/abs/2111.09883, equation 2; that number
+            begins at 10 as there, but is learned as it is, not by its logarithm, and has no upper limit).
         locality: how much the bias begins to fall with each voxel of distance in the first head; in each further head
             it is half of that (after ALiBi, Press et al. 2022, https://arxiv.org/abs/2108.12409).
 
@@ -117,8 +122,8 @@ class WindowMixer(nn.Module):
         query, key, value = triples.unbind()
         scale = None  # one over the square root of C / heads
         if self.temperature is not None:
-            query = functional.normalize(query, dim=-1) * self.temperature.to(query.dtype)
-            key, scale = functional.normalize(key, dim=-1), 1.0
+            query = functional.normalize(query, dim=-1, eps=SHORTEST) * self.temperature.to(query.dtype)
+            key, scale = functional.normalize(key, dim=-1, eps=SHORTEST), 1.0
         bias = self.relative_bias(grid.window, x.dtype)  # (heads, N, N)
         if mask is None:  # one bias serves every window: windows go with the batch
             query, key, value = (part.flatten(0, 1) for part in (query, key, value))
