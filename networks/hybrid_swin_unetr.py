@@ -18,8 +18,9 @@ for an image of D x H x W:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +65,9 @@ def make_stage(config: NetworkConfig, stage: int) -> Stage:
         config.downsampling, DOWNSAMPLINGS, "downsampling", above, here, kernel=kernel, stride=config.strides[stage]
     )
     mixers = config.mixers[stage]
-    turns = [mixers] if isinstance(mixers, str | Mapping) else mixers
+    turns: Sequence[Any] = [mixers]
+    if isinstance(mixers, Sequence) and mixers and not isinstance(mixers, str):
+        turns = mixers
     before, total = sum(config.depths[:stage]), sum(config.depths)
     blocks = [
         Block(

@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .attention import GatedMixer, RelativeMixer, project
-from .config import Triple, divisor, triple
+from .config import Triple, divisor, not_negative, triple
 from .convolutions import conv
 from .layout import to_map, to_tokens
 from .norms import InstanceNorm
 from .rotary import RotaryMixer
 from .windows import attention_mask, offset_distances, relative_offset, window_grid
-
 
 SHORTEST = 1e-6
 """Length below which a vector is not brought to length 1; float16 has it, and padding has length 0."""
@@ -79,8 +78,8 @@ class WindowMixer(nn.Module):
             it is half of that (after ALiBi, Press et al. 2022, https://arxiv.org/abs/2108.12409).
 
     Raises:
-        ValueError: `heads` does not divide `channels`, `window` is neither one nor three positive integers, or
-            `similarity` is neither of the two.
+        ValueError: `heads` does not divide `channels`, `window` is neither one nor three positive integers,
+            `similarity` is neither of the two, or `locality` is negative.
     """
 
     mixes_channels = False
@@ -109,7 +108,7 @@ class WindowMixer(nn.Module):
         self.query_key_value = project(projection, channels, kernel)
         self.projection = nn.Linear(channels, channels)
         self.dropout = nn.Dropout(dropout)
-        slopes = locality * 0.5 ** torch.arange(heads)
+        slopes = not_negative(locality, "locality") * 0.5 ** torch.arange(heads)
         distances = offset_distances(self.window)
         self.bias_table = nn.Parameter(0.02 * torch.randn(heads, len(distances)) - slopes[:, None] * distances)
 
