@@ -177,6 +177,16 @@ def test_a_gated_head_begins_as_a_convolution_at_its_offset():
     assert offsets == {(0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)}
 
 
+def test_first_weights_are_the_networks_to_give_but_a_mixers_own_parameters_stay():
+    torch.manual_seed(0)
+    mixers = ("conv", "conv", {"name": "gated", "heads": 2, "locality": 3.0})
+    model = create_model("tiny", in_channels=1, out_channels=2, mixers=mixers)
+    mixer = next(module for module in model.modules() if isinstance(module, GatedMixer))
+    assert not mixer.projection.bias.any()
+    assert mixer.projection.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert mixer.position[:, 0].tolist() == [-3.0, -3.0]
+
+
 def test_the_gate_weighs_content_against_position():
     mixer = GatedMixer(8, heads=2)
     x = torch.randn(1, 8, 3, 3, 3)
