@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+from copy import deepcopy
 
 import pytest
 import torch
@@ -50,6 +52,26 @@ def test_batch_items_do_not_mix(preset):
     with torch.inference_mode():
         alone = torch.cat([model(image[None]) for image in images])
         torch.testing.assert_close(model(images), alone, rtol=1e-4, atol=1e-5)
+
+
+def test_copies_and_pickles_give_the_same(preset):
+    model = create_model(preset, in_channels=1, out_channels=2).eval()
+    image = torch.randn(1, 1, 16, 24, 16)
+    with torch.inference_mode():
+        logits = model(image)
+        for twin in (deepcopy(model), pickle.loads(pickle.dumps(model))):
+            assert torch.equal(twin(image), logits)
+
+
+def test_half_precision_gives_nearly_the_same(preset):
+    torch.manual_seed(0)
+    model = create_model(preset, in_channels=1, out_channels=2).eval()
+    image = torch.randn(1, 1, 24, 40, 24)
+    with torch.inference_mode():
+        logits = model(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = model(image)
+    assert (half - logits).abs().mean() < 0.02 * logits.std()
 
 
 def test_checkpointing_changes_nothing(preset):
