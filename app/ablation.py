@@ -1,4 +1,4 @@
-"""Trainings of many networks by one bundle's recipe, each for as many steps as fit into an equal budget of time."""
+"""Trainings of many networks by one bundle's recipe, each for the whole epochs that fill an equal budget of time."""
 
 from __future__ import annotations
 

@@ -74,15 +74,17 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
 class BenchAblation(Command):
     """Train variants of the network and its peers alike for an equal time, and compare them on the validation cases.
 
-    All train by the bundle's `train.json`, on one thread, for as many steps as fit into the budget: what a step costs
-    is measured side by side before, so that neither the load of the machine nor an interruption changes a result. The
-    bundle's test cases are not touched. Finished trainings are kept, and those that were interrupted go on.
+    All train by the bundle's `train.json`, on one thread, for as many steps as fit into the budget, rounded up to whole
+    epochs: what a step costs is measured side by side before, so that neither the load of the machine nor an
+    interruption changes a result. The recipe, its learning rate with it, is the bundle's for all, fitted to no peer.
+    The interval is that over the cases; what another seed would change is not in it: give several --seeds. The bundle's
+    test cases are not touched. Finished trainings are kept, and those that were interrupted go on.
     """
 
     dataset: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
     """Folder of the bundle's dataset."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = Path("runs/ablation")
-    """Folder for all that is made; results that are there are used."""
+    """Folder for all that is made; results that are there are used: one folder for one bundle and its dataset."""
     bundle: Annotated[str, tyro.conf.arg(metavar="BUNDLE")] = "hippocampus_mri_segmentation"
     """Bundle whose recipe all train by: a name or a folder."""
     networks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="(default: all)")] = ()

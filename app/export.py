@@ -58,6 +58,7 @@ class Export(Command):
         if kind is None:
             raise ValueError(f"output: {self.output}: must end in {', '.join(EXTENSIONS.values())}, or name --format")
         bundle = bundle_path(self.bundle)
+        from .bundle_facts import input_channels
         from .exporting import export_network
         from .predictor import Predictor
 
@@ -65,7 +66,7 @@ class Export(Command):
         size = self.size or getattr(predictor.inferer, "roi_size", None)
         if size is None:
             raise ValueError(f"size: must be given: the inferer of {bundle} has no roi_size")
-        channels = getattr(getattr(predictor.network, "config", None), "in_channels", 1)
+        channels = input_channels(bundle)
         largest = export_network(predictor.network, self.output, kind, (channels, *size))
         record = {"file": str(self.output), "format": kind, "window": [channels, *size], "largest_difference": largest}
         shown = f"{self.output}: {kind}, windows (batch, {', '.join(map(str, (channels, *size)))}), "

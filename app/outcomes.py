@@ -48,7 +48,8 @@ def compare(outcomes: Mapping[str, Sequence[Outcome]], seconds: Mapping[str, flo
 
     Returns:
         For each network its `parameters`, `steps`, `seeds`, mean `dice`, and by how much the first network is better
-        with the same seeds: the mean `difference` over the cases and its 95 % `interval` by the paired t-test.
+        with the same seeds: the mean `difference` over the cases and its 95 % `interval` by the paired t-test on each
+        case's mean over the seeds, which holds what other cases would change, and not what other seeds would.
     """
     first = next(iter(outcomes))
     records = []

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridseg.networks import HybridSwinUNETR
-from hybridseg.networks.config import Triple
+from hybridseg.networks.config import Triple, odd_triple
 from hybridseg.networks.convolutions import DepthwiseConv
 from hybridseg.networks.layout import to_map, to_tokens
 
@@ -46,7 +46,10 @@ class DepthwiseMixer(nn.Module):
         index: the block's index within its stage; all are alike.
         kernel: of no use here.
         dropout: of no use here.
-        extent: voxels of the depth-wise kernel.
+        extent: voxels of the depth-wise kernel, odd.
+
+    Raises:
+        ValueError: `extent` is not a positive odd integer.
     """
 
     mixes_channels = False
@@ -57,7 +60,7 @@ class DepthwiseMixer(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(channels)
         self.before = nn.Linear(channels, channels)
-        self.depthwise = DepthwiseConv(channels, (extent, extent, extent))
+        self.depthwise = DepthwiseConv(channels, odd_triple(extent, "extent"))
         self.after = nn.Linear(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .config import Triple, build, divisor, triple
+from .config import Triple, build, divisor, not_negative, triple
 from .convolutions import DepthwiseConv
 from .layout import to_map, to_tokens
 from .windows import relative_offset, voxel_positions
@@ -148,9 +148,9 @@ class GatedMixer(GlobalMixer):
     """Attention by content and attention by position, weighed by a gate of each head, among all voxels of the map.
 
     Gated positional self-attention of ConViT (d'Ascoli et al. 2021, https://arxiv.org/abs/2103.10697, equations 5 to
-    8), in three dimensions. Each head begins as a convolution that looks at one offset, the nearest first. Deviation:
-    content and position share no normalisation; both are distributions, and so is their weighted mean. Memory grows
-    with the square of the voxels.
+    7), in three dimensions. Each head begins to look at one offset, as a convolution does, the nearest first.
+    Deviations: values do not begin as the identity; and the weighted mean is not normalised again, as it is that of
+    two distributions. Memory grows with the square of the voxels.
 
     Args:
         channels: channels in and out.
@@ -159,7 +159,7 @@ class GatedMixer(GlobalMixer):
         options: those of `GlobalMixer`.
 
     Raises:
-        ValueError: `heads` does not divide `channels`.
+        ValueError: `heads` does not divide `channels`, or `locality` is negative.
     """
 
     def __init__(self, channels: int, index: int = 0, *, locality: float = 1.0, **options: Any) -> None:
@@ -168,7 +168,8 @@ class GatedMixer(GlobalMixer):
         neighbours = torch.cartesian_prod(*[torch.tensor([0.0, 1.0, -1.0])] * 3)
         nearest = neighbours[neighbours.abs().sum(1).argsort(stable=True)]
         centre = nearest.repeat(self.heads // 27 + 1, 1)[: self.heads]
-        self.position = nn.Parameter(locality * torch.cat([-torch.ones(self.heads, 1), 2 * centre], dim=1))
+        focus = torch.cat([-torch.ones(self.heads, 1), 2 * centre], dim=1)
+        self.position = nn.Parameter(not_negative(locality, "locality") * focus)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, size: Triple) -> Tensor:
         by_content = functional.scaled_dot_product_attention(query, key, value)

@@ -187,7 +187,7 @@ class Block(nn.Module):
                 feed_forward, FEED_FORWARDS, "feed_forward", channels, kernel=kernel, dropout=dropout
             )
             if layer_scale:
-                self.scales = nn.Parameter(torch.full((2, channels, 1, 1, 1), layer_scale))
+                self.scales = nn.Parameter(torch.full((2, channels, 1, 1, 1), float(layer_scale)))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x if self.position is None else x + self.position(x)

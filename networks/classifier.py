@@ -41,8 +41,6 @@ class HybridClassifier(nn.Module):
         self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def forward(self, image: Tensor) -> Tensor:
-        if image.ndim != 5:
-            raise ValueError(f"image: shape {tuple(image.shape)}: must be (B, C, D, H, W)")
         features = self.encoder(pad(image, self.stride))
         pooled = [
             crop(x, image.shape[2:], scale).mean(dim=(2, 3, 4)) for x, scale in zip(features, self.scales, strict=True)

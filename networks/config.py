@@ -7,6 +7,7 @@ JSON bundle may write lists where tuples stand here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
@@ -35,8 +36,8 @@ class NetworkConfig:
         channels: channels of each stage.
         depths: blocks of each stage.
         strides: downsampling before each stage, in voxels: one integer, or three along (D, H, W).
-        kernels: voxels of the kernels of each stage and of the decoder at its scale, as `stem_kernel`; one for all
-            stages, or one per stage.
+        kernels: voxels of the kernels of each stage and of the decoder at its scale, as `stem_kernel`; one per stage,
+            or one integer, or a list of one entry such as [[1, 3, 3]], for all stages.
         mixers: mixer of each stage: one of `MIXERS`, or the dotted path of a class elsewhere; or a list of such, which
             take turns over the stage's blocks.
         downsampling: one of `DOWNSAMPLINGS`.
@@ -99,8 +100,7 @@ class NetworkConfig:
                 positive(value, name)
         for name in ("drop_path", "dropout"):
             probability(getattr(self, name), name)
-        if isinstance(self.layer_scale, bool) or not isinstance(self.layer_scale, int | float) or self.layer_scale < 0:
-            raise ValueError(f"layer_scale: {self.layer_scale!r}: must not be negative")
+        not_negative(self.layer_scale, "layer_scale")
         for name in ("deep_supervision", "checkpointing"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name}: {getattr(self, name)!r}: must be true or false")
@@ -146,6 +146,17 @@ def probability(value: Any, name: str) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         raise ValueError(f"{name}: {value!r}: must be at least 0 and below 1")
+    return float(value)
+
+
+def not_negative(value: Any, name: str) -> float:
+    """Check that `value` is a finite number of at least 0.
+
+    Raises:
+        ValueError: it is not; the message gives `name`, the value and the rule.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"{name}: {value!r}: must be a number of at least 0")
     return float(value)
 
 
@@ -197,8 +208,11 @@ def build(part: Part, known: Mapping[str, Any], field: str, *args: Any, **fixed:
         fixed: keyword arguments that the network sets, not the user.
 
     Raises:
-        ValueError: the name is unknown (the message lists the known ones), or an option is unknown or wrong.
+        ValueError: `part` is neither a name nor a mapping, the name is unknown (the message lists the known ones), or
+            an option is unknown or wrong.
     """
+    if not isinstance(part, str | Mapping):
+        raise ValueError(f"{field}: {part!r}: must be a name, or a mapping of name and options")
     options = {"name": part} if isinstance(part, str) else dict(part)
     name = str(options.pop("name", ""))
     kind = known.get(name) or _imported(name, field)
@@ -218,5 +232,5 @@ def _imported(path: str, field: str) -> Any:
         return None
     try:
         return getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError) as error:  # the last for a path that begins with a dot
         raise ValueError(f"{field}: {path!r}: cannot be imported: {error}") from error

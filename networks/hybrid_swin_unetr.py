@@ -18,8 +18,9 @@ for an image of D x H x W:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +65,9 @@ def make_stage(config: NetworkConfig, stage: int) -> Stage:
         config.downsampling, DOWNSAMPLINGS, "downsampling", above, here, kernel=kernel, stride=config.strides[stage]
     )
     mixers = config.mixers[stage]
-    turns = [mixers] if isinstance(mixers, str | Mapping) else mixers
+    turns: Sequence[Any] = [mixers]
+    if isinstance(mixers, Sequence) and mixers and not isinstance(mixers, str):
+        turns = mixers
     before, total = sum(config.depths[:stage]), sum(config.depths)
     blocks = [
         Block(
@@ -169,8 +172,6 @@ class HybridSwinUNETR(nn.Module):
         self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
-        if image.ndim != 5:
-            raise ValueError(f"image: shape {tuple(image.shape)}: must be (B, C, D, H, W)")
         features = self.decoder(self.encoder(pad(image, self.stride)))
         if not (self.training and self.config.deep_supervision):
             return crop(self.heads[0](features[0]), image.shape[2:], (1, 1, 1))
@@ -193,7 +194,12 @@ def pad(image: Tensor, stride: Triple) -> Tensor:
 
     Instance normalisation of one voxel is undefined, so an image within a single stride is padded to two along its
     last axis.
+
+    Raises:
+        ValueError: the image has another number of axes, or is empty.
     """
+    if image.ndim != 5 or 0 in image.shape:
+        raise ValueError(f"image: shape {tuple(image.shape)}: must be (B, C, D, H, W), none of them 0")
     size = [math.ceil(n / s) * s for n, s in zip(image.shape[2:], stride, strict=True)]
     if tuple(size) == stride:
         size[-1] *= 2

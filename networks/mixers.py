@@ -3,7 +3,8 @@
 A mixer is the residual branch of a block: it takes and gives (B, C, D, H, W), normalises its own input, and is added
 to it by the block. Its constructor takes the channels, the block's index among those of the stage with this mixer, the
 keywords `kernel` (voxels of kernels along (D, H, W)) and `dropout`, and its own options. `mixes_channels` says whether
-it does all of a block's work, or leaves the work across channels to a feed-forward branch after it.
+it does all of a block's work, or leaves the work across channels to a feed-forward branch after it. The first
+weights of linear layers and convolutions are the network's to give (`initialise`); a mixer's own parameters stay.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .attention import GatedMixer, RelativeMixer, project
-from .config import Triple, divisor, triple
+from .config import Triple, divisor, not_negative, triple
 from .convolutions import conv
 from .layout import to_map, to_tokens
 from .norms import InstanceNorm
 from .rotary import RotaryMixer
 from .windows import attention_mask, offset_distances, relative_offset, window_grid
+
+SHORTEST = 1e-6
+"""Length below which a vector is not brought to length 1; float16 has it, and padding has length 0."""
 
 
 class ConvMixer(nn.Module):
@@ -69,13 +73,14 @@ class WindowMixer(nn.Module):
         window: voxels of the largest window: one integer, or three along (D, H, W).
         projection: one of `PROJECTIONS`.
         similarity: of queries and keys: their `product`, or the `cosine` of the angle between them times a learned
-            number for each head (Swin V2, Liu et al. 2022, https://arxiv.org/abs/2111.09883, equation 2).
+            number for each head (Swin V2, Liu et al. 2022, https://arxiv.org/abs/2111.09883, equation 2; that number
+            begins at 10 as there, but is learned as it is, not by its logarithm, and has no upper limit).
         locality: how much the bias begins to fall with each voxel of distance in the first head; in each further head
             it is half of that (after ALiBi, Press et al. 2022, https://arxiv.org/abs/2108.12409).
 
     Raises:
-        ValueError: `heads` does not divide `channels`, `window` is neither one nor three positive integers, or
-            `similarity` is neither of the two.
+        ValueError: `heads` does not divide `channels`, `window` is neither one nor three positive integers,
+            `similarity` is neither of the two, or `locality` is negative.
     """
 
     mixes_channels = False
@@ -104,7 +109,7 @@ class WindowMixer(nn.Module):
         self.query_key_value = project(projection, channels, kernel)
         self.projection = nn.Linear(channels, channels)
         self.dropout = nn.Dropout(dropout)
-        slopes = locality * 0.5 ** torch.arange(heads)
+        slopes = not_negative(locality, "locality") * 0.5 ** torch.arange(heads)
         distances = offset_distances(self.window)
         self.bias_table = nn.Parameter(0.02 * torch.randn(heads, len(distances)) - slopes[:, None] * distances)
 
@@ -117,8 +122,8 @@ class WindowMixer(nn.Module):
         query, key, value = triples.unbind()
         scale = None  # one over the square root of C / heads
         if self.temperature is not None:
-            query = functional.normalize(query, dim=-1) * self.temperature.to(query.dtype)
-            key, scale = functional.normalize(key, dim=-1), 1.0
+            query = functional.normalize(query, dim=-1, eps=SHORTEST) * self.temperature.to(query.dtype)
+            key, scale = functional.normalize(key, dim=-1, eps=SHORTEST), 1.0
         bias = self.relative_bias(grid.window, x.dtype)  # (heads, N, N)
         if mask is None:  # one bias serves every window: windows go with the batch
             query, key, value = (part.flatten(0, 1) for part in (query, key, value))

@@ -44,6 +44,7 @@ class _ChannelsLast(torch.autograd.Function):
         mean, variance = moments(x, epsilon)
         ctx.save_for_backward(x, weight, mean, (variance + epsilon).rsqrt())
         ctx.epsilon = epsilon
+        weight, bias = weight.to(mean.dtype), bias.to(mean.dtype)
         items = [
             functional.batch_norm(x[i : i + 1], mean[i], variance[i], weight, bias, False, eps=epsilon)
             for i in range(len(x))
@@ -54,24 +55,26 @@ class _ChannelsLast(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> Any:
         x, weight, mean, scale = ctx.saved_tensors
         gradient = gradients[0].contiguous(memory_format=torch.channels_last_3d)
-        of_x, of_weight, of_bias = [], torch.zeros_like(weight), torch.zeros_like(weight)
+        exact = weight.to(mean.dtype)
+        of_x, of_weight, of_bias = [], torch.zeros_like(exact), torch.zeros_like(exact)
         for i in range(len(x)):
             item, its_weight, its_bias = torch.ops.aten.native_batch_norm_backward(
-                *(gradient[i : i + 1], x[i : i + 1], weight, None, None, mean[i], scale[i]),
+                *(gradient[i : i + 1], x[i : i + 1], exact, None, None, mean[i], scale[i]),
                 *(True, ctx.epsilon, [True, True, True]),
             )
             of_x.append(item)
             of_weight += its_weight
             of_bias += its_bias
-        return torch.cat(of_x) if len(of_x) > 1 else of_x[0], of_weight, of_bias, None
+        return torch.cat(of_x) if len(of_x) > 1 else of_x[0], of_weight.to(weight), of_bias.to(weight), None
 
 
 def moments(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Mean and variance (B, C) of (B, C, D, H, W), in float32, from those of slabs of it."""
+    """Mean and variance (B, C) of (B, C, D, H, W), from those of slabs of it, in float32 at least."""
+    kind = torch.promote_types(x.dtype, torch.float32)
     batch, channels, depth, height, width = x.shape
     voxels = depth * height * width
     if voxels < FEW_VOXELS:
-        variance, mean = torch.var_mean(x.float(), dim=(2, 3, 4), correction=0)
+        variance, mean = torch.var_mean(x.to(kind), dim=(2, 3, 4), correction=0)
         return mean, variance
     slabs = next(n for n in range(depth, 0, -1) if depth % n == 0 and voxels // n >= FEW_VOXELS)
     tokens = x.movedim(1, -1).reshape(batch * slabs, voxels // slabs, 1, channels)
@@ -82,7 +85,7 @@ def moments(x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     variance = scale.double().view(batch, slabs, channels) ** -2 - epsilon
     centre = mean.mean(dim=1)
     spread = (variance + mean.square()).mean(dim=1) - centre.square()
-    return centre.float(), spread.clamp(min=0).float()
+    return centre.to(kind), spread.clamp(min=0).to(kind)
 
 
 def runs_on_cpu(x: Tensor) -> bool:

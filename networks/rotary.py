@@ -25,7 +25,9 @@ class RotaryMixer(GlobalMixer):
 
     The rotary embedding of RoFormer (Su et al. 2021, https://arxiv.org/abs/2104.09864, equation 34), a third of a
     head's pairs of channels rotated by the place along each axis, as in Primus (Wald et al. 2025,
-    https://arxiv.org/abs/2503.01835). It has no table, so a map may have any size, and no bias, so where torch has
+    https://arxiv.org/abs/2503.01835). Deviations: speeds fall towards a hundredth of a radian a voxel in place of a
+    ten-thousandth, as a map has few voxels along an axis; and a pair is a channel of a head's first half and one of its
+    second, not two neighbours. It has no table, so a map may have any size, and no bias, so where torch has
     fused attention memory grows with the voxels and not with their square.
 
     Args:

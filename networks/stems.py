@@ -62,7 +62,8 @@ class LevitStem(nn.Module):
         if any(entry & (entry - 1) for entry in self.stride):
             raise ValueError(f"stride: {stride!r}: must be powers of two")
         halvings = max(1, *(int(math.log2(entry)) for entry in self.stride))
-        divisor(2 ** (halvings - 1), channels, "stride")
+        if channels % 2 ** (halvings - 1):
+            raise ValueError(f"stride: {stride!r}: {2 ** (halvings - 1)}, half of it, must divide {channels} channels")
         widths = [in_channels, *(channels // 2**step for step in reversed(range(halvings)))]
         strides = [each_axis(lambda s, step=step: 2 if s >> (step + 1) else 1, self.stride) for step in range(halvings)]
         self.layers = nn.Sequential(

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from monai.networks.nets import SegResNet
 from torch import nn
 
 from hybridseg.app import exporting
 from hybridseg.app.exporting import export_network
+from hybridseg.bundles import bundle_path
 from hybridseg.networks import PRESETS, create_model
 
 from .conftest import hybridseg
@@ -47,6 +52,31 @@ def test_the_command_exports_a_bundle(bundle: Path, name: str, tmp_path: Path) -
     assert (told["format"], told["window"]) == (FORMATS[name], [1, 16, 16, 16])
     assert 0 <= told["largest_difference"] <= 1e-4
     assert (tmp_path / name).stat().st_size > 1e5
+
+
+def test_an_onnx_file_is_what_the_page_tells_triton(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "export.md").read_text(encoding="utf-8")
+    told = re.findall(r'name: "(\w+)", data_type: TYPE_FP32, dims: \[([\d, ]+)\]', page)
+    configs = bundle_path("phantom_ct_segmentation") / "configs"
+    _, *window = (int(n) for n in told[0][1].split(", "))
+    assert window == json.loads((configs / "inference.json").read_text(encoding="utf-8"))["patch_size"]
+    network = create_model("tiny", in_channels=1, out_channels=6).eval()
+    export_network(network, tmp_path / "net.onnx", "onnx", (1, *window))
+    graph = onnx.load(tmp_path / "net.onnx").graph
+    values = [(value.name, value.type.tensor_type.shape.dim) for value in (*graph.input, *graph.output)]
+    assert told == [(name, ", ".join(str(axis.dim_value) for axis in shape[1:])) for name, shape in values]
+
+
+def test_a_network_of_another_kind_is_given_the_channels_of_its_configuration(bundle: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"in_channels": 2, "out_channels": 3, "init_filters": 8}
+    other = shutil.copytree(bundle, tmp_path / "other")
+    file = other / "configs" / "inference.json"
+    definition = {"_target_": "monai.networks.nets.SegResNet", **options}
+    file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), "network_def": definition}))
+    torch.save(SegResNet(**options).state_dict(), other / "models" / "model.pt")
+    words = ["-o", str(tmp_path / "net.ts"), "--size", "16", "16", "16", "--json"]
+    assert json.loads(hybridseg("export", str(other), *words).out)["window"] == [2, 16, 16, 16]
 
 
 def test_a_file_that_gives_something_else_is_refused_and_not_left_behind(

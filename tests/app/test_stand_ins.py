@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hybridseg.app.stand_ins import NoBlock, NoMixer, without_mixer
+from hybridseg.app.stand_ins import DepthwiseMixer, NoBlock, NoMixer, without_mixer
 from hybridseg.networks import HybridSwinUNETR, create_model
 
 
@@ -47,6 +47,11 @@ def test_weights_of_double_precision_stay_so(network):
     weights = network.state_dict()
     for name, weight in without_mixer(network, -1).state_dict().items():
         torch.testing.assert_close(weight, weights[name], rtol=0, atol=0)
+
+
+def test_an_even_kernel_is_refused():
+    with pytest.raises(ValueError, match="extent: 4: must be odd"):
+        DepthwiseMixer(8, extent=4)
 
 
 def test_a_stage_that_is_not_there_is_refused(network):

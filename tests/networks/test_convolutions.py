@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -44,6 +46,24 @@ def test_instance_normalisation_of_a_large_map_keeps_its_digits():
     exact = functional.instance_norm(x.double())
     assert (InstanceNorm(2)(x) - exact).abs().max() < 1e-5
     assert (functional.group_norm(x, 2) - exact).abs().max() > 1e-4  # why it is not left to torch
+
+
+@pytest.mark.parametrize("size", [(3, 4, 5), (7, 16, 16)], ids=["few voxels", "many voxels"])
+def test_instance_normalisation_in_double_precision_is_exact(size):
+    x = torch.randn(2, 3, *size, dtype=torch.float64).to(memory_format=torch.channels_last_3d)
+    torch.testing.assert_close(InstanceNorm(3).double()(x), functional.instance_norm(x), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("type_", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("layer", [InstanceNorm(4), DepthwiseConv(4)], ids=["norm", "depth-wise convolution"])
+def test_weights_may_have_any_type_and_their_gradients_have_it(layer, type_):
+    x = torch.randn(2, 4, 7, 16, 16).to(memory_format=torch.channels_last_3d)
+    expected = results(layer, layer, x)
+    other = deepcopy(layer).to(type_)
+    for mine, theirs in zip(results(other, other, x.to(type_)), expected, strict=True):
+        assert mine.dtype == type_
+        scale = theirs.abs().max()
+        torch.testing.assert_close(mine.float() / scale, theirs / scale, rtol=0, atol=0.03)
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=["channels outermost", "channels innermost"])

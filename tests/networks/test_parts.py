@@ -16,6 +16,7 @@ from hybridseg.networks.mixers import ConvMixer, WindowMixer
 from hybridseg.networks.rotary import RotaryMixer, axial_rotation, rotate
 from hybridseg.networks.stems import LevitStem
 
+WINDOW = {"name": "window", "heads": 2}
 VARIANTS: dict[str, dict[str, Any]] = {
     "stem of two layers": {"stem": {"name": "conv", "layers": 2}},
     "stem levit": {"stem": "levit"},
@@ -28,10 +29,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "mixer rotary": {"mixers": ("conv", {"name": "rotary", "heads": 3}, {"name": "rotary", "heads": 2})},
     "mixers that take turns": {"mixers": ("conv", ["conv", {"name": "window", "heads": 3}], "conv")},
     "mixer from outside": {"mixers": ("conv", "hybridseg.app.stand_ins.DepthwiseMixer", "torch.nn.Identity")},
-    "projection depthwise": {"mixers": ("conv", "conv", {"name": "window", "heads": 2, "projection": "depthwise"})},
+    "cosine and local windows": {"mixers": ("conv", "conv", {**WINDOW, "similarity": "cosine", "locality": 1})},
+    "projection depthwise": {"mixers": ("conv", "conv", {**WINDOW, "projection": "depthwise"})},
     "feed-forward linear": {"feed_forward": {"name": "linear", "expansion": 2}},
     "feed-forward gated": {"feed_forward": "gated"},
-    "layer scale": {"layer_scale": 0.1},
+    "layer scale": {"layer_scale": 1},
     "downsampling grouped": {"downsampling": {"name": "grouped", "groups": 8}},
     "fusion add": {"fusion": "add"},
     "fusion attention": {"fusion": "attention"},
@@ -74,6 +76,7 @@ def test_every_parameter_gets_a_gradient(model):
     ("overrides", "message"),
     [
         ({"stem": {"name": "levit", "stride": 3}}, "stride: 3: must be powers of two"),
+        ({"stem": {"name": "levit", "stride": 32}}, "stride: 32: 16, half of it, must divide 8 channels"),
         ({"stem": {"name": "grouped", "groups": 3}}, "groups: 3: must divide 8 channels"),
         ({"stem": {"name": "conv", "layers": 0}}, "layers: 0: must be a positive integer"),
         ({"stem": {"name": "conv", "kernel": 3}}, "stem: .*: kernel is set by the network"),
@@ -83,7 +86,7 @@ def test_every_parameter_gets_a_gradient(model):
         ({"mixers": ("conv", "conv", {"name": "window", "heads": 5})}, "heads: 5: must divide 96 channels"),
         ({"mixers": ("conv", "conv", {"name": "rotary", "heads": 32})}, "heads: 32: of 3 channels: must be of an even"),
         ({"mixers": ("conv", "conv", {"name": "relative", "heads": 2, "extent": 0})}, "extent: 0: must be a positive"),
-        ({"mixers": ("conv", "conv", {"name": "window", "heads": 2, "projection": "cubic"})}, "projection: 'cubic'"),
+        ({"mixers": ("conv", "conv", {**WINDOW, "projection": "cubic"})}, "projection: 'cubic'"),
         ({"mixers": ("conv", "conv", "nowhere.Mixer")}, "mixers: 'nowhere.Mixer': cannot be imported: No module"),
         ({"mixers": ("conv", "conv", "torch.nn.Nothing")}, "mixers: 'torch.nn.Nothing': cannot be imported"),
         ({"feed_forward": {"name": "linear", "expansion": 0.5}}, "expansion: 0.5: must be a positive integer"),
@@ -91,7 +94,19 @@ def test_every_parameter_gets_a_gradient(model):
         ({"fusion": {"name": "attention", "heads": 3}}, "heads: 3: must divide 8 channels"),
         ({"fusion": ("add", "add")}, "fusion: 2 entries: must have one per stage, 3 as channels has"),
         ({"drop_path": 1}, "drop_path: 1: must be at least 0 and below 1"),
-        ({"layer_scale": -1}, "layer_scale: -1: must not be negative"),
+        ({"layer_scale": -1}, "layer_scale: -1: must be a number of at least 0"),
+        ({"layer_scale": float("nan")}, "layer_scale: nan: must be a number of at least 0"),
+        ({"mixers": ("conv", "conv", {**WINDOW, "locality": -1.0})}, "locality: -1.0: must be a number of at least 0"),
+        ({"mixers": ("conv", "conv", {**WINDOW, "locality": "1"})}, "locality: '1': must be a number of at least 0"),
+        ({"mixers": ("conv", "conv", {"name": "gated", "heads": 2, "locality": -1})}, "locality: -1: must be a number"),
+        ({"mixers": ("conv", "conv", None)}, "mixers: None: must be a name, or a mapping of name and options"),
+        ({"mixers": ("conv", "conv", [])}, r"mixers: \[\]: must be a name, or a mapping of name and options"),
+        ({"mixers": ("conv", "conv", ["conv", ["conv"]])}, r"mixers: \['conv'\]: must be a name, or a mapping"),
+        ({"mixers": ("conv", "conv", "..Mixer")}, "mixers: '..Mixer': cannot be imported"),
+        ({"stem": 3}, "stem: 3: must be a name, or a mapping of name and options"),
+        ({"stem": ["conv"]}, r"stem: \['conv'\]: must be a name, or a mapping"),
+        ({"feed_forward": None}, "feed_forward: None: must be a name, or a mapping"),
+        ({"fusion": 3}, "fusion: 3: must be a name, or a mapping"),
         ({"dropout": -0.1}, "dropout: -0.1: must be at least 0 and below 1"),
         ({"decoder_depths": 0}, "decoder_depths: 0: must be a positive integer"),
         ({"deep_supervision": "no"}, "deep_supervision: 'no': must be true or false"),
@@ -160,6 +175,16 @@ def test_a_gated_head_begins_as_a_convolution_at_its_offset():
     looked_at = weights[:, centre].argmax(-1)
     offsets = {(int(i) // 25 - 2, int(i) // 5 % 5 - 2, int(i) % 5 - 2) for i in looked_at}
     assert offsets == {(0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)}
+
+
+def test_first_weights_are_the_networks_to_give_but_a_mixers_own_parameters_stay():
+    torch.manual_seed(0)
+    mixers = ("conv", "conv", {"name": "gated", "heads": 2, "locality": 3.0})
+    model = create_model("tiny", in_channels=1, out_channels=2, mixers=mixers)
+    mixer = next(module for module in model.modules() if isinstance(module, GatedMixer))
+    assert not mixer.projection.bias.any()
+    assert mixer.projection.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert mixer.position[:, 0].tolist() == [-3.0, -3.0]
 
 
 def test_the_gate_weighs_content_against_position():

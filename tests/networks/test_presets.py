@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+import re
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -50,6 +54,26 @@ def test_batch_items_do_not_mix(preset):
         torch.testing.assert_close(model(images), alone, rtol=1e-4, atol=1e-5)
 
 
+def test_copies_and_pickles_give_the_same(preset):
+    model = create_model(preset, in_channels=1, out_channels=2).eval()
+    image = torch.randn(1, 1, 16, 24, 16)
+    with torch.inference_mode():
+        logits = model(image)
+        for twin in (deepcopy(model), pickle.loads(pickle.dumps(model))):
+            assert torch.equal(twin(image), logits)
+
+
+def test_half_precision_gives_nearly_the_same(preset):
+    torch.manual_seed(0)
+    model = create_model(preset, in_channels=1, out_channels=2).eval()
+    image = torch.randn(1, 1, 24, 40, 24)
+    with torch.inference_mode():
+        logits = model(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = model(image)
+    assert (half - logits).abs().mean() < 0.02 * logits.std()
+
+
 def test_checkpointing_changes_nothing(preset):
     plain = create_model(preset, in_channels=1, out_channels=2)
     checkpointed = create_model(preset, in_channels=1, out_channels=2, checkpointing=True)
@@ -80,9 +104,10 @@ def test_strides_may_differ_between_axes():
     ]
 
 
-def test_an_image_without_a_batch_is_refused():
-    with pytest.raises(ValueError, match=r"image: shape \(1, 16, 16, 16\): must be \(B, C, D, H, W\)"):
-        create_model("tiny", in_channels=1, out_channels=2)(torch.zeros(1, 16, 16, 16))
+@pytest.mark.parametrize("shape", [(1, 16, 16, 16), (0, 1, 16, 16, 16), (1, 1, 16, 0, 16)])
+def test_an_image_of_another_rank_or_without_voxels_is_refused(shape):
+    with pytest.raises(ValueError, match=rf"image: shape {re.escape(str(shape))}: must be \(B, C, D, H, W\), none of"):
+        create_model("tiny", in_channels=1, out_channels=2)(torch.zeros(shape))
 
 
 def test_a_network_is_built_from_its_config_alone():

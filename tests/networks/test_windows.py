@@ -164,6 +164,18 @@ def test_cosine_attention_does_not_see_the_length_of_queries_and_keys():
     torch.testing.assert_close(mixer(x), before, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("index", [0, 1])
+def test_padding_disturbs_cosine_attention_in_no_precision(index):
+    mixer = WindowMixer(8, index=index, heads=2, window=3, similarity="cosine")
+    x = torch.randn(1, 8, 7, 5, 4)
+    assert window_grid((7, 5, 4), (3, 3, 3), False).padded != (7, 5, 4)
+    with torch.no_grad():
+        expected = mixer(x)
+        for kind in (torch.float16, torch.bfloat16):
+            with torch.autocast("cpu", kind):
+                torch.testing.assert_close(mixer(x).float(), expected, rtol=0, atol=0.02)
+
+
 def test_a_local_bias_falls_with_distance_by_half_in_each_head():
     mixer = WindowMixer(8, heads=2, window=(1, 3, 3), locality=2.0)
     with torch.no_grad():
