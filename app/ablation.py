@@ -56,7 +56,7 @@ class Training:
     @property
     def name(self) -> str:
         """Of its folder while it runs, and of the file of its result."""
-        return f"{re.sub('[^a-zA-Z0-9]+', '-', self.network)}-{self.minutes:g}min-seed{self.seed}"
+        return f"{slug(self.network)}-{self.minutes:g}min-seed{self.seed}"
 
 
 class Ablation:
@@ -81,10 +81,16 @@ class Ablation:
 
         Costs in the folder are kept. One of these networks is measured again beside those that are new or were defined
         otherwise, and their costs are put in proportion, as the machine may be slower or faster today.
+
+        Raises:
+            ValueError: the folder has trainings of a network that was defined otherwise.
         """
         file = self.output / "costs.json"
         known = read_json(file) if file.is_file() else {}
         missing = [name for name in definitions if known.get(name, {}).get("definition") != definitions[name]]
+        for name in missing:
+            if name in known and (found := list(self.output.glob(f"{slug(name)}-[0-9]*min-seed*"))):
+                raise ValueError(f"output: {found[0]}: is of {name!r} by another definition: must lie elsewhere")
         if missing:
             anchors = [name for name in definitions if name not in missing][:1]
             measured = self.time_steps({name: definitions[name] for name in [*anchors, *missing]})
@@ -190,6 +196,11 @@ class Ablation:
     def result(self, training: Training) -> Path:
         """Where the outcome of a training is kept."""
         return self.output / f"{training.name}.json"
+
+
+def slug(network: str) -> str:
+    """The name of a network as those of files have it."""
+    return re.sub("[^a-zA-Z0-9]+", "-", network)
 
 
 def network_def(config: Mapping[str, Any], definition: Definition) -> dict[str, Any]:

@@ -58,6 +58,18 @@ def test_costs_are_in_proportion_to_those_measured_before(ablation: Ablation, mo
     assert asked == [["a", "b"], ["a", "c"], ["a", "b"]]
 
 
+def test_results_of_another_definition_are_refused_and_stay(
+    ablation: Ablation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ablation, "time_steps", lambda definitions: dict.fromkeys(definitions, 1.0))
+    ablation.measure_costs({"a": {"x": 1}, "a: b": {"x": 2}})
+    write_result(ablation, "a", 0, [0.5])
+    ablation.measure_costs({"a": {"x": 1}, "a: b": {"x": "changed"}})  # which has no results
+    with pytest.raises(ValueError, match=r"a-10min-seed0.json: is of 'a' by another definition: must lie elsewhere"):
+        ablation.measure_costs({"a": {"x": "changed"}})
+    assert (ablation.output / "a-10min-seed0.json").is_file()
+
+
 def test_all_train_on_the_cpu_even_where_there_is_a_gpu(ablation: Ablation, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert ablation.parser({}).get_parsed_content("device") == torch.device("cpu")
