@@ -72,7 +72,7 @@ class SafeConv(nn.Conv3d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         depth, height, width = (int(entry) for entry in self.padding)
-        if input.shape[2] > 2 * depth or not (torch.is_grad_enabled() and runs_on_cpu(input)):
+        if not (torch.is_grad_enabled() and runs_on_cpu(input)) or input.shape[2] > 2 * depth:
             return super().forward(input)
         longer = functional.pad(input, (0, 0, 0, 0, depth, depth))
         padding = (0, height, width)
