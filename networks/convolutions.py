@@ -66,8 +66,8 @@ class SafeConv(nn.Conv3d):
     """torch's convolution, with the right gradient on maps that are short along D.
 
     Where the padding at the two ends meets, that is on maps of no more than `2 * padding` voxels, oneDNN (as in torch
-    2.13) leaves memory unset in the gradient of the kernel in bfloat16, and the training gets numbers out of nowhere or
-    ends in NaN. Zeros that are part of the map are computed with rightly.
+    2.13) takes the gradient of the kernel in bfloat16 from unset memory, and the training goes wrong without a word or
+    ends in NaN. Here the zeros are made part of the map, of which it computes the gradient rightly.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
