@@ -62,7 +62,7 @@ def create_model(preset: str = "small", *, in_channels: int, out_channels: int, 
         >>> create_model("small", in_channels=4, out_channels=3, strides=[(1, 2, 2), 2, 2]).stride
         (4, 8, 8)
     """
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise ValueError(f"preset: {preset!r}: must be one of {', '.join(PRESETS)}")
     for name in overrides:
         if name not in NetworkConfig.names():

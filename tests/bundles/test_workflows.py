@@ -73,6 +73,7 @@ def test_a_run_is_resumed_from_its_last_epoch(trained, run):
     steps = [checkpoint["optimizer"]["state"][0]["step"].item() for checkpoint in (before, after)]
     assert steps[1] == 2 * steps[0]
     assert after["best"]["score"] >= before["best"]["score"]
+    assert after["early_stop"]["best_score"] == after["best"]["score"]
 
 
 def test_a_finished_run_is_not_overwritten(trained, run):

@@ -122,6 +122,7 @@ def test_a_network_is_built_from_its_config_alone():
     ("overrides", "message"),
     [
         ({"preset": "huge"}, "preset: 'huge': must be one of tiny, small, base"),
+        ({"preset": ["tiny"]}, r"preset: \['tiny'\]: must be one of tiny, small, base"),
         ({"widths": (1, 2)}, "widths: no field of the network: must be one of in_channels"),
         ({"in_channels": 0}, "in_channels: 0: must be a positive integer"),
         ({"depths": (1, 2)}, "depths: 2 entries: must have one per stage, 3 as channels has"),
