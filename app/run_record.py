@@ -1,4 +1,7 @@
-"""`run.json`: what was run, with what, on what, and what became of each case; statistics, where they were asked for."""
+"""`run.json`: what was run, with what, on what, and what became of each case; statistics, where they were asked for.
+
+What earlier runs noted of a label map that is there stays, until a run makes the label map anew.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,8 @@ class RunRecord:
     Args:
         folder: of the run.
         about: versions, bundle, device and options.
-        cases: what became of each case, by name.
-        statistics: rows of each case, by name.
+        cases: what became of each case of this run, by name.
+        statistics: rows of each case of this run, by name.
     """
 
     folder: Path
@@ -36,17 +39,23 @@ class RunRecord:
 
     def __post_init__(self) -> None:
         self.started = now()
-        self.earlier = {case["case"]: case for case in read(self.folder / RUN).get("cases", [])}
+        noted = {case["case"]: case for case in read(self.folder / RUN).get("cases", [])}
+        self.earlier = {name: case for name, case in noted.items() if self.is_there(name)}
         self.earlier_statistics: dict[str, list[Mapping[str, Any]]] = {}
         for row in read(self.folder / f"{STATISTICS}.json").get("labels", []):
-            self.earlier_statistics.setdefault(row["case"], []).append(row)
+            if self.is_there(row["case"]):
+                self.earlier_statistics.setdefault(row["case"], []).append(row)
+
+    def is_there(self, case: str) -> bool:
+        """Whether a case has a label map."""
+        return (self.folder / f"{case}.nii.gz").is_file()
 
     def note(self, case: Mapping[str, Any], statistics: Sequence[Mapping[str, Any]] = ()) -> None:
         """Note what became of a case."""
         name = case["case"]
         if case["outcome"] == "skipped":
             self.cases[name] = self.earlier.get(name, case)
-            statistics = self.earlier_statistics.get(name, ())
+            statistics = statistics or self.earlier_statistics.get(name, ())
         else:
             self.cases[name] = case
         if statistics:
@@ -60,16 +69,21 @@ class RunRecord:
 
     def write(self, *, finished: bool = False) -> None:
         """Write the record, whole or not at all."""
+        cases = self.earlier | self.cases
         record = {
             **self.about,
             "started": self.started,
             "finished": now() if finished else None,
-            "cases": [self.cases[name] for name in sorted(self.cases)],
+            "cases": [cases[name] for name in sorted(cases)],
         }
         with replacing(self.folder / RUN) as temporary:
             temporary.write_text(as_json(record) + "\n", encoding="utf-8")
-        rows = [row for name in sorted(self.statistics) for row in self.statistics[name]]
+        untouched = {name: rows for name, rows in self.earlier_statistics.items() if name not in self.cases}
+        statistics = untouched | self.statistics
+        rows = [row for name in sorted(statistics) for row in statistics[name]]
         if not rows:
+            for kind in ("json", "csv") if self.earlier_statistics else ():  # of label maps that are others now
+                (self.folder / f"{STATISTICS}.{kind}").unlink(missing_ok=True)
             return
         with replacing(self.folder / f"{STATISTICS}.json") as temporary:
             temporary.write_text(as_json({"labels": rows}) + "\n", encoding="utf-8")
