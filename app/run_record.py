@@ -92,7 +92,7 @@ class RunRecord:
         writer.writeheader()
         writer.writerows(rows)
         with replacing(self.folder / f"{STATISTICS}.csv") as temporary:
-            temporary.write_text(table.getvalue(), encoding="utf-8", newline="")
+            temporary.write_text(table.getvalue(), encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def read(path: Path) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from pathlib import Path
 
@@ -82,6 +83,15 @@ def test_files_and_json_hold_the_same_scores(maps: tuple[Path, Path], tmp_path: 
     assert json.loads((tmp_path / "out" / "scores.json").read_text()) == printed["scores"]
     texts = [{name: "" if value is None else str(value) for name, value in row.items()} for row in printed["scores"]]
     assert rows == texts
+
+
+def test_a_case_whose_name_is_no_utf_8_is_in_every_file(maps: tuple[Path, Path], tmp_path: Path) -> None:
+    for folder in maps:
+        (folder / "same.nii.gz").rename(folder / os.fsdecode(b"caf\xe9.nii.gz"))
+    outcome = hybridseg("evaluate", *maps, "-o", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    assert "\ncaf\\udce9,1," in (tmp_path / "out" / "scores.csv").read_text()
+    assert json.loads((tmp_path / "out" / "scores.json").read_text())[0]["case"] == "caf\udce9"
 
 
 def test_labels_are_called_as_the_bundle_calls_them(maps: tuple[Path, Path]) -> None:

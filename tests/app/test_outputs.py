@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,13 @@ def test_statistics_picture_and_probabilities_are_written_beside(
     probabilities = read_volume(out / "probabilities" / "one.nii.gz")
     assert probabilities.shape == (*SHAPE, 3)
     np.testing.assert_allclose(probabilities.get_fdata().sum(-1), 1, atol=1e-4)
+
+
+def test_statistics_of_a_case_whose_name_is_no_utf_8_are_written(bundle: Path, tmp_path: Path) -> None:
+    image = write_volume(tmp_path / "one.nii.gz").rename(tmp_path / os.fsdecode(b"caf\xe9.nii.gz"))
+    outcome = hybridseg("predict", image, "-o", tmp_path / "out", "--bundle", bundle, "--statistics")
+    assert outcome.code == 0, outcome.err
+    assert "caf\\udce9,1,anterior" in (tmp_path / "out" / "statistics.csv").read_text()
 
 
 def test_a_picture_of_ct_has_the_window_of_the_bundle(tmp_path: Path) -> None:
