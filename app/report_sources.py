@@ -78,11 +78,27 @@ def recorded_image(record: Mapping[str, Any], case: str) -> Case | None:
     options = record.get("options")
     series = options.get("series") if isinstance(options, Mapping) else None
     for known in record.get("cases", []):
-        paths = str(known.get("input", "")).split(", ")
-        if known["case"] == case and all(os.path.exists(path) for path in paths):
+        if known["case"] == case and (paths := recorded_paths(str(known.get("input", "")))):
             found = [part for path in paths for part in find_cases([path], series=series)]
             return Case(case, tuple(image for part in found for image in part.images))
     return None
+
+
+def recorded_paths(joined: str) -> list[str]:
+    """The paths that `hybridseg predict` recorded, joined by commas, of which a path may have some too (`Doe, Jane`).
+
+    Returns:
+        All of them, or none where one is not there any more.
+    """
+    paths, parts = [], joined.split(", ")
+    while parts:
+        beginnings = {count: ", ".join(parts[:count]) for count in range(len(parts), 0, -1)}
+        found = next((count for count, path in beginnings.items() if os.path.exists(path)), None)
+        if found is None:
+            return []
+        paths.append(beginnings[found])
+        parts = parts[found:]
+    return paths
 
 
 def failed_cases(record: Mapping[str, Any]) -> list[tuple[str, str]]:
