@@ -186,7 +186,7 @@ class Predict(Command):
             inputs = [os.fspath(image) for image in case.images]
             predicted = PredictedCase(case=case.name, input=", ".join(inputs), output=str(output))
             if output.exists():
-                if any(output.samefile(path) for path in inputs):
+                if any(os.path.exists(path) and output.samefile(path) for path in inputs):
                     raise ValueError(f"output: {output}: must be another file than the input")
                 predicted.outcome = "waiting" if self.overwrite else "skipped"
             work.append((case, predicted))
