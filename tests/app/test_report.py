@@ -64,6 +64,13 @@ def test_scores_that_lie_there_are_taken_and_stale_ones_are_not(cohort: Path, re
     assert dice(*references, "--scores", cohort / "labels") == {"0.125"}
 
 
+def test_scores_against_other_references_are_not_taken(cohort: Path, report: Callable[..., Page]) -> None:
+    shutil.copytree(cohort / "labels", cohort / "other_reader")
+    assert hybridseg("evaluate", cohort / "labels", cohort / "truth", "-o", cohort / "labels").code == 0
+    page = report("--references", cohort / "other_reader")
+    assert {row[3] for row in page.rows("scores")} == {"1.0"}
+
+
 def test_without_references_there_are_volumes_and_outliers(cohort: Path, report: Callable[..., Page]) -> None:
     cube = np.zeros((16, 16, 16), dtype=np.uint8)
     for index in range(6):
