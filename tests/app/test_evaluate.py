@@ -101,6 +101,15 @@ def test_labels_are_called_as_the_bundle_calls_them(maps: tuple[Path, Path]) -> 
     assert (second["name"], second["absent"], second["dice"]["mean"]) == ("posterior", 2, None)
 
 
+def test_a_bundle_that_does_not_name_its_labels_is_refused(maps: tuple[Path, Path], tmp_path: Path) -> None:
+    for name in ("metadata.json", "inference.json"):
+        (tmp_path / "zoo" / "configs").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "zoo" / "configs" / name).write_text("{}")
+    outcome = hybridseg("evaluate", *maps, "--bundle", tmp_path / "zoo")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.endswith("configs/inference.json: no label_names: every label's number needs a name there\n")
+
+
 def test_an_empty_prediction_is_a_miss(maps: tuple[Path, Path]) -> None:
     write_volume(maps[0] / "same.nii.gz", np.zeros((16, 16, 16), dtype=np.uint8), SPACING)
     outcome = hybridseg("evaluate", *maps)
