@@ -33,7 +33,9 @@ def label_parts(bundle: Path) -> tuple[dict[int, str], Regions | None]:
     if not isinstance(names, Mapping) or not names:
         from hybridseg.transforms.errors import VolumeError
 
-        raise VolumeError(bundle / "configs" / "inference.json", "no label_names", "every label's number needs a name there")
+        raise VolumeError(
+            bundle / "configs" / "inference.json", "no label_names", "every label's number needs a name there"
+        )
     return {int(label): name for label, name in names.items()}, config.get("regions")
 
 
