@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from hybridseg.transforms.atomic import replacing
 from hybridseg.transforms.datasets import read_json
+from hybridseg.transforms.errors import VolumeError
 
 from .reports import as_json
 
@@ -39,12 +41,20 @@ class RunRecord:
 
     def __post_init__(self) -> None:
         self.started = now()
-        noted = {case["case"]: case for case in read(self.folder / RUN).get("cases", [])}
-        self.earlier = {name: case for name, case in noted.items() if self.is_there(name)}
-        self.earlier_statistics: dict[str, list[Mapping[str, Any]]] = {}
+        self.read_earlier()
+
+    def read_earlier(self) -> None:
+        """Read what other runs noted of the label maps that are there.
+
+        Raises:
+            VolumeError: a record cannot be read.
+        """
+        cases = {case["case"]: case for case in read(self.folder / RUN).get("cases", [])}
+        statistics: dict[str, list[Mapping[str, Any]]] = {}
         for row in read(self.folder / f"{STATISTICS}.json").get("labels", []):
-            if self.is_there(row["case"]):
-                self.earlier_statistics.setdefault(row["case"], []).append(row)
+            statistics.setdefault(row["case"], []).append(row)
+        self.earlier = {name: case for name, case in cases.items() if self.is_there(name)}
+        self.earlier_statistics = {name: rows for name, rows in statistics.items() if self.is_there(name)}
 
     def is_there(self, case: str) -> bool:
         """Whether a case has a label map."""
@@ -68,7 +78,9 @@ class RunRecord:
             self.statistics |= other.statistics
 
     def write(self, *, finished: bool = False) -> None:
-        """Write the record, whole or not at all."""
+        """Write the record, whole or not at all, with what others that run side by side have noted meanwhile."""
+        with suppress(VolumeError):  # otherwise as it was at first
+            self.read_earlier()
         cases = self.earlier | self.cases
         record = {
             **self.about,
