@@ -176,10 +176,15 @@ class Predict(Command):
                     record.write()
 
     def list_work(self, bundle: Path) -> list[tuple[Case, PredictedCase]]:
-        """The cases of this process, and whether they wait or are skipped."""
+        """The cases of this process, and whether they wait or are skipped; what the output folder has is no case."""
         from hybridseg.transforms.cohort import find_cases
 
-        cases = find_cases(self.inputs, channels=input_channels(bundle), series=self.series)
+        own = os.path.realpath(self.output)
+        if any(given.is_dir() and os.path.realpath(given) == own for given in self.inputs):
+            rule = "must be another folder than the input, where its label maps would be volumes of the next run"
+            raise ValueError(f"output: {self.output}: {rule}")
+        found = find_cases(self.inputs, channels=input_channels(bundle), series=self.series)
+        cases = [case for case in found if own not in map(os.path.realpath, case.images)]
         work = []
         for case in cases[ranks.rank() :: ranks.world_size()]:
             output = self.output / f"{case.name}.nii.gz"

@@ -144,6 +144,14 @@ def test_what_is_likely_a_mistake_is_told_and_the_case_is_written(
     assert "2 folders with volumes below an input" in above.err  # of others it does, even where its own lie above
 
 
+def test_segmentations_below_the_input_are_no_cases_of_the_next_run(bundle: Path, tmp_path: Path) -> None:
+    for slices in (tmp_path / "patient" / "1.dcm", tmp_path / "labels" / "patient.dcm"):
+        slices.parent.mkdir()
+        slices.write_text("DICOM")
+    outcome = hybridseg("predict", tmp_path, "-o", tmp_path / "labels", "--bundle", bundle, "--json")
+    assert [case["case"] for case in json.loads(outcome.out)] == ["patient"]
+
+
 def test_a_dicom_series_and_its_nifti_give_the_same_mask(data_dir: Path, tmp_path: Path) -> None:
     folder = data_dir / "torso" / "dicom"
     with open_series(folder) as series:
