@@ -68,8 +68,10 @@ def is_score(row: Any) -> bool:
 
 
 def newer_than(path: Path, others: Iterable[Path]) -> bool:
-    """Whether a file is there, and none of the others was written after it."""
-    return path.is_file() and all(other.stat().st_mtime <= path.stat().st_mtime for other in others)
+    """Whether a file is there, and none of the others was written after it; one that is gone is told later."""
+    return path.is_file() and all(
+        other.stat().st_mtime <= path.stat().st_mtime for other in others if os.path.exists(other)
+    )
 
 
 def recorded_image(record: Mapping[str, Any], case: str) -> Case | None:

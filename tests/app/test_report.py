@@ -71,6 +71,13 @@ def test_scores_against_other_references_are_not_taken(cohort: Path, report: Cal
     assert {row[3] for row in page.rows("scores")} == {"1.0"}
 
 
+def test_a_link_to_nowhere_stops_no_other_case(cohort: Path, report: Callable[..., Page]) -> None:
+    assert hybridseg("evaluate", cohort / "labels", cohort / "truth", "-o", cohort / "labels").code == 0
+    (cohort / "labels" / "gone.nii.gz").symlink_to("nowhere")
+    page = report("--references", cohort / "truth", code=1, err="gone.nii.gz: ")
+    assert {row[0] for row in page.rows("scores")} == {"good", "bad"}
+
+
 def test_without_references_there_are_volumes_and_outliers(cohort: Path, report: Callable[..., Page]) -> None:
     cube = np.zeros((16, 16, 16), dtype=np.uint8)
     for index in range(6):
