@@ -23,9 +23,20 @@ def inference_config(bundle: Path) -> Mapping[str, Any]:
 
 
 def label_parts(bundle: Path) -> tuple[dict[int, str], Regions | None]:
-    """The names of a bundle's labels by number, and its regions of labels, if it has some."""
+    """The names of a bundle's labels by number, and its regions of labels, if it has some.
+
+    Raises:
+        VolumeError: its `inference.json` cannot be read, or does not name its labels.
+    """
     config = inference_config(bundle)
-    return {int(label): name for label, name in config.get("label_names", {}).items()}, config.get("regions")
+    names = config.get("label_names")
+    if not isinstance(names, Mapping) or not names:
+        from hybridseg.transforms.errors import VolumeError
+
+        raise VolumeError(
+            bundle / "configs" / "inference.json", "no label_names", "every label's number needs a name there"
+        )
+    return {int(label): name for label, name in names.items()}, config.get("regions")
 
 
 def input_channels(bundle: Path) -> int:

@@ -160,9 +160,10 @@ def best_slice(labels: Volume, axis: int, label_names: Mapping[int, str]) -> int
     """The slice that shows most: the one with the largest sum of areas, each as a share of its label's largest."""
     shown = np.zeros(labels.shape[axis])
     others = tuple(other for other in range(3) if other != axis)
-    for label in label_names:
-        area = (labels == label).sum(axis=others)
-        shown += area / max(1, area.max())
+    for label, box in enumerate(find_objects(labels.astype(np.int32)), start=1):  # of many labels each is small
+        if box and label in label_names:
+            area = (labels[box] == label).sum(axis=others)
+            shown[box[axis]] += area / area.max()
     return int(shown.argmax()) if shown.any() else labels.shape[axis] // 2
 
 
@@ -234,8 +235,7 @@ def draw_legend(
         layout.text(figure, left + 0.24, y, name.replace("_", " "), TEXT, 11)
         if dice is not None:
             layout.text(figure, right, y, decimals(dice.get(label)), TEXT, 11, ha="right")
-    known = [value for value in (dice or {}).values() if value is not None]
-    if len(known) > 1:
+    if len(known := [value for value in (dice or {}).values() if value is not None]) > 1:
         layout.text(figure, left + 0.24, y - 0.42, "mean", FAINT, 11)
         layout.text(figure, right, y - 0.42, decimals(fmean(known)), FAINT, 11, ha="right")
 

@@ -36,6 +36,7 @@ def measure(task: Task, *, progress: bool) -> dict[str, Any]:
 
     Raises:
         ValueError: there is no such network.
+        RuntimeError: the process that times them has died.
     """
     for name in task.networks:
         if name not in PRESETS and name not in PEERS:
@@ -46,6 +47,9 @@ def measure(task: Task, *, progress: bool) -> dict[str, Any]:
     rows: dict[str, dict[str, dict[str, Any]]] = {precision: {} for precision in task.precisions}
     for what, networks, precisions in tqdm(jobs, desc="measuring", leave=False, disable=not progress):
         found = run_in_child(what, task, networks, precisions)
+        if what == "time" and "machine" not in found:
+            died = found[task.precisions[0]][task.networks[0]]["error"]
+            raise RuntimeError(f"the process that times the networks has died: {died}")
         machine |= found.pop("machine", {})
         for precision in precisions:
             for name in networks:

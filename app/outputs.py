@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -22,6 +22,7 @@ from hybridseg.transforms.dicom import DicomFolder, open_series
 from hybridseg.transforms.loading import LoadVolumed
 from hybridseg.transforms.writing import write_labels
 
+from .label_maps import compact_labels
 from .statistics import LabelStatistics, label_statistics
 
 if TYPE_CHECKING:
@@ -89,7 +90,9 @@ class Outputs:
                 first = MetaTensor(image.as_tensor()[:1], affine=image.affine)
                 window = self.predictor.window
                 draw_case(path, image=first, prediction=prediction, label_names=names, title=case.name, window=window)
-        if isinstance(source, DicomFolder) and find_spec("highdicom"):
+        if isinstance(source, DicomFolder) and not labels.any():  # no DICOM SEG is empty; an earlier run's would stay
+            (self.folder / f"{case.name}.dcm").unlink(missing_ok=True)
+        elif isinstance(source, DicomFolder) and find_spec("highdicom"):
             from hybridseg.transforms.dicom_seg import write_segmentation
 
             with open_series(source) as series:
@@ -104,6 +107,26 @@ class Outputs:
                 )
         write_labels(labels, self.folder / f"{case.name}.nii.gz", reference=source, affine=affine)
         return rows
+
+
+def measure_written(case: Case, path: Path, *, channels: int, label_names: Mapping[int, str]) -> list[LabelStatistics]:
+    """The statistics of a case whose label map is written already.
+
+    Args:
+        case: the case.
+        path: of its label map.
+        channels: of its image.
+        label_names: the labels to measure, and their names.
+
+    Raises:
+        VolumeError: a file cannot be read, or the two are not on one grid.
+    """
+    load = LoadVolumed(["image", "labels"], label_keys=["labels"], channels=channels)
+    volumes = load({**case.entry, "labels": str(path)})
+    image: MetaTensor = volumes["image"]
+    images = [channel.numpy() for channel in image.as_tensor()]
+    labels = compact_labels(volumes["labels"].as_tensor()[0])
+    return label_statistics(labels, images, affine=image.affine.numpy(), label_names=label_names, case=case.name)
 
 
 def keep_labels(labels: LabelMap, kept: Collection[int]) -> LabelMap:

@@ -85,8 +85,10 @@ def without_place(config: bytes) -> bytes:
     place = content.get("dataset_dir") if isinstance(content, dict) else None
     if not isinstance(place, str) or not Path(place).is_absolute():
         return config
-    before, after = (json.dumps(path, ensure_ascii=False).encode() for path in (place, f"./{Path(place).name}"))
-    return config.replace(before, after)
+    after = json.dumps(f"./{Path(place).name}", ensure_ascii=False).encode()
+    for escaped in (False, True):  # as HybridSeg writes what is beyond ASCII, and as most other programs do
+        config = config.replace(json.dumps(place, ensure_ascii=escaped).encode(), after)
+    return config
 
 
 def needed_modules(bundle: Path) -> dict[str, Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -142,8 +143,8 @@ class Plan(Command):
             if value is not None and value < least:
                 raise ValueError(f"{name}: {value}: must be at least {least}")
         for name, values in (("spacing", self.spacing), ("patch", self.patch)):
-            if values is not None and min(values) <= 0:
-                raise ValueError(f"{name}: {values}: must be positive")
+            if values is not None and not all(0 < value < inf for value in values):
+                raise ValueError(f"{name}: {values}: must be positive and finite")
         from hybridseg.networks import PRESETS
 
         if self.preset is not None and self.preset not in PRESETS:

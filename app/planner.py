@@ -131,7 +131,8 @@ class Planner:
         if self.dataset.is_ct:
             self.decide("modality", "CT", "The dataset calls its channel CT: HU mean the same in every volume.")
             low, high = (getattr(self.facts.channels[0], share) for share in ("percentile_0_5", "percentile_99_5"))
-            window = [10 * math.floor(low / 10), 10 * math.ceil(high / 10)]
+            lowest = 10 * math.floor(low / 10)
+            window = [lowest, max(10 * math.ceil(high / 10), lowest + 10)]  # of a phantom all may have one HU
             share = "Between these HU lie 99 % of the labelled voxels; they become -1 and 1."
             self.decide("window", window, share)
             self.decide("padding", -1.0, "Around a small volume there is air, as the window scales it.")

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from hybridseg.bundles import bundle_path
 
 from . import ranks
-from .bundle_facts import input_channels
+from .bundle_facts import input_channels, label_parts
 from .command import Command
 from .folders import make_folder
 from .segmenting import PredictedCase, segment_cases
@@ -24,7 +24,7 @@ from .terminal import say
 if TYPE_CHECKING:
     from hybridseg.transforms.cohort import Case
 
-    from .predictor import Data, Predictor
+    from .predictor import Data
     from .run_record import RunRecord
 
 BY_BUNDLE = "(default: the bundle's)"
@@ -92,6 +92,8 @@ class Predict(Command):
         for _, case in work:
             if case.outcome == "skipped":
                 record.note(case.record())
+        if self.statistics:
+            self.measure(bundle, work, record)
         waiting = [item for item in work if item[1].outcome == "waiting"]
         if waiting:
             self.segment(bundle, waiting, record)
@@ -108,6 +110,25 @@ class Predict(Command):
             say("predict", f"{self.output / 'run.json'}: {error.strerror}: the record must be writable there")
             failed = True
         return int(failed)
+
+    def measure(self, bundle: Path, work: Sequence[tuple[Case, PredictedCase]], record: RunRecord) -> None:
+        """Measure label maps that are there, but not in the statistics: a run may be stopped between the two."""
+        written = [item for item in work if item[1].outcome == "skipped" and item[1].case not in record.statistics]
+        if not written:
+            return
+        from .outputs import measure_written
+        from .statistics import as_records
+
+        names, _ = label_parts(bundle)
+        chosen = {label: names[label] for label in self.chosen_labels(names)}
+        for case, predicted in tqdm(written, desc="statistics", unit="case", leave=False, disable=None):
+            rows: Sequence[Mapping[str, Any]] = ()
+            with predicted.stage("statistics", debug=self.debug):
+                path = Path(predicted.output)
+                rows = as_records(measure_written(case, path, channels=input_channels(bundle), label_names=chosen))
+            if predicted.error is not None:
+                say("predict", predicted.error)
+            record.note(predicted.record(), rows)
 
     def segment(self, bundle: Path, work: Sequence[tuple[Case, PredictedCase]], record: RunRecord) -> None:
         """Segment what is not done yet."""
@@ -133,7 +154,7 @@ class Predict(Command):
         outputs = Outputs(
             folder=self.output,
             predictor=predictor,
-            labels=self.chosen_labels(predictor),
+            labels=self.chosen_labels(predictor.label_names),
             largest_component=self.largest_component,
             probabilities=self.probabilities,
             statistics=self.statistics,
@@ -155,17 +176,22 @@ class Predict(Command):
                     record.write()
 
     def list_work(self, bundle: Path) -> list[tuple[Case, PredictedCase]]:
-        """The cases of this process, and whether they wait or are skipped."""
+        """The cases of this process, and whether they wait or are skipped; what the output folder has is no case."""
         from hybridseg.transforms.cohort import find_cases
 
-        cases = find_cases(self.inputs, channels=input_channels(bundle), series=self.series)
+        own = os.path.realpath(self.output)
+        if any(given.is_dir() and os.path.realpath(given) == own for given in self.inputs):
+            rule = "must be another folder than the input, where its label maps would be volumes of the next run"
+            raise ValueError(f"output: {self.output}: {rule}")
+        found = find_cases(self.inputs, channels=input_channels(bundle), series=self.series)
+        cases = [case for case in found if own not in map(os.path.realpath, case.images)]
         work = []
         for case in cases[ranks.rank() :: ranks.world_size()]:
             output = self.output / f"{case.name}.nii.gz"
             inputs = [os.fspath(image) for image in case.images]
             predicted = PredictedCase(case=case.name, input=", ".join(inputs), output=str(output))
             if output.exists():
-                if any(output.samefile(path) for path in inputs):
+                if any(os.path.exists(path) and output.samefile(path) for path in inputs):
                     raise ValueError(f"output: {output}: must be another file than the input")
                 predicted.outcome = "waiting" if self.overwrite else "skipped"
             work.append((case, predicted))
@@ -183,13 +209,12 @@ class Predict(Command):
             rule = "not looked into: name it too, or list its volumes (.csv)"
             say("predict", f"{below[0]}: {told} below an input: {rule}")
 
-    def chosen_labels(self, predictor: Predictor) -> list[int]:
-        """The labels to write.
+    def chosen_labels(self, names: Mapping[int, str]) -> list[int]:
+        """The labels to write, of those that the bundle has.
 
         Raises:
             ValueError: the bundle has no such label.
         """
-        names = predictor.label_names
         words = [word for text in self.labels for word in text.split(",")]
         chosen = [label for label, name in names.items() if not words or name in words or str(label) in words]
         for word in words:

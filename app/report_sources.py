@@ -8,14 +8,17 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
+from tqdm import tqdm
+
 from hybridseg.transforms.cases import case_name, find_volumes, list_volumes
 from hybridseg.transforms.cohort import Case, find_cases
 from hybridseg.transforms.datasets import read_json
 from hybridseg.transforms.errors import VolumeError
 
+from .label_files import load_labels
 from .report_cohort import Cohort
 from .run_record import RUN, read
-from .scores import LabelScore, Outcome
+from .scores import LabelScore, Outcome, count_labels
 
 SCORES, SUMMARY = "scores.json", "summary.json"
 MEASURES = ("reference_ml", "prediction_ml", "volume_difference_ml", "dice", "surface_dice", "hd95", "assd")
@@ -65,8 +68,10 @@ def is_score(row: Any) -> bool:
 
 
 def newer_than(path: Path, others: Iterable[Path]) -> bool:
-    """Whether a file is there, and none of the others was written after it."""
-    return path.is_file() and all(other.stat().st_mtime <= path.stat().st_mtime for other in others)
+    """Whether a file is there, and none of the others was written after it; one that is gone is told later."""
+    return path.is_file() and all(
+        other.stat().st_mtime <= path.stat().st_mtime for other in others if os.path.exists(other)
+    )
 
 
 def recorded_image(record: Mapping[str, Any], case: str) -> Case | None:
@@ -78,11 +83,27 @@ def recorded_image(record: Mapping[str, Any], case: str) -> Case | None:
     options = record.get("options")
     series = options.get("series") if isinstance(options, Mapping) else None
     for known in record.get("cases", []):
-        paths = str(known.get("input", "")).split(", ")
-        if known["case"] == case and all(os.path.exists(path) for path in paths):
+        if known["case"] == case and (paths := recorded_paths(str(known.get("input", "")))):
             found = [part for path in paths for part in find_cases([path], series=series)]
             return Case(case, tuple(image for part in found for image in part.images))
     return None
+
+
+def recorded_paths(joined: str) -> list[str]:
+    """The paths that `hybridseg predict` recorded, joined by commas, of which a path may have some too (`Doe, Jane`).
+
+    Returns:
+        All of them, or none where one is not there any more.
+    """
+    paths, parts = [], joined.split(", ")
+    while parts:
+        beginnings = {count: ", ".join(parts[:count]) for count in range(len(parts), 0, -1)}
+        found = next((count for count, path in beginnings.items() if os.path.exists(path)), None)
+        if found is None:
+            return []
+        paths.append(beginnings[found])
+        parts = parts[found:]
+    return paths
 
 
 def failed_cases(record: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -110,7 +131,7 @@ def scores_for(
     Args:
         cohort: whose scores.
         folder: of its label maps; the scores in it are taken where they are newer than these, of these cases and
-            labels, and of that tolerance.
+            labels, of that tolerance, and of these references, as far as their voxels tell.
         chosen: the folder of scores to take whatever their age.
         tolerance: in mm; None takes any.
 
@@ -136,4 +157,26 @@ def scores_for(
             )
         return scores, measured_at
     fits = cases == set(cohort.predictions) and tolerance in (None, measured_at)
-    return (scores, measured_at) if fits and (names is None or {score.name for score in scores} <= names) else None
+    fits = fits and (names is None or {score.name for score in scores} <= names)
+    return (scores, measured_at) if fits and are_against(scores, cohort) else None
+
+
+def are_against(scores: Iterable[LabelScore], cohort: Cohort) -> bool:
+    """Whether the references of a cohort have as many voxels with each label as those of the scores had.
+
+    The scores do not tell what they were measured against; the label maps of another reader have other voxels.
+    """
+    by_case: dict[str, list[LabelScore]] = {}
+    for score in scores:
+        by_case.setdefault(score.case, []).append(score)
+    compared = {case: path for case, path in cohort.references.items() if case in by_case}
+    for case, path in tqdm(compared.items(), desc="references", unit="case", leave=False, disable=None):
+        try:
+            labels, _ = load_labels(path)
+        except ValueError:  # told when it is measured
+            return False
+        counts = dict(enumerate(count_labels(labels).tolist()))
+        for score in by_case[case]:
+            if sum(counts.get(label, 0) for label in cohort.members(score)) != score.reference_voxels:
+                return False
+    return True

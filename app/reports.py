@@ -40,7 +40,7 @@ def write_reports(scores: Sequence[LabelScore], output_dir: str | Path, *, toler
     }
     for name, text in contents.items():
         with replacing(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # a name may be no UTF-8
 
 
 def summary_record(scores: Sequence[LabelScore], *, tolerance: float) -> dict[str, Any]:

@@ -1,10 +1,14 @@
-"""`run.json`: what was run, with what, on what, and what became of each case; statistics, where they were asked for."""
+"""`run.json`: what was run, with what, on what, and what became of each case; statistics, where they were asked for.
+
+What earlier runs noted of a label map that is there stays, until a run makes the label map anew.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +16,7 @@ from typing import Any
 
 from hybridseg.transforms.atomic import replacing
 from hybridseg.transforms.datasets import read_json
+from hybridseg.transforms.errors import VolumeError
 
 from .reports import as_json
 
@@ -25,8 +30,8 @@ class RunRecord:
     Args:
         folder: of the run.
         about: versions, bundle, device and options.
-        cases: what became of each case, by name.
-        statistics: rows of each case, by name.
+        cases: what became of each case of this run, by name.
+        statistics: rows of each case of this run, by name.
     """
 
     folder: Path
@@ -36,17 +41,31 @@ class RunRecord:
 
     def __post_init__(self) -> None:
         self.started = now()
-        self.earlier = {case["case"]: case for case in read(self.folder / RUN).get("cases", [])}
-        self.earlier_statistics: dict[str, list[Mapping[str, Any]]] = {}
+        self.read_earlier()
+
+    def read_earlier(self) -> None:
+        """Read what other runs noted of the label maps that are there.
+
+        Raises:
+            VolumeError: a record cannot be read.
+        """
+        cases = {case["case"]: case for case in read(self.folder / RUN).get("cases", [])}
+        statistics: dict[str, list[Mapping[str, Any]]] = {}
         for row in read(self.folder / f"{STATISTICS}.json").get("labels", []):
-            self.earlier_statistics.setdefault(row["case"], []).append(row)
+            statistics.setdefault(row["case"], []).append(row)
+        self.earlier = {name: case for name, case in cases.items() if self.is_there(name)}
+        self.earlier_statistics = {name: rows for name, rows in statistics.items() if self.is_there(name)}
+
+    def is_there(self, case: str) -> bool:
+        """Whether a case has a label map."""
+        return (self.folder / f"{case}.nii.gz").is_file()
 
     def note(self, case: Mapping[str, Any], statistics: Sequence[Mapping[str, Any]] = ()) -> None:
         """Note what became of a case."""
         name = case["case"]
         if case["outcome"] == "skipped":
             self.cases[name] = self.earlier.get(name, case)
-            statistics = self.earlier_statistics.get(name, ())
+            statistics = statistics or self.earlier_statistics.get(name, ())
         else:
             self.cases[name] = case
         if statistics:
@@ -59,17 +78,24 @@ class RunRecord:
             self.statistics |= other.statistics
 
     def write(self, *, finished: bool = False) -> None:
-        """Write the record, whole or not at all."""
+        """Write the record, whole or not at all, with what others that run side by side have noted meanwhile."""
+        with suppress(VolumeError):  # otherwise as it was at first
+            self.read_earlier()
+        cases = self.earlier | self.cases
         record = {
             **self.about,
             "started": self.started,
             "finished": now() if finished else None,
-            "cases": [self.cases[name] for name in sorted(self.cases)],
+            "cases": [cases[name] for name in sorted(cases)],
         }
         with replacing(self.folder / RUN) as temporary:
             temporary.write_text(as_json(record) + "\n", encoding="utf-8")
-        rows = [row for name in sorted(self.statistics) for row in self.statistics[name]]
+        untouched = {name: rows for name, rows in self.earlier_statistics.items() if name not in self.cases}
+        statistics = untouched | self.statistics
+        rows = [row for name in sorted(statistics) for row in statistics[name]]
         if not rows:
+            for kind in ("json", "csv") if self.earlier_statistics else ():  # of label maps that are others now
+                (self.folder / f"{STATISTICS}.{kind}").unlink(missing_ok=True)
             return
         with replacing(self.folder / f"{STATISTICS}.json") as temporary:
             temporary.write_text(as_json({"labels": rows}) + "\n", encoding="utf-8")
@@ -78,7 +104,7 @@ class RunRecord:
         writer.writeheader()
         writer.writerows(rows)
         with replacing(self.folder / f"{STATISTICS}.csv") as temporary:
-            temporary.write_text(table.getvalue(), encoding="utf-8", newline="")
+            temporary.write_text(table.getvalue(), encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def read(path: Path) -> Mapping[str, Any]:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
 PERCENTILES = (5, 25, 50, 75, 95)
+DIGITS = 7
+"""Of an intensity, whatever its unit makes of its size: about those that a float32 voxel has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ def label_statistics(
             values = image[box][mask] if box is not None else np.array([])
             mean = float(values.mean(dtype=np.float64)) if values.size else None
             spread = np.percentile(values, PERCENTILES).tolist() if values.size else [None] * len(PERCENTILES)
-            p5, p25, median, p75, p95 = (None if value is None else round(value, 4) for value in spread)
+            mean, p5, p25, median, p75, p95 = map(rounded, (mean, *spread))
             row = LabelStatistics(
                 case=case,
                 label=label,
@@ -80,7 +82,7 @@ def label_statistics(
                 channel=channel,
                 voxels=int(mask.sum()),
                 volume_ml=round(int(mask.sum()) * voxel_ml, 6),
-                mean=None if mean is None else round(mean, 4),
+                mean=mean,
                 p5=p5,
                 p25=p25,
                 median=median,
@@ -89,6 +91,11 @@ def label_statistics(
             )
             rows.append(row)
     return rows
+
+
+def rounded(value: float | None) -> float | None:
+    """An intensity with `DIGITS` digits."""
+    return None if value is None else float(f"{value:.{DIGITS}g}")
 
 
 def as_records(rows: Sequence[LabelStatistics]) -> list[dict[str, Any]]:

@@ -118,7 +118,7 @@ class Train(Command):
         given: dict[str, object] = {"dataset_dir": self.dataset}
         for option, key in KEYS.items():
             value = getattr(self, option)
-            if value not in (None, False, "auto"):
+            if value is not None and value is not False and value != "auto":  # 0 is a seed and a fold
                 given[key] = value
         settings = read_settings(self.set)
         if twice := given.keys() & settings.keys():

@@ -80,6 +80,13 @@ def test_a_process_that_dies_is_an_error_of_its_networks() -> None:
     assert found["fp32"]["tiny"]["error"].startswith("exit code 1 RuntimeError: ")
 
 
+def test_a_process_that_dies_while_it_times_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network_costs.sys, "executable", "false")
+    outcome = hybridseg(*OPTIONS, "--networks", "tiny")
+    died = "RuntimeError: the process that times the networks has died: exit code 1"
+    assert (outcome.code, outcome.err) == (1, f"hybridseg bench network: {died}\n")
+
+
 def test_the_peak_of_memory_is_seen_though_it_was_freed() -> None:
     with peak_memory(torch.device("cpu")) as peak:
         block = torch.ones(50_000_000)

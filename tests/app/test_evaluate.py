@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from pathlib import Path
 
@@ -84,11 +85,29 @@ def test_files_and_json_hold_the_same_scores(maps: tuple[Path, Path], tmp_path: 
     assert rows == texts
 
 
+def test_a_case_whose_name_is_no_utf_8_is_in_every_file(maps: tuple[Path, Path], tmp_path: Path) -> None:
+    for folder in maps:
+        (folder / "same.nii.gz").rename(folder / os.fsdecode(b"caf\xe9.nii.gz"))
+    outcome = hybridseg("evaluate", *maps, "-o", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    assert "\ncaf\\udce9,1," in (tmp_path / "out" / "scores.csv").read_text()
+    assert json.loads((tmp_path / "out" / "scores.json").read_text())[0]["case"] == "caf\udce9"
+
+
 def test_labels_are_called_as_the_bundle_calls_them(maps: tuple[Path, Path]) -> None:
     outcome = hybridseg("evaluate", *maps, "--bundle", "hippocampus_mri_segmentation", "--json")
     first, second = json.loads(outcome.out)["labels"]
     assert (first["name"], first["found"]) == ("anterior", 2)
     assert (second["name"], second["absent"], second["dice"]["mean"]) == ("posterior", 2, None)
+
+
+def test_a_bundle_that_does_not_name_its_labels_is_refused(maps: tuple[Path, Path], tmp_path: Path) -> None:
+    for name in ("metadata.json", "inference.json"):
+        (tmp_path / "zoo" / "configs").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "zoo" / "configs" / name).write_text("{}")
+    outcome = hybridseg("evaluate", *maps, "--bundle", tmp_path / "zoo")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.endswith("configs/inference.json: no label_names: every label's number needs a name there\n")
 
 
 def test_an_empty_prediction_is_a_miss(maps: tuple[Path, Path]) -> None:

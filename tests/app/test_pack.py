@@ -121,6 +121,11 @@ def test_where_a_planned_bundle_found_its_data_is_not_told(tmp_path: Path) -> No
         assert json.loads(archive.read("mine/configs/train.json"))["dataset_dir"] == "./däta"
 
 
+def test_nor_is_it_told_by_a_config_that_escapes_its_letters() -> None:
+    config = json.dumps({"dataset_dir": "/home/someone/däta"}).encode()
+    assert json.loads(packing.without_place(config)) == {"dataset_dir": "./däta"}
+
+
 @pytest.mark.parametrize(
     ("output", "message"),
     [("bundle.tar", "output: bundle.tar: must end in .zip"), ("file/b.zip", "b.zip: File exists: must be a file")],

@@ -174,7 +174,9 @@ def test_weights_are_not_left_beside_another_plan(phantoms: Path, tmp_path: Path
         (["--regions", "core"], "regions: 'core': must be NAME=LABELS"),
         (["--regions", "all=1,2", "all=2"], "regions: 'all': must be named once"),
         (["--preset", "huge"], "preset: 'huge': must be one of tiny, small, base"),
-        (["--spacing", "0", "1", "1"], "spacing: (0.0, 1.0, 1.0): must be positive"),
+        (["--spacing", "0", "1", "1"], "spacing: (0.0, 1.0, 1.0): must be positive and finite"),
+        (["--spacing", "nan", "1", "1"], "spacing: (nan, 1.0, 1.0): must be positive and finite"),
+        (["--spacing", "inf", "1", "1"], "spacing: (inf, 1.0, 1.0): must be positive and finite"),
         (["--device", "abacus"], "device: 'abacus'"),
     ],
 )

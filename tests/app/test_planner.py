@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,11 @@ def test_large_volumes_are_cut_into_patches_that_fit_the_memory() -> None:
     voxels = math.prod(chosen["patch_size"])
     assert 2 * BYTES_PER_VOXEL * voxels <= 2e9 < 2 * BYTES_PER_VOXEL * voxels * 1.3
     assert "of 2 GB" in decisions["patch_size"].reason
+
+
+def test_a_window_has_a_width_though_all_labelled_voxels_are_alike() -> None:
+    alike = replace(CHANNEL, percentile_0_5=0.0, percentile_99_5=0.0)
+    assert values(plan(dataset(("CT",)), replace(facts(), channels=(alike,))))["window"] == [0, 10]
 
 
 def test_ct_is_windowed_by_its_labelled_voxels() -> None:

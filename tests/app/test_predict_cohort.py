@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -18,10 +19,20 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from hybridseg.app.predictor import Predictor
 from hybridseg.networks import create_model
 from hybridseg.transforms.dicom import open_series
 
 from .conftest import SHAPE, hybridseg, read_volume, voxels_of, write_volume
+
+
+def statistics(folder: Path) -> list[dict[str, Any]]:
+    """The rows of `statistics.json`, whose cases are those of `statistics.csv`."""
+    rows: list[dict[str, Any]] = json.loads((folder / "statistics.json").read_text())["labels"]
+    table = csv.DictReader((folder / "statistics.csv").read_text().splitlines())
+    assert [row["case"] for row in table] == [row["case"] for row in rows]
+    return rows
+
 
 COMMAND = [sys.executable, "-m", "hybridseg.app", "predict"]
 
@@ -50,6 +61,65 @@ def test_the_record_tells_with_what_and_how_each_case_went(
     assert again["cases"][1] == written  # skipped now; what the first run noted of it stays
 
 
+def test_a_run_that_is_stopped_and_repeated_has_the_statistics_of_every_case(
+    bundle: Path, tmp_path: Path, volume: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("predict", volume("one"), volume("two"), "--bundle", bundle, "--statistics", "-o")
+    assert hybridseg(*words, tmp_path / "whole").code == 0
+    infer = Predictor.infer
+
+    def infer_or_stop(predictor: Predictor, case: Any, progress: Any = None) -> Any:
+        if case["case"] == "two":
+            raise KeyboardInterrupt
+        return infer(predictor, case, progress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "infer", infer_or_stop)
+        assert hybridseg(*words, tmp_path / "out").code == 130
+    assert (tmp_path / "out" / "one.nii.gz").is_file()
+    assert hybridseg(*words, tmp_path / "out").code == 0
+    for name in ("statistics.json", "statistics.csv"):
+        assert (tmp_path / "out" / name).read_text() == (tmp_path / "whole" / name).read_text()
+
+
+def test_what_cannot_be_measured_of_a_label_map_that_is_there_is_told(
+    bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "one.nii.gz").write_text("an earlier label map")
+    words = ("predict", volume("one"), volume("two"), "--bundle", bundle, "--statistics", "-o", tmp_path / "out")
+    outcome = hybridseg(*words)
+    assert outcome.code == 1
+    assert "out/one.nii.gz: unreadable" in outcome.err
+    assert (tmp_path / "out" / "one.nii.gz").read_text() == "an earlier label map"
+    assert {row["case"] for row in statistics(tmp_path / "out")} == {"two"}
+
+
+def test_a_run_keeps_what_another_noted_of_label_maps_that_are_there(
+    bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
+) -> None:
+    words = ("predict", "-o", tmp_path / "out", "--bundle", bundle)
+    images = [volume(name) for name in ("gone", "kept", "new")]
+    assert hybridseg(*words, *images[:2], "--statistics").code == 0
+    (tmp_path / "out" / "gone.nii.gz").unlink()
+    assert hybridseg(*words, images[2], "--statistics").code == 0
+    cases = json.loads((tmp_path / "out" / "run.json").read_text())["cases"]
+    assert [(case["case"], case["outcome"]) for case in cases] == [("kept", "written"), ("new", "written")]
+    assert {row["case"] for row in statistics(tmp_path / "out")} == {"kept", "new"}
+
+
+def test_statistics_of_a_label_map_that_is_made_anew_without_are_gone(
+    bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
+) -> None:
+    words = ("predict", "-o", tmp_path / "out", "--bundle", bundle)
+    one, two = volume("one"), volume("two")
+    assert hybridseg(*words, one, two, "--statistics").code == 0
+    assert hybridseg(*words, one, "--overwrite").code == 0
+    assert {row["case"] for row in statistics(tmp_path / "out")} == {"two"}
+    assert hybridseg(*words, two, "--overwrite").code == 0
+    assert not list((tmp_path / "out").glob("statistics.*"))
+
+
 def test_what_is_likely_a_mistake_is_told_and_the_case_is_written(
     bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
 ) -> None:
@@ -72,6 +142,14 @@ def test_what_is_likely_a_mistake_is_told_and_the_case_is_written(
     assert len(hybridseg(*words).err.splitlines()) == 1  # of its own results it does not speak
     above = hybridseg("predict", scans, "-o", tmp_path, "--bundle", bundle)
     assert "2 folders with volumes below an input" in above.err  # of others it does, even where its own lie above
+
+
+def test_segmentations_below_the_input_are_no_cases_of_the_next_run(bundle: Path, tmp_path: Path) -> None:
+    for slices in (tmp_path / "patient" / "1.dcm", tmp_path / "labels" / "patient.dcm"):
+        slices.parent.mkdir()
+        slices.write_text("DICOM")
+    outcome = hybridseg("predict", tmp_path, "-o", tmp_path / "labels", "--bundle", bundle, "--json")
+    assert [case["case"] for case in json.loads(outcome.out)] == ["patient"]
 
 
 def test_a_dicom_series_and_its_nifti_give_the_same_mask(data_dir: Path, tmp_path: Path) -> None:

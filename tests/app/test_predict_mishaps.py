@@ -53,6 +53,16 @@ def test_a_full_disk_leaves_no_part_and_the_smaller_case_goes_on(bundle: Path, f
     assert label_maps(output) == ["small.nii.gz"]
 
 
+def test_an_image_that_is_gone_but_has_its_label_map_stops_no_other_case(bundle: Path, folder: Path) -> None:
+    gone, output = nifti("gone.nii")(folder), folder.parent / "out"
+    nifti("two.nii")(folder)
+    assert predict(bundle, output, gone).code == 0
+    gone.rename(folder.parent / "elsewhere.nii")
+    gone.symlink_to(folder / "nowhere.nii")
+    assert predict(bundle, output, folder).code == 0
+    assert label_maps(output) == ["gone.nii.gz", "two.nii.gz"]
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
 def test_a_disk_that_fails_leaves_no_part_and_the_next_case_goes_on(
     bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, number: int

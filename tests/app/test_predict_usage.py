@@ -109,6 +109,7 @@ def wrong_options(bundle: Path, folder: Path) -> dict[str, list[str | Path]]:
         f"shipped bundle ({', '.join(bundle_names())})": [image, "-o", output, "--bundle", "liver"],
         "file: File exists: must be a folder": [image, "-o", folder.parent / "file", "--bundle", bundle],
         "must be another file than the input": [image, "-o", folder, "--bundle", bundle],
+        "must be another folder than the input": [folder, "-o", folder, "--bundle", bundle],
         "device: 'gpu': must be auto, cpu, cuda or cuda:N": [image, *right, "--device", "gpu"],
         "CUDA devices: must be one of them, or cpu": [image, *right, "--device", "cuda:99"],
         "none.pt: does not exist": [image, *right, "--checkpoint", folder / "none.pt"],

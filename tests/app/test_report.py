@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hybridseg.app.report_sources import recorded_paths
+
 from .conftest import SPACING, hybridseg, write_volume
 from .report_pages import Page
 from .test_report_curves import write_events
@@ -62,6 +64,20 @@ def test_scores_that_lie_there_are_taken_and_stale_ones_are_not(cohort: Path, re
     assert dice(*references, "--scores", cohort / "labels") == {"0.125"}
 
 
+def test_scores_against_other_references_are_not_taken(cohort: Path, report: Callable[..., Page]) -> None:
+    shutil.copytree(cohort / "labels", cohort / "other_reader")
+    assert hybridseg("evaluate", cohort / "labels", cohort / "truth", "-o", cohort / "labels").code == 0
+    page = report("--references", cohort / "other_reader")
+    assert {row[3] for row in page.rows("scores")} == {"1.0"}
+
+
+def test_a_link_to_nowhere_stops_no_other_case(cohort: Path, report: Callable[..., Page]) -> None:
+    assert hybridseg("evaluate", cohort / "labels", cohort / "truth", "-o", cohort / "labels").code == 0
+    (cohort / "labels" / "gone.nii.gz").symlink_to("nowhere")
+    page = report("--references", cohort / "truth", code=1, err="gone.nii.gz: ")
+    assert {row[0] for row in page.rows("scores")} == {"good", "bad"}
+
+
 def test_without_references_there_are_volumes_and_outliers(cohort: Path, report: Callable[..., Page]) -> None:
     cube = np.zeros((16, 16, 16), dtype=np.uint8)
     for index in range(6):
@@ -89,6 +105,19 @@ def test_images_and_bundle_are_those_of_the_run(volume: Callable[[str], Path], b
     ((case, line),) = page.rows("failures")
     assert case == "broken"
     assert line.startswith(str(images[1]))
+
+
+def test_an_image_is_found_though_its_path_has_a_comma(bundle: Path, tmp_path: Path) -> None:
+    image = write_volume(tmp_path / "Doe, Jane, 1970" / "one.nii.gz")
+    assert hybridseg("predict", image, "-o", tmp_path / "out", "--bundle", bundle).code == 0
+    assert hybridseg("report", tmp_path / "out", "-o", tmp_path / "page.html").code == 0
+    assert len(Page(tmp_path / "page.html").all("img")) == 3
+
+
+def test_of_several_recorded_images_all_must_be_there(tmp_path: Path) -> None:
+    images = [str(write_volume(tmp_path / "Doe, Jane" / f"t{number}.nii.gz")) for number in (1, 2)]
+    assert recorded_paths(", ".join(images)) == images
+    assert recorded_paths(", ".join([*images, "gone.nii.gz"])) == []
 
 
 def test_a_cohort_of_which_every_case_failed_is_told(tmp_path: Path) -> None:

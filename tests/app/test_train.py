@@ -72,6 +72,13 @@ def test_it_runs_what_it_shows_and_says_where_the_weights_are(started: Any, data
     assert "set for this training only: patch_size: to predict, set the same in configs/inference.json" in outcome.err
 
 
+def test_seed_and_fold_0_are_given_like_any_other(started: Any, dataset: Path, tmp_path: Path) -> None:
+    outcome = hybridseg("train", BUNDLE, dataset, "-o", tmp_path / "run", "--seed", "0", "--fold", "0")
+    assert outcome.code == 0, outcome.err
+    options = dict(zip(started[0][4::2], started[0][5::2], strict=True))
+    assert (options["--seed"], options["--fold"]) == ("0", "0")
+
+
 def test_several_processes_run_under_torchrun(started: Any, dataset: Path, tmp_path: Path) -> None:
     assert hybridseg("train", BUNDLE, dataset, "-o", tmp_path / "run", "--processes", "2").code == 0
     assert started[0][1:4] == ["-m", "torch.distributed.run", "--nproc_per_node=2"]
