@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from hybridseg.transforms.atomic import replacing
 from hybridseg.transforms.datasets import read_json
@@ -88,7 +90,8 @@ class RunRecord:
             "finished": now() if finished else None,
             "cases": [cases[name] for name in sorted(cases)],
         }
-        with replacing(self.folder / RUN) as temporary:
+        own = f".{uuid4().hex}"  # of jobs that write at the same time, none renames what another has half written
+        with replacing(self.folder / RUN, own) as temporary:
             temporary.write_text(as_json(record) + "\n", encoding="utf-8")
         untouched = {name: rows for name, rows in self.earlier_statistics.items() if name not in self.cases}
         statistics = untouched | self.statistics
@@ -97,13 +100,13 @@ class RunRecord:
             for kind in ("json", "csv") if self.earlier_statistics else ():  # of label maps that are others now
                 (self.folder / f"{STATISTICS}.{kind}").unlink(missing_ok=True)
             return
-        with replacing(self.folder / f"{STATISTICS}.json") as temporary:
+        with replacing(self.folder / f"{STATISTICS}.json", own) as temporary:
             temporary.write_text(as_json({"labels": rows}) + "\n", encoding="utf-8")
         table = io.StringIO(newline="")
-        writer = csv.DictWriter(table, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(table, fieldnames=list(dict.fromkeys(chain.from_iterable(rows))))
         writer.writeheader()
         writer.writerows(rows)
-        with replacing(self.folder / f"{STATISTICS}.csv") as temporary:
+        with replacing(self.folder / f"{STATISTICS}.csv", own) as temporary:
             temporary.write_text(table.getvalue(), encoding="utf-8", errors="backslashreplace", newline="")
 
 
