@@ -22,7 +22,7 @@ from .headers import LPS_TO_RAS, quiet_itk, unreadable_is_volume_error
 PathLike = str | os.PathLike[str]
 
 LARGEST_TILT_VOXELS = 0.5
-"""Farthest that slices may drift sideways over the whole stack, in voxels of their plane."""
+"""Farthest that any slice of a stack may lie sideways of the first, in voxels of their plane."""
 
 MODALITY, SERIES_UID, SERIES_NUMBER, DESCRIPTION = "0008|0060", "0020|000e", "0020|0011", "0008|103e"
 POSITION, ORIENTATION, SPACING, FRAMES = "0020|0032", "0020|0037", "0028|0030", "0028|0008"
@@ -146,7 +146,8 @@ def stack(source: PathLike, parts: Sequence[Slice]) -> tuple[list[Slice], NDArra
         one, other = ordered[worst].path.name, ordered[worst + 1].path.name
         told = f"{one} and {other} are {gaps[worst]:.4g} mm apart, others {usual:.4g} mm"
         raise VolumeError(source, told, "slices must be evenly spaced, and none missing")
-    drift = np.linalg.norm((step - (step @ normal) * normal) * (len(ordered) - 1))
+    offsets = np.array([part.position - ordered[0].position for part in ordered])
+    drift = np.linalg.norm(offsets - np.outer(offsets @ normal, normal), axis=1).max()
     if drift > LARGEST_TILT_VOXELS * first.spacing.min():
         told = f"slices drift {drift:.4g} mm sideways"
         raise VolumeError(source, told, "must be stacked at right angles (correct the gantry tilt first)")

@@ -132,6 +132,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing slice": (missing_slice, "slice3.dcm and slice4x.dcm are 5 mm apart, others 2.5 mm: slices must be evenly"),
     "uneven slices": (moved(3, tuple(0.8 * OBLIQUE[:, 2])), "mm apart, others .* mm: slices must be evenly spaced"),
     "gantry tilt": (tilted, "slices drift 1.2 mm sideways: must be stacked at right angles"),
+    "slice beside the others": (moved(2, tuple(3 * OBLIQUE[:, 0])), "slices drift 3 mm sideways: must be stacked"),
     "two volumes": (two_times, "lie at one place: a series must be one volume"),
     "one slice": (lambda folder: write_series(folder, VOXELS[:, :, :1]), "one slice: must have two at least"),
     "colour": (colour, "a.dcm: 3 samples per voxel: must be one number, not a colour"),
