@@ -137,20 +137,20 @@ def open_series(source: PathLike) -> Iterator[DicomSeries]:
     if asked.path.is_dir():
         yield find_series(asked, asked.path)
         return
-    with unreadable_is_volume_error(asked.path), zipfile.ZipFile(asked.path) as archive:
-        archive.testzip()
-        members = [member for member in archive.infolist() if not member.is_dir()]
-        with tempfile.TemporaryDirectory(prefix="hybridseg-") as folder:
-            extract(archive, members, Path(folder))
-            yield find_series(asked, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="hybridseg-") as folder:
+        with unreadable_is_volume_error(asked.path), zipfile.ZipFile(asked.path) as archive:
+            extract(archive, Path(folder))
+        yield find_series(asked, Path(folder))
 
 
-def extract(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], folder: Path) -> None:
+def extract(archive: zipfile.ZipFile, folder: Path) -> None:
     """Write the files of an archive flat into a folder, numbered: their own names may lead anywhere.
 
     Raises:
         ValueError: there is no room for what they claim to be.
+        zipfile.BadZipFile: a file is not what its checksum says.
     """
+    members = [member for member in archive.infolist() if not member.is_dir()]
     claimed, room = sum(member.file_size for member in members), shutil.disk_usage(folder).free
     if claimed > room:
         raise ValueError(f"{claimed} bytes when unpacked, {room} are free")

@@ -165,6 +165,25 @@ def test_a_broken_zip_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "ct.zip")
 
 
+def test_a_zip_with_a_damaged_slice_is_refused(tmp_path: Path) -> None:
+    (file, *_) = write_series(tmp_path / "ct")
+    with zipfile.ZipFile(tmp_path / "ct.zip", "w") as archive:
+        archive.write(file, "IM1")
+    content = bytearray((tmp_path / "ct.zip").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "ct.zip").write_bytes(content)
+    with pytest.raises(VolumeError, match=r"ct.zip: unreadable \(Bad CRC-32 for file 'IM1'\)"):
+        load(tmp_path / "ct.zip")
+
+
+def test_what_fails_while_a_zip_is_open_is_not_blamed_on_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "ct.zip", "w") as archive:
+        for file in write_series(tmp_path / "ct"):
+            archive.write(file, file.name)
+    with pytest.raises(RuntimeError, match="^of another kind$"), open_series(tmp_path / "ct.zip"):
+        raise RuntimeError("of another kind")
+
+
 def test_a_real_series_lies_where_simpleitk_puts_it(data_dir: Path, tmp_path: Path) -> None:
     """Its slices are 3 mm thick and 2 mm apart, its UIDs are empty, and its files have no extension."""
     folder = data_dir / "torso" / "dicom"
