@@ -100,7 +100,8 @@ class WindowInferer(Inferer):
             ValueError: the network gives logits of another size than its window.
         """
         volumes = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
-        return torch.stack([self.infer(volume, lambda x: network(x, *args, **kwargs)) for volume in volumes])
+        logits = [self.infer(volume, lambda x: network(x, *args, **kwargs)) for volume in volumes]
+        return logits[0][None] if len(logits) == 1 else torch.stack(logits)  # a copy would take as much memory again
 
     def infer(self, volume: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
         """Logits (K, D, H, W) of a volume (C, D, H, W)."""

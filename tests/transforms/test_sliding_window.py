@@ -91,6 +91,13 @@ def test_voxels_of_no_window_that_was_computed_are_outside_of_every_region():
         assert (logits[..., computed:] == -10).all()
 
 
+def test_the_logits_of_one_volume_are_there_once(network: nn.Module, monkeypatch: pytest.MonkeyPatch):
+    inferer, image = WindowInferer((8, 8, 8)), torch.randn(1, 1, 9, 9, 9)
+    logits = inferer.infer(image[0], network)
+    monkeypatch.setattr(inferer, "infer", lambda volume, network: logits)
+    assert inferer(image, network).data_ptr() == logits.data_ptr()
+
+
 def test_mirror_images_are_averaged():
     def network(windows: Tensor) -> Tensor:  # whose answer depends on where in the window a voxel lies
         return windows * torch.arange(8.0).view(1, 1, 8, 1, 1) + torch.arange(8.0)
