@@ -61,6 +61,7 @@ MAY_BE_EMPTY = (
 """What a segmentation must have, but not with a value."""
 PRIVATE_SCHEME = "99HYBRIDSEG"
 MANUFACTURER = "HybridSeg"
+UTF_8 = "ISO_IR 192"
 
 
 def write_segmentation(
@@ -131,6 +132,7 @@ def write_segmentation(
         content_description=algorithm[:64],
         series_description=algorithm[:64],
     )
+    segmentation.SpecificCharacterSet = UTF_8  # for names of any script; what the slices use may lack their letters
     try:
         with replacing(path, suffix=".dcm") as temporary:
             segmentation.save_as(temporary)

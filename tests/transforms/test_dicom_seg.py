@@ -80,6 +80,20 @@ def test_labels_are_coded(tmp_path: Path) -> None:
     assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == "1.2.3"
 
 
+def test_names_of_any_script_are_written_whatever_the_slices_use(tmp_path: Path) -> None:
+    import pydicom
+
+    files = write_series(tmp_path / "ct")
+    for file in files:
+        source = pydicom.dcmread(file)
+        source.SpecificCharacterSet, source.PatientName = "ISO_IR 100", "Müller^Jörg"
+        source.save_as(file)
+    write_segmentation(LABELS, files, tmp_path / "seg.dcm", **{**ABOUT, "label_names": {1: "肝臓"}})
+    segmentation = hd.seg.segread(tmp_path / "seg.dcm")
+    assert segmentation.get_segment_description(1).segment_label == "肝臓"
+    assert str(segmentation.PatientName) == "Müller^Jörg"
+
+
 def test_a_bundle_may_give_the_codes(tmp_path: Path) -> None:
     codes = {1: {"type": ("5366008", "SCT", "Hippocampus"), "modifier": ("255549009", "SCT", "Anterior")}}
     path, _ = write(tmp_path, codes=codes)
