@@ -156,7 +156,7 @@ def describe(number: int, name: str, codes: Mapping[str, Triplet] | None, identi
     elif structure is not None:
         kind = getattr(known.SCT, structure)
     else:
-        kind = hd.sr.CodedConcept(name[:16].upper().replace(" ", "_"), PRIVATE_SCHEME, name[:64])
+        kind = hd.sr.CodedConcept(name.upper().replace(" ", "_"), PRIVATE_SCHEME, name[:64])
         category, modifier = known.SCT.Tissue, None
     description = hd.seg.SegmentDescription(
         segment_number=number,

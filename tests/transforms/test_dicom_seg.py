@@ -80,6 +80,13 @@ def test_labels_are_coded(tmp_path: Path) -> None:
     assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == "1.2.3"
 
 
+def test_no_two_names_have_one_code(tmp_path: Path) -> None:
+    path, _ = write(tmp_path, label_names={1: "gluteus_maximus_left", 4: "gluteus_maximus_right"})
+    segmentation = hd.seg.segread(path)
+    codes = [segmentation.get_segment_description(number).segmented_property_type.value for number in (1, 2)]
+    assert codes == ["GLUTEUS_MAXIMUS_LEFT", "GLUTEUS_MAXIMUS_RIGHT"]
+
+
 def test_names_of_any_script_are_written_whatever_the_slices_use(tmp_path: Path) -> None:
     import pydicom
 
