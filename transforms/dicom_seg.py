@@ -82,7 +82,7 @@ def write_segmentation(
     Args:
         labels: (X, Y, Z), along columns, rows and slices.
         files: one for each slice, in order.
-        path: the file to write.
+        path: the file to write; there is none where no label has voxels.
         label_names: the labels to describe, and their names; those without voxels are left out.
         codes: of labels, instead of those that follow from their names: `type`, and perhaps `modifier` and `category`,
             which is an anatomical structure otherwise, each with value, scheme and meaning.
@@ -103,6 +103,7 @@ def write_segmentation(
         raise ValueError(f"labels: shape {labels.shape}: must have a slice for each of {len(files)} files")
     present = [label for label in sorted(label_names) if (labels == label).any()]
     if not present:
+        Path(path).unlink(missing_ok=True)  # of an earlier run, whose label map is replaced
         return
     sources = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
     complete(sources)

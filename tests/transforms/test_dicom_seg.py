@@ -126,6 +126,13 @@ def test_without_labels_nothing_is_written(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_without_labels_what_an_earlier_run_wrote_is_gone(tmp_path: Path) -> None:
+    path, files = write(tmp_path)
+    assert path.exists()
+    write_segmentation(np.zeros_like(LABELS), files, path, **ABOUT)
+    assert not path.exists()
+
+
 def test_labels_on_another_grid_and_a_place_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     _, files = write(tmp_path)
     with pytest.raises(ValueError, match=r"labels: shape \(9, 7, 4\): must have a slice for each of 5 files"):
