@@ -111,7 +111,7 @@ def test_a_list_names_cases_and_their_channels(tmp_path: Path, kind: str) -> Non
 @pytest.mark.parametrize("order", [(2, 1, 10), (10, 2, 1)])
 def test_channels_of_a_list_are_in_the_order_of_their_numbers(tmp_path: Path, order: tuple[int, ...]) -> None:
     """Not in that of the columns, nor of the alphabet, by which JSON is often sorted."""
-    files = dict(zip((1, 2, 10), touch(tmp_path, "a.nii", "b.nii", "c.nii"), strict=True))
+    files: dict[int, Path] = dict(zip((1, 2, 10), touch(tmp_path, "a.nii", "b.nii", "c.nii"), strict=True))
     row = {f"image{number if number > 1 else ''}": files[number].name for number in order}
     (tmp_path / "cases.json").write_text(json.dumps([{"case": "one", **row}]), encoding="utf-8")
     (case,) = find_cases([tmp_path / "cases.json"], channels=3)
