@@ -176,13 +176,22 @@ def read_list(path: Path, series: str | None) -> list[Case]:
         where = f"case {number}"
         if unknown := [name for name in row if not (name == "case" or COLUMN.fullmatch(str(name)))]:
             raise VolumeError(path, f"{where} has {unknown[0]!r}", rule)
-        name, images = row.get("case"), [row[column] for column in row if column != "case" and row[column]]
-        if not name or not isinstance(name, str) or not images or not all(isinstance(image, str) for image in images):
+        columns = sorted((column for column in row if column != "case"), key=channel_of)
+        name, images = row.get("case"), [row[column] or "" for column in columns]
+        while images and not images[-1]:  # a case with fewer files than another one
+            images.pop()
+        named = [name, *images]
+        if not images or not all(isinstance(entry, str) and entry for entry in named):
             raise VolumeError(path, f"{where} lacks its name or image", rule)
         if Path(name).name != name:
             raise VolumeError(path, f"{where} is called {name!r}", "a name must be that of a file, without folders")
         cases.append(Case(name, tuple(listed_image(path, image, series) for image in images)))
     return cases
+
+
+def channel_of(column: str) -> int:
+    """Where an image stands among the channels: `image` before `image2`, and that before `image10`."""
+    return int(column.removeprefix("image") or 0)
 
 
 def listed_image(path: Path, image: str, series: str | None) -> Path | DicomFolder:

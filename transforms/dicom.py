@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ import SimpleITK as sitk
 from monai.data import ImageReader
 from numpy.typing import NDArray
 
-from .dicom_slices import Slice, read_slice, stack
+from .dicom_slices import Instance, Slice, as_slice, read_instance, stack
 from .errors import VolumeError
 from .headers import VolumeHeader, quiet_itk, unreadable_is_volume_error
 from .readers import volume_metadata
@@ -137,20 +137,20 @@ def open_series(source: PathLike) -> Iterator[DicomSeries]:
     if asked.path.is_dir():
         yield find_series(asked, asked.path)
         return
-    with unreadable_is_volume_error(asked.path), zipfile.ZipFile(asked.path) as archive:
-        archive.testzip()
-        members = [member for member in archive.infolist() if not member.is_dir()]
-        with tempfile.TemporaryDirectory(prefix="hybridseg-") as folder:
-            extract(archive, members, Path(folder))
-            yield find_series(asked, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="hybridseg-") as folder:
+        with unreadable_is_volume_error(asked.path), zipfile.ZipFile(asked.path) as archive:
+            extract(archive, Path(folder))
+        yield find_series(asked, Path(folder))
 
 
-def extract(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], folder: Path) -> None:
+def extract(archive: zipfile.ZipFile, folder: Path) -> None:
     """Write the files of an archive flat into a folder, numbered: their own names may lead anywhere.
 
     Raises:
         ValueError: there is no room for what they claim to be.
+        zipfile.BadZipFile: a file is not what its checksum says.
     """
+    members = [member for member in archive.infolist() if not member.is_dir()]
     claimed, room = sum(member.file_size for member in members), shutil.disk_usage(folder).free
     if claimed > room:
         raise ValueError(f"{claimed} bytes when unpacked, {room} are free")
@@ -161,15 +161,14 @@ def extract(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], folder
 
 
 def find_series(asked: DicomFolder, folder: Path) -> DicomSeries:
-    """The series that is asked for, among the files directly in a folder.
+    """The series that is asked for, among the files directly in a folder; only its own faults matter.
 
     Raises:
         VolumeError: see `open_series`.
     """
-    slices = [read_slice(file) for file in sorted(folder.iterdir()) if is_dicom(file)]
-    by_series: dict[str, list[Slice]] = {}
-    for part in slices:
-        if part is not None:
+    by_series: dict[str, list[Instance]] = {}
+    for file in sorted(folder.iterdir()):
+        if is_dicom(file) and (part := read_instance(file)) is not None:
             by_series.setdefault(part.series, []).append(part)
     if not by_series:
         raise VolumeError(asked, "no DICOM images", "must hold the slices of a series")
@@ -181,10 +180,10 @@ def find_series(asked: DicomFolder, folder: Path) -> DicomSeries:
     if len(by_series) > 1:
         raise VolumeError(asked, f"{len(by_series)} series", f"one must be chosen of {listed(by_series.values())}")
     (parts,) = by_series.values()
-    ordered, affine = stack(asked, parts)
+    ordered, affine = stack(asked, [as_slice(part) for part in parts])
     return DicomSeries(path=asked.path, slices=ordered, affine=affine)
 
 
-def listed(series: Any) -> str:
+def listed(series: Iterable[Sequence[Instance]]) -> str:
     """Series in a line, for people to choose from."""
     return ", ".join(f"{parts[0].series} ({parts[0].title}, {len(parts)} slices)" for parts in series)

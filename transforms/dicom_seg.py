@@ -61,6 +61,7 @@ MAY_BE_EMPTY = (
 """What a segmentation must have, but not with a value."""
 PRIVATE_SCHEME = "99HYBRIDSEG"
 MANUFACTURER = "HybridSeg"
+UTF_8 = "ISO_IR 192"
 
 
 def write_segmentation(
@@ -81,7 +82,7 @@ def write_segmentation(
     Args:
         labels: (X, Y, Z), along columns, rows and slices.
         files: one for each slice, in order.
-        path: the file to write.
+        path: the file to write; there is none where no label has voxels.
         label_names: the labels to describe, and their names; those without voxels are left out.
         codes: of labels, instead of those that follow from their names: `type`, and perhaps `modifier` and `category`,
             which is an anatomical structure otherwise, each with value, scheme and meaning.
@@ -102,6 +103,7 @@ def write_segmentation(
         raise ValueError(f"labels: shape {labels.shape}: must have a slice for each of {len(files)} files")
     present = [label for label in sorted(label_names) if (labels == label).any()]
     if not present:
+        Path(path).unlink(missing_ok=True)  # of an earlier run, whose label map is replaced
         return
     sources = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
     complete(sources)
@@ -131,6 +133,7 @@ def write_segmentation(
         content_description=algorithm[:64],
         series_description=algorithm[:64],
     )
+    segmentation.SpecificCharacterSet = UTF_8  # for names of any script; what the slices use may lack their letters
     try:
         with replacing(path, suffix=".dcm") as temporary:
             segmentation.save_as(temporary)
@@ -154,7 +157,7 @@ def describe(number: int, name: str, codes: Mapping[str, Triplet] | None, identi
     elif structure is not None:
         kind = getattr(known.SCT, structure)
     else:
-        kind = hd.sr.CodedConcept(name[:16].upper().replace(" ", "_"), PRIVATE_SCHEME, name[:64])
+        kind = hd.sr.CodedConcept(name.upper().replace(" ", "_"), PRIVATE_SCHEME, name[:64])
         category, modifier = known.SCT.Tissue, None
     description = hd.seg.SegmentDescription(
         segment_number=number,

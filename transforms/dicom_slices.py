@@ -1,4 +1,4 @@
-"""Slices of a DICOM series: what each file says about its own, and how they make a volume.
+"""Slices of a DICOM series: which file belongs to which, what each says about its own, and how they make a volume.
 
 Slices are placed by ImagePositionPatient and ImageOrientationPatient (DICOM PS3.3, C.7.6.2): SliceThickness is how
 thick a slice is, not how far it is from the next.
@@ -7,7 +7,7 @@ thick a slice is, not how far it is from the next.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +22,43 @@ from .headers import LPS_TO_RAS, quiet_itk, unreadable_is_volume_error
 PathLike = str | os.PathLike[str]
 
 LARGEST_TILT_VOXELS = 0.5
-"""Farthest that slices may drift sideways over the whole stack, in voxels of their plane."""
+"""Farthest that any slice of a stack may lie sideways of the first, in voxels of their plane."""
 
 MODALITY, SERIES_UID, SERIES_NUMBER, DESCRIPTION = "0008|0060", "0020|000e", "0020|0011", "0008|103e"
 POSITION, ORIENTATION, SPACING, FRAMES = "0020|0032", "0020|0037", "0028|0030", "0028|0008"
 SAMPLES, BITS = "0028|0002", "0028|0100"
+TAGS = (MODALITY, SERIES_UID, SERIES_NUMBER, DESCRIPTION, POSITION, ORIENTATION, SPACING, FRAMES, SAMPLES, BITS)
+"""What is kept of each file: those of a manufacturer's own may be long."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """A file with an image, of which nothing is checked yet.
+
+    Args:
+        path: the file.
+        tags: those of `TAGS` that it has, by group and element.
+        shape: columns and rows.
+    """
+
+    path: Path
+    tags: Mapping[str, str]
+    shape: tuple[int, int]
+
+    @property
+    def number(self) -> str:
+        """SeriesNumber, as it stands there."""
+        return self.tags.get(SERIES_NUMBER, "")
+
+    @property
+    def series(self) -> str:
+        """SeriesInstanceUID, or the series number where that is empty."""
+        return self.tags.get(SERIES_UID) or f"number {self.number or 'unknown'}"
+
+    @property
+    def title(self) -> str:
+        """Modality and description of the series, for people."""
+        return " ".join(filter(None, (self.tags.get(MODALITY), self.tags.get(DESCRIPTION))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +67,6 @@ class Slice:
 
     Args:
         path: the file.
-        series: SeriesInstanceUID, or the series number where that is empty.
-        number: SeriesNumber, as it stands there.
-        title: modality and description of the series, for people.
         shape: columns and rows.
         orientation: (2, 3), unit vectors along a row and along a column, in LPS.
         spacing: (2,), mm from column to column and from row to row.
@@ -46,9 +75,6 @@ class Slice:
     """
 
     path: Path
-    series: str
-    number: str
-    title: str
     shape: tuple[int, int]
     orientation: NDArray[np.float64]
     spacing: NDArray[np.float64]
@@ -56,11 +82,11 @@ class Slice:
     bits: int
 
 
-def read_slice(path: Path) -> Slice | None:
-    """What a file says about its slice; None for a file without an image, such as a report.
+def read_instance(path: Path) -> Instance | None:
+    """What a file says; None for one without an image, such as a report.
 
     Raises:
-        VolumeError: the file cannot be read, or holds anything but one slice with a place and one number at each voxel.
+        VolumeError: the file cannot be read.
     """
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
@@ -73,7 +99,18 @@ def read_slice(path: Path) -> Slice | None:
             if has_image(path):
                 raise
             return None
-    tags = {key: reader.GetMetaData(key).strip(" \0") for key in reader.GetMetaDataKeys()}
+    columns, rows = reader.GetSize()[:2]
+    tags = {key: reader.GetMetaData(key).strip(" \0") for key in TAGS if reader.HasMetaDataKey(key)}
+    return Instance(path=path, tags=tags, shape=(columns, rows))
+
+
+def as_slice(instance: Instance) -> Slice:
+    """The slice of a file.
+
+    Raises:
+        VolumeError: it holds anything but one slice with a place and one number at each voxel.
+    """
+    path, tags = instance.path, instance.tags
     if int(tags.get(FRAMES) or 1) > 1:
         raise VolumeError(path, f"{tags[FRAMES]} frames", "must be one slice (convert enhanced DICOM first)")
     if int(tags.get(SAMPLES) or 1) > 1:
@@ -95,14 +132,9 @@ def read_slice(path: Path) -> Slice | None:
         raise VolumeError(
             path, f"ImageOrientationPatient {tags[ORIENTATION]!r}", "must be unit vectors at right angles"
         )
-    columns, rows = reader.GetSize()[:2]
-    number = tags.get(SERIES_NUMBER, "")
     return Slice(
         path=path,
-        series=tags.get(SERIES_UID) or f"number {number or 'unknown'}",
-        number=number,
-        title=" ".join(filter(None, (tags.get(MODALITY), tags.get(DESCRIPTION)))),
-        shape=(columns, rows),
+        shape=instance.shape,
         orientation=orientation,
         spacing=place[SPACING][::-1],  # stored as from row to row, then from column to column
         position=place[POSITION],
@@ -146,7 +178,8 @@ def stack(source: PathLike, parts: Sequence[Slice]) -> tuple[list[Slice], NDArra
         one, other = ordered[worst].path.name, ordered[worst + 1].path.name
         told = f"{one} and {other} are {gaps[worst]:.4g} mm apart, others {usual:.4g} mm"
         raise VolumeError(source, told, "slices must be evenly spaced, and none missing")
-    drift = np.linalg.norm((step - (step @ normal) * normal) * (len(ordered) - 1))
+    offsets = np.array([part.position - ordered[0].position for part in ordered])
+    drift = np.linalg.norm(offsets - np.outer(offsets @ normal, normal), axis=1).max()
     if drift > LARGEST_TILT_VOXELS * first.spacing.min():
         told = f"slices drift {drift:.4g} mm sideways"
         raise VolumeError(source, told, "must be stacked at right angles (correct the gantry tilt first)")

@@ -25,7 +25,7 @@ from .case_fingerprint import LEVELS, CaseFingerprint, ChannelFingerprint, Label
 from .datasets import Case
 from .errors import VolumeError
 from .geometry import voxel_lengths
-from .intensity import mri_body, no_body
+from .intensity import has_body, mri_body, no_body
 from .loading import LoadVolumed
 
 Body = Callable[[torch.Tensor], torch.Tensor]
@@ -64,7 +64,7 @@ def measure_case(
     if image is not None:
         voxels = image.as_tensor()
         mask = body(voxels)
-        if not mask.any():
+        if not has_body(mask):
             faults.append(str(no_body(image)))
         measured |= _measure_grid(image, mask)
         measured["image_hash"] = _hash(voxels.numpy())

@@ -59,16 +59,21 @@ def body_mask(image: torch.Tensor, *, hounsfield: bool) -> torch.Tensor:
         Mask (C, D, H, W), boolean.
 
     Raises:
-        VolumeError: there is none.
+        VolumeError: a channel has none.
     """
     mask = (ct_body if hounsfield else mri_body)(image)
-    if not mask.any():
+    if not has_body(mask):
         raise no_body(image)
     return mask
 
 
+def has_body(mask: torch.Tensor) -> bool:
+    """Whether each channel of a mask (C, D, H, W) has voxels."""
+    return bool(mask.flatten(1).any(1).all())
+
+
 def no_body(image: torch.Tensor) -> VolumeError:
-    """What is wrong with an image (C, D, H, W) of air."""
+    """What is wrong with an image (C, D, H, W) that has a channel of air."""
     path = image.meta.get(ImageMetaKey.FILENAME_OR_OBJ) if isinstance(image, MetaTensor) else None
     return VolumeError(path or "image", "no voxel brighter than air", "there must be a body")
 
@@ -109,13 +114,17 @@ class ZScoreBodyd(MapTransform):
     Args:
         keys: images (C, D, H, W).
         allow_missing_keys: pass over keys that a case lacks.
+
+    Raises:
+        VolumeError: when called with an image of which a channel has no voxel brighter than air.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         case = dict(data)
         for key in self.key_iterator(case):
             image = case[key]
-            values = [channel[body] for channel, body in zip(image, mri_body(image), strict=True)]
+            bodies = body_mask(image, hounsfield=False)
+            values = [channel[body] for channel, body in zip(image, bodies, strict=True)]
             mean = torch.stack([value.mean() for value in values]).view(-1, 1, 1, 1)
             deviation = torch.stack([value.std(correction=0) for value in values]).view(-1, 1, 1, 1)
             case[key] = (image - mean) / deviation.where(deviation > 0, torch.ones_like(deviation))

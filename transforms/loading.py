@@ -84,10 +84,11 @@ class LoadVolumed(MapTransform):
     An entry is the path of a NIfTI, NRRD or MetaImage file, of a folder of DICOM slices or of a zip of one; or a list
     of them, one for each channel and all on the grid of the first. The axes D, H, W are the file's own first, second
     and third axes, in whatever direction they run (column, row, slice in DICOM); the affine (4, 4) in `meta["affine"]`
-    takes their indices to RAS millimetres. `meta` also has `original_affine`, `spatial_shape` (3,), `space` and
-    `filename_or_obj`. A fourth axis is the channels. Headers of all keys are checked before the voxels of any are read.
-    An entry may also be a MetaTensor that a server has read already, (D, H, W) or (C, D, H, W) with an affine to RAS
-    millimetres; its `filename_or_obj` is empty.
+    takes their indices to RAS millimetres. It is that of the first image for all, so that the same grids follow from
+    it: those of other files may differ by rounding. `meta` also has `original_affine`, `spatial_shape` (3,), `space`
+    and `filename_or_obj`. A fourth axis is the channels. Headers of all keys are checked before the voxels of any are
+    read. An entry may also be a MetaTensor that a server has read already, (D, H, W) or (C, D, H, W) with an affine to
+    RAS millimetres; its `filename_or_obj` is empty.
 
     Args:
         keys: entries that hold the paths of images and label maps.
@@ -128,13 +129,17 @@ class LoadVolumed(MapTransform):
                 key: [opened.enter_context(open_volume(path)) for path in ensure_tuple(data[key], wrap_array=True)]
                 for key in self.key_iterator(loaded)
             }
-            self._check_headers(sources)
+            reference = self._check_headers(sources)
             for key, files in sources.items():
-                volumes = [self._load(source, is_label=key in self.label_keys) for source in files]
+                volumes = [
+                    self._load(source, (reference or source).header.affine, is_label=key in self.label_keys)
+                    for source in files
+                ]
                 loaded[key] = volumes[0] if len(volumes) == 1 else concatenate(volumes)
         return loaded
 
-    def _check_headers(self, sources: Mapping[Hashable, Sequence[Source]]) -> None:
+    def _check_headers(self, sources: Mapping[Hashable, Sequence[Source]]) -> Source | None:
+        """Check what files claim; the first image is the one on whose grid all of them lie."""
         reference: Source | None = None
         for key in sorted(sources, key=lambda key: key in self.label_keys):  # images first
             files, channels = sources[key], 1 if key in self.label_keys else self.channels
@@ -146,15 +151,18 @@ class LoadVolumed(MapTransform):
                     check_grid(source.path, source.header, reference.path, reference.header)
                 elif key not in self.label_keys:
                     reference = source
+        return reference
 
-    def _load(self, source: Source, *, is_label: bool) -> MetaTensor:
+    def _load(self, source: Source, affine: NDArray[np.float64], *, is_label: bool) -> MetaTensor:
+        """A volume (C, D, H, W) in a place that may differ by rounding from the one that its file tells."""
         path = source.path
         # What is too large for float32 becomes infinite, and is found below.
         with unreadable_is_volume_error(path), np.errstate(over="ignore"):
             opened = source.reader.read(path)
             array, meta = source.reader.get_data(opened)
+            meta[MetaKeys.AFFINE], meta[MetaKeys.ORIGINAL_AFFINE] = affine.copy(), affine.copy()
             if self.orientation is not None:
-                array, meta[MetaKeys.AFFINE] = oriented(array, meta[MetaKeys.AFFINE], self.orientation)
+                array, meta[MetaKeys.AFFINE] = oriented(array, affine, self.orientation)
             array = array.astype(np.float32)  # in the order of the file, which is the fastest
         if is_label:
             check_labels(path, array, self.classes)

@@ -30,6 +30,10 @@ Progress = Callable[[int, int], None]
 """Called with the windows that were just computed, and with all windows that will be."""
 
 
+UNLIKELY = -10.0
+"""Logit of a class beside that of the background, which is 0, where there is nothing to see."""
+
+
 class WindowInferer(Inferer):
     """Put a network over a volume window by window and blend what it gives.
 
@@ -43,7 +47,7 @@ class WindowInferer(Inferer):
             averaged; only for classes that look alike in the mirror.
         skip_uniform: take a window without any contrast for background, without computing it.
         unseen: logit of every channel where no window was computed; a negative one where the channels are regions,
-            which begin above 0.
+            which begin above 0. None for classes, of which the first is the background: the others are unlikely there.
         padding: value around a volume that is smaller than a window.
 
     Raises:
@@ -60,7 +64,7 @@ class WindowInferer(Inferer):
         half: bool = True,
         mirror_axes: Sequence[int] = (),
         skip_uniform: bool = True,
-        unseen: float = 0.0,
+        unseen: float | None = None,
         padding: float = 0.0,
     ) -> None:
         super().__init__()
@@ -94,13 +98,14 @@ class WindowInferer(Inferer):
             kwargs: further keyword arguments of the network.
 
         Returns:
-            Logits (B, K, D, H, W) in float16, or float32 if not `half`; `unseen` where no window was computed.
+            Logits (B, K, D, H, W) in float16, or float32 if not `half`; where no window was computed, as `unseen` says.
 
         Raises:
             ValueError: the network gives logits of another size than its window.
         """
         volumes = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
-        return torch.stack([self.infer(volume, lambda x: network(x, *args, **kwargs)) for volume in volumes])
+        logits = [self.infer(volume, lambda x: network(x, *args, **kwargs)) for volume in volumes]
+        return logits[0][None] if len(logits) == 1 else torch.stack(logits)  # a copy would take as much memory again
 
     def infer(self, volume: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
         """Logits (K, D, H, W) of a volume (C, D, H, W)."""
@@ -122,7 +127,9 @@ class WindowInferer(Inferer):
             if self.progress is not None:
                 self.progress(len(batch), len(windows))
         assert logits is not None  # there is a window at least
-        if self.unseen:
+        if self.unseen is None:
+            logits[1:].masked_fill_(total == 0, UNLIKELY)
+        else:
             logits.masked_fill_(total == 0, self.unseen)
         return logits[:, *inside]
 

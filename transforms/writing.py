@@ -61,12 +61,14 @@ def write_labels(
 
     Raises:
         VolumeError: the labels are not on the grid of the reference, or the file cannot be written.
-        ValueError: labels of another kind or shape, no known place, or another extension.
+        ValueError: labels of another kind or shape, no known place, another extension, or the reference's own path.
     """
     voxels = _voxels(np.asarray(labels))
     extension = volume_extension(path)
     if extension not in NIFTI_EXTENSIONS:
         raise ValueError(f"path: {os.fspath(path)}: must end in {' or '.join(NIFTI_EXTENSIONS)}")
+    if reference is not None and Path(path).exists() and Path(path).samefile(reference):
+        raise ValueError(f"path: {os.fspath(path)}: must be another file than the image")
     matrix = None if affine is None else np.asarray(affine, dtype=np.float64)
     if reference is not None and volume_extension(reference) in NIFTI_EXTENSIONS:
         image = _image_like(voxels, reference, matrix)

@@ -108,6 +108,16 @@ def test_a_list_names_cases_and_their_channels(tmp_path: Path, kind: str) -> Non
     ]
 
 
+@pytest.mark.parametrize("order", [(2, 1, 10), (10, 2, 1)])
+def test_channels_of_a_list_are_in_the_order_of_their_numbers(tmp_path: Path, order: tuple[int, ...]) -> None:
+    """Not in that of the columns, nor of the alphabet, by which JSON is often sorted."""
+    files: dict[int, Path] = dict(zip((1, 2, 10), touch(tmp_path, "a.nii", "b.nii", "c.nii"), strict=True))
+    row = {f"image{number if number > 1 else ''}": files[number].name for number in order}
+    (tmp_path / "cases.json").write_text(json.dumps([{"case": "one", **row}]), encoding="utf-8")
+    (case,) = find_cases([tmp_path / "cases.json"], channels=3)
+    assert case.images == tuple(files.values())
+
+
 def test_channels_in_files_of_their_own_are_loaded_as_one_image(tmp_path: Path) -> None:
     voxels = np.random.default_rng(0).normal(size=(2, 4, 5, 6)).astype(np.float32)
     for channel in range(2):
@@ -141,6 +151,10 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "empty list": (write("cases.csv", "case,image\n"), f"cases.csv: no list of cases: {RULE}"),
     "other column": (write("cases.csv", "case,volume\na,b\n"), f"cases.csv: case 1 has 'volume': {RULE}"),
     "no image": (write("cases.csv", "case,image\na,\n"), f"cases.csv: case 1 lacks its name or image: {RULE}"),
+    "no image in between": (
+        write("cases.csv", "case,image,image2,image3\na,cases.csv,,cases.csv\n"),
+        f"cases.csv: case 1 lacks its name or image: {RULE}",
+    ),
     "no name": (write("cases.json", '[{"case": 3, "image": "a"}]'), "cases.json: case 1 lacks its name or image"),
     "too many cells": (write("cases.csv", "case,image\na,b,c\n"), f"cases.csv: case 1 has None: {RULE}"),
     "missing image": (

@@ -70,6 +70,15 @@ def test_one_of_several_series_is_chosen_by_uid_or_number(tmp_path: Path, series
     np.testing.assert_array_equal(load(DicomFolder(tmp_path / "ct", series))[0], other)
 
 
+def test_a_picture_of_the_screen_beside_a_series_is_another_series(tmp_path: Path) -> None:
+    """It has no place, and is in colour; archives export it with the series that was looked at."""
+    colour(tmp_path / "ct")
+    write_series(tmp_path / "ct")
+    np.testing.assert_array_equal(load(DicomFolder(tmp_path / "ct", "4"))[0], VOXELS)
+    with pytest.raises(VolumeError, match=r"ct: 2 series: one must be chosen of .*1.2.3 \(CT portal, 5 slices\)"):
+        load(tmp_path / "ct")
+
+
 def several_series(folder: Path) -> None:
     write_series(folder)
     write_series(folder, tags={"0020|000e": "1.2.4", "0008|103e": "lung"}, start=100)
@@ -132,6 +141,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing slice": (missing_slice, "slice3.dcm and slice4x.dcm are 5 mm apart, others 2.5 mm: slices must be evenly"),
     "uneven slices": (moved(3, tuple(0.8 * OBLIQUE[:, 2])), "mm apart, others .* mm: slices must be evenly spaced"),
     "gantry tilt": (tilted, "slices drift 1.2 mm sideways: must be stacked at right angles"),
+    "slice beside the others": (moved(2, tuple(3 * OBLIQUE[:, 0])), "slices drift 3 mm sideways: must be stacked"),
     "two volumes": (two_times, "lie at one place: a series must be one volume"),
     "one slice": (lambda folder: write_series(folder, VOXELS[:, :, :1]), "one slice: must have two at least"),
     "colour": (colour, "a.dcm: 3 samples per voxel: must be one number, not a colour"),
@@ -162,6 +172,25 @@ def test_a_broken_zip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ct.zip").write_bytes(b"PK\3\4 and no more")
     with pytest.raises(VolumeError, match=r"ct.zip: unreadable \(File is not a zip file\)"):
         load(tmp_path / "ct.zip")
+
+
+def test_a_zip_with_a_damaged_slice_is_refused(tmp_path: Path) -> None:
+    (file, *_) = write_series(tmp_path / "ct")
+    with zipfile.ZipFile(tmp_path / "ct.zip", "w") as archive:
+        archive.write(file, "IM1")
+    content = bytearray((tmp_path / "ct.zip").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "ct.zip").write_bytes(content)
+    with pytest.raises(VolumeError, match=r"ct.zip: unreadable \(Bad CRC-32 for file 'IM1'\)"):
+        load(tmp_path / "ct.zip")
+
+
+def test_what_fails_while_a_zip_is_open_is_not_blamed_on_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "ct.zip", "w") as archive:
+        for file in write_series(tmp_path / "ct"):
+            archive.write(file, file.name)
+    with pytest.raises(RuntimeError, match="of another kind"), open_series(tmp_path / "ct.zip"):
+        raise RuntimeError("of another kind")
 
 
 def test_a_real_series_lies_where_simpleitk_puts_it(data_dir: Path, tmp_path: Path) -> None:

@@ -80,6 +80,27 @@ def test_labels_are_coded(tmp_path: Path) -> None:
     assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == "1.2.3"
 
 
+def test_no_two_names_have_one_code(tmp_path: Path) -> None:
+    path, _ = write(tmp_path, label_names={1: "gluteus_maximus_left", 4: "gluteus_maximus_right"})
+    segmentation = hd.seg.segread(path)
+    codes = [segmentation.get_segment_description(number).segmented_property_type.value for number in (1, 2)]
+    assert codes == ["GLUTEUS_MAXIMUS_LEFT", "GLUTEUS_MAXIMUS_RIGHT"]
+
+
+def test_names_of_any_script_are_written_whatever_the_slices_use(tmp_path: Path) -> None:
+    import pydicom
+
+    files = write_series(tmp_path / "ct")
+    for file in files:
+        source = pydicom.dcmread(file)
+        source.SpecificCharacterSet, source.PatientName = "ISO_IR 100", "Müller^Jörg"
+        source.save_as(file)
+    write_segmentation(LABELS, files, tmp_path / "seg.dcm", **{**ABOUT, "label_names": {1: "肝臓"}})
+    segmentation = hd.seg.segread(tmp_path / "seg.dcm")
+    assert segmentation.get_segment_description(1).segment_label == "肝臓"
+    assert str(segmentation.PatientName) == "Müller^Jörg"
+
+
 def test_a_bundle_may_give_the_codes(tmp_path: Path) -> None:
     codes = {1: {"type": ("5366008", "SCT", "Hippocampus"), "modifier": ("255549009", "SCT", "Anterior")}}
     path, _ = write(tmp_path, codes=codes)
@@ -102,6 +123,13 @@ def test_codes_of_what_is_no_anatomy_name_their_category(tmp_path: Path) -> None
 
 def test_without_labels_nothing_is_written(tmp_path: Path) -> None:
     path, _ = write(tmp_path, label_names={9: "spleen"})
+    assert not path.exists()
+
+
+def test_without_labels_what_an_earlier_run_wrote_is_gone(tmp_path: Path) -> None:
+    path, files = write(tmp_path)
+    assert path.exists()
+    write_segmentation(np.zeros_like(LABELS), files, path, **ABOUT)
     assert not path.exists()
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from hybridseg.transforms import VolumeError
 from hybridseg.transforms.intensity import CorrectBiasFieldd, WarnOfModalityd, ZScoreBodyd, ct_body, mri_body
 
 
@@ -81,6 +82,15 @@ def test_a_uniform_body_is_centred_not_divided_by_zero():
     scored = ZScoreBodyd("image")({"image": image})["image"]
     assert scored.isfinite().all()
     assert scored[0, 3, 3, 3] == 0
+
+
+def test_a_channel_without_a_body_is_refused(head):
+    """Nearly all of its voxels have its highest value: none is brighter than nearly all."""
+    flat = torch.full((1, 32, 32, 32), 100.0)
+    flat[0, 0, 0, 0] = 0
+    image = MetaTensor(torch.cat([head, flat]), meta={"filename_or_obj": "scan.nii"})
+    with pytest.raises(VolumeError, match=r"scan.nii: no voxel brighter than air: there must be a body"):
+        ZScoreBodyd("image")({"image": image})
 
 
 def test_a_single_slice_keeps_its_bias(head):

@@ -13,7 +13,7 @@ import torch
 from monai.data import DataLoader, Dataset, decollate_batch
 from scipy.spatial.transform import Rotation
 
-from hybridseg.transforms import LoadVolumed, VolumeError
+from hybridseg.transforms import LoadVolumed, VolumeError, mri_preprocessing
 
 from .volume_files import AFFINE, SHAPE, VOXELS, change_header, load, load_labels, write_itk, write_nifti
 
@@ -163,3 +163,28 @@ def test_hippocampus_image_and_label_share_a_grid(data_dir: Path) -> None:
     case = LoadVolumed(("image", "label"))({"image": folder / "imagesTr" / name, "label": folder / "labelsTr" / name})
     assert case["image"].shape == case["label"].shape == (1, 35, 51, 35)
     assert case["label"].unique().tolist() == [0, 1, 2]
+
+
+def test_image_and_label_whose_affines_differ_by_rounding_keep_one_grid(tmp_path: Path) -> None:
+    """63 steps of half a millimetre are 31.5 of a whole one: to be rounded up or down, but alike."""
+    voxels = np.random.default_rng(0).integers(0, 2, (64, 6, 5)).astype(np.uint8)
+    case = {
+        key: write_nifti(tmp_path / f"{key}.nii", voxels, np.diag([length, 1, 1, 1]))
+        for key, length in (("image", 0.5), ("label", 0.49999997))
+    }
+    load_both: Any = mri_preprocessing(("image", "label"), spacing=(1, 1, 1))
+    done = load_both(case)
+    assert done["image"].shape == done["label"].shape
+    np.testing.assert_array_equal(done["image"].affine, done["label"].affine)
+
+
+def test_channels_whose_affines_differ_by_rounding_are_turned_alike(tmp_path: Path) -> None:
+    """At 45 degrees it takes no more than rounding to change the axis of the patient that is nearest."""
+    voxels = np.random.default_rng(0).integers(0, 100, (6, 6, 6)).astype(np.int16)
+    files = []
+    for name, degrees in (("a.nii", 45 - 1e-4), ("b.nii", 45 + 1e-4)):
+        affine = np.eye(4)
+        affine[:3, :3] = Rotation.from_euler("z", degrees, degrees=True).as_matrix()
+        files.append(write_nifti(tmp_path / name, voxels, affine))
+    image = LoadVolumed("image", channels=2, orientation="RAS")({"image": files})["image"]
+    np.testing.assert_array_equal(image[0], image[1])

@@ -82,6 +82,14 @@ def test_windows_without_contrast_are_not_computed():
     assert seen == [1, 1, 8]
 
 
+def test_voxels_of_no_window_that_was_computed_are_background_for_certain():
+    image = torch.full((1, 1, 8, 8, 64), -1.0)
+    image[..., 3:5] = 2.0
+    logits = WindowInferer((8, 8, 8), overlap=0.0)(image, lambda windows: torch.cat([0 * windows] * 14, dim=1))
+    assert (logits[..., :8] == 0).all()
+    assert (logits[:, :, ..., 8:].float().softmax(1)[:, 0] > 0.999).all()
+
+
 def test_voxels_of_no_window_that_was_computed_are_outside_of_every_region():
     image = torch.full((1, 1, 8, 8, 64), -1.0)
     image[..., 3:5] = 2.0
@@ -89,6 +97,13 @@ def test_voxels_of_no_window_that_was_computed_are_outside_of_every_region():
         logits = WindowInferer((8, 8, 8), overlap=overlap, unseen=-10.0)(image, lambda windows: 0 * windows)
         assert (logits[..., :computed] == 0).all()
         assert (logits[..., computed:] == -10).all()
+
+
+def test_the_logits_of_one_volume_are_there_once(network: nn.Module, monkeypatch: pytest.MonkeyPatch):
+    inferer, image = WindowInferer((8, 8, 8)), torch.randn(1, 1, 9, 9, 9)
+    logits = inferer.infer(image[0], network)
+    monkeypatch.setattr(inferer, "infer", lambda volume, network: logits)
+    assert inferer(image, network).data_ptr() == logits.data_ptr()
 
 
 def test_mirror_images_are_averaged():
