@@ -90,9 +90,7 @@ class Outputs:
                 first = MetaTensor(image.as_tensor()[:1], affine=image.affine)
                 window = self.predictor.window
                 draw_case(path, image=first, prediction=prediction, label_names=names, title=case.name, window=window)
-        if isinstance(source, DicomFolder) and not labels.any():  # no DICOM SEG is empty; an earlier run's would stay
-            (self.folder / f"{case.name}.dcm").unlink(missing_ok=True)
-        elif isinstance(source, DicomFolder) and find_spec("highdicom"):
+        if isinstance(source, DicomFolder) and find_spec("highdicom"):
             from hybridseg.transforms.dicom_seg import write_segmentation
 
             with open_series(source) as series:

@@ -21,6 +21,7 @@ LIST_EXTENSIONS = (".json", ".csv")
 LOOKED_AT = 100
 """Files of a folder that are opened to see whether it holds slices, for a hint only."""
 COLUMN = re.compile(r"image\d*")
+FIRST_CHANNEL = "_0000"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Case:
 def find_cases(inputs: Sequence[PathLike], *, channels: int = 1, series: str | None = None) -> list[Case]:
     """The cases that files and folders stand for, in the order given.
 
-    - A volume is a case. For networks of several channels, `case_0000.nii.gz`, `case_0001.nii.gz` and so on are one.
+    - A volume is a case. For networks of several channels, `case_0000.nii.gz`, `case_0001.nii.gz` and so on are one;
+      for those of one, volumes that all end in `_0000` are cases without that ending, as nnU-Net's label maps are.
     - A zip is a case: a DICOM series.
     - A folder stands for the volumes and zips in it; or, where there are none, for the DICOM series whose slices it
       holds; or, where there are none either, for each folder below it that holds slices, `a/b` being called `a_b`.
@@ -121,12 +123,14 @@ def is_zip(path: Path) -> bool:
 
 
 def as_cases(volumes: Sequence[Path], channels: int) -> list[Case]:
-    """A case for each volume; for several channels, for all volumes whose names differ in the channel only.
+    """A case for each volume, or for all volumes whose names differ in the channel only.
+
+    Where a network takes one channel, numbers at the end of names may be others than those of channels.
 
     Raises:
         VolumeError: channels are missing, too many, or there twice.
     """
-    if channels == 1:
+    if channels == 1 and not all(case_name(path).endswith(FIRST_CHANNEL) for path in volumes):
         return [Case(case_name(path), (path,)) for path in volumes]
     return [Case(name, images) for name, images in group_channels(volumes, channels)]
 

@@ -7,18 +7,12 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from monai.data import MetaTensor
 from PIL import Image
 
-from hybridseg.app.outputs import Outputs, keep_labels, keep_largest_components
-from hybridseg.transforms.cohort import Case
-from hybridseg.transforms.dicom import DicomFolder
+from hybridseg.app.outputs import keep_labels, keep_largest_components
 
 from .conftest import SHAPE, hybridseg, read_volume, voxels_of, write_volume
 
@@ -63,15 +57,6 @@ def test_statistics_of_a_case_whose_name_is_no_utf_8_are_written(bundle: Path, t
     outcome = hybridseg("predict", image, "-o", tmp_path / "out", "--bundle", bundle, "--statistics")
     assert outcome.code == 0, outcome.err
     assert "caf\\udce9,1,anterior" in (tmp_path / "out" / "statistics.csv").read_text()
-
-
-def test_a_series_in_which_nothing_is_found_has_no_segmentation_of_an_earlier_run(tmp_path: Path) -> None:
-    (tmp_path / "ct.dcm").write_text("the segmentation of an earlier run")
-    nothing = {"pred": MetaTensor(torch.zeros(1, *SHAPE, dtype=torch.uint8), affine=torch.eye(4))}
-    predictor: Any = SimpleNamespace(label_names={1: "liver"}, restore=lambda _: nothing)
-    outputs = Outputs(folder=tmp_path, predictor=predictor, labels=[1])
-    outputs.write(Case("ct", (DicomFolder(tmp_path / "series"),)), {})
-    assert [path.name for path in tmp_path.iterdir()] == ["ct.nii.gz"]
 
 
 def test_a_picture_of_ct_has_the_window_of_the_bundle(tmp_path: Path) -> None:

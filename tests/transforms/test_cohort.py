@@ -79,6 +79,13 @@ def test_files_named_by_channel_are_one_case_for_networks_of_several(tmp_path: P
     assert find_cases(files[:2], channels=2) == expected[1:2]
 
 
+def test_cases_of_one_channel_are_called_as_nnu_net_calls_their_label_maps(tmp_path: Path) -> None:
+    files = touch(tmp_path, "a_0000.nii.gz", "b_0000.nii.gz")
+    assert find_cases([tmp_path]) == [Case("a", (files[0],)), Case("b", (files[1],))]
+    touch(tmp_path, "b_0001.nii.gz")  # these are numbers of something else
+    assert [case.name for case in find_cases([tmp_path])] == ["a_0000", "b_0000", "b_0001"]
+
+
 def test_a_channel_in_two_formats_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "a_0000.mha", "a_0000.nii", "a_0001.nii")
     with pytest.raises(VolumeError, match=r"a_0000.nii: channel 0000, as .*a_0000.mha: a channel must be there once"):
