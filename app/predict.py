@@ -120,12 +120,13 @@ class Predict(Command):
         from .statistics import as_records
 
         names, _ = label_parts(bundle)
+        channels = input_channels(bundle)
         chosen = {label: names[label] for label in self.chosen_labels(names)}
         for case, predicted in tqdm(written, desc="statistics", unit="case", leave=False, disable=None):
             rows: Sequence[Mapping[str, Any]] = ()
             with predicted.stage("statistics", debug=self.debug):
                 path = Path(predicted.output)
-                rows = as_records(measure_written(case, path, channels=input_channels(bundle), label_names=chosen))
+                rows = as_records(measure_written(case, path, channels=channels, label_names=chosen))
             if predicted.error is not None:
                 say("predict", predicted.error)
             record.note(predicted.record(), rows)
