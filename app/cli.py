@@ -17,8 +17,8 @@ from typing import Annotated, Any, Union
 
 import tyro
 
-from .command import Command
-from .terminal import cause, one_line, quiet, say
+from .commands.command import Command
+from .runtime.console import cause, one_line, quiet, say
 
 COMMANDS: Mapping[str, str] = {
     "demo": "demo:Demo",
@@ -85,7 +85,7 @@ def parse(given: Sequence[str]) -> Command:
 def load(name: str) -> Any:
     """The class of a command."""
     module, _, attribute = COMMANDS[name].partition(":")
-    return getattr(import_module(f".{module}", __package__), attribute)
+    return getattr(import_module(f"hybridseg.app.commands.{module}"), attribute)
 
 
 def run(command: Command, name: str) -> int:

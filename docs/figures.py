@@ -13,7 +13,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch import Tensor
 
 from hybridseg.networks import PRESETS, HybridSwinUNETR, create_model
-from hybridseg.networks.windows import window_grid
+from hybridseg.networks.mixers.window_grid import window_grid
 
 IMAGES = Path(__file__).parent / "images"
 COLOURS = {"stem": "#dddddd", "conv": "#a6cee3", "window": "#fdbf6f", "up": "#b2df8a", "head": "#ffffff"}

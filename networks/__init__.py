@@ -1,13 +1,14 @@
 """The network family: hybrids of convolution and shifted-window attention for 3D segmentation."""
 
-from .attention import PROJECTIONS
-from .blocks import DOWNSAMPLINGS, FEED_FORWARDS
+from .blocks import DOWNSAMPLINGS
 from .classifier import HybridClassifier, create_classifier
 from .config import NetworkConfig
-from .detection import create_detector
+from .detector import create_detector
+from .feed_forward import FEED_FORWARDS
 from .fusion import FUSIONS
 from .hybrid_swin_unetr import HybridSwinUNETR
 from .mixers import MIXERS
+from .mixers.projections import PROJECTIONS
 from .presets import PRESETS, create_model
 from .stems import STEMS
 

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .config import NetworkConfig, positive, times
+from .config import NetworkConfig
 from .hybrid_swin_unetr import Encoder, crop, initialise, pad
 from .presets import create_model
+from .validation import positive, times
 
 
 class HybridClassifier(nn.Module):

@@ -7,15 +7,13 @@ JSON bundle may write lists where tuples stand here.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from importlib import import_module
-from operator import mul
 from typing import Any
 
-Triple = tuple[int, int, int]
-Part = str | Mapping[str, Any]
+from .registry import Part
+from .validation import Triple, not_negative, odd_triple, positive, probability, triple
+
 ONE_FOR_ALL = ("kernels", "fusion", "decoder_depths")
 
 
@@ -114,123 +112,3 @@ class NetworkConfig:
     def names(cls) -> list[str]:
         """The fields a caller may set."""
         return [field.name for field in fields(cls)]
-
-
-def positive(value: Any, name: str) -> int:
-    """Check that `value` is a whole number of at least 1.
-
-    Raises:
-        ValueError: it is not; the message gives `name`, the value and the rule.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}: {value!r}: must be a positive integer")
-    return value
-
-
-def divisor(value: Any, whole: int, name: str) -> int:
-    """Check that `value` divides a number of channels.
-
-    Raises:
-        ValueError: it does not; the message gives `name`, the value and the rule.
-    """
-    if whole % positive(value, name):
-        raise ValueError(f"{name}: {value}: must divide {whole} channels")
-    return int(value)
-
-
-def probability(value: Any, name: str) -> float:
-    """Check that `value` is at least 0 and below 1.
-
-    Raises:
-        ValueError: it is not; the message gives `name`, the value and the rule.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise ValueError(f"{name}: {value!r}: must be at least 0 and below 1")
-    return float(value)
-
-
-def not_negative(value: Any, name: str) -> float:
-    """Check that `value` is a finite number of at least 0.
-
-    Raises:
-        ValueError: it is not; the message gives `name`, the value and the rule.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError(f"{name}: {value!r}: must be a number of at least 0")
-    return float(value)
-
-
-def triple(value: Any, name: str) -> Triple:
-    """Turn one integer or three into one per axis (D, H, W).
-
-    Raises:
-        ValueError: neither one nor three positive integers; the message gives `name`, the value and the rule.
-    """
-    values = (value,) * 3 if isinstance(value, int) else value
-    if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != 3:
-        raise ValueError(f"{name}: {value!r}: must be one integer or three")
-    depth, height, width = (positive(entry, name) for entry in values)
-    return depth, height, width
-
-
-def odd_triple(value: Any, name: str) -> Triple:
-    """As `triple`, of odd integers, such as the sizes of kernels.
-
-    Raises:
-        ValueError: neither one nor three positive odd integers; the message gives `name`, the value and the rule.
-    """
-    values = triple(value, name)
-    if not all(entry % 2 for entry in values):
-        raise ValueError(f"{name}: {value!r}: must be odd")
-    return values
-
-
-def each_axis(rule: Callable[..., int], *triples: Iterable[int]) -> Triple:
-    """Apply a rule to what stands for depth in all triples, then for height, then for width."""
-    depth, height, width = map(rule, *triples)
-    return depth, height, width
-
-
-def times(first: Triple, second: Triple) -> Triple:
-    """The total stride (D, H, W) of two steps."""
-    return each_axis(mul, first, second)
-
-
-def build(part: Part, known: Mapping[str, Any], field: str, *args: Any, **fixed: Any) -> Any:
-    """Build a part of the network from its name and options.
-
-    Args:
-        part: a name, or a mapping of `name` and options; a name with a dot is the path of a class that is imported,
-            such as `package.module.Class`.
-        known: the classes by name.
-        field: the config's field, for messages.
-        args: positional arguments of every class in `known`.
-        fixed: keyword arguments that the network sets, not the user.
-
-    Raises:
-        ValueError: `part` is neither a name nor a mapping, the name is unknown (the message lists the known ones), or
-            an option is unknown or wrong.
-    """
-    if not isinstance(part, str | Mapping):
-        raise ValueError(f"{field}: {part!r}: must be a name, or a mapping of name and options")
-    options = {"name": part} if isinstance(part, str) else dict(part)
-    name = str(options.pop("name", ""))
-    kind = known.get(name) or _imported(name, field)
-    if kind is None:
-        raise ValueError(f"{field}: {name!r}: must be one of {', '.join(sorted(known))}, or the dotted path of a class")
-    if taken := options.keys() & fixed.keys():
-        raise ValueError(f"{field}: {part!r}: {', '.join(sorted(taken))} is set by the network")
-    try:
-        return kind(*args, **fixed, **options)
-    except TypeError as error:
-        raise ValueError(f"{field}: {part!r}: {error}") from error
-
-
-def _imported(path: str, field: str) -> Any:
-    module, _, name = path.rpartition(".")
-    if not module:
-        return None
-    try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError, TypeError) as error:  # the last for a path that begins with a dot
-        raise ValueError(f"{field}: {path!r}: cannot be imported: {error}") from error

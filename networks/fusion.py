@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .config import Triple, divisor, times
-from .layout import to_map, to_tokens
+from .layers.layout import to_map, to_tokens
+from .validation import Triple, divisor, times
 
 
 class Fusion(nn.Module):

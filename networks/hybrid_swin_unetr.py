@@ -27,10 +27,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .blocks import DOWNSAMPLINGS, Block, Stage
-from .config import NetworkConfig, Triple, build, times
-from .convolutions import ConvNormAct, PointwiseConv
+from .config import NetworkConfig
 from .fusion import FUSIONS, Fusion
+from .layers.convolutions import ConvNormAct, PointwiseConv
+from .registry import build
 from .stems import STEMS
+from .validation import Triple, times
 
 
 class Encoder(nn.Module):

@@ -12,8 +12,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from .config import Triple, divisor, each_axis, positive, triple
-from .convolutions import ConvNormAct
+from .layers.convolutions import ConvNormAct
+from .validation import Triple, divisor, each_axis, positive, triple
 
 
 class ConvStem(nn.Module):

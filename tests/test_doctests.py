@@ -7,7 +7,7 @@ import pkgutil
 import pytest
 
 PACKAGES = ("hybridseg.app", "hybridseg.bundles", "hybridseg.networks", "hybridseg.transforms")
-NEEDS = {"hybridseg.app.viewer_widgets": ("anywidget", "ipywidgets")}
+NEEDS = {"hybridseg.app.figures.widgets": ("anywidget", "ipywidgets")}
 """What a module cannot be imported without, of what is not installed with the package."""
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from hybridseg.app.packing import pack_bundle, requirements
+from hybridseg.app.bundling.packing import pack_bundle, requirements
 from hybridseg.bundles import bundle_path
-from hybridseg.transforms.phantom import write_phantoms
+from hybridseg.transforms.phantoms.abdomen import write_phantoms
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("app", "bundles", "networks", "transforms")

@@ -1,18 +1,18 @@
 """What MONAI lacks between files and arrays, and the pipelines that training, validation and inference share."""
 
-from .cases import case_name, find_volumes
-from .cohort import find_cases
-from .datasets import open_dataset, read_dataset
+from .augmentation import augmentation
+from .datasets.dataset import open_dataset, read_dataset
+from .datasets.folds import make_folds
+from .datasets.inputs import find_cases
+from .datasets.splits import split_cases
 from .errors import VolumeError
-from .folds import make_folds
-from .inferers import MixedPrecisionInferer
-from .loading import LoadVolumed
-from .pipelines import augmentation, ct_preprocessing, mri_preprocessing, postprocessing
+from .inferers import MixedPrecisionInferer, WindowInferer
+from .io.load import LoadVolumed
+from .io.names import case_name, find_volumes
+from .io.save import WriteLabelsd, write_labels
+from .pipelines import ct_preprocessing, mri_preprocessing, postprocessing
 from .regions import LabelsToRegionsd, region_labels
-from .restoring import RestoreLabelsd, restore_labels
-from .sliding_window import WindowInferer
-from .splits import split_cases
-from .writing import WriteLabelsd, write_labels
+from .spatial.restore import RestoreLabelsd, restore_labels
 
 __all__ = [
     "LabelsToRegionsd",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+PathLike = str | os.PathLike[str]
+"""A path, as text or as `Path`."""
+
 
 class VolumeError(ValueError):
     """A file or folder that breaks a rule, told in one line: `<path>: <value>: <rule>`; the path is left as it is.
@@ -18,7 +21,7 @@ class VolumeError(ValueError):
         case.nii.gz: 3 voxels are not finite: every voxel must be finite
     """
 
-    def __init__(self, path: str | os.PathLike[str], value: object, rule: str) -> None:
+    def __init__(self, path: PathLike, value: object, rule: str) -> None:
         super().__init__(path, value, rule)
         self.path = os.fspath(path)
         self.value = value

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from monai.inferers import SimpleInferer
+from monai.data import MetaTensor
+from monai.data.utils import compute_importance_map
+from monai.inferers import Inferer, SimpleInferer
+from monai.utils import BlendMode
+from torch import Tensor
+from torch.nn import functional
 
 
 class MixedPrecisionInferer(SimpleInferer):
@@ -38,3 +44,177 @@ def computes_bfloat16(device: torch.device) -> bool:
     if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # which older releases of torch lack
         return False
     return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+
+
+Window = tuple[slice, slice, slice]
+
+
+Progress = Callable[[int, int], None]
+"""Called with the windows that were just computed, and with all windows that will be."""
+
+
+UNLIKELY = -10.0
+"""Logit of a class beside that of the background, which is 0, where there is nothing to see."""
+
+
+class WindowInferer(Inferer):
+    """Put a network over a volume window by window and blend what it gives.
+
+    Args:
+        roi_size: voxels of a window along (D, H, W).
+        sw_batch_size: windows that are computed at once.
+        overlap: share of a window that the next one covers too, at least: 0 to below 1.
+        amp: compute in bfloat16 where the device does that in hardware.
+        half: blend in float16; the sum of a voxel's weights is 1, so that its logits stay what they are.
+        mirror_axes: axes of space (0, 1, 2) along which windows are mirrored too, in all combinations, and the logits
+            averaged; only for classes that look alike in the mirror.
+        skip_uniform: take a window without any contrast for background, without computing it.
+        unseen: logit of every channel where no window was computed; a negative one where the channels are regions,
+            which begin above 0. None for classes, of which the first is the background: the others are unlikely there.
+        padding: value around a volume that is smaller than a window.
+
+    Raises:
+        ValueError: an option breaks its rule.
+    """
+
+    def __init__(
+        self,
+        roi_size: Sequence[int],
+        sw_batch_size: int = 4,
+        overlap: float = 0.5,
+        *,
+        amp: bool = True,
+        half: bool = True,
+        mirror_axes: Sequence[int] = (),
+        skip_uniform: bool = True,
+        unseen: float | None = None,
+        padding: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if len(roi_size) != 3 or min(roi_size) < 1:
+            raise ValueError(f"roi_size: {list(roi_size)}: must be three positive lengths in voxels")
+        if sw_batch_size < 1:
+            raise ValueError(f"sw_batch_size: {sw_batch_size}: must be at least 1")
+        if not 0 <= overlap < 1:
+            raise ValueError(f"overlap: {overlap}: must be at least 0 and below 1")
+        if set(mirror_axes) - {0, 1, 2}:
+            raise ValueError(f"mirror_axes: {list(mirror_axes)}: must be of 0, 1 and 2")
+        self.roi_size = tuple(roi_size)
+        self.sw_batch_size = sw_batch_size
+        self.overlap = overlap
+        self.amp = amp
+        self.half = half
+        self.mirror_axes = tuple(sorted(set(mirror_axes)))
+        self.skip_uniform = skip_uniform
+        self.unseen = unseen
+        self.padding = padding
+        self.progress: Progress | None = None
+
+    @torch.inference_mode()
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """Logits of volumes.
+
+        Args:
+            inputs: (B, C, D, H, W).
+            network: gives logits (b, K, d, h, w) for windows (b, C, d, h, w).
+            args: further arguments of the network.
+            kwargs: further keyword arguments of the network.
+
+        Returns:
+            Logits (B, K, D, H, W) in float16, or float32 if not `half`; where no window was computed, as `unseen` says.
+
+        Raises:
+            ValueError: the network gives logits of another size than its window.
+        """
+        volumes = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        logits = [self.infer(volume, lambda x: network(x, *args, **kwargs)) for volume in volumes]
+        return logits[0][None] if len(logits) == 1 else torch.stack(logits)  # a copy would take as much memory again
+
+    def infer(self, volume: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
+        """Logits (K, D, H, W) of a volume (C, D, H, W)."""
+        volume, inside = self.pad(volume)
+        windows = self.windows(volume)
+        weight = compute_importance_map(self.roi_size, BlendMode.GAUSSIAN, device=volume.device)
+        total = volume.new_zeros(volume.shape[1:])  # of the weights, (D, H, W)
+        for window in windows:
+            total[window] += weight
+        logits: Tensor | None = None
+        for first in range(0, len(windows), self.sw_batch_size):
+            batch = windows[first : first + self.sw_batch_size]
+            values = self.compute(torch.stack([volume[:, *window] for window in batch]), network)
+            if logits is None:
+                dtype = torch.float16 if self.half else torch.float32
+                logits = values.new_zeros((values.shape[1], *volume.shape[1:]), dtype=dtype)
+            for window, value in zip(batch, values, strict=True):
+                logits[:, *window] += value * (weight / total[window])
+            if self.progress is not None:
+                self.progress(len(batch), len(windows))
+        assert logits is not None  # there is a window at least
+        if self.unseen is None:
+            logits[1:].masked_fill_(total == 0, UNLIKELY)
+        else:
+            logits.masked_fill_(total == 0, self.unseen)
+        return logits[:, *inside]
+
+    def pad(self, volume: Tensor) -> tuple[Tensor, Window]:
+        """Pad (C, D, H, W) on both sides to at least a window; tells where the volume is then."""
+        missing = [max(0, window - length) for window, length in zip(self.roi_size, volume.shape[1:], strict=True)]
+        before = [length // 2 for length in missing]
+        depth, height, width = (
+            slice(start, start + length) for start, length in zip(before, volume.shape[1:], strict=True)
+        )
+        if any(missing):
+            border = [(start, length - start) for start, length in zip(before, missing, strict=True)]
+            volume = functional.pad(volume, [*border[2], *border[1], *border[0]], value=self.padding)
+        return volume, (depth, height, width)
+
+    def windows(self, volume: Tensor) -> list[Window]:
+        """Where (C, D, H, W) has windows to compute; one at least, which tells the number of classes."""
+        starts = [
+            window_starts(length, window, self.overlap)
+            for length, window in zip(volume.shape[1:], self.roi_size, strict=True)
+        ]
+        windows = [
+            (slice(d, d + self.roi_size[0]), slice(h, h + self.roi_size[1]), slice(w, w + self.roi_size[2]))
+            for d, h, w in itertools.product(*starts)
+        ]
+        if not self.skip_uniform:
+            return windows
+        return [window for window in windows if not is_uniform(volume[:, *window])] or windows[:1]
+
+    def compute(self, windows: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
+        """Logits (b, K, d, h, w) of windows (b, C, d, h, w), the mean over their mirror images, in float32."""
+        flips = [
+            [axis + 2 for axis in axes]
+            for count in range(len(self.mirror_axes) + 1)
+            for axes in itertools.combinations(self.mirror_axes, count)
+        ]
+        amp = self.amp and computes_bfloat16(windows.device)
+        with torch.autocast(windows.device.type, torch.bfloat16, enabled=amp):
+            outputs = [network(windows.flip(flip) if flip else windows).float().flip(flip) for flip in flips]
+        logits = sum(outputs[1:], outputs[0]) / len(flips) if len(flips) > 1 else outputs[0]
+        if logits.shape[2:] != windows.shape[2:]:
+            found, wanted = tuple(logits.shape[2:]), tuple(windows.shape[2:])
+            raise ValueError(f"network: logits of {found} voxels: must be of the window's, {wanted}")
+        return logits
+
+
+def window_starts(length: int, window: int, overlap: float) -> list[int]:
+    """Where windows begin along an axis: one after another, the last at the end; as MONAI's SlidingWindowInferer does.
+
+    Args:
+        length: of the axis, in voxels, at least a window's.
+        window: length of a window, in voxels.
+        overlap: least share of a window that the next one covers too.
+
+    Examples:
+        >>> window_starts(100, 48, 0.5)
+        [0, 24, 48, 52]
+    """
+    interval = max(1, int(window * (1 - overlap)))
+    return [*range(0, length - window, interval), length - window]
+
+
+def is_uniform(window: Tensor) -> bool:
+    """Whether each channel of a window (C, D, H, W) has one value everywhere."""
+    return bool((window.flatten(1) == window[:, :1, 0, 0]).all())

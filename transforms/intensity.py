@@ -16,7 +16,7 @@ from monai.transforms.utils_pytorch_numpy_unification import percentile
 from monai.utils import ImageMetaKey
 
 from .errors import VolumeError
-from .geometry import voxel_lengths
+from .grid import voxel_lengths
 
 AIR_HU = -500.0
 LOWEST_MRI = -900.0

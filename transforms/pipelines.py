@@ -11,37 +11,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-import numpy as np
 from monai.transforms import (
-    ClassesToIndicesd,
     Compose,
     CropForegroundd,
-    EnsureTyped,
-    RandAdjustContrastd,
-    RandAffined,
-    RandFlipd,
-    RandGaussianNoised,
-    RandGaussianSmoothd,
-    RandScaleIntensityd,
-    RandSimulateLowResolutiond,
     ScaleIntensityRanged,
-    SpatialPadd,
     Transform,
 )
 
-from .checks import GREATEST_LABEL
-from .cropping import RandCropByLabelsd
+from .grid import GREATEST_LABEL
 from .intensity import CorrectBiasFieldd, WarnOfModalityd, ZScoreBodyd, body_mask
-from .label_shares import LabelsToSharesd, SharesToLabelsd
-from .loading import LoadVolumed
-from .regions import LabelsToRegionsd, Regions
-from .resampling import Resampled
-from .restoring import RestoreLabelsd
-from .writing import WriteLabelsd
+from .io.load import LoadVolumed
+from .io.save import WriteLabelsd
+from .regions import Regions
+from .spatial.resample import Resampled
+from .spatial.restore import RestoreLabelsd
 
 IMAGE, LABEL, PREDICTION = "image", "label", "pred"
-CENTRES = 10_000
-"""Voxels of each label, evenly spread, that are kept to centre patches on."""
 
 
 def mri_preprocessing(
@@ -155,78 +140,6 @@ def geometry(
 def images(keys: Sequence[str]) -> list[str]:
     """Those of `keys` whose intensities matter."""
     return [key for key in keys if key != LABEL]
-
-
-def augmentation(
-    *,
-    patch_size: Sequence[int],
-    classes: int,
-    patches: int = 1,
-    rotation: Sequence[float] = (15.0, 15.0, 15.0),
-    scaling: float = 0.2,
-    flip_axes: Sequence[int] = (),
-    intensity: float = 1.0,
-    padding: float = 0.0,
-    regions: Regions | None = None,
-) -> Compose:
-    """From a preprocessed case to training patches, half of them centred on a label, moved, and disturbed.
-
-    Each label that a case has is as likely as the others, so that small organs are seen as often as large ones. Where
-    labels lie is found once and cached with the case, not anew for every patch.
-
-    Noise, blur, brightness, low resolution and gamma after nnU-Net (Isensee et al. 2021, supplementary note 4), milder,
-    by MONAI's transforms. Where a patch is rotated and scaled, the share of each label in a voxel is interpolated, and
-    the greatest share wins: the surface of a label stays as smooth as it was.
-
-    Args:
-        patch_size: voxels along (D, H, W); smaller volumes are padded.
-        classes: labels with the background.
-        patches: patches taken from one case.
-        rotation: largest rotation about each axis (D, H, W), in degrees.
-        scaling: largest relative change of size.
-        flip_axes: axes to mirror with probability 1/2; only where mirroring leaves every label true.
-        intensity: probability of the intensity changes, relative to the recipe's.
-        padding: intensity around smaller volumes, as preprocessing has scaled it: air, for CT.
-        regions: turn the labels into these regions at the end, when they take the memory of a patch only.
-
-    Returns:
-        A random pipeline from `image` and `label` to a list of `patches` of them, as plain tensors.
-    """
-    both = [IMAGE, LABEL]
-    return Compose(
-        [
-            SpatialPadd(IMAGE, patch_size, value=padding),
-            SpatialPadd(LABEL, patch_size),
-            ClassesToIndicesd(LABEL, num_classes=classes, max_samples_per_class=CENTRES),
-            RandCropByLabelsd(
-                both,
-                label_key=LABEL,
-                spatial_size=patch_size,
-                num_classes=classes,
-                num_samples=patches,
-                indices_key=f"{LABEL}_cls_indices",
-                warn=False,
-            ),
-            LabelsToSharesd(LABEL),
-            RandAffined(
-                both,
-                prob=0.5,
-                rotate_range=np.deg2rad(rotation).tolist(),
-                scale_range=[scaling] * 3,
-                mode="bilinear",
-                padding_mode="border",
-            ),
-            SharesToLabelsd(LABEL),
-            *(RandFlipd(both, prob=0.5, spatial_axis=axis) for axis in flip_axes),
-            RandGaussianNoised(IMAGE, prob=0.1 * intensity, std=0.1),
-            RandGaussianSmoothd(IMAGE, prob=0.1 * intensity, sigma_x=(0.5, 1), sigma_y=(0.5, 1), sigma_z=(0.5, 1)),
-            RandScaleIntensityd(IMAGE, prob=0.15 * intensity, factors=0.25),
-            RandSimulateLowResolutiond(IMAGE, prob=0.1 * intensity, zoom_range=(0.5, 1.0)),
-            RandAdjustContrastd(IMAGE, prob=0.2 * intensity, gamma=(0.7, 1.5), retain_stats=True),
-            *([LabelsToRegionsd(LABEL, regions)] if regions is not None else []),
-            EnsureTyped(both, track_meta=False),
-        ]
-    )
 
 
 def postprocessing(

@@ -16,7 +16,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 from torch import Tensor
 
-from .checks import GREATEST_LABEL
+from .grid import GREATEST_LABEL
 
 Regions = Mapping[str, Sequence[int]]
 """The labels of each region by its name, larger regions before those within them."""
@@ -63,7 +63,7 @@ def region_labels(regions: Regions) -> tuple[int, ...]:
     return tuple(reversed(written))
 
 
-def check_labels(labels: Sequence[int], regions: Mapping[str, Sequence[int]]) -> None:
+def check_region_labels(labels: Sequence[int], regions: Mapping[str, Sequence[int]]) -> None:
     """Refuse labels of which a network cannot be made.
 
     Args:

@@ -28,7 +28,7 @@ SPACING = np.diag([2.0, 1.5, 3.0, 1.0])
 
 
 @dataclass
-class Outcome:
+class CommandResult:
     """What a command line did: its exit code, and what it printed."""
 
     code: int
@@ -36,15 +36,15 @@ class Outcome:
     err: str
 
 
-def hybridseg(*words: str | Path) -> Outcome:
+def hybridseg(*words: str | Path) -> CommandResult:
     """Type `hybridseg` and these words."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = main([str(word) for word in words])
-    return Outcome(code, out.getvalue(), err.getvalue())
+    return CommandResult(code, out.getvalue(), err.getvalue())
 
 
-def predict(bundle: Path, output: Path, *words: str | Path) -> Outcome:
+def predict(bundle: Path, output: Path, *words: str | Path) -> CommandResult:
     """Type `hybridseg predict`."""
     return hybridseg("predict", *words, "-o", output, "--bundle", bundle)
 

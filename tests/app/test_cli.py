@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hybridseg.app import cli
-from hybridseg.app.command import Command
+from hybridseg.app.commands.command import Command
 
 from .conftest import hybridseg
 

@@ -12,10 +12,10 @@ import torch
 from monai.bundle import ConfigParser
 from monai.transforms import SaveImaged
 
-from hybridseg.app.handlers import warmup_cosine
-from hybridseg.app.predictor import Predictor
+from hybridseg.app.inference.predictor import Predictor
+from hybridseg.app.training.schedule import warmup_cosine
 from hybridseg.bundles import bundle_names, bundle_path
-from hybridseg.transforms.phantom import write_phantoms
+from hybridseg.transforms.phantoms.abdomen import write_phantoms
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from hybridseg.app.predictor import Predictor
+from hybridseg.app.inference.predictor import Predictor
 from hybridseg.bundles import bundle_path
-from hybridseg.transforms.phantom import write_phantoms
+from hybridseg.transforms.phantoms.abdomen import write_phantoms
 
 BUNDLE = bundle_path("phantom_ct_segmentation")
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from hybridseg.networks import PRESETS, create_classifier, create_model
-from hybridseg.transforms.phantom import ORGANS, phantom
+from hybridseg.transforms.phantoms.abdomen import phantom
+from hybridseg.transforms.phantoms.abdomen_patient import ORGANS
 
 SIZE = 16
 PLACES = ("liver", "spleen", "spine")

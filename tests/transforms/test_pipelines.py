@@ -13,9 +13,9 @@ from monai.transforms import Compose
 from nibabel.affines import apply_affine
 from nibabel.orientations import aff2axcodes
 
-from hybridseg.app.terminal import one_line
+from hybridseg.app.runtime.console import one_line
 from hybridseg.transforms import augmentation, ct_preprocessing, mri_preprocessing, postprocessing
-from hybridseg.transforms.phantom import phantom
+from hybridseg.transforms.phantoms.abdomen import phantom
 
 
 def apply(pipeline: Compose, data: Any) -> Any:

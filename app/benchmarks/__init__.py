@@ -1,0 +1,1 @@
+"""What networks, their parts and inference cost, and what they are worth."""

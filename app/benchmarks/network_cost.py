@@ -1,0 +1,85 @@
+"""Time, memory and work of networks, measured in processes of their own: `hybridseg bench network` is the command.
+
+All networks are timed in one process, in turns, so that a machine that is busy at times is so for all; the memory of
+each is measured in a process of its own, before which nothing was allocated. `network_workload` is what they run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from tqdm import tqdm
+
+from hybridseg.networks import PRESETS
+
+from . import network_workload
+from .network_workload import PEERS, NetworkTask
+
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**34), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
+
+
+def measure(task: NetworkTask, *, progress: bool) -> dict[str, Any]:
+    """Measure everything.
+
+    Args:
+        task: what to measure.
+        progress: show a progress bar.
+
+    Returns:
+        `task`, `machine`, and `costs` by precision: for each network its `parameters`, `multiply_adds`, seconds
+        `forward` and `step`, bytes of `memory` and `rate`, or an `error` in a line.
+
+    Raises:
+        ValueError: there is no such network.
+        RuntimeError: the process that times them has died.
+    """
+    for name in task.networks:
+        if name not in PRESETS and name not in PEERS:
+            raise ValueError(f"networks: {name!r}: must be one of {', '.join([*PRESETS, *PEERS])}")
+    jobs = [("time", task.networks, task.precisions)]
+    jobs += [("memory", (name,), (precision,)) for name in task.networks for precision in task.precisions]
+    machine: dict[str, Any] = {}
+    rows: dict[str, dict[str, dict[str, Any]]] = {precision: {} for precision in task.precisions}
+    for what, networks, precisions in tqdm(jobs, desc="measuring", leave=False, disable=not progress):
+        found = run_in_child(what, task, networks, precisions)
+        if what == "time" and "machine" not in found:
+            died = found[task.precisions[0]][task.networks[0]]["error"]
+            raise RuntimeError(f"the process that times the networks has died: {died}")
+        machine |= found.pop("machine", {})
+        for precision in precisions:
+            for name in networks:
+                row = rows[precision].setdefault(name, {"network": name})
+                row |= found[precision][name]
+    for precision, by_name in rows.items():
+        for row in by_name.values():
+            if "error" not in row:
+                operations = 2 * 3 * row["multiply_adds"]
+                row["rate"] = operations / row["step"] / (machine["gigaflops"][precision] * 1e9)
+    costs = {precision: list(by_name.values()) for precision, by_name in rows.items()}
+    if task.profile:
+        machine["profile"] = {
+            precision: run_in_child("profile", task, task.networks[:1], (precision,))[precision][task.networks[0]]
+            for precision in task.precisions
+        }
+    return {"task": asdict(task), "machine": machine, "costs": costs}
+
+
+def run_in_child(
+    what: str, task: NetworkTask, networks: tuple[str, ...], precisions: tuple[str, ...]
+) -> dict[str, Any]:
+    """Measure in a process of its own; if it dies, perhaps for lack of memory, that is the result of its networks."""
+    words = json.dumps({**asdict(task), "networks": networks, "precisions": precisions})
+    environment = {**os.environ, "OMP_NUM_THREADS": str(task.threads), "PYTHONWARNINGS": "ignore"}
+    environment |= KEEP_MEMORY if task.keep_memory else {}
+    command = [sys.executable, "-m", network_workload.__name__, what, words]
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    if done.returncode == 0:
+        return json.loads(done.stdout.splitlines()[-1])
+    lines = done.stderr.decode(errors="replace").splitlines() or [""]
+    error = {"error": f"exit code {done.returncode} {lines[-1]}".strip()}
+    return {precision: dict.fromkeys(networks, error) for precision in precisions}

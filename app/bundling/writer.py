@@ -1,0 +1,160 @@
+"""The files of a bundle, written from the settings that differ between bundles.
+
+All bundles are alike but for these settings: what is common stands in the configurations of one shipped bundle, the
+pattern, from which every other is made; bundles whose regions overlap have a pattern of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from hybridseg.bundles import bundle_path
+from hybridseg.transforms.datasets.dataset import read_json
+from hybridseg.transforms.io.atomic import replacing
+
+PATTERN, PATTERN_WITH_REGIONS = "hippocampus_mri_segmentation", "brain_tumour_mri_segmentation"
+WIDTH = 120
+NETWORK_KEYS = ("preset", "strides", "kernels", "stem_kernel")
+CT_ONLY = {"window": "@window"}
+CONFIGS = ("train.json", "inference.json", "evaluate.json", "multi_gpu_train.json")
+COPIED = ("LICENSE", "configs/logging.conf")
+
+OF_THE_USER = {"inference.json": ("dataset_dir",)}
+"""Keys that say the same in every bundle, as the user's volumes lie anywhere."""
+
+Config = dict[str, Any]
+
+
+def write_bundle(folder: Path, settings: Mapping[str, Any], split: Mapping[str, Any], docs: Mapping[str, str]) -> None:
+    """Write a bundle; each file is replaced as a whole, `configs/metadata.json`, which makes it a bundle, the last.
+
+    Args:
+        folder: of the bundle; its name is that of the bundle.
+        settings: as `configure` takes them.
+        split: the cases of each fold, and those to test.
+        docs: texts of further files by their path in the bundle.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    pattern = pattern_for(settings)
+    texts = {name: (pattern / name).read_text(encoding="utf-8") for name in COPIED} | dict(docs)
+    for file in CONFIGS:
+        texts[f"configs/{file}"] = format_config(configure(file, settings)) + "\n"
+    texts["configs/split.json"] = format_config(split) + "\n"
+    texts["configs/metadata.json"] = format_config(metadata(folder.name, settings)) + "\n"
+    for name, text in texts.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def pattern_for(settings: Mapping[str, Any]) -> Path:
+    """The folder of the bundle from which one with these settings is made."""
+    return bundle_path(PATTERN_WITH_REGIONS if "regions" in settings else PATTERN)
+
+
+def configure(file: str, settings: Mapping[str, Any]) -> Config:
+    """The content of a configuration.
+
+    Args:
+        file: its name, such as `train.json`.
+        settings: by key: those of its first level that shall differ from the pattern's, fields of `NetworkConfig`,
+            `modality` (CT or MRI), and for CT `window`, the lowest and the highest HU.
+    """
+    pattern = read_json(pattern_for(settings) / "configs" / file)
+    config: Config = {}
+    for key, value in pattern.items():
+        config[key] = deepcopy(value if key in OF_THE_USER.get(file, ()) else settings.get(key, value))
+        if key == "spacing" and "window" in settings:
+            config["window"] = list(settings["window"])
+        if key == "label_names":
+            config[key] = {str(label): name for label, name in config[key].items()}
+    if "preprocessing" in config and settings["modality"] == "CT":
+        preprocessing = {name: value for name, value in config["preprocessing"].items() if name != "channels"}
+        config["preprocessing"] = preprocessing | {"_target_": "hybridseg.transforms.ct_preprocessing"} | CT_ONLY
+    if "network_def" in config:
+        config["network_def"] |= {name: settings[name] for name in NETWORK_KEYS if name in settings}
+    if "label_codes" not in settings:
+        config.pop("label_codes", None)
+    return config
+
+
+def metadata(name: str, settings: Mapping[str, Any]) -> Config:
+    """The content of `metadata.json` of a bundle that has not been trained.
+
+    Args:
+        name: of the bundle.
+        settings: as `configure` takes them, with `channel_names` and `data_source`, the name of the dataset.
+    """
+    is_ct = settings["modality"] == "CT"
+    labels = ["background", *settings["label_names"].values()]
+    outputs = list(settings["regions"]) if "regions" in settings else labels
+    size = {"spatial_shape": list(settings["patch_size"]), "dtype": "float32", "is_patch_data": True}
+    image = {
+        "type": "image",
+        "format": "hounsfield" if is_ct else "magnitude",
+        "modality": "CT" if is_ct else "MR",
+        "num_channels": settings["channels"],
+        **size,
+        "value_range": [-1, 1] if is_ct else [],
+        "channel_def": {str(index): channel for index, channel in enumerate(settings["channel_names"])},
+    }
+    prediction = {
+        "type": "image",
+        "format": "segmentation",
+        "num_channels": len(outputs),
+        **size,
+        "value_range": [],
+        "channel_def": {str(index): output for index, output in enumerate(outputs)},
+    }
+    kept = ("schema", "monai_version", "pytorch_version", "numpy_version", "required_packages_version")
+    pattern = read_json(pattern_for(settings) / "configs" / "metadata.json")
+    return {key: pattern[key] for key in kept[:1]} | {
+        "version": "0.1.0",
+        "changelog": {"0.1.0": "planned"},
+        **{key: pattern[key] for key in kept[1:]},
+        "name": name.replace("_", " "),
+        "task": f"Segmentation of {', '.join(settings.get('regions') or labels[1:])}",
+        "description": f"HybridSwinUNETR (preset {settings['preset']}), planned for {settings['data_source']}",
+        "authors": "to be named",
+        "copyright": "to be named",
+        "data_source": settings["data_source"],
+        "data_type": "nifti",
+        "image_classes": ", ".join(settings["channel_names"]),
+        "label_classes": ", ".join(f"{label}: {output}" for label, output in enumerate(labels)),
+        "pred_classes": f"{len(outputs)} channels of logits: {', '.join(outputs)}",
+        "intended_use": "Research. Not for clinical use without validation.",
+        "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": prediction}},
+    }
+
+
+def format_config(value: Any, indent: int = 0, before: int = 0) -> str:
+    """JSON as a person would write it: four spaces, and what is short and simple on one line.
+
+    Args:
+        value: what to write.
+        indent: columns before its lines.
+        before: columns before it on its first line, beyond the indent.
+    """
+    line = json.dumps(value, ensure_ascii=False)
+    items = list(value.values()) if isinstance(value, Mapping) else value
+    if not isinstance(value, Mapping | Sequence) or isinstance(value, str) or not value:
+        return line
+    simple = not any(isinstance(item, Mapping | list | tuple) for item in items)
+    flat = simple or all(isinstance(item, list | tuple) and not _nested(item) for item in items)
+    if flat and "_target_" not in line and "$" not in line and indent + before + len(line) <= WIDTH:
+        return line
+    inner = " " * (indent + 4)
+    if isinstance(value, Mapping):
+        keys = [f"{json.dumps(key, ensure_ascii=False)}: " for key in value]
+        lines = [inner + key + format_config(item, indent + 4, len(key)) for key, item in zip(keys, items, strict=True)]
+        return "{\n" + ",\n".join(lines) + "\n" + " " * indent + "}"
+    return "[\n" + ",\n".join(inner + format_config(item, indent + 4) for item in value) + "\n" + " " * indent + "]"
+
+
+def _nested(items: Sequence[Any]) -> bool:
+    return any(isinstance(item, Mapping | list | tuple) for item in items)

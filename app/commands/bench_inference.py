@@ -1,0 +1,114 @@
+"""`hybridseg bench inference`: what it takes from a CT's file to its label map, beside the model zoo's recipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import tyro
+
+from hybridseg.bundles import bundle_path
+
+from .command import Command
+
+REFERENCE, DEFAULTS = "recipe", "defaults"
+STAGES = ("read", "prepare", "network", "restore", "write")
+
+
+@dataclass
+class BenchInference(Command):
+    """Segment a CT by a bundle in several ways, each in a process of its own: seconds by stage, and peak memory.
+
+    `recipe` is what bundles of the model zoo do: MONAI's LoadImaged, Orientationd, Spacingd, SlidingWindowInferer with
+    constant blending, the probabilities of all classes put back by Invertd, SaveImaged. The others are ours: with the
+    defaults, with a lever taken back, with probabilities put back in place of logits, and with all of that. Masks are
+    compared with those of the recipe with Gaussian blending. Importing and the loading of weights are left out; they
+    are the same for all.
+    """
+
+    volume: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="VOLUME")]
+    """A CT."""
+    bundle: Annotated[str, tyro.conf.arg(metavar="BUNDLE")] = "phantom_ct_segmentation"
+    """A CT bundle whose inference.json has `spacing` and `window`."""
+    grid: Annotated[
+        tuple[int, int, int] | None, tyro.conf.arg(metavar="X Y Z", help_behavior_hint="(default: its own)")
+    ] = None
+    """Resample the CT to so many voxels first, and add noise of 12 HU."""
+    spacing: Annotated[float | None, tyro.conf.arg(metavar="MM", help_behavior_hint="(default: the bundle's)")] = None
+    """Voxel size of the network's grid."""
+    classes: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the bundle's)")] = None
+    """Classes of a network with random weights in place of the bundle's: for costs only."""
+    ways: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WAY ...")] = (
+        REFERENCE,
+        "recipe, Gaussian",
+        DEFAULTS,
+        "fp32",
+        "fp32 blending",
+        "every window",
+        "probabilities",
+        "as the recipe",
+    )
+    """Which to measure."""
+    threads: int = 1
+    """CPU threads."""
+    json: bool = False
+    """Print as JSON."""
+
+    def run(self) -> int:
+        """Measure and print.
+
+        Returns:
+            0, or 1 when a way failed.
+
+        Raises:
+            ValueError: an option, the volume or the bundle cannot be used.
+        """
+        from hybridseg.app.benchmarks.inference_cost import WAYS, InferenceTask, compare, measure, resize
+
+        for way in self.ways:
+            if way not in WAYS:
+                raise ValueError(f"ways: {way!r}: must be one of {', '.join(WAYS)}")
+        if self.threads < 1:
+            raise ValueError(f"threads: {self.threads}: must be at least 1")
+        with TemporaryDirectory(prefix="hybridseg-") as folder:
+            volume = self.volume
+            if self.grid is not None:
+                volume = Path(folder) / "volume.nii.gz"
+                resize(self.volume, self.grid, volume)
+            task = InferenceTask(
+                volume=str(volume),
+                bundle=str(bundle_path(self.bundle)),
+                spacing=self.spacing,
+                classes=self.classes,
+                threads=self.threads,
+                folder=folder,
+            )
+            rows = [measure(task, way) for way in self.ways]
+            compare(task, rows)
+        print(json.dumps(rows, indent=2) if self.json else table(rows))
+        return int(any("error" in row for row in rows))
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as text; behind a sum, how many times that of the defaults it is."""
+    from hybridseg.app.runtime.console import align
+
+    defaults = next((row for row in rows if row["way"] == DEFAULTS and "error" not in row), None)
+
+    def times(row: Mapping[str, Any], name: str) -> str:
+        return "" if defaults is None or row is defaults else f"{row[name] / defaults[name]:.1f}x"
+
+    lines = [["way", *STAGES, "all", "", "but network", "", "peak memory", "", "Dice"]]
+    for row in rows:
+        if "error" in row:
+            lines.append([row["way"], *[""] * 11, row["error"]])
+            continue
+        cells = [row["way"], *(f"{row['seconds'][stage]:.2f} s" for stage in STAGES)]
+        for name, unit, factor in (("all", "s", 1.0), ("but_network", "s", 1.0), ("peak_memory", "GB", 1e-9)):
+            cells += [f"{row[name] * factor:.2f} {unit}", times(row, name)]
+        lines.append([*cells, "" if row.get("dice") is None else f"{row['dice']:.4f}"])
+    return "\n".join(align(lines))

@@ -1,0 +1,74 @@
+"""`hybridseg export`: a bundle's network as a file that other programs run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from hybridseg.bundles import bundle_path
+
+from .command import Command
+
+Format = Literal["onnx", "torchscript", "exported-program"]
+EXTENSIONS: Mapping[Format, str] = {"onnx": ".onnx", "torchscript": ".ts", "exported-program": ".pt2"}
+"""Of the files of each format."""
+
+
+@dataclass
+class Export(Command):
+    """Write a bundle's network for a window of fixed size and any batch, and check that the file gives what it gives.
+
+    What surrounds the network (preprocessing, windows, restoring) is the caller's to do, as in the bundle's
+    inference.json.
+    """
+
+    bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
+    """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")]
+    """File to write."""
+    format: Annotated[Format | None, tyro.conf.arg(metavar="FORMAT", help_behavior_hint="")] = None
+    """onnx, torchscript or exported-program; by default what the extension says: .onnx, .ts or .pt2 (torch.export)."""
+    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: its own)")] = None
+    """Other weights than the bundle's, such as the model.pt of a training."""
+    size: Annotated[
+        tuple[int, int, int] | None, tyro.conf.arg(metavar="N N N", help_behavior_hint="(default: the bundle's)")
+    ] = None
+    """Voxels of the window."""
+    json: bool = False
+    """Print as JSON."""
+
+    def run(self) -> int:
+        """Export and check.
+
+        Returns:
+            0.
+
+        Raises:
+            ValueError: an option, the bundle or its weights cannot be used, a package is missing, or the file would
+                give other logits than the network.
+        """
+        if self.size is not None and min(self.size) < 1:
+            raise ValueError(f"size: {self.size}: must be positive")
+        kind = self.format or next((name for name, end in EXTENSIONS.items() if self.output.suffix == end), None)
+        if kind is None:
+            raise ValueError(f"output: {self.output}: must end in {', '.join(EXTENSIONS.values())}, or name --format")
+        bundle = bundle_path(self.bundle)
+        from hybridseg.app.bundling.config import input_channels
+        from hybridseg.app.inference.export import export_network
+        from hybridseg.app.inference.predictor import Predictor
+
+        predictor = Predictor(bundle, "cpu", self.checkpoint)
+        size = self.size or getattr(predictor.inferer, "roi_size", None)
+        if size is None:
+            raise ValueError(f"size: must be given: the inferer of {bundle} has no roi_size")
+        channels = input_channels(bundle)
+        largest = export_network(predictor.network, self.output, kind, (channels, *size))
+        record = {"file": str(self.output), "format": kind, "window": [channels, *size], "largest_difference": largest}
+        shown = f"{self.output}: {kind}, windows (batch, {', '.join(map(str, (channels, *size)))}), "
+        print(json.dumps(record) if self.json else f"{shown}logits differ by at most {largest:.1e} of the largest")
+        return 0

@@ -1,0 +1,112 @@
+"""`hybridseg info`: what is installed."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from inspect import getdoc
+from typing import Annotated, Any
+
+import tyro
+
+from hybridseg.bundles import bundle_names, bundle_path
+
+from .command import Command
+
+WINDOW = 96
+"""Voxels along each axis of the window whose cost is told."""
+
+
+@dataclass
+class Info(Command):
+    """List the shipped bundles, the networks and the parts they are made of, or tell where a bundle is."""
+
+    path: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
+    """Print only the folder of this bundle, whose configs/ hold the configurations."""
+    json: bool = False
+    """Print as JSON."""
+
+    def run(self) -> int:
+        """Print it.
+
+        Returns:
+            0.
+
+        Raises:
+            ValueError: there is no such bundle.
+        """
+        if self.path is not None:
+            folder = str(bundle_path(self.path))
+            print(json.dumps({"path": folder}) if self.json else folder)
+            return 0
+        bundles = [describe_bundle(name) for name in bundle_names()]
+        networks, parts = describe_networks(), describe_parts()
+        if self.json:
+            record = {"bundles": bundles, "networks": networks, "parts": parts}
+            print(json.dumps(record, indent=2, ensure_ascii=False))
+            return 0
+        from hybridseg.app.runtime.console import align
+
+        rows = [["bundle", "version", "weights"], *([b["name"], b["version"], _weights(b)] for b in bundles)]
+        for line, task in zip(align(rows), ["task", *(bundle["task"] for bundle in bundles)], strict=True):
+            print(f"{line}  {task}")
+        print()
+        rows = [["network", "parameters", f"multiply-adds at {WINDOW}x{WINDOW}x{WINDOW}"]]
+        for name, cost in networks.items():
+            rows.append([name, f"{cost['parameters'] / 1e6:.2f} M", f"{cost['multiply_adds'] / 1e9:.1f} G"])
+        print("\n".join(align(rows)))
+        width = max(len(name) for choices in parts.values() for name in choices)
+        for kind, choices in parts.items():
+            print(f"\n{kind}")
+            for name, summary in choices.items():
+                print(f"  {name:{width}}  {summary}")
+        return 0
+
+
+def describe_bundle(name: str) -> dict[str, Any]:
+    """Name, version, task and folder of a shipped bundle, and whether its weights are there."""
+    folder = bundle_path(name)
+    metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    return {
+        "name": name,
+        "version": metadata["version"],
+        "task": metadata["task"],
+        "weights": (folder / "models" / "model.pt").is_file(),
+        "path": str(folder),
+    }
+
+
+def describe_networks() -> dict[str, dict[str, int]]:
+    """Parameters of each preset, and multiply-adds of a window, with one input channel and two classes."""
+    from hybridseg.networks import PRESETS, create_model
+    from hybridseg.networks.inspection.cost import count_multiply_adds, count_parameters
+
+    described = {}
+    for name in PRESETS:
+        network = create_model(name, in_channels=1, out_channels=2)
+        multiply_adds = count_multiply_adds(network, (1, 1, WINDOW, WINDOW, WINDOW))
+        described[name] = {"parameters": count_parameters(network), "multiply_adds": multiply_adds}
+    return described
+
+
+def describe_parts() -> dict[str, dict[str, str]]:
+    """What each field of `NetworkConfig` that names a part may be, with the beginning of its documentation."""
+    from hybridseg.networks import DOWNSAMPLINGS, FEED_FORWARDS, FUSIONS, MIXERS, PROJECTIONS, STEMS
+
+    choices = {
+        "stem": STEMS,
+        "mixers": MIXERS,
+        "projection of a mixer": PROJECTIONS,
+        "feed_forward": FEED_FORWARDS,
+        "downsampling": DOWNSAMPLINGS,
+        "fusion": FUSIONS,
+    }
+    return {
+        field: {name: re.split(r"[:.]| \(", getdoc(part) or "")[0].replace("\n", " ") for name, part in parts.items()}
+        for field, parts in choices.items()
+    }
+
+
+def _weights(bundle: dict[str, Any]) -> str:
+    return "yes" if bundle["weights"] else "no"

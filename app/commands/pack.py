@@ -1,0 +1,47 @@
+"""`hybridseg pack`: a bundle as a zip that runs where HybridSeg is not installed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from hybridseg.bundles import bundle_path
+
+from .command import Command
+
+
+@dataclass
+class Pack(Command):
+    """Write a bundle with the code it needs as a zip, which runs by MONAI alone where HybridSeg is not installed."""
+
+    bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
+    """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE.zip")]
+    """File to write; RUN.md in it says how to run it."""
+    json: bool = False
+    """Print as JSON."""
+
+    def run(self) -> int:
+        """Write it.
+
+        Returns:
+            0.
+
+        Raises:
+            ValueError: the bundle cannot be packed, or the file cannot be written.
+        """
+        if self.output.suffix.lower() != ".zip":
+            raise ValueError(f"output: {self.output}: must end in .zip")
+        bundle = bundle_path(self.bundle)
+        from hybridseg.app.bundling.packing import pack_bundle
+
+        modules = pack_bundle(bundle, self.output)
+        size = self.output.stat().st_size
+        record = {"file": str(self.output), "bytes": size, "modules": modules}
+        shown = f"{self.output}: {size / 1e6:.1f} MB, with {len(modules)} modules of HybridSeg; how to run it: RUN.md"
+        print(json.dumps(record) if self.json else shown)
+        return 0

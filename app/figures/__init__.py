@@ -1,0 +1,31 @@
+"""Pictures of volumes and label maps, and the slice viewer of notebooks."""
+
+from typing import TYPE_CHECKING
+
+from hybridseg.app.runtime.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .case import draw_case
+    from .network_maps import draw_maps
+    from .planes import PLANES
+    from .surfaces import draw_surfaces
+    from .viewer import SliceViewer
+
+__all__ = [
+    "PLANES",
+    "SliceViewer",
+    "draw_case",
+    "draw_maps",
+    "draw_surfaces",
+]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "case": ["draw_case"],
+        "network_maps": ["draw_maps"],
+        "planes": ["PLANES"],
+        "surfaces": ["draw_surfaces"],
+        "viewer": ["SliceViewer"],
+    },
+)

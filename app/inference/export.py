@@ -1,0 +1,109 @@
+"""A network written as ONNX, TorchScript or a torch.export program, read again, and compared with itself."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from hybridseg.transforms.io.atomic import replacing
+
+TOLERANCE = 1e-4
+"""By which a logit may differ, in parts of 1 + the largest; in float32 a network differs from itself in float64 too."""
+BATCHES = (1, 3)
+"""With which a file is tried; it was made with another."""
+ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+
+Run = Callable[[Tensor], Tensor]
+
+
+def export_network(network: nn.Module, path: Path, kind: str, shape: tuple[int, ...]) -> float:
+    """Write a network for windows of one size and batches of any, whole and checked, or not at all.
+
+    Args:
+        network: takes (B, C, D, H, W) and gives one tensor in evaluation mode; on the CPU.
+        path: the file to write.
+        kind: one of `FORMATS`.
+        shape: of a window (C, D, H, W).
+
+    Returns:
+        The largest difference of a logit of random windows, in parts of 1 + the largest logit.
+
+    Raises:
+        ValueError: a package is missing, the file cannot be written, or it gives other logits than the network.
+    """
+    missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None] if kind == "onnx" else []
+    if missing:
+        raise ValueError(f"format: onnx: needs {', '.join(missing)}: pip install 'hybridseg[export]'")
+    write, load = FORMATS[kind]
+    network.eval()
+    try:
+        with replacing(path, suffix=path.suffix) as temporary:
+            write(network, torch.randn(2, *shape), temporary)
+            largest = max(difference(network, load(temporary), torch.randn(batch, *shape)) for batch in BATCHES)
+            if not largest <= TOLERANCE:
+                raise ValueError(
+                    f"{path}: logits differ by {largest:.1e} of the largest: must be at most {TOLERANCE:.0e}"
+                )
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}: must be a file that can be written") from error
+    return largest
+
+
+@torch.inference_mode()
+def difference(network: nn.Module, run: Run, windows: Tensor) -> float:
+    """The largest difference of a logit, in parts of 1 + the largest logit."""
+    logits = network(windows)
+    return float((logits - run(windows)).abs().max() / (1 + logits.abs().max()))
+
+
+def write_torchscript(network: nn.Module, windows: Tensor, path: Path) -> None:
+    """Trace a network."""
+    torch.jit.save(torch.jit.trace(network, windows, check_trace=False), path)
+
+
+def load_torchscript(path: Path) -> Run:
+    """What runs a traced network."""
+    return torch.jit.load(path)
+
+
+def capture(network: nn.Module, windows: Tensor) -> torch.export.ExportedProgram:
+    """The graph of a network, for any batch."""
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    return torch.export.export(network, (windows,), dynamic_shapes=({0: batch},))
+
+
+def write_program(network: nn.Module, windows: Tensor, path: Path) -> None:
+    """Write a network as a torch.export program."""
+    torch.export.save(capture(network, windows), path)
+
+
+def load_program(path: Path) -> Run:
+    """What runs a torch.export program."""
+    return torch.export.load(path).module()
+
+
+def write_onnx(network: nn.Module, windows: Tensor, path: Path) -> None:
+    """Write a network as ONNX, in one file."""
+    graph = capture(network, windows)
+    program = torch.onnx.export(graph, dynamo=True, verbose=False, input_names=["image"], output_names=["pred"])
+    assert program is not None
+    program.save(path, external_data=False)
+
+
+def load_onnx(path: Path) -> Run:
+    """What runs an ONNX file, on the CPU."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda windows: torch.from_numpy(session.run(None, {"image": windows.numpy()})[0])
+
+
+FORMATS: Mapping[str, tuple[Callable[[nn.Module, Tensor, Path], None], Callable[[Path], Run]]] = {
+    "onnx": (write_onnx, load_onnx),
+    "torchscript": (write_torchscript, load_torchscript),
+    "exported-program": (write_program, load_program),
+}

@@ -1,0 +1,106 @@
+"""Volumes of labels over a cohort, and which of them are far from the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import median_abs_deviation
+
+from hybridseg.app.evaluation.metrics import count_labels
+from hybridseg.transforms.grid import voxel_volume_ml
+from hybridseg.transforms.regions import Regions, region_labels
+
+FEWEST = 5
+"""Cases below which no volume is called an outlier."""
+LIMIT = 3.5
+"""Robust z-score beyond which a volume is an outlier, as Iglewicz and Hoaglin (1993) advise."""
+MEDIAN_DEVIATION_TO_STD, MEAN_DEVIATION_TO_STD = 1.482602, 1.253314
+"""Standard deviation of a normal distribution over its median and over its mean absolute deviation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelVolume:
+    """The volume of a label, or region of labels, in a case.
+
+    Args:
+        case: name of the case.
+        label: the label's number; of a region, the label that it writes.
+        name: of the label or region.
+        ml: its volume.
+        z: robust z-score of the volume among those of the cohort; None where there are too few cases.
+    """
+
+    case: str
+    label: int
+    name: str
+    ml: float
+    z: float | None = None
+
+    @property
+    def outlier(self) -> bool:
+        """Whether it is far from the others."""
+        return self.z is not None and abs(self.z) > LIMIT
+
+
+def label_volumes(labels: NDArray[np.integer], affine: NDArray[np.floating]) -> dict[int, float]:
+    """The volume in ml of each label that a map (X, Y, Z) has; the affine (4, 4) takes indices to mm."""
+    voxel_ml = voxel_volume_ml(affine)
+    counts = count_labels(labels)
+    return {int(label): round(int(counts[label]) * voxel_ml, 6) for label in np.flatnonzero(counts) if label}
+
+
+def cohort_volumes(
+    cases: Mapping[str, Mapping[int, float]],
+    *,
+    label_names: Mapping[int, str] | None = None,
+    regions: Regions | None = None,
+) -> list[LabelVolume]:
+    """The volumes of a cohort with their z-scores.
+
+    Args:
+        cases: volume in ml of each label that is there, by case.
+        label_names: the labels to take, and their names; None takes all that occur.
+        regions: take these, each as a whole, instead of labels.
+
+    Returns:
+        For each label or region that occurs in some case, its volume in every case: 0 where it is not there.
+    """
+    if label_names is None:
+        label_names = {label: str(label) for label in sorted({label for found in cases.values() for label in found})}
+    parts: list[tuple[int, str, Sequence[int]]] = [(label, name, [label]) for label, name in label_names.items()]
+    if regions is not None:
+        parts = list(zip(region_labels(regions), regions, regions.values(), strict=True))
+    volumes = []
+    for label, name, members in parts:
+        ml = [sum(found.get(member, 0.0) for member in members) for found in cases.values()]
+        if any(ml):
+            part = [
+                LabelVolume(case=case, label=label, name=name, ml=value) for case, value in zip(cases, ml, strict=True)
+            ]
+            volumes += [replace(volume, z=z) for volume, z in zip(part, robust_z(ml), strict=True)]
+    return volumes
+
+
+def robust_z(values: Sequence[float]) -> list[float | None]:
+    """How many standard deviations each value lies from the median, the deviation being told by the median deviation.
+
+    Where more than half of the values are equal, it is told by the mean deviation.
+
+    Returns:
+        A score for each value; None for all where there are fewer than `FEWEST`.
+
+    Example:
+        >>> from hybridseg.app.reporting.outliers import robust_z
+        >>> robust_z([10.0, 11.0, 12.0, 13.0, 30.0])
+        [-1.349, -0.674, 0.0, 0.674, 12.141]
+    """
+    if len(values) < FEWEST:
+        return [None] * len(values)
+    away = np.asarray(values) - np.median(values)
+    deviation = MEDIAN_DEVIATION_TO_STD * float(median_abs_deviation(values)) or MEAN_DEVIATION_TO_STD * float(
+        np.abs(away).mean()
+    )
+    return [round(float(distance), 3) for distance in (away / deviation if deviation else away)]

@@ -1,0 +1,1 @@
+"""The terminal, the machine, child processes and processes side by side."""

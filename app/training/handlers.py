@@ -1,0 +1,104 @@
+"""Handlers of a run: what a training keeps and shows, where it goes on from, and the scores of an evaluation."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers.tqdm_logger import ProgressBar
+from ignite.metrics import RunningAverage
+
+from hybridseg.transforms.io.atomic import replacing
+
+if TYPE_CHECKING:
+    pass
+
+logger = logging.getLogger("hybridseg.training")
+
+
+class BestModel:
+    """Keep the weights of the best validation so far: a state dict of tensors, replaced as a whole.
+
+    Args:
+        network: the network that trains.
+        path: the file to write, such as `<run_dir>/model.pt`.
+    """
+
+    def __init__(self, network: torch.nn.Module, path: str | Path) -> None:
+        self.network = getattr(network, "module", network)  # within DistributedDataParallel
+        self.path = Path(path)
+        self.score = -math.inf
+        self.epoch = 0
+
+    def attach(self, validator: Engine) -> None:
+        """Called by MONAI's engines for each of their handlers."""
+        validator.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, validator: Engine) -> None:
+        state: Any = validator.state  # MONAI's engines add what the key metric is
+        score = float(state.metrics[state.key_metric_name])
+        if score > self.score:
+            self.score, self.epoch = score, state.epoch
+            if idist.get_rank() == 0:
+                with replacing(self.path) as temporary:
+                    torch.save(self.network.state_dict(), temporary)
+
+    def state_dict(self) -> dict[str, float]:
+        """What a resumed training must know: the best score and its epoch."""
+        return {"score": self.score, "epoch": self.epoch}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """The inverse of `state_dict`."""
+        self.score, self.epoch = state["score"], int(state["epoch"])
+
+
+class TrainingProgress:
+    """A progress bar (of tqdm, if it is there) over each epoch and each validation, and a line for every validation.
+
+    Args:
+        validator: the engine that validates.
+        best: what keeps the best weights.
+    """
+
+    def __init__(self, validator: Engine, best: BestModel) -> None:
+        self.validator = validator
+        self.best = best
+        self.start = monotonic()
+
+    def attach(self, trainer: Engine) -> None:
+        """Called by MONAI's engines for each of their handlers."""
+        RunningAverage(output_transform=lambda output: output["loss"].item()).attach(trainer, "loss")
+        if idist.get_rank() == 0:
+            if find_spec("tqdm"):
+                ProgressBar(persist=False, disable=None).attach(trainer, metric_names=["loss"])
+                ProgressBar(desc="Validation", persist=False, disable=None).attach(self.validator)
+            self.validator.add_event_handler(Events.COMPLETED, self.report, trainer)
+            trainer.add_event_handler(Events.COMPLETED, self.conclude)
+
+    def report(self, trainer: Engine) -> None:
+        """Log one line: epoch, loss, the metric that chooses, the best so far, and the time since the start."""
+        state: Any = self.validator.state
+        name = state.key_metric_name
+        seconds = int(monotonic() - self.start)
+        logger.info(
+            f"epoch {trainer.state.epoch:4d}/{trainer.state.max_epochs}"
+            f"  loss {trainer.state.metrics['loss']:.4f}"
+            f"  {name} {state.metrics[name]:.4f}"
+            f"  best {self.best.score:.4f} at epoch {self.best.epoch}"
+            f"  {seconds // 60}:{seconds % 60:02d} min"
+        )
+
+    def conclude(self) -> None:
+        """Log where the best weights are."""
+        if self.best.epoch:
+            logger.info(f"best weights, of epoch {self.best.epoch}: {self.best.path}")
+        else:
+            logger.warning(f"no validation took place: {self.best.path} was not written")

@@ -1,0 +1,1 @@
+"""Convolutions, normalisation and memory layout, with repairs of CPU kernels of torch."""

@@ -1,0 +1,71 @@
+"""Every shipped bundle is what is written for its settings, and files read as a person would write them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridseg.app.bundling.writer import configure, format_config
+from hybridseg.bundles import bundle_names, bundle_path
+
+WITH_SETTINGS = ("train.json", "inference.json", "evaluate.json", "multi_gpu_train.json")
+TEXTS = ("run_dir", "subset")
+LISTS = ("spacing", "window", "patch_size", "flip_axes", "mirror_axes", "rotation")
+MAPPINGS = ("label_names", "label_codes", "regions")
+
+
+def settings_of(bundle: Path) -> dict[str, Any]:
+    """What differs between bundles: the values of the first level, and the network's preset."""
+    read = {file: json.loads((bundle / "configs" / file).read_text()) for file in WITH_SETTINGS}
+    settings: dict[str, Any] = {"preset": read["train.json"]["network_def"]["preset"]}
+    for config in read.values():
+        settings |= {key: value for key, value in config.items() if not isinstance(value, dict | str | list)}
+        settings |= {key: config[key] for key in (*TEXTS, *LISTS, *MAPPINGS) if key in config}
+    settings |= {key: read["train.json"][key] for key in ("dataset_dir", "split_file")}
+    return settings | {"modality": "CT" if "window" in settings else "MRI"}
+
+
+@pytest.mark.parametrize("file", WITH_SETTINGS)
+@pytest.mark.parametrize("name", bundle_names())
+def test_a_shipped_bundle_is_what_is_written_for_its_settings(name: str, file: str) -> None:
+    bundle = bundle_path(name)
+    shipped = (bundle / "configs" / file).read_text()
+    settings = settings_of(bundle)
+    assert format_config(configure(file, settings)) + "\n" == shipped
+
+
+@pytest.mark.parametrize("name", bundle_names())
+def test_a_file_keeps_its_content(name: str) -> None:
+    for path in (bundle_path(name) / "configs").glob("*.json"):
+        content = json.loads(path.read_text())
+        text = format_config(content)
+        assert json.loads(text) == content
+        assert json.loads(format_config([content])) == [content]
+
+
+def test_what_is_short_stands_on_a_line() -> None:
+    value = {
+        "a": [1, 2],
+        "b": {"c": None, "d": True},
+        "e": [{"f": 1}],
+        "g": [],
+        "h": {"_target_": "x.Y"},
+        "i": [[1], [2]],
+    }
+    assert format_config(value).splitlines() == [
+        "{",
+        '    "a": [1, 2],',
+        '    "b": {"c": null, "d": true},',
+        '    "e": [',
+        '        {"f": 1}',
+        "    ],",
+        '    "g": [],',
+        '    "h": {',
+        '        "_target_": "x.Y"',
+        "    },",
+        '    "i": [[1], [2]]',
+        "}",
+    ]

@@ -1,0 +1,95 @@
+"""A predictor is the bundle's inference configuration and nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from hybridseg.app.inference.predictor import Predictor, choose_device
+
+from ..conftest import SHAPE, hybridseg, read_volume, write_volume
+
+
+def test_it_gives_the_labels_that_the_configuration_writes(bundle: Path, tmp_path: Path) -> None:
+    image = write_volume(tmp_path / "images" / "case.nii.gz", affine=np.diag([-1.2, -1.0, 0.9, 1]))
+    config = ConfigParser()
+    config.read_config(bundle / "configs" / "inference.json")
+    config.update({"bundle_root": str(bundle), "dataset_dir": str(image.parent), "output_dir": str(tmp_path / "out")})
+    config["device"] = "$torch.device('cpu')"
+    config.parse()
+    for section in ("initialize", "run"):
+        config.get_parsed_content(section)
+    labels = Predictor(bundle, "cpu").predict(image)
+    assert labels.shape == (1, *SHAPE)
+    np.testing.assert_array_equal(labels.affine, read_volume(image).affine)
+    np.testing.assert_array_equal(labels[0], read_volume(tmp_path / "out" / "case.nii.gz").dataobj)
+    assert len(np.unique(labels)) > 1
+
+
+def test_progress_counts_to_all_windows(bundle: Path, tmp_path: Path) -> None:
+    image = write_volume(
+        tmp_path / "case.nii.gz", np.random.default_rng(0).normal(size=(30, 20, 16)).astype(np.float32)
+    )
+    told: list[tuple[int, int]] = []
+    Predictor(bundle, "cpu").predict(image, lambda windows, total: told.append((windows, total)))
+    assert {total for _, total in told} == {sum(windows for windows, _ in told)}
+
+
+def test_the_names_of_the_labels_are_the_bundles(bundle: Path) -> None:
+    assert Predictor(bundle, "cpu").label_names == {1: "anterior", 2: "posterior"}
+
+
+def test_several_checkpoints_are_averaged(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
+    weights = torch.load(bundle / "models" / "model.pt", weights_only=True)
+    other = {name: tensor + 0.05 * torch.randn_like(tensor) for name, tensor in weights.items()}
+    torch.save(other, tmp_path / "other.pt")
+    files = [bundle / "models" / "model.pt", tmp_path / "other.pt"]
+    case = {"image": str(volume("one"))}
+    each = [Predictor(bundle, "cpu", file) for file in files]
+    for predictor in each:
+        predictor.inferer.half = predictor.inferer.amp = False
+    both = Predictor(bundle, "cpu", files)
+    both.inferer.half = both.inferer.amp = False
+    mean = sum(predictor.infer(predictor.prepare(case))["pred"] for predictor in each) / 2
+    torch.testing.assert_close(both.infer(both.prepare(case))["pred"], mean, rtol=1e-4, atol=1e-4)
+    words = ("predict", case["image"], "-o", tmp_path / "out", "--bundle", bundle, "--checkpoint")
+    assert hybridseg(*words, *files).code == 0
+
+
+def test_mirroring_is_averaged_where_the_bundle_allows_it(
+    bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
+) -> None:
+    assert Predictor(bundle, "cpu", mirror=True).inferer.mirror_axes == (0,)
+    other = tmp_path / "other"
+    shutil.copytree(bundle, other)
+    file = other / "configs" / "inference.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "mirror_axes": []}))
+    outcome = hybridseg("predict", volume("one"), "-o", tmp_path / "out", "--bundle", other, "--tta")
+    assert outcome.code == 2
+    assert "inference.json: no mirror_axes: mirroring needs an axis that leaves every label true" in outcome.err
+
+
+def test_a_configuration_without_an_item_is_refused(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "metadata.json").write_text("{}")
+    (tmp_path / "configs" / "inference.json").write_text('{"label_names": {}}')
+    with pytest.raises(
+        ValueError, match=r"inference\.json: no item 'preprocessing': an inference configuration needs it"
+    ):
+        Predictor(tmp_path)
+
+
+def test_auto_takes_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "cuda", SimpleNamespace(is_available=lambda: True, device_count=lambda: 2))
+    assert choose_device("auto") == torch.device("cuda")
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(ValueError, match=r"device: 'cuda:2': PyTorch .* finds 2 CUDA devices: must be"):
+        choose_device("cuda:2")

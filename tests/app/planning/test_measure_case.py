@@ -1,0 +1,244 @@
+"""A case is measured as the pipelines see it, and what is wrong with it is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from hybridseg.app.planning.case_fingerprint import CaseFingerprint
+from hybridseg.app.planning.measure_case import measure_case
+from hybridseg.transforms import open_dataset
+from hybridseg.transforms.datasets.dataset import LabelledCase
+from hybridseg.transforms.intensity import ct_body
+
+SPACING = (1.0, 1.5, 2.0)
+AFFINE = np.diag([*SPACING, 1.0])
+SHAPE = (12, 10, 8)
+IMAGE = np.random.default_rng(0).normal(100, 20, SHAPE).astype(np.float32)
+
+
+def two_labels() -> NDArray[np.uint8]:
+    """Label 1 in two boxes, and a voxel of label 3."""
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[1:3, 2:5, 1:3] = 1
+    labels[6:7, 2:5, 1:2] = 1
+    labels[11, 9, 7] = 3
+    return labels
+
+
+LABELS = two_labels()
+
+
+def write(path: Path, voxels: NDArray[Any], affine: NDArray[np.float64] = AFFINE) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(voxels, affine), path)
+    return str(path)
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> LabelledCase:
+    image, label = write(tmp_path / "images" / "a.nii.gz", IMAGE), write(tmp_path / "labels" / "a.nii.gz", LABELS)
+    return {"case": "a", "image": image, "label": label}
+
+
+def test_the_grid_is_told_along_the_patients_axes(case: LabelledCase, tmp_path: Path) -> None:
+    measured = measure_case(case, channels=1)
+    assert measured.is_sound
+    assert (measured.case, measured.shape, measured.spacing) == ("a", SHAPE, SPACING)
+    assert (measured.orientation, measured.oblique) == ("RAS", 0.0)
+    turned = nib.orientations.ornt_transform(*(nib.orientations.axcodes2ornt(codes) for codes in ("RAS", "ILP")))
+    paths = []
+    for name, voxels in (("image", IMAGE), ("label", LABELS)):
+        stored = nib.Nifti1Image(voxels, AFFINE).as_reoriented(turned.tolist())
+        paths.append(write(tmp_path / f"{name}.nii", np.asarray(stored.dataobj), np.asarray(stored.affine)))
+    other: LabelledCase = {"case": "a", "image": paths[0], "label": paths[1]}
+    assert measure_case(other, channels=1) == replace(measured, orientation="ILP")
+
+
+def test_obliqueness_is_the_largest_angle_to_an_axis(tmp_path: Path) -> None:
+    affine = AFFINE.copy()
+    affine[:3, :3] = Rotation.from_euler("z", 20, degrees=True).as_matrix() @ AFFINE[:3, :3]
+    image, label = write(tmp_path / "i.nii", IMAGE, affine), write(tmp_path / "l.nii", LABELS, affine)
+    assert measure_case({"case": "a", "image": image, "label": label}, channels=1).oblique == pytest.approx(
+        20, abs=0.01
+    )
+
+
+def test_intensities_are_those_of_the_labelled_voxels(case: LabelledCase) -> None:
+    (channel,) = measure_case(case, channels=1).channels
+    inside = IMAGE[LABELS > 0].astype(np.float64)
+    assert channel.voxels == inside.size == 16
+    assert channel.mean == pytest.approx(inside.mean())
+    assert channel.deviation == pytest.approx(inside.std())
+    assert (channel.minimum, channel.maximum) == (inside.min(), inside.max())
+    np.testing.assert_allclose(channel.quantiles, np.percentile(inside, np.arange(0, 100.1, 0.5)), rtol=1e-6)
+
+
+def test_labels_have_volume_pieces_and_extent(case: LabelledCase) -> None:
+    labels = measure_case(case, channels=1).labels
+    assert list(labels) == [1, 3]
+    assert (labels[1].voxels, labels[1].components) == (15, 2)
+    assert labels[1].millilitres == pytest.approx(15 * 3 / 1000)
+    assert labels[1].extent_mm == (6 * 1.0, 3 * 1.5, 2 * 2.0)
+    assert (labels[3].voxels, labels[3].components, labels[3].extent_mm) == (1, 1, SPACING)
+
+
+def test_labels_beyond_255_are_kept_apart(case: LabelledCase) -> None:
+    write(Path(case["label"]), LABELS.astype(np.uint16) * 300)
+    assert {label: part.voxels for label, part in measure_case(case, channels=1).labels.items()} == {300: 15, 900: 1}
+
+
+def test_the_body_is_told_apart_from_air(tmp_path: Path) -> None:
+    image = np.full(SHAPE, -1000, dtype=np.int16)
+    image[3:9, 5:10, 0:4] = 40
+    image[3, 5, 0] = 41
+    case: LabelledCase = {
+        "case": "a",
+        "image": write(tmp_path / "i.nii", image),
+        "label": write(tmp_path / "l.nii", LABELS),
+    }
+    for measured in (measure_case(case, channels=1), measure_case(case, channels=1, body=ct_body)):
+        assert measured.content_margin == pytest.approx(6 * 5 * 4 / image.size)
+        assert measured.channels[0].body_mean == pytest.approx(40, abs=0.1)
+        assert measured.channels[0].body_deviation == pytest.approx(0, abs=0.1)
+
+
+@pytest.mark.parametrize("in_one_file", [True, False])
+def test_every_channel_is_measured(case: LabelledCase, tmp_path: Path, in_one_file: bool) -> None:
+    second = 2 * IMAGE
+    if in_one_file:
+        case["image"] = write(tmp_path / "both.nii", np.stack([IMAGE, second], -1))
+    else:
+        case["image"] = [write(tmp_path / f"a_000{index}.nii", part) for index, part in enumerate([IMAGE, second])]
+    one, two = measure_case(case, channels=2).channels
+    assert one.mean is not None
+    assert two.mean == pytest.approx(2 * one.mean)
+
+
+def test_the_hash_is_of_the_voxels_and_not_of_the_file(case: LabelledCase, tmp_path: Path) -> None:
+    copy: LabelledCase = {**case, "image": write(tmp_path / "copy.nii", IMAGE.astype(np.float64))}
+    changed = IMAGE.copy()
+    changed[0, 0, 0] += 1
+    other: LabelledCase = {**case, "image": write(tmp_path / "other.nii", changed)}
+    first, second, third = (measure_case(one, channels=1).image_hash for one in (case, copy, other))
+    assert first == second != third
+
+
+def test_a_fingerprint_survives_json(case: LabelledCase) -> None:
+    measured = measure_case(case, channels=1)
+    assert CaseFingerprint.from_record(json.loads(json.dumps(asdict(measured), allow_nan=False))) == measured
+
+
+# Faults
+
+
+def with_nan() -> NDArray[np.float32]:
+    image = IMAGE.copy()
+    image[3, 3, 3] = np.nan
+    return image
+
+
+def cut(path: Path) -> int:
+    return path.write_bytes(path.read_bytes()[:-200])
+
+
+MOVED = np.array([[1.0, 0, 0, 5], [0, 1.5, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1]])
+BROKEN: dict[str, tuple[Callable[[Path, Path], object], list[str]]] = {
+    "NaN": (lambda image, label: write(image, with_nan()), ["a.nii.gz: 1 of 960 voxels are NaN or infinite: every"]),
+    "other shape": (lambda image, label: write(label, LABELS[1:]), [r"shape (11, 10, 8) instead of (12, 10, 8): must"]),
+    "other place": (
+        lambda image, label: write(label, LABELS, MOVED),
+        ["affine that places voxels up to 5 mm elsewhere"],
+    ),
+    "label 7": (lambda image, label: write(label, LABELS * 7), ["a.nii.gz: labels 7, 21: must be among 0, 1, 3"]),
+    "fraction": (lambda image, label: write(label, LABELS * np.float32(0.5)), ["labels such as 0.5: labels must be"]),
+    "uniform": (
+        lambda image, label: write(image, IMAGE * 0),
+        ["all voxels are 0: voxels must differ to show anything"],
+    ),
+    "truncated": (lambda image, label: cut(image), ["images/a.nii.gz: unreadable"]),
+    "missing label": (lambda image, label: label.unlink(), ["labels/a.nii.gz: not a file: must be a file that exists"]),
+    "two channels": (
+        lambda image, label: write(image, np.stack([IMAGE, IMAGE], -1)),
+        ["a.nii.gz: 2 channels (shape (12, 10, 8, 2)): must have 1"],
+    ),
+    "all of it": (
+        lambda image, label: (cut(image), cut(label)),
+        ["images/a.nii.gz: unreadable", "labels/a.nii.gz: unr"],
+    ),
+    "NaN and label 7": (
+        lambda image, label: (write(image, with_nan()), write(label, LABELS * 7)),
+        ["voxels are NaN or infinite", "labels 7, 21: must be among"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_what_is_wrong_is_told_in_a_line_each(case: LabelledCase, kind: str) -> None:
+    change, told = BROKEN[kind]
+    assert isinstance(case["image"], str)
+    change(Path(case["image"]), Path(case["label"]))
+    measured = measure_case(case, channels=1, labels=(1, 3))
+    assert not measured.is_sound
+    assert len(measured.faults) == len(told)
+    for fault, part in zip(measured.faults, told, strict=True):
+        assert part in fault
+        assert "\n" not in fault
+    json.dumps(asdict(measured), allow_nan=False)
+
+
+def test_channels_on_two_grids_are_a_fault(case: LabelledCase, tmp_path: Path) -> None:
+    case["image"] = [write(tmp_path / "a_0000.nii", IMAGE), write(tmp_path / "a_0001.nii", IMAGE[1:])]
+    (fault,) = measure_case(case, channels=2).faults
+    assert "a_0001.nii: shape (11, 10, 8) instead of (12, 10, 8)" in fault
+
+
+def test_a_case_that_cannot_be_read_has_nothing_but_faults(case: LabelledCase) -> None:
+    cut(Path(str(case["image"])))
+    cut(Path(case["label"]))
+    measured = measure_case(case, channels=1)
+    assert measured == CaseFingerprint(case="a", faults=measured.faults)
+
+
+def test_labels_beyond_the_list_are_measured_all_the_same(case: LabelledCase) -> None:
+    measured = measure_case(case, channels=1, labels=(1, 2))
+    assert measured.faults == (f"{case['label']}: labels 3: must be among 0, 1, 2",)
+    assert list(measured.labels) == [1, 3]
+
+
+def test_channels_must_be_at_least_one(case: LabelledCase) -> None:
+    with pytest.raises(ValueError, match=r"channels: 0: must be at least 1"):
+        measure_case(case, channels=0)
+
+
+def test_a_ct_of_air_is_a_fault(tmp_path: Path) -> None:
+    air = np.random.default_rng(0).integers(-1010, -990, (8, 8, 8)).astype(np.int16)
+    for name, voxels in (("image", air), ("label", np.ones((8, 8, 8), np.uint8))):
+        nib.save(nib.Nifti1Image(voxels, np.eye(4)), tmp_path / f"{name}.nii.gz")
+    case: LabelledCase = {
+        "case": "air",
+        "image": str(tmp_path / "image.nii.gz"),
+        "label": str(tmp_path / "label.nii.gz"),
+    }
+    assert measure_case(case, channels=1, body=ct_body).faults == (
+        f"{tmp_path / 'image.nii.gz'}: no voxel brighter than air: there must be a body",
+    )
+
+
+def test_hippocampus(data_dir: Path) -> None:
+    dataset = open_dataset(data_dir / "Task04_Hippocampus")
+    for case in dataset.cases[:3]:
+        measured = measure_case(case, channels=1, labels=dataset.label_values)
+        assert measured.is_sound
+        assert list(measured.labels) == [1, 2]
+        assert all(0.5 < label.millilitres < 5 for label in measured.labels.values())
+        assert measured.spacing == (1.0, 1.0, 1.0)

@@ -1,0 +1,79 @@
+"""The page of a report is one small file for every reader, whatever the cases are called."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from hybridseg.app.figures.case import COLOURS
+
+from ..conftest import write_volume
+from ..report_pages import Page
+
+EVIL = "<script>alert(1)<|script>&\"'\u202e"
+
+
+def test_names_are_text_and_never_markup(cohort: Path, report: Callable[..., Page]) -> None:
+    name = EVIL.replace("|", "")
+    for folder in ("labels", "truth", "images"):
+        (cohort / folder / "bad.nii.gz").rename(cohort / folder / f"{name}.nii.gz")
+    failed = {"case": f"{name} failed", "input": "<b>", "outcome": "failed", "error": "<img src=http://a.b>"}
+    (cohort / "labels" / "run.json").write_text(json.dumps({"cases": [failed], "device": "<i>"}))
+    page = report("--references", cohort / "truth", "--images", cohort / "images", "--title", "</title><hr>")
+    shown = name.replace("\u202e", "\\u202e")
+    assert page.text("h3")[0] == shown
+    assert page.rows("scores")[0][0] == shown
+    assert page.rows("failures") == [[f"{shown} failed", "<img src=http://a.b>"]]
+    assert page.all("img")[0]["alt"] == f"{shown}, axial plane with reference and predicted labels"
+    assert page.text("h1") == page.text("title") == ["</title><hr>"]
+    assert len(page.all("script")) == 1
+    assert not page.all("hr")
+
+
+def test_the_page_needs_nothing_but_itself(report: Callable[..., Page]) -> None:
+    page = report()
+    assert "http" not in page.source.replace("http-equiv", "")
+    assert not re.search(r"@import|url\(", page.source)
+    for _, attributes in page.tags:
+        assert str(attributes.get("src") or "data:").startswith("data:")
+        assert str(attributes.get("href") or "#").startswith("#")
+    assert {name for _, attributes in page.tags for name in attributes if name.startswith("on")} == set()
+    (policy,) = (meta["content"] for meta in page.all("meta") if "http-equiv" in meta)
+    assert str(policy).startswith("default-src 'none'")
+
+
+def test_the_page_can_be_read_without_eyes(report: Callable[..., Page]) -> None:
+    page = report()
+    assert page.all("html") == [{"lang": "en"}]
+    assert all(image["alt"] for image in page.all("img"))
+    assert all(chart["aria-label"] and chart["role"] == "img" for chart in page.all("svg"))
+    assert all(heading["scope"] in ("col", "row") for heading in page.all("th"))
+    assert len(page.all("caption")) == len(page.all("table")) == 2
+    headings = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
+    assert headings[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(headings))
+    names = {str(attributes["id"]) for _, attributes in page.tags if "id" in attributes}
+    assert {str(link["href"])[1:] for link in page.all("a")} <= names
+
+
+def test_a_case_is_small_and_only_so_many_are_drawn(cohort: Path, report: Callable[..., Page]) -> None:
+    big = np.random.default_rng(0).normal(0, 100, (128, 128, 128)).astype(np.float32)  # nothing compresses worse
+    labels = np.zeros(big.shape, dtype=np.uint8)
+    labels[30:90, 30:90, 30:90] = 1
+    write_volume(cohort / "images" / "bad.nii.gz", big)
+    for folder in ("labels", "truth"):
+        write_volume(cohort / folder / "bad.nii.gz", np.roll(labels, 40 * (folder == "truth"), 0))
+    page = report("--references", cohort / "truth", "--images", cohort / "images", "--cases", "1")
+    assert page.text("h3") == ["bad"]
+    assert 30_000 < sum(len(str(image["src"])) for image in page.all("img")) < 150_000
+    assert "The pictures show the 1 worst of 2 cases." in page.text("p")
+
+
+def test_colours_of_the_pictures_are_in_their_legend(report: Callable[..., Page]) -> None:
+    chips = [chip["style"] for chip in report().all("i")]
+    assert chips == [f"background: {colour}" for colour in COLOURS[:2]] * 2

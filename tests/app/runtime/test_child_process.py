@@ -1,0 +1,71 @@
+"""Another program is shown while it runs, does not outlive us, and fails in one line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hybridseg.app.runtime import child_process as child
+
+
+def python(program: str, log: Path, *, show_traceback: bool = False) -> None:
+    """Run a Python program."""
+    child.run_child([sys.executable, "-c", program], log, show_traceback=show_traceback)
+
+
+def test_output_is_shown_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    python("import sys; print('one'); sys.stdout.flush(); print('two', file=sys.stderr)", tmp_path / "log")
+    assert capsys.readouterr().err == "one\ntwo\n"
+    assert (tmp_path / "log").read_text() == "one\ntwo\n"
+
+
+def test_a_failure_gives_its_reason_and_hides_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = (
+        "print('before', flush=True)\ntry: 1 / 0\nexcept ZeroDivisionError as e: raise RuntimeError('wrapped') from e"
+    )
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        python(program, tmp_path / "log")
+    assert caught.value.output == "ZeroDivisionError: division by zero"
+    assert capsys.readouterr().err == "before\n"
+    assert "RuntimeError: wrapped" in (tmp_path / "log").read_text()
+    with pytest.raises(subprocess.CalledProcessError):
+        python(program, tmp_path / "log", show_traceback=True)
+    assert "RuntimeError: wrapped" in capsys.readouterr().err
+
+
+def test_a_silent_failure_is_told_by_its_exit_code(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        python("raise SystemExit(3)", tmp_path / "log")
+    assert caught.value.output == "exit code 3"
+
+
+def test_on_a_terminal_the_program_finds_a_terminal(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    program = "import sys; from pathlib import Path; from hybridseg.app.runtime.child_process import run_child\n"
+    program += "run_child([sys.executable, '-c', 'import sys; print(sys.stderr.isatty())'], Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", program, tmp_path / "log"], stderr=theirs, check=True)
+    os.close(theirs)
+    assert os.read(ours, 100).strip() == b"True"
+    assert (tmp_path / "log").read_text() == "True\n"
+
+
+def test_it_ends_when_we_are_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    started: list[subprocess.Popen[bytes]] = []
+    end = child.end
+
+    def remember_and_end(process: subprocess.Popen[bytes]) -> None:
+        started.append(process)
+        end(process)
+
+    monkeypatch.setattr(child.Output, "show", interrupt)
+    monkeypatch.setattr(child, "end", remember_and_end)
+    with pytest.raises(KeyboardInterrupt):
+        python("import time; print('started', flush=True); time.sleep(600)", tmp_path / "log")
+    assert started[0].poll() is not None

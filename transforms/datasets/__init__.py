@@ -1,0 +1,1 @@
+"""Cases of a prediction, dataset folders and their layouts, splits and folds."""

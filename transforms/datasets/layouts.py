@@ -1,0 +1,151 @@
+"""The layouts that public datasets come in, and which files each takes for a case.
+
+- The Medical Segmentation Decathlon's (Antonelli et al. 2022): `dataset.json`, whose list `training` pairs the files
+  of `imagesTr` and `labelsTr`.
+- nnU-Net's (Isensee et al. 2021): `imagesTr/case_0000.nii.gz`, `case_0001.nii.gz` and so on, a file for each channel,
+  `labelsTr/case.nii.gz`, and a `dataset.json` that names the channels, or lists cases under `dataset`.
+- Pairs: `imagesTr` and `labelsTr`, or `images` and `labels`, with files of the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hybridseg.transforms.errors import VolumeError
+from hybridseg.transforms.io.names import (
+    CHANNEL,
+    VOLUME_EXTENSIONS,
+    by_channel,
+    case_name,
+    list_volumes,
+    refuse_repeated_cases,
+    volume_extension,
+)
+
+from .names import read_channel_names
+
+LISTING = "dataset.json"
+NNUNET_KEYS = frozenset({"channel_names", "file_ending", "dataset"})
+"""What only nnU-Net 2 has in dataset.json."""
+FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
+
+
+class Candidate(NamedTuple):
+    """A case as a folder's names or its listing have it; whether its files are there is not known yet."""
+
+    name: str
+    images: Sequence[Path]
+    label: Path
+
+
+def layout_of(folder: Path, content: Mapping[str, Any]) -> str:
+    """`decathlon`, `nnunet` or `pairs`, by what `dataset.json` holds."""
+    if NNUNET_KEYS & content.keys():
+        return "nnunet"
+    training = content.get("training", [])
+    for entry in training:
+        image = entry.get("image") if isinstance(entry, dict) else None
+        if not isinstance(image, str) or (folder / image).exists():
+            break
+        first = f"{case_name(image)}_0000{volume_extension(image)}"  # nnU-Net 1 lists cases, not files
+        if (folder / image).with_name(first).exists():
+            return "nnunet"
+    return "decathlon" if training else "pairs"
+
+
+def candidates(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidate]:
+    """The cases of a dataset folder, each by the files that it has, or should have.
+
+    Args:
+        folder: its path.
+        content: of its `dataset.json`; empty without one.
+
+    Raises:
+        VolumeError: two cases of one name, or a name or an entry that cannot be understood.
+    """
+    return FINDERS[layout_of(folder, content)](folder, content)
+
+
+def _listed_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidate]:
+    """The cases of the list `training`."""
+    images = []
+    for entry in content["training"]:
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("image", "label")):
+            raise VolumeError(folder / LISTING, f"training: {entry}", "each entry must name an image and a label")
+        image = folder / entry["image"]
+        if not image.name.startswith("._"):
+            images.append(image)
+            yield Candidate(case_name(image), [image], folder / entry["label"])
+    refuse_repeated_cases(images)
+
+
+def _nnunet_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidate]:
+    """The cases of the object `dataset`, or else those of `imagesTr` and `labelsTr`, channels in files of their own."""
+    listing, channels = folder / LISTING, len(read_channel_names(folder / LISTING, content))
+    if content.get("dataset") is not None:
+        yield from _nnunet_listed_cases(listing, content["dataset"], channels)
+        return
+    ending = content.get("file_ending", ".nii.gz")
+    if ending not in VOLUME_EXTENSIONS:
+        raise VolumeError(listing, f"file_ending: {ending}", f"must be one of {', '.join(VOLUME_EXTENSIONS)}")
+    labels = _by_case_name([path for path in list_volumes(folder / "labelsTr") if volume_extension(path) == ending])
+    single, groups = by_channel(path for path in list_volumes(folder / "imagesTr") if volume_extension(path) == ending)
+    for image in single:
+        raise VolumeError(image, "no channel in its name", f"must be named {case_name(image)}_0000{ending}")
+    images = {name: files for (_, name), files in groups.items()}
+    for files in images.values():
+        if (last := max(files)) >= channels:
+            rule = f"{LISTING} names {channels}, the last being {channels - 1:04d}"
+            raise VolumeError(files[last], f"channel {last:04d}", rule)
+    for name in images.keys() | labels.keys():
+        named = (folder / "imagesTr" / f"{name}_{channel:04d}{ending}" for channel in range(channels))
+        found = [images.get(name, {}).get(channel, path) for channel, path in enumerate(named)]
+        yield Candidate(name, found, labels.get(name, folder / "labelsTr" / f"{name}{ending}"))
+
+
+def _nnunet_listed_cases(listing: Path, listed: Any, channels: int) -> Iterator[Candidate]:
+    rule = 'must be an object such as {"case": {"images": ["case_t1.nii.gz", "case_t2.nii.gz"], "label": "seg.nii.gz"}}'
+    if not isinstance(listed, dict):
+        raise VolumeError(listing, f"dataset: {type(listed).__name__}", rule)
+    for name, entry in listed.items():
+        images, label = (entry.get("images"), entry.get("label")) if isinstance(entry, dict) else (None, None)
+        if not (isinstance(images, list) and all(isinstance(image, str) for image in images) and images):
+            raise VolumeError(listing, f"dataset: {name!r}: {entry}", rule)
+        if not isinstance(label, str) or Path(name).name != name:
+            raise VolumeError(listing, f"dataset: {name!r}: {entry}", rule)
+        if len(images) not in (1, channels):
+            found = f"dataset: {name!r}: {len(images)} images"
+            raise VolumeError(listing, found, f"must be one, or one for each of {channels}")
+        yield Candidate(name, [listing.parent / image for image in images], listing.parent / label)
+
+
+def _paired_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidate]:
+    """Images and labels of the same name; one without the other should have it beside its kind."""
+    for image_folder, label_folder in FOLDERS:
+        if (folder / image_folder).is_dir():
+            images = _by_case_name(list_volumes(folder / image_folder))
+            labels = _by_case_name(list_volumes(folder / label_folder))
+            for name in images.keys() | labels.keys():
+                match = CHANNEL.fullmatch(name)
+                if match is not None and match["case"] in labels and name not in labels:
+                    rule = f"{LISTING} must name the channels that have files of their own, as nnU-Net's does"
+                    raise VolumeError(images[name], f"a channel of {match['case']} by its name", rule)
+                file = (images.get(name) or labels[name]).name
+                image, label = folder / image_folder / file, folder / label_folder / file
+                yield Candidate(name, [images.get(name, image)], labels.get(name, label))
+            return
+
+
+def _by_case_name(volumes: Sequence[Path]) -> dict[str, Path]:
+    refuse_repeated_cases(volumes)
+    return {case_name(volume): volume for volume in volumes}
+
+
+FINDERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Iterator[Candidate]]] = {
+    "decathlon": _listed_cases,
+    "nnunet": _nnunet_cases,
+    "pairs": _paired_cases,
+}
+"""How the cases of each layout are found."""

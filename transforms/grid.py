@@ -1,0 +1,113 @@
+"""Questions about grids: a grid is a shape (voxels) and an affine (4, 4) from voxel indices to RAS millimetres."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+SINGULAR_DETERMINANT = 1e-6
+"""Below this determinant of its three unit axis vectors (1 at right angles, 0 in one plane) an affine is singular."""
+
+
+SHORTEST_MM, LONGEST_MM = 1.0, 4000.0
+"""Between these a volume measures along its longest axis; beyond are lengths in metres or micrometres."""
+
+
+FARTHEST_MM = 1e6
+"""Farthest that the first voxel may lie from the origin; beyond, float32 cannot tell voxels apart."""
+
+
+SAME_GRID_VOXELS = 0.1
+"""Farthest that a corner voxel may move, as a share of the shortest voxel axis, between two grids called the same."""
+
+
+def voxel_lengths(affine: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Lengths (3,) in mm of a voxel along each axis of an affine (4, 4)."""
+    return np.linalg.norm(affine[:3, :3], axis=0)
+
+
+def voxel_volume_ml(affine: NDArray[np.floating]) -> float:
+    """Return the volume of a voxel in ml: the determinant of an affine (4, 4) to mm, for sheared grids too."""
+    return abs(float(np.linalg.det(affine[:3, :3]))) / 1000
+
+
+def label_dtype(largest: int) -> type[np.uint8] | type[np.uint16]:
+    """Return the smallest unsigned type of a label map whose largest label is `largest`."""
+    return np.uint8 if largest <= np.iinfo(np.uint8).max else np.uint16
+
+
+def affine_fault(affine: NDArray[np.floating]) -> str | None:
+    """Say what keeps an affine (4, 4) from describing a grid in space; None when nothing does."""
+    if not np.isfinite(affine).all():
+        return "affine with NaN or infinity"
+    lengths = voxel_lengths(affine)
+    if not lengths.all():
+        return f"voxels of {format_lengths(lengths)} mm"
+    if abs(np.linalg.det(affine[:3, :3] / lengths)) < SINGULAR_DETERMINANT:
+        return f"singular affine {affine[:3, :3].round(6).tolist()}"
+    return None
+
+
+def size_fault(shape: Sequence[int], affine: NDArray[np.floating]) -> str | None:
+    """Say what keeps a grid from being that of a patient, a sample or a phantom; None when nothing does.
+
+    Args:
+        shape: voxels along each of the three axes.
+        affine: (4, 4), voxel indices to mm.
+    """
+    lengths = np.asarray(shape) * voxel_lengths(affine)
+    if not SHORTEST_MM <= lengths.max() <= LONGEST_MM:
+        return f"a volume of {format_lengths(lengths)} mm"
+    distance = float(np.linalg.norm(affine[:3, 3]))
+    return f"a volume {distance:.4g} mm from the origin" if distance > FARTHEST_MM else None
+
+
+def farthest_corner(first: NDArray[np.floating], second: NDArray[np.floating], shape: Sequence[int]) -> float:
+    """Farthest that any voxel of a grid of this shape lies apart under two maps.
+
+    Args:
+        first: affine (4, 4).
+        second: affine (4, 4) to the same space.
+        shape: voxels along each of the three axes.
+
+    Returns:
+        The distance, in the units of the affines' target; two affine maps differ most at a corner.
+    """
+    corners = np.array([[*corner, 1] for corner in itertools.product(*((0, size - 1) for size in shape))])
+    return float(np.linalg.norm((corners @ (first - second).T)[:, :3], axis=1).max())
+
+
+def grid_difference(
+    shape: Sequence[int],
+    affine: NDArray[np.floating],
+    reference_shape: Sequence[int],
+    reference_affine: NDArray[np.floating],
+) -> str | None:
+    """Say how a grid differs from a reference grid; None when they are the same within rounding.
+
+    Args:
+        shape: voxels along each of the three axes.
+        affine: (4, 4), voxel indices to mm.
+        reference_shape: the same for the reference.
+        reference_affine: the same for the reference.
+    """
+    if tuple(shape) != tuple(reference_shape):
+        return f"shape {tuple(map(int, shape))} instead of {tuple(map(int, reference_shape))}"
+    distance = farthest_corner(affine, reference_affine, shape)
+    if not distance <= SAME_GRID_VOXELS * voxel_lengths(reference_affine).min():
+        return f"affine that places voxels up to {distance:.4g} mm elsewhere"
+    return None
+
+
+def format_lengths(lengths: Sequence[float] | NDArray[np.floating]) -> str:
+    """Three numbers as `1 x 1 x 2.5`."""
+    return " x ".join(f"{length:.4g}" for length in lengths)
+
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+GREATEST_LABEL = 65535

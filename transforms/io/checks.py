@@ -1,0 +1,117 @@
+"""What a volume must be to be segmented: rules on its header, then on its voxels. Each fault is a VolumeError."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridseg.transforms.errors import PathLike, VolumeError
+from hybridseg.transforms.grid import (
+    FARTHEST_MM,
+    GREATEST_LABEL,
+    LONGEST_MM,
+    SHORTEST_MM,
+    affine_fault,
+    grid_difference,
+    size_fault,
+)
+
+from .header import VolumeHeader
+
+GREATEST_INTENSITY = 1e12
+"""Far beyond any scanner's, far below where the sums of float32 voxels overflow."""
+
+
+INTEGER_TOLERANCE = 1e-3
+"""How far a label may be from a whole number: files that scale their voxels give 0.99999 for 1."""
+
+
+def check_header(path: PathLike, header: VolumeHeader, channels: int) -> None:
+    """Check what a file claims, before its voxels are read.
+
+    Args:
+        path: the file, for the error.
+        header: its header.
+        channels: values wanted at each place.
+
+    Raises:
+        VolumeError: not three spatial axes, other channels, no voxels, voxels that are not numbers, more voxels than
+            the file can hold, an affine that is zero, singular or not finite, or a size that no volume in mm has.
+    """
+    shape = header.shape
+    if not header.is_numeric:
+        raise VolumeError(path, f"{header.voxel_type} voxels", "voxels must be real numbers")
+    if len(header.spatial_shape) < 3 or len(header.channel_axes) > 1:
+        raise VolumeError(path, f"{len(shape)} dimensions {shape}", "must have 3, or 4 with channels last")
+    if min(shape) < 1:
+        raise VolumeError(path, f"shape {shape}", "every axis must have at least one voxel")
+    found = header.channel_axes[0] if header.channel_axes else 1
+    if found != channels:
+        raise VolumeError(path, f"{found} channels (shape {shape})", f"must have {channels}")
+    if header.capacity is not None and header.voxel_bytes > header.capacity:
+        claim = f"shape {shape} of {header.voxel_type} is {header.voxel_bytes} bytes"
+        raise VolumeError(path, f"{claim}, at most {header.capacity} are there", "must be a whole, readable volume")
+    if fault := affine_fault(header.affine):
+        raise VolumeError(path, fault, "the affine must be finite and its three axes independent")
+    if fault := size_fault(header.spatial_shape, header.affine):
+        rule = f"must measure {SHORTEST_MM:g} to {LONGEST_MM:g} mm and lie within {FARTHEST_MM:g} mm of the origin"
+        raise VolumeError(path, fault, rule)
+
+
+def check_grid(path: PathLike, header: VolumeHeader, reference_path: PathLike, reference: VolumeHeader) -> None:
+    """Check that a label map lies on the grid of its image.
+
+    Raises:
+        VolumeError: another shape, or an affine that moves a voxel by more than a tenth of a voxel.
+    """
+    fault = grid_difference(header.spatial_shape, header.affine, reference.spatial_shape, reference.affine)
+    if fault:
+        raise VolumeError(path, fault, f"must be on the grid of {os.fspath(reference_path)}")
+
+
+def check_image(path: PathLike, image: NDArray[np.floating]) -> None:
+    """Check the voxels of an image (D, H, W) or (D, H, W, C).
+
+    Raises:
+        VolumeError: voxels that are NaN, infinite or absurdly large, or a channel of one value only.
+    """
+    channels = np.moveaxis(image, -1, 0) if image.ndim > 3 else image[None]
+    for index, channel in enumerate(channels):
+        lowest, highest = finite_range(path, channel)
+        where = f" in channel {index}" if len(channels) > 1 else ""
+        if max(-lowest, highest) > GREATEST_INTENSITY:
+            found = f"voxels from {lowest:g} to {highest:g}{where}"
+            raise VolumeError(path, found, f"must be within ±{GREATEST_INTENSITY:g}")
+        if lowest == highest:
+            raise VolumeError(path, f"all voxels are {lowest:g}{where}", "voxels must differ to show anything")
+
+
+def check_label_map(path: PathLike, labels: NDArray[np.floating], classes: int = GREATEST_LABEL + 1) -> None:
+    """Check the voxels of a label map (D, H, W) of so many classes.
+
+    Raises:
+        VolumeError: voxels that are not finite, not integers, negative or beyond the last class.
+    """
+    lowest, highest = finite_range(path, labels)
+    fractional = np.abs(labels - labels.round()) > INTEGER_TOLERANCE
+    if fractional.any():
+        value = float(labels[fractional][0])
+        raise VolumeError(path, f"{int(fractional.sum())} labels such as {value:g}", "labels must be integers")
+    if lowest < -INTEGER_TOLERANCE or highest > classes - 1 + INTEGER_TOLERANCE:
+        raise VolumeError(path, f"labels from {lowest:g} to {highest:g}", f"must be from 0 to {classes - 1}")
+
+
+def finite_range(path: PathLike, volume: NDArray[np.floating]) -> tuple[float, float]:
+    """The lowest and the highest voxel.
+
+    Raises:
+        VolumeError: there are NaN or infinite ones.
+    """
+    lowest, highest = float(volume.min()), float(volume.max())  # both NaN where a voxel is
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
+        count = volume.size - int(np.isfinite(volume).sum())
+        raise VolumeError(path, f"{count} of {volume.size} voxels are NaN or infinite", "every voxel must be finite")
+    return lowest, highest

@@ -1,0 +1,68 @@
+"""What the header of a volume claims, read without its voxels."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hybridseg.transforms.errors import PathLike, VolumeError
+
+ADDRESS = re.compile(r"\(0x[0-9a-f]+\)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeHeader:
+    """Shape, voxel type and place of a volume, as its file claims them.
+
+    Args:
+        shape: voxels along the spatial axes as stored, and then along other axes, such as channels.
+        voxel_type: name of the voxels' type, such as `int16`.
+        is_numeric: whether a voxel is one real number.
+        affine: (4, 4), voxel indices of the first three axes to RAS mm.
+        voxel_bytes: bytes of all the voxels, uncompressed.
+        capacity: most bytes of voxels that the file can hold; None when that is not known.
+    """
+
+    shape: tuple[int, ...]
+    voxel_type: str
+    is_numeric: bool
+    affine: NDArray[np.float64]
+    voxel_bytes: int
+    capacity: int | None
+
+    @property
+    def spatial_shape(self) -> tuple[int, ...]:
+        """Voxels along each of the three axes; fewer numbers when the volume has fewer."""
+        return self.shape[:3]
+
+    @property
+    def channel_axes(self) -> tuple[int, ...]:
+        """Lengths of the axes beyond the third, without those of length 1."""
+        return tuple(size for size in self.shape[3:] if size != 1)
+
+
+@contextmanager
+def unreadable_is_volume_error(path: PathLike) -> Iterator[None]:
+    """Turn whatever a reader raises for a broken file into a VolumeError that ends in the reader's reason."""
+    try:
+        yield
+    except VolumeError:
+        raise
+    except Exception as error:  # readers raise OSError, EOFError, zlib.error, ValueError, RuntimeError and others
+        raise VolumeError(path, f"unreadable ({_reason(error, path)})", "must be a whole, readable volume") from error
+
+
+def _reason(error: Exception, path: PathLike) -> str:
+    """The last line of a reader's message that tells something, without the path, which is told anyway."""
+    text = str(error)
+    for quote in ('"', "'", ""):
+        text = text.replace(f"{quote}{os.fspath(path)}{quote}", "it")
+    text = ADDRESS.sub("", text).strip() or type(error).__name__
+    lines = [line for line in text.splitlines() if not line.startswith("Reason:")]  # the system's, of another call
+    return (lines or [text])[-1].strip(" -\t")

@@ -1,0 +1,174 @@
+"""Where NRRD and MetaImage files keep their voxels, and whether these are whole.
+
+ITK alone returns wrong voxels for a damaged compressed MetaImage, and allocates whatever a header asks for.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hybridseg.transforms.errors import VolumeError
+
+DEFLATE_RATIO = 1032
+"""Most bytes that one byte of gzip or zlib data can stand for."""
+
+
+ZLIB_OR_GZIP = 47
+"""zlib's code for recognising either format."""
+
+
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class StoredVoxels:
+    """The part of a file that holds voxels.
+
+    Args:
+        path: the file, which is another than the header's for `.mhd`.
+        offset: first byte of the voxels.
+        compressed: whether they are a zlib or gzip stream.
+    """
+
+    path: Path
+    offset: int
+    compressed: bool
+
+    @property
+    def capacity(self) -> int:
+        """Most bytes of voxels that can be there."""
+        return max(0, self.path.stat().st_size - self.offset) * (DEFLATE_RATIO if self.compressed else 1)
+
+    def verify(self) -> None:
+        """Read a compressed stream to its end, where its checksum is.
+
+        Raises:
+            zlib.error: the stream is damaged.
+            EOFError: it ends early.
+        """
+        if not self.compressed:
+            return
+        stream = zlib.decompressobj(ZLIB_OR_GZIP)
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            waiting = b""
+            while not stream.eof and (waiting := waiting or file.read(CHUNK_BYTES)):
+                stream.decompress(waiting, CHUNK_BYTES)
+                waiting = stream.unconsumed_tail
+        if not stream.eof:
+            raise EOFError("compressed voxels end early")
+
+
+def find_stored_voxels(path: Path) -> StoredVoxels | None:
+    """The voxels of a NRRD or MetaImage file.
+
+    Args:
+        path: the file with the header.
+
+    Returns:
+        Where the voxels are; None when they are text, bzip2, or in several files.
+
+    Raises:
+        FileNotFoundError: the file that the header names for the voxels does not exist.
+        VolumeError: the header names itself, or breaks a rule of `read_fields`.
+    """
+    fields, header_bytes = read_fields(path)
+    if path.suffix.lower() == ".nrrd":
+        name = fields.get("data file", fields.get("datafile"))
+        encoding = fields.get("encoding", "").lower()
+        plain, compressed = encoding == "raw", encoding in ("gzip", "gz")
+    else:
+        name = None if fields.get("elementdatafile") == "LOCAL" else fields.get("elementdatafile")
+        compressed = fields.get("compresseddata", "").lower() == "true"
+        plain = not compressed and fields.get("binarydata", "").lower() == "true"
+    voxels = path if name is None else path.parent / name
+    if (
+        not voxels.is_file() and name != "LIST" and len(voxels.name.split()) == 1
+    ):  # no list, nor a pattern and its range
+        raise FileNotFoundError(f"its data file {name} does not exist")
+    if not (plain or compressed) or not voxels.is_file():
+        return None
+    if name is not None and voxels.samefile(path):
+        raise VolumeError(path, f"data file {name}", "must be another file than its header")
+    # A length below 0 stands for whatever comes before the voxels at the file's end.
+    skipped = fields.get("headersize", "0")
+    before = header_bytes if name is None else int(skipped) if skipped.isdecimal() else 0
+    return StoredVoxels(voxels, before, compressed)
+
+
+LONGEST_LINE = 1 << 16
+
+
+LONGEST_NRRD_FIELD = 500
+"""Bytes of a NRRD field, `sizes: 14 12 10`; ITK writes beyond its memory at some 1000. A key:=value may be long."""
+
+
+NRRD_START = b"NRRD"
+
+
+MOST_DIMENSIONS = 10
+"""Of a MetaImage; ITK has room for no more."""
+
+
+METAIMAGE_TYPES = (
+    *("MET_CHAR", "MET_UCHAR", "MET_SHORT", "MET_USHORT", "MET_INT", "MET_UINT", "MET_LONG", "MET_ULONG"),
+    *("MET_LONG_LONG", "MET_ULONG_LONG", "MET_FLOAT", "MET_DOUBLE"),
+)
+
+
+METAIMAGE_UNITS = frozenset({"", "?", "mm"})
+
+
+NRRD_UNITS = frozenset({"", "mm", "millimeter", "millimeters", "millimetre", "millimetres"})
+
+
+def read_fields(path: Path) -> tuple[dict[str, str], int]:
+    """The fields of a text header, names in lower case, and the header's length in bytes.
+
+    A NRRD header ends with an empty line, that of a MetaImage with the field ElementDataFile.
+
+    Raises:
+        VolumeError: the header would make ITK end the process, or holds lengths in another unit than mm.
+        ValueError: what is called NRRD does not begin as such.
+    """
+    is_nrrd = path.suffix.lower() == ".nrrd"
+    separator = ":" if is_nrrd else "="
+    fields: dict[str, str] = {}
+    with path.open("rb") as file:
+        if is_nrrd and (start := file.read(len(NRRD_START))) != NRRD_START:
+            raise ValueError(f"begins with {start!r} instead of {NRRD_START!r}")
+        while line := file.readline(LONGEST_LINE).decode("latin-1").strip():
+            name, _, value = line.partition(separator)
+            if is_nrrd and len(line) > LONGEST_NRRD_FIELD and not value.startswith("=") and not line.startswith("#"):
+                raise VolumeError(path, f"header field of {len(line)} bytes", f"must have at most {LONGEST_NRRD_FIELD}")
+            fields[name.strip().lower()] = value.strip()
+            if name.strip().lower() == "elementdatafile":
+                break
+        length = file.tell()
+    if is_nrrd:
+        _check_nrrd(path, fields)
+    else:
+        _check_metaimage(path, fields)
+    return fields, length
+
+
+def _check_metaimage(path: Path, fields: Mapping[str, str]) -> None:
+    dimensions = fields.get("ndims", "3")
+    if not dimensions.isdecimal() or not 1 <= int(dimensions[:9]) <= MOST_DIMENSIONS:
+        raise VolumeError(path, f"NDims {dimensions[:20]!r}", f"must be from 1 to {MOST_DIMENSIONS}")
+    element = fields.get("elementtype", "MET_SHORT").removesuffix("_ARRAY")
+    if element not in METAIMAGE_TYPES:
+        raise VolumeError(path, f"ElementType {element[:20]!r}", f"must be one of {', '.join(METAIMAGE_TYPES)}")
+    unit = fields.get("distanceunits", "").strip('"')
+    if unit not in METAIMAGE_UNITS:
+        raise VolumeError(path, f"DistanceUnits {unit[:20]!r}", "lengths must be in mm")
+
+
+def _check_nrrd(path: Path, fields: Mapping[str, str]) -> None:
+    units = fields.get("space units", fields.get("spaceunits", "")).split('"')[1::2]
+    for unit in units[:3]:
+        if unit.strip().lower() not in NRRD_UNITS:
+            raise VolumeError(path, f"space units {unit[:20]!r}", "lengths must be in mm")

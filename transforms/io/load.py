@@ -1,0 +1,217 @@
+"""What a volume's file claims about itself, read without its voxels.
+
+A claim is checked before it is believed: a file of a few bytes can claim terabytes of voxels.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import ImageReader, MetaTensor
+from monai.transforms import EnsureChannelFirst, MapTransform
+from monai.utils import ImageMetaKey, MetaKeys, ensure_tuple
+from numpy.typing import NDArray
+
+from hybridseg.transforms.errors import PathLike, VolumeError
+from hybridseg.transforms.grid import GREATEST_LABEL
+
+from .checks import check_grid, check_header, check_image, check_label_map
+from .dicom.series import ZIP_EXTENSION, DicomFolder, DicomReader, open_series
+from .header import VolumeHeader, unreadable_is_volume_error
+from .in_memory import NAME, MemoryReader
+from .itk import SimpleITKReader, read_itk_header
+from .names import NIFTI_EXTENSIONS, VOLUME_EXTENSIONS, volume_extension
+from .nifti import NiftiReader, read_nifti_header
+
+
+def read_header(path: PathLike) -> VolumeHeader:
+    """Read the header of a NIfTI, NRRD or MetaImage file.
+
+    Raises:
+        VolumeError: the extension is not a volume's, or the file is missing or has no readable header.
+    """
+    path = Path(path)
+    extension = volume_extension(path)
+    if not extension:
+        raise VolumeError(path, f"extension {path.suffix!r}", f"must be one of {', '.join(VOLUME_EXTENSIONS)}")
+    if not path.is_file():
+        raise VolumeError(path, "not a file", "must be a file that exists")
+    with unreadable_is_volume_error(path):
+        return read_nifti_header(path) if extension in NIFTI_EXTENSIONS else read_itk_header(path)
+
+
+KEPT_METADATA = (
+    MetaKeys.AFFINE,
+    MetaKeys.ORIGINAL_AFFINE,
+    MetaKeys.SPATIAL_SHAPE,
+    MetaKeys.SPACE,
+    MetaKeys.ORIGINAL_CHANNEL_DIM,
+    ImageMetaKey.FILENAME_OR_OBJ,
+)
+"""The same entries for every format, so that cases of different formats can be collated into one batch."""
+
+
+CHANNEL_FIRST = EnsureChannelFirst()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A volume that is about to be read.
+
+    Args:
+        path: of its file or folder, or what stands for it.
+        header: what it claims to be.
+        reader: of MONAI's kind, which reads it.
+    """
+
+    path: Any
+    header: VolumeHeader
+    reader: ImageReader
+
+
+@contextmanager
+def open_volume(path: Any) -> Iterator[Source]:
+    """Find out what a volume is, whatever its format; it can be read while the block lasts.
+
+    Args:
+        path: a NIfTI, NRRD or MetaImage file; a folder of DICOM slices, a zip of one, or a `DicomFolder`; a MetaTensor,
+            which has been read already.
+
+    Raises:
+        VolumeError: there is nothing that can be read.
+    """
+    if isinstance(path, MetaTensor):
+        reader = MemoryReader(path)
+        yield Source(NAME, reader.header, reader)
+        return
+    if isinstance(path, DicomFolder) or Path(path).is_dir() or Path(path).suffix.lower() == ZIP_EXTENSION:
+        with open_series(path) as series:
+            yield Source(path, series.header, DicomReader(series))
+        return
+    header = read_header(path)
+    nifti = volume_extension(path) in NIFTI_EXTENSIONS
+    yield Source(path, header, NiftiReader() if nifti else SimpleITKReader())
+
+
+class LoadVolumed(MapTransform):
+    """Load volumes as float32 MetaTensors (C, D, H, W), or say why they cannot be used.
+
+    An entry is the path of a NIfTI, NRRD or MetaImage file, of a folder of DICOM slices or of a zip of one; or a list
+    of them, one for each channel and all on the grid of the first. The axes D, H, W are the file's own first, second
+    and third axes, in whatever direction they run (column, row, slice in DICOM); the affine (4, 4) in `meta["affine"]`
+    takes their indices to RAS millimetres. It is that of the first image for all, so that the same grids follow from
+    it: those of other files may differ by rounding. `meta` also has `original_affine`, `spatial_shape` (3,), `space`
+    and `filename_or_obj`. A fourth axis is the channels. Headers of all keys are checked before the voxels of any are
+    read. An entry may also be a MetaTensor that a server has read already, (D, H, W) or (C, D, H, W) with an affine to
+    RAS millimetres; its `filename_or_obj` is empty.
+
+    Args:
+        keys: entries that hold the paths of images and label maps.
+        label_keys: those of the keys that hold label maps: one channel of integers from 0, on the grid of the first
+            image; unlike an image, a label map may be all zero.
+        channels: channels of each image.
+        classes: labels a label map may have, the background among them: 0 to `classes` - 1.
+        orientation: directions that D, H and W shall run in, such as `RAS`, as close as the file's axes come; None
+            leaves them as they are. `original_affine` and `spatial_shape` stay those of the file.
+        allow_missing_keys: whether a case may lack some of the keys.
+
+    Raises:
+        VolumeError: when called with a file that cannot be read whole or cannot be segmented; it names the file, the
+            value and the rule.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        label_keys: KeysCollection = ("label",),
+        channels: int = 1,
+        classes: int = GREATEST_LABEL + 1,
+        orientation: str | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if channels < 1:
+            raise ValueError(f"channels: {channels}: must be at least 1")
+        self.label_keys = frozenset(ensure_tuple(label_keys))
+        self.channels = channels
+        self.classes = classes
+        self.orientation = orientation
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        loaded = dict(data)
+        with ExitStack() as opened:
+            sources = {
+                key: [opened.enter_context(open_volume(path)) for path in ensure_tuple(data[key], wrap_array=True)]
+                for key in self.key_iterator(loaded)
+            }
+            reference = self._check_headers(sources)
+            for key, files in sources.items():
+                volumes = [
+                    self._load(source, (reference or source).header.affine, is_label=key in self.label_keys)
+                    for source in files
+                ]
+                loaded[key] = volumes[0] if len(volumes) == 1 else concatenate(volumes)
+        return loaded
+
+    def _check_headers(self, sources: Mapping[Hashable, Sequence[Source]]) -> Source | None:
+        """Check what files claim; the first image is the one on whose grid all of them lie."""
+        reference: Source | None = None
+        for key in sorted(sources, key=lambda key: key in self.label_keys):  # images first
+            files, channels = sources[key], 1 if key in self.label_keys else self.channels
+            if len(files) not in (1, channels):
+                raise VolumeError(files[0].path, f"{len(files)} files", f"must be one, or one for each of {channels}")
+            for source in files:
+                check_header(source.path, source.header, channels if len(files) == 1 else 1)
+                if reference is not None:
+                    check_grid(source.path, source.header, reference.path, reference.header)
+                elif key not in self.label_keys:
+                    reference = source
+        return reference
+
+    def _load(self, source: Source, affine: NDArray[np.float64], *, is_label: bool) -> MetaTensor:
+        """A volume (C, D, H, W) in a place that may differ by rounding from the one that its file tells."""
+        path = source.path
+        # What is too large for float32 becomes infinite, and is found below.
+        with unreadable_is_volume_error(path), np.errstate(over="ignore"):
+            opened = source.reader.read(path)
+            array, meta = source.reader.get_data(opened)
+            meta[MetaKeys.AFFINE], meta[MetaKeys.ORIGINAL_AFFINE] = affine.copy(), affine.copy()
+            if self.orientation is not None:
+                array, meta[MetaKeys.AFFINE] = oriented(array, affine, self.orientation)
+            array = array.astype(np.float32)  # in the order of the file, which is the fastest
+        if is_label:
+            check_label_map(path, array, self.classes)
+            np.round(array, out=array)
+        else:
+            check_image(path, array)
+        meta[ImageMetaKey.FILENAME_OR_OBJ] = "" if isinstance(source.reader, MemoryReader) else os.fspath(path)
+        meta[MetaKeys.SPATIAL_SHAPE] = np.asarray(meta[MetaKeys.SPATIAL_SHAPE], dtype=np.int64)
+        volume = CHANNEL_FIRST(MetaTensor(array, meta={key: meta[key] for key in KEPT_METADATA}))
+        assert isinstance(volume, MetaTensor)
+        return volume
+
+
+def oriented(
+    array: NDArray[Any], affine: NDArray[np.float64], orientation: str
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """A view of voxels (D, H, W) or (D, H, W, C) whose axes run in other directions, and its affine (4, 4)."""
+    change = nib.orientations.ornt_transform(
+        nib.orientations.io_orientation(affine), nib.orientations.axcodes2ornt(orientation)
+    )
+    turned = nib.orientations.apply_orientation(array, change)
+    return turned, affine @ nib.orientations.inv_ornt_aff(change, array.shape[:3])
+
+
+def concatenate(volumes: Sequence[MetaTensor]) -> MetaTensor:
+    """One volume (C, D, H, W) of volumes (1, D, H, W), with the metadata of the first."""
+    voxels = torch.cat([volume.as_tensor() for volume in volumes])
+    return MetaTensor(voxels, meta=volumes[0].meta, applied_operations=[])

@@ -1,0 +1,25 @@
+"""The metadata that MONAI expects with the voxels of a volume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from monai.utils import MetaKeys, SpaceKeys
+from numpy.typing import NDArray
+
+
+def squeezed(array: NDArray[Any]) -> NDArray[Any]:
+    """Without those axes beyond the third that have length 1."""
+    return array.squeeze(tuple(axis for axis in range(3, array.ndim) if array.shape[axis] == 1))
+
+
+def volume_metadata(array: NDArray[Any], affine: NDArray[np.float64]) -> dict[str, Any]:
+    """The metadata that MONAI expects with voxels (X, Y, Z) or (X, Y, Z, C) and their affine (4, 4) to RAS mm."""
+    return {
+        MetaKeys.AFFINE: affine,
+        MetaKeys.ORIGINAL_AFFINE: affine.copy(),
+        MetaKeys.SPATIAL_SHAPE: np.asarray(array.shape[:3]),
+        MetaKeys.SPACE: SpaceKeys.RAS,
+        MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan") if array.ndim == 3 else -1,
+    }

@@ -1,0 +1,148 @@
+"""Names of files and of the cases they hold: which files are volumes, and what a case is called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from hybridseg.transforms.errors import PathLike, VolumeError
+
+NIFTI_EXTENSIONS = (".nii.gz", ".nii")
+ITK_EXTENSIONS = (".nrrd", ".mha", ".mhd")
+VOLUME_EXTENSIONS = NIFTI_EXTENSIONS + ITK_EXTENSIONS
+CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
+"""nnU-Net's names for the channels of a case: `case_0000.nii.gz`, `case_0001.nii.gz`."""
+
+
+def volume_extension(path: PathLike) -> str:
+    """The extension of a volume in lower case, with its dot; "" for a name that is not a volume's.
+
+    Examples:
+        >>> volume_extension("scans/Patient.1.NII.GZ"), volume_extension("notes.txt")
+        ('.nii.gz', '')
+    """
+    name = Path(path).name.lower()
+    return next((extension for extension in VOLUME_EXTENSIONS if name.endswith(extension)), "")
+
+
+def case_name(path: PathLike) -> str:
+    """The file's name without the extension of a volume; other names stay whole.
+
+    Examples:
+        >>> case_name("scans/patient.1.nii.gz")
+        'patient.1'
+    """
+    name = Path(path).name
+    return name[: len(name) - len(volume_extension(name))]
+
+
+def list_volumes(folder: PathLike) -> list[Path]:
+    """The volumes directly in a folder, sorted by name; hidden files (macOS leaves `._name.nii.gz`) are not volumes.
+
+    Raises:
+        VolumeError: the folder cannot be listed.
+    """
+    try:
+        entries = sorted(Path(folder).iterdir())
+    except OSError as error:
+        raise VolumeError(folder, error.strerror, "must be a folder that can be listed") from error
+    return [entry for entry in entries if _is_volume_name(entry.name) and not entry.is_dir()]
+
+
+def find_volumes(inputs: Sequence[PathLike]) -> list[Path]:
+    """The volumes that files and folders on a command line stand for.
+
+    Args:
+        inputs: files, or folders whose volumes are taken, in order of name and without descending into subfolders.
+
+    Returns:
+        The files in the order given, each with a case name of its own.
+
+    Raises:
+        VolumeError: a path that does not exist, a file that is not a volume by its extension, a folder without
+            volumes, two files with one case name.
+        ValueError: no inputs.
+    """
+    if not inputs:
+        raise ValueError("inputs: none: at least one file or folder is needed")
+    volumes = [volume for given in inputs for volume in _volumes_of(Path(given))]
+    refuse_repeated_cases(volumes)
+    return volumes
+
+
+def refuse_repeated_cases(paths: Iterable[Path]) -> None:
+    """Refuse two files that have one case name, since their results would have one name.
+
+    Raises:
+        VolumeError: naming the second file.
+    """
+    seen: dict[str, Path] = {}
+    for path in paths:
+        case = case_name(path)
+        if case in seen:
+            raise VolumeError(path, f"case name {case!r}, as {seen[case]}", "every input needs a case name of its own")
+        seen[case] = path
+
+
+def group_channels(volumes: Iterable[Path], channels: int) -> list[tuple[str, tuple[Path, ...]]]:
+    """Take files of one folder whose names differ in the channel only as one case.
+
+    Args:
+        volumes: files.
+        channels: of each case.
+
+    Returns:
+        Name and files of each case: first the files whose names have no channel, each by itself, and then the others.
+
+    Raises:
+        VolumeError: channels of a case are missing, too many, or there twice.
+    """
+    single, groups = by_channel(volumes)
+    for files in groups.values():
+        if sorted(files) != list(range(channels)):
+            found = ", ".join(f"{channel:04d}" for channel in sorted(files))
+            wanted = "0000" if channels == 1 else f"0000 to {channels - 1:04d}"
+            raise VolumeError(next(iter(files.values())), f"channels {found}", f"must be {wanted}")
+    named = [(name, tuple(files[index] for index in range(channels))) for (_, name), files in groups.items()]
+    return [*((case_name(path), (path,)) for path in single), *named]
+
+
+def by_channel(volumes: Iterable[Path]) -> tuple[list[Path], dict[tuple[Path, str], dict[int, Path]]]:
+    """Sort files by the case and channel that their names tell.
+
+    Returns:
+        The files whose names have no channel; and by folder and case the files of its channels.
+
+    Raises:
+        VolumeError: a channel of a case is there twice.
+    """
+    single: list[Path] = []
+    groups: dict[tuple[Path, str], dict[int, Path]] = {}
+    for path in volumes:
+        match = CHANNEL.fullmatch(case_name(path))
+        if match is None:
+            single.append(path)
+            continue
+        files, channel = groups.setdefault((path.parent, match["case"]), {}), int(match["channel"])
+        if channel in files:
+            raise VolumeError(path, f"channel {channel:04d}, as {files[channel]}", "a channel must be there once")
+        files[channel] = path
+    return single, groups
+
+
+def _volumes_of(path: Path) -> list[Path]:
+    if path.is_dir():
+        volumes = list_volumes(path)
+        if not volumes:
+            raise VolumeError(path, "no volumes", f"a folder must hold files ending in {', '.join(VOLUME_EXTENSIONS)}")
+        return volumes
+    if not path.exists():
+        raise VolumeError(path, "does not exist", "must be a file or a folder")
+    if not volume_extension(path):
+        raise VolumeError(path, f"extension {path.suffix!r}", f"must be one of {', '.join(VOLUME_EXTENSIONS)}")
+    return [path]
+
+
+def _is_volume_name(name: str) -> bool:
+    return bool(volume_extension(name)) and not name.startswith(".")

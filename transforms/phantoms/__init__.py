@@ -1,0 +1,1 @@
+"""Synthetic CT and MRI volumes with label maps."""

@@ -1,0 +1,1 @@
+"""Alignment of grids, resampling to the network, restoring to the input's grid."""

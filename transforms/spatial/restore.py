@@ -1,0 +1,210 @@
+"""Put a network's logits back on the grid of the input as labels, without holding all of them there.
+
+Output voxels are labelled slab by slab along their first axis: the centres of the slab's voxels are found in the
+network's grid, the logits are interpolated linearly there, and the class with the highest wins; or, of regions that
+overlap, each is where its logit is above 0. Interpolating logits and then choosing is what nnU-Net does (Isensee et al.
+2021); choosing first and interpolating labels loses thin structures. Where the grids are permuted, flipped and scaled
+against each other, as after reorienting, cropping and resampling, most voxels need no interpolation at all; classes are
+compared one at a time.
+
+Shapes: K classes; (D, H, W) the network's grid; (X, Y, Z) the output's grid; (A, B, C) the network's grid with its axes
+in the order of the output's; a slab has n of the X layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from monai.utils import ImageMetaKey, MetaKeys, SpaceKeys
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from hybridseg.transforms.regions import Regions
+
+from .alignment import TOLERANCE, Axes, align_axes
+from .decision import GREATEST_BYTE, Choose, choosing_rule
+from .interpolation import at_points, disputed, everywhere, nearest
+
+SLAB_VALUES = 1 << 20
+"""Most logits held at once on the output's grid, where one layer of voxels does not already take more."""
+
+MOST_DISPUTED = 0.15
+"""Share of a slab's voxels up to which it is faster to interpolate only those where classes may change."""
+
+Slab = tuple[tuple[slice, slice, slice], Tensor]
+
+
+def restore_labels(
+    logits: Tensor,
+    affine: NDArray[np.floating],
+    shape: Sequence[int],
+    reference_affine: NDArray[np.floating],
+    *,
+    threshold: float | None = None,
+    regions: Regions | None = None,
+    probabilities: bool = False,
+) -> NDArray[np.uint8 | np.uint16]:
+    """Label the voxels of a reference grid by logits on another grid.
+
+    Args:
+        logits: (K, D, H, W), of any floating type and on any device.
+        affine: (4, 4), voxel indices of the logits' grid to RAS mm.
+        shape: (X, Y, Z) of the reference grid, in voxels.
+        reference_affine: (4, 4), voxel indices of the reference grid to RAS mm.
+        threshold: for a network with one class besides the background and one channel (K = 1): voxels whose logit
+            exceeds it are 1. None chooses the channel with the highest logit.
+        regions: for a network with a channel for each of K regions: voxels get the label of the last region whose logit
+            is above 0; see `region_labels`.
+        probabilities: interpolate these instead of the logits, as MONAI's bundles do: organs become a little rounder,
+            and a little less accurate (docs/BENCHMARKS.md).
+
+    Returns:
+        Labels (X, Y, Z), uint8, or uint16 where there are labels beyond 255. 0 where a voxel's centre lies outside the
+        logits' grid, which ends half a voxel beyond the centres of its border voxels.
+
+    Raises:
+        ValueError: arguments of other shapes, a threshold or regions that do not fit the channels or each other, or NaN
+            logits.
+    """
+    if logits.ndim != 4:
+        raise ValueError(f"logits: shape {tuple(logits.shape)}: must be (classes, depth, height, width)")
+    if len(shape) != 3:
+        raise ValueError(f"shape: {tuple(shape)}: must be three lengths in voxels")
+    choose, greatest = choosing_rule(len(logits), threshold, regions, probabilities=probabilities)
+    logits = logits.detach()
+    if probabilities and threshold is None:
+        logits = logits.float().softmax(0) if regions is None else logits.float().sigmoid()
+    mapping = np.linalg.inv(affine) @ reference_affine  # output voxel indices to network voxel indices
+    axes = align_axes(mapping, logits.shape[1:], shape, logits.device)
+    slabs = _oblique_slabs(logits, mapping, shape, choose) if axes is None else _aligned_slabs(logits, axes, choose)
+    labels: NDArray[np.uint8 | np.uint16] = np.zeros(tuple(shape), np.uint8 if greatest <= GREATEST_BYTE else np.uint16)
+    for place, slab in slabs:
+        labels[place] = slab.cpu().numpy()
+    return labels
+
+
+def _aligned_slabs(logits: Tensor, axes: Axes, choose: Choose) -> Iterator[Slab]:
+    """Labels of each slab.
+
+    Where the network voxels around an output voxel agree on its label, interpolation between them cannot change it: it
+    is computed for the others only, which lie at the borders of organs; or for all, where these are many.
+    """
+    first, second, third = axes
+    winner = choose(logits).permute([axis.source for axis in axes])  # (A, B, C)
+    doubtful = disputed(winner, axes)
+    layers = max(1, SLAB_VALUES // max(1, len(second.lower) * len(third.lower)))
+    for begin in range(0, len(first.lower), layers):
+        part = slice(begin, min(begin + layers, len(first.lower)))
+        labels = nearest(winner, axes, part)
+        if doubtful is not None:
+            wanted = nearest(doubtful, axes, part)
+            if wanted.sum() > MOST_DISPUTED * wanted.numel():
+                labels = choose(everywhere(logits, axes, part)).transpose(1, 2)
+            else:
+                n, y, z = wanted.nonzero().unbind(1)
+                labels[n, y, z] = choose(at_points(logits, axes, (n + begin, y, z)))
+        rows = slice(first.inside.start + part.start, first.inside.start + part.stop)
+        yield (rows, second.inside, third.inside), labels
+
+
+def _oblique_slabs(
+    logits: Tensor, mapping: NDArray[np.float64], shape: Sequence[int], choose: Choose
+) -> Iterator[Slab]:
+    """Labels of each slab, interpolated from the eight network voxels around each output voxel: right for any map."""
+    last = torch.tensor(logits.shape[1:], dtype=torch.float64) - 1
+    linear, offset = torch.from_numpy(mapping[:3, :3]), torch.from_numpy(mapping[:3, 3])
+    layers = max(1, SLAB_VALUES // (shape[1] * shape[2] * len(logits)))
+    for begin in range(0, shape[0], layers):
+        rows = slice(begin, min(begin + layers, shape[0]))
+        ranges = (torch.arange(rows.start, rows.stop), torch.arange(shape[1]), torch.arange(shape[2]))
+        indices = torch.stack(torch.meshgrid(*ranges, indexing="ij"), dim=-1).double()  # (n, Y, Z, 3)
+        position = indices @ linear.T + offset
+        inside = ((position >= -0.5 - TOLERANCE) & (position <= last + 0.5 + TOLERANCE)).all(dim=-1)
+        if not inside.any():
+            continue
+        position = position.clamp(torch.zeros(3), last)
+        low, high = position[inside].amin(dim=0).floor(), position[inside].amax(dim=0).ceil()
+        box = tuple(slice(int(start), int(stop) + 1) for start, stop in zip(low, high, strict=True))
+        grid = 2 * (position - low) / (high - low).clamp(min=1) - 1
+        grid = grid.flip(-1).float().to(logits.device)  # grid_sample wants the last axis first
+        values = functional.grid_sample(
+            logits[(slice(None), *box)][None].float(), grid[None], padding_mode="border", align_corners=True
+        )[0]
+        labels = choose(values).masked_fill_(~inside.to(logits.device), 0)
+        yield (rows, slice(None), slice(None)), labels
+
+
+class RestoreLabelsd(MapTransform):
+    """Replace logits (K, D, H, W) on the network's grid by labels (1, X, Y, Z) on the grid of the image's file.
+
+    The image's metadata tells both grids: `affine` the network's, `original_affine` and `spatial_shape` the file's.
+    The result is a MetaTensor of uint8 (uint16 where there are labels beyond 255) whose `affine` is that of the file.
+
+    Args:
+        keys: entries that hold logits, on the grid of the image.
+        reference: entry that holds the image as the network saw it, a MetaTensor loaded by `LoadVolumed`.
+        threshold: see `restore_labels`.
+        regions: see `restore_labels`.
+        probabilities: see `restore_labels`.
+        allow_missing_keys: whether a case may lack some of the keys.
+
+    Raises:
+        ValueError: when called with an image that is no MetaTensor from a file, or logits on another grid.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "pred",
+        reference: str = "image",
+        threshold: float | None = None,
+        regions: Regions | None = None,
+        probabilities: bool = False,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.reference = reference
+        self.threshold = threshold
+        self.regions = regions
+        self.probabilities = probabilities
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        restored = dict(data)
+        image = data[self.reference]
+        if not isinstance(image, MetaTensor) or MetaKeys.ORIGINAL_AFFINE not in image.meta:
+            raise ValueError(f"{self.reference}: {type(image).__name__}: must be a MetaTensor loaded from a file")
+        # After a batch was collated and taken apart again, arrays have become tensors.
+        shape = tuple(int(size) for size in image.meta[MetaKeys.SPATIAL_SHAPE])
+        affine = np.asarray(image.affine.cpu(), dtype=np.float64)
+        original_affine = np.asarray(torch.as_tensor(image.meta[MetaKeys.ORIGINAL_AFFINE]).cpu(), dtype=np.float64)
+        for key in self.key_iterator(restored):
+            logits = data[key].as_tensor() if isinstance(data[key], MetaTensor) else data[key]
+            if logits.shape[1:] != image.shape[1:]:
+                found, wanted = tuple(logits.shape[1:]), tuple(image.shape[1:])
+                raise ValueError(f"{key}: grid of {found} voxels: must be that of {self.reference}, {wanted}")
+            labels = restore_labels(
+                logits,
+                affine,
+                shape,
+                original_affine,
+                threshold=self.threshold,
+                regions=self.regions,
+                probabilities=self.probabilities,
+            )
+            restored[key] = MetaTensor(
+                torch.from_numpy(labels)[None],
+                affine=torch.from_numpy(original_affine),
+                meta={
+                    MetaKeys.ORIGINAL_AFFINE: original_affine,
+                    MetaKeys.SPATIAL_SHAPE: np.asarray(shape),
+                    MetaKeys.SPACE: image.meta.get(MetaKeys.SPACE, SpaceKeys.RAS),
+                    ImageMetaKey.FILENAME_OR_OBJ: image.meta[ImageMetaKey.FILENAME_OR_OBJ],
+                },
+            )
+        return restored
