@@ -15,7 +15,7 @@ from nibabel.orientations import aff2axcodes
 
 from hybridseg.app.runtime.console import one_line
 from hybridseg.transforms import augmentation, ct_preprocessing, mri_preprocessing, postprocessing
-from hybridseg.transforms.phantoms.abdomen import phantom
+from hybridseg.transforms.phantoms import phantom
 
 
 def apply(pipeline: Compose, data: Any) -> Any:

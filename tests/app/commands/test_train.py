@@ -11,7 +11,7 @@ import pytest
 
 from hybridseg.app.bundling.overrides import keys, read_settings
 from hybridseg.app.commands import train
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
+from hybridseg.transforms.phantoms import write_phantoms
 
 from ..conftest import hybridseg
 
