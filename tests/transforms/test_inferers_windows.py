@@ -71,8 +71,7 @@ def test_windows_without_contrast_are_not_computed():
     image[..., 3:5] = 2.0
     progress = []
     inferer = WindowInferer((8, 8, 8), sw_batch_size=2, overlap=0.0)
-    inferer.progress = lambda done, total: progress.append((done, total))
-    labels = inferer(image, network).argmax(1)
+    labels = inferer(image, network, progress=lambda done, total: progress.append((done, total))).argmax(1)
     assert seen == [1]
     assert progress == [(1, 1)]
     assert (labels[..., :8] == 1).all()
@@ -99,10 +98,10 @@ def test_voxels_of_no_window_that_was_computed_are_outside_of_every_region():
         assert (logits[..., computed:] == -10).all()
 
 
-def test_the_logits_of_one_volume_are_there_once(network: nn.Module, monkeypatch: pytest.MonkeyPatch):
+def test_logits_of_one_volume_are_not_copied(network: nn.Module, monkeypatch: pytest.MonkeyPatch):
     inferer, image = WindowInferer((8, 8, 8)), torch.randn(1, 1, 9, 9, 9)
     logits = inferer.infer(image[0], network)
-    monkeypatch.setattr(inferer, "infer", lambda volume, network: logits)
+    monkeypatch.setattr(inferer, "infer", lambda volume, network, progress: logits)
     assert inferer(image, network).data_ptr() == logits.data_ptr()
 
 
@@ -132,6 +131,6 @@ def test_wrong_options_are_refused(options: dict[str, Any], message: str):
 
 def test_logits_of_another_size_are_refused():
     with pytest.raises(
-        ValueError, match=r"network: logits of \(4, 4, 4\) voxels: must be of the window's, \(8, 8, 8\)"
+        ValueError, match=r"network: logits of \(4, 4, 4\) voxels: must have the size of the window, \(8, 8, 8\)"
     ):
         WindowInferer((8, 8, 8))(torch.randn(1, 1, 8, 8, 8), nn.AvgPool3d(2))

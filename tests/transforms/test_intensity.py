@@ -36,7 +36,7 @@ def test_ct_without_air_and_lung():
 @pytest.mark.parametrize(
     ("lowest", "hounsfield", "told"),
     [
-        (-1024.0, False, r"scan.nii: the lowest voxel is -1024: like air in CT, and this is a pipeline for MRI"),
+        (-1024.0, False, r"scan.nii: the lowest voxel is -1024: as low as air in CT, but this pipeline is for MRI"),
         (-60.0, False, None),  # overshoot of a resampling
         (0.0, True, r"scan.nii: the lowest voxel is 0: CT in HU has fat and air below 0: is this CT\?"),
         (-90.0, True, None),  # a crop of fat and muscle

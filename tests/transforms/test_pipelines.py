@@ -80,13 +80,6 @@ def test_the_crop_keeps_the_body(case):
     assert (cropped > -1).sum() == (whole > -1).sum()
 
 
-def test_foreground_statistics_give_a_z_score(case):
-    statistics = {"low": -100.0, "high": 300.0, "mean": 80.0, "deviation": 40.0}
-    image = apply(ct_preprocessing(["image"], spacing=(4, 4, 4), foreground=statistics), case)["image"]
-    assert image.min() == pytest.approx((-100 - 80) / 40)
-    assert image.max() == pytest.approx((300 - 80) / 40)
-
-
 def test_mri_of_any_unit_looks_the_same_to_the_network(data_dir, tmp_path):
     path = data_dir / "Task04_Hippocampus/imagesTr/hippocampus_001.nii.gz"
     file = nib.Nifti1Image.from_filename(path)
@@ -192,7 +185,6 @@ def test_a_perfect_prediction_comes_back_on_the_grid_of_the_file(case, tmp_path)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "window, foreground: None, None: exactly one must be given"),
         ({"window": (0, 1), "spacing": (4, 4)}, r"spacing: \[4, 4\]: must be three positive lengths in mm"),
         ({"window": (0, 1), "crop_margin": -1}, "crop_margin: -1: must not be negative"),
         ({"window": (300, -200)}, "window: 300 to -200 HU: the highest must be above the lowest"),

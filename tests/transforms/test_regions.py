@@ -38,7 +38,7 @@ def test_true_regions_give_the_true_labels(regions: dict[str, list[int]], writte
     ("regions", "message"),
     [
         ({}, "regions: none: at least one is needed"),
-        ({"whole": []}, r"regions: 'whole': \[\]: must be labels, whole numbers from 1 to 65535"),
+        ({"whole": []}, r"regions: 'whole': \[\]: must be labels, integers from 1 to 65535"),
         ({"whole": [0, 1]}, r"regions: 'whole': \[0, 1\]: must be labels"),
         ({"whole": [65536]}, r"regions: 'whole': \[65536\]: must be labels"),
         ({"whole": [1.0]}, r"regions: 'whole': \[1.0\]: must be labels"),

@@ -105,9 +105,9 @@ def test_a_case_that_lacks_a_file_is_a_fault_of_that_case(
     assert dataset.faults.keys() == lacking.keys()
     for case, file in lacking.items():
         assert dataset.faults[case].startswith(str(folder / file))
-        assert "does not exist: a case needs files of its label and of every channel" in dataset.faults[case]
+        assert "does not exist: a case needs a label and every channel" in dataset.faults[case]
     assert read_dataset(folder) == list(dataset.cases)
-    assert f"{len(lacking)} of {1 + len(lacking)} cases left out, which lack a file: {folder}" in caplog.text
+    assert f"{len(lacking)} of {1 + len(lacking)} cases skipped, since files are missing: {folder}" in caplog.text
 
 
 def test_cases_of_every_layout_can_be_loaded(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_cases_of_one_channel_are_called_as_nnu_net_calls_their_label_maps(tmp_p
 
 def test_a_channel_in_two_formats_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "a_0000.mha", "a_0000.nii", "a_0001.nii")
-    with pytest.raises(VolumeError, match=r"a_0000.nii: channel 0000, as .*a_0000.mha: a channel must be there once"):
+    with pytest.raises(VolumeError, match=r"a_0000.nii: channel 0000, as .*a_0000.mha: each channel may have one file"):
         find_cases([tmp_path], channels=2)
 
 
@@ -150,15 +150,15 @@ def write(name: str, text: str) -> Callable[[Path], Path]:
     return writing
 
 
-RULE = "must have the columns case, image and perhaps image2 and more"
+RULE = "must have the columns case, image and optionally image2 and so on"
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda folder: folder / "a.nii", "a.nii: does not exist: must be a file or a folder"),
-    "empty folder": (lambda folder: folder, "DICOM slices; list (.csv) what lies in folders below"),
+    "empty folder": (lambda folder: folder, "DICOM slices; name volumes in subfolders in a list (.csv)"),
     "other file": (write("notes.txt", ""), "notes.txt: extension '.txt': must be one of .nii.gz"),
     "slice": (lambda folder: write_series(folder / "ct")[0], "or the folder of a DICOM series"),
-    "no list": (write("cases.json", "{}"), f"cases.json: no list of cases: {RULE}"),
+    "no list": (write("cases.json", "{}"), f"cases.json: not a list of cases: {RULE}"),
     "broken list": (write("cases.json", "[{"), "cases.json: "),
-    "empty list": (write("cases.csv", "case,image\n"), f"cases.csv: no list of cases: {RULE}"),
+    "empty list": (write("cases.csv", "case,image\n"), f"cases.csv: not a list of cases: {RULE}"),
     "other column": (write("cases.csv", "case,volume\na,b\n"), f"cases.csv: case 1 has 'volume': {RULE}"),
     "no image": (write("cases.csv", "case,image\na,\n"), f"cases.csv: case 1 lacks its name or image: {RULE}"),
     "no image in between": (

@@ -81,7 +81,12 @@ def test_nnunet_cases_may_lie_elsewhere(tmp_path: Path) -> None:
     ("images", "labels", "listing", "message"),
     [
         (["a_0000.nii.gz"], A, nnunet(2), r"imagesTr.a_0001.nii.gz: does not exist"),
-        (["a_0001.nii.gz"], A, nnunet(), r"a_0001.nii.gz: channel 0001: dataset.json names 1, the last being 0000"),
+        (
+            ["a_0001.nii.gz"],
+            A,
+            nnunet(),
+            r"a_0001.nii.gz: channel 0001: must be at most 0000, since dataset.json names 1",
+        ),
         (["a_0000.nii.gz"], [], nnunet(), r"labelsTr.a.nii.gz: does not exist"),
         (["a_0000.nii.gz", "a_0000.NII.gz"], A, nnunet(), r"a_0000.nii.gz: channel 0000, as .*a_0000.NII.gz:"),
         ([], A, nnunet(), r"imagesTr.a_0000.nii.gz: does not exist"),

@@ -47,7 +47,7 @@ def test_without_dataset_json_nothing_has_a_name(tmp_path: Path) -> None:
         ({"labels": {"both": [0, 1]}}, r"labels: both: 0: must be an integer from 1"),
         ({"labels": {"none": []}}, r"labels: none: \[\]: a region must have at least one label"),
         ({"labels": {"a": 1, "b": 1}}, r"labels: 1 is 'a' and 'b': a label must have one name"),
-        ({"labels": {"a": 1, "ignore": 2}}, r"labels: ignore: 2: every voxel must be labelled"),
+        ({"labels": {"a": 1, "ignore": 2}}, r"labels: ignore: 2: not supported: every voxel must have a label"),
         ({"modality": "CT"}, r"modality: CT: must name the channels from 0"),
         ({"modality": {"1": "CT"}}, r"modality: .*: must name the channels from 0"),
         ({"modality": {}}, r"modality: {}: must name the channels from 0"),

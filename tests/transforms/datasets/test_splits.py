@@ -131,7 +131,7 @@ def test_a_run_does_not_go_on_with_another_fold(tmp_path: Path, fold_file: Path)
     first = split_cases(dataset, fold_file, run_dir, fold=1)
     (run_dir / "checkpoint_epoch=1.pt").touch()
     for _ in range(2):
-        with pytest.raises(VolumeError, match=r"split.json: 2 cases that trained, such as 'a', would judge"):
+        with pytest.raises(VolumeError, match=r"split.json: 2 training cases, such as 'a', would move to"):
             split_cases(dataset, fold_file, run_dir, fold=0)
     assert split_cases(dataset, fold_file, run_dir, fold=1) == first
 
@@ -143,7 +143,7 @@ def test_a_fold_that_is_not_there_is_refused(tmp_path: Path, fold_file: Path, sp
             split_cases(dataset, fold_file, fold=fold)
     with pytest.raises(ValueError, match=r"listed.json: fold 1: must be from 0 to 0"):
         split_cases(dataset, split_file, fold=1)
-    with pytest.raises(ValueError, match=r"fold: 1: must be 0 where no split file has folds"):
+    with pytest.raises(ValueError, match=r"fold: 1: must be 0 unless a split file has folds"):
         split_cases(dataset, fold=1)
 
 
@@ -174,7 +174,7 @@ def test_every_case_is_in_one_subset_and_no_share_is_empty(count: int, seed: int
 
 @pytest.mark.parametrize("fractions", [(1.0,), (0.5, 0.6), (1.5, -0.5), (0.25, 0.25, 0.25, 0.25)])
 def test_fractions_must_be_shares(tmp_path: Path, fractions: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match=r"fractions: .*: must be two or three shares that add up to 1"):
+    with pytest.raises(ValueError, match=r"fractions: .*: must be two or three fractions that add up to 1"):
         split_cases(tmp_path, fractions=fractions)
 
 
@@ -192,7 +192,7 @@ def test_fractions_must_be_shares(tmp_path: Path, fractions: tuple[float, ...]) 
         ('{"folds": [["a"], ["b"]], "test": "c"}', "test: must be a list of case names"),
         ('{"folds": [["a"], ["a"]]}', "'a' in fold 0 and fold 1: a case may be listed once"),
         ('{"folds": [["a"], ["b"]], "test": ["b"]}', "'b' in fold 1 and test: a case may be listed once"),
-        ('{"folds": [["a"], ["b"]], "training": ["c"]}', "folds and training: must have either"),
+        ('{"folds": [["a"], ["b"]], "training": ["c"]}', "folds and training: must have only one of them"),
     ],
 )
 def test_split_files_that_cannot_be_used(tmp_path: Path, content: str, message: str) -> None:

@@ -57,7 +57,7 @@ def test_the_image_is_never_written_over(tmp_path: Path) -> None:
         (LABELS.astype(np.float32), {}, "labels: float32: must be integers"),
         (LABELS.astype(np.int32) - 1, {}, "labels: from -1 to 1: must be from 0 to 65535"),
         (LABELS, {"path": "a.nrrd"}, r"a.nrrd: must end in .nii.gz or .nii"),
-        (LABELS, {"affine": None}, r"affine: None: is needed where the reference \(None\) is not a NIfTI file"),
+        (LABELS, {"affine": None}, r"affine: None: is required unless the reference \(None\) is a NIfTI file"),
         (LABELS, {"affine": np.zeros((4, 4))}, r"affine: .*: must be \(4, 4\), finite, and its three axes independent"),
     ],
 )

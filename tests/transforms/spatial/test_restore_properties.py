@@ -18,7 +18,7 @@ from torch.nn.functional import one_hot
 
 from hybridseg.transforms import RestoreLabelsd, write_labels
 from hybridseg.transforms.grid import LONGEST_MM, SHORTEST_MM, voxel_lengths
-from hybridseg.transforms.io.save import PLACE_FIELDS
+from hybridseg.transforms.io.save import GEOMETRY_FIELDS
 from hybridseg.transforms.pipelines import geometry
 
 Array = NDArray[Any]
@@ -137,7 +137,7 @@ def test_written_labels_lie_where_the_file_says_bit_for_bit(folder: Path, grid: 
     write_labels(labels, folder / "out.nii.gz", reference=folder / "reference.nii.gz", affine=image.affine)
     written = nib.Nifti1Image.from_filename(folder / "out.nii.gz")
     np.testing.assert_array_equal(np.asarray(written.dataobj), labels)
-    for field in PLACE_FIELDS:
+    for field in GEOMETRY_FIELDS:
         assert written.header[field].tobytes() == image.header[field].tobytes(), field
     assert written.header["pixdim"][:4].tobytes() == image.header["pixdim"][:4].tobytes()
     np.testing.assert_array_equal(written.affine, image.affine)

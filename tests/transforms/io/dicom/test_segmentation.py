@@ -135,7 +135,7 @@ def test_without_labels_what_an_earlier_run_wrote_is_gone(tmp_path: Path) -> Non
 
 def test_labels_on_another_grid_and_a_place_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     _, files = write(tmp_path)
-    with pytest.raises(ValueError, match=r"labels: shape \(9, 7, 4\): must have a slice for each of 5 files"):
+    with pytest.raises(ValueError, match=r"labels: shape \(9, 7, 4\): must have one slice for each of 5 files"):
         write_segmentation(LABELS[:, :, 1:], files, tmp_path / "other.dcm", **ABOUT)
     (tmp_path / "folder.dcm").mkdir()
     with pytest.raises(VolumeError, match=r"folder.dcm: .*: the segmentation must be writable there"):

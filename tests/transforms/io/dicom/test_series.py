@@ -75,7 +75,7 @@ def test_a_picture_of_the_screen_beside_a_series_is_another_series(tmp_path: Pat
     colour(tmp_path / "ct")
     write_series(tmp_path / "ct")
     np.testing.assert_array_equal(load(DicomFolder(tmp_path / "ct", "4"))[0], VOXELS)
-    with pytest.raises(VolumeError, match=r"ct: 2 series: one must be chosen of .*1.2.3 \(CT portal, 5 slices\)"):
+    with pytest.raises(VolumeError, match=r"ct: 2 series: choose one of .*1.2.3 \(CT portal, 5 slices\)"):
         load(tmp_path / "ct")
 
 
@@ -136,14 +136,14 @@ def empty(folder: Path) -> None:
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "several series": (
         several_series,
-        r"ct: 2 series: one must be chosen of 1.2.3 \(CT portal, 5 slices\), 1.2.4 \(CT lung, 5 slices\)",
+        r"ct: 2 series: choose one of 1.2.3 \(CT portal, 5 slices\), 1.2.4 \(CT lung, 5 slices\)",
     ),
     "missing slice": (missing_slice, "slice3.dcm and slice4x.dcm are 5 mm apart, others 2.5 mm: slices must be evenly"),
     "uneven slices": (moved(3, tuple(0.8 * OBLIQUE[:, 2])), "mm apart, others .* mm: slices must be evenly spaced"),
     "gantry tilt": (tilted, "slices drift 1.2 mm sideways: must be stacked at right angles"),
     "slice beside the others": (moved(2, tuple(3 * OBLIQUE[:, 0])), "slices drift 3 mm sideways: must be stacked"),
-    "two volumes": (two_times, "lie at one place: a series must be one volume"),
-    "one slice": (lambda folder: write_series(folder, VOXELS[:, :, :1]), "one slice: must have two at least"),
+    "two volumes": (two_times, "have the same position: a series must be one volume"),
+    "one slice": (lambda folder: write_series(folder, VOXELS[:, :, :1]), "one slice: must have at least two"),
     "colour": (colour, "a.dcm: 3 samples per voxel: must be one number, not a colour"),
     "no place": (without_place, "a.dcm: ImagePositionPatient '': must be 3 numbers"),
     "truncated": (truncated, r"unreadable \(.*must be a whole, readable volume"),
