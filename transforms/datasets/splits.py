@@ -73,7 +73,7 @@ def split_cases(
     record: dict[str, Any] = dict(names or {})
     if names is None:
         draw = {"seed": seed, "fractions": list(fractions)}
-        names = _saved_names(cases, run_dir, draw) or _shuffled_names(sorted(cases), seed, fractions)
+        names = _saved_names(cases, run_dir, draw) or shuffled_names(sorted(cases), seed, fractions)
         record = draw | names
     for subset in required:
         if not names[subset]:
@@ -128,7 +128,7 @@ def _check_training_cases(run_dir: Path, names: Names) -> None:
         raise VolumeError(saved, found, "a run must resume with its own split: the same fold and seed")
 
 
-def _shuffled_names(names: list[str], seed: int, fractions: Sequence[float]) -> Names:
+def shuffled_names(names: list[str], seed: int, fractions: Sequence[float]) -> Names:
     """Split shuffled names by the fractions; each subset with a fraction above 0 gets a case while there are enough."""
     shuffled = random.Random(seed).sample(names, len(names))
     wanted = dict(zip(SUBSETS, (*fractions, 0.0), strict=False))

@@ -82,14 +82,14 @@ def restore_labels(
         logits = logits.float().softmax(0) if regions is None else logits.float().sigmoid()
     mapping = np.linalg.inv(affine) @ reference_affine  # output voxel indices to network voxel indices
     axes = align_axes(mapping, logits.shape[1:], shape, logits.device)
-    slabs = _oblique_slabs(logits, mapping, shape, choose) if axes is None else _aligned_slabs(logits, axes, choose)
+    slabs = oblique_slabs(logits, mapping, shape, choose) if axes is None else aligned_slabs(logits, axes, choose)
     labels: NDArray[np.uint8 | np.uint16] = np.zeros(tuple(shape), label_dtype(greatest))
     for place, slab in slabs:
         labels[place] = slab.cpu().numpy()
     return labels
 
 
-def _aligned_slabs(logits: Tensor, axes: Axes, choose: Choose) -> Iterator[Slab]:
+def aligned_slabs(logits: Tensor, axes: Axes, choose: Choose) -> Iterator[Slab]:
     """Yield the labels of each slab for parallel axes.
 
     If the network voxels around an output voxel have the same label, interpolation between them cannot change it. Only
@@ -113,9 +113,7 @@ def _aligned_slabs(logits: Tensor, axes: Axes, choose: Choose) -> Iterator[Slab]
         yield (rows, second.inside, third.inside), labels
 
 
-def _oblique_slabs(
-    logits: Tensor, mapping: NDArray[np.float64], shape: Sequence[int], choose: Choose
-) -> Iterator[Slab]:
+def oblique_slabs(logits: Tensor, mapping: NDArray[np.float64], shape: Sequence[int], choose: Choose) -> Iterator[Slab]:
     """Yield the labels of each slab for any affine map, interpolating the eight network voxels around each voxel."""
     last = torch.tensor(logits.shape[1:], dtype=torch.float64) - 1
     linear, offset = torch.from_numpy(mapping[:3, :3]), torch.from_numpy(mapping[:3, 3])
