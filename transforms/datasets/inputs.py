@@ -18,8 +18,8 @@ from hybridseg.transforms.io.names import VOLUME_EXTENSIONS, case_name, group_ch
 from .dataset import read_json
 
 LIST_EXTENSIONS = (".json", ".csv")
-LOOKED_AT = 100
-"""Most files of a folder that are opened to look for DICOM slices, for a hint only."""
+MOST_FILES_OPENED = 100
+"""Limit per folder when looking for DICOM slices, for a hint only."""
 
 COLUMN = re.compile(r"image\d*")
 FIRST_CHANNEL = "_0000"
@@ -89,14 +89,14 @@ def find_cases(inputs: Sequence[PathLike], *, channels: int = 1, series: str | N
             hint = ", or the folder of a DICOM series" if is_dicom(given) else ""
             raise VolumeError(given, f"extension {given.suffix!r}", f"must be one of {known}{hint}")
     cases += as_cases(loose, channels)
-    check_names(cases)
+    check_case_names(cases)
     return cases
 
 
 def passed_over(inputs: Sequence[PathLike]) -> list[Path]:
     """Return the folders with volumes, zips or slices that `find_cases` skips, since a folder above holds volumes.
 
-    Folders that are inputs themselves, or hold one, and folders that cannot be read are not among them.
+    Not among them: inputs, folders of input files, and folders that cannot be read.
     """
     given = [Path(path) for path in inputs]
     named = {(path if path.is_dir() else path.parent).resolve() for path in given}
@@ -108,7 +108,7 @@ def passed_over(inputs: Sequence[PathLike]) -> list[Path]:
 def holds_case(folder: Path) -> bool:
     """Return whether a volume, a zip or a slice is among the first files of a folder; False if it cannot be read."""
     try:
-        return any(is_case(path) or is_dicom(path) for path in islice(folder.iterdir(), LOOKED_AT))
+        return any(is_case(path) or is_dicom(path) for path in islice(folder.iterdir(), MOST_FILES_OPENED))
     except OSError:
         return False
 
@@ -211,7 +211,7 @@ def listed_image(path: Path, image: str, series: str | None) -> Path | DicomFold
     return DicomFolder(place, series) if place.is_dir() or is_zip(place) else place
 
 
-def check_names(cases: Iterable[InputCase]) -> None:
+def check_case_names(cases: Iterable[InputCase]) -> None:
     """Check that each case has a name of its own, since its results are named by it.
 
     Raises:

@@ -129,7 +129,7 @@ def _check_training_cases(run_dir: Path, names: Names) -> None:
 
 
 def shuffled_names(names: list[str], seed: int, fractions: Sequence[float]) -> Names:
-    """Split shuffled names by the fractions; each subset with a fraction above 0 gets a case while there are enough."""
+    """Shuffle names and split them by the fractions, with at least one case per fraction above 0 if possible."""
     shuffled = random.Random(seed).sample(names, len(names))
     wanted = dict(zip(SUBSETS, (*fractions, 0.0), strict=False))
     sizes = {subset: max(1, round(part * len(names))) if part else 0 for subset, part in wanted.items()}

@@ -179,7 +179,7 @@ def describe(number: int, name: str, codes: Mapping[str, Triplet] | None, identi
 
 
 def add_missing_attributes(sources: Sequence[Any]) -> None:
-    """Add the attributes that highdicom needs and an anonymised series may lack to its slices (pydicom datasets)."""
+    """Add attributes that highdicom needs to slices (pydicom datasets) of an anonymised series that lack them."""
     from pydicom.uid import generate_uid
 
     for source in sources:
