@@ -14,7 +14,7 @@ import pytest
 
 from hybridseg.app.bundling.packing import pack_bundle, requirements
 from hybridseg.bundles import bundle_path
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
+from hybridseg.transforms.phantoms import write_phantoms
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("app", "bundles", "networks", "transforms")
@@ -85,7 +85,12 @@ for package in {PACKAGES}:
 
 @pytest.mark.slow
 def test_an_installed_bundle_trains_from_another_folder(python: Path, tmp_path: Path) -> None:
-    run(python, "-c", "from hybridseg.transforms.phantoms import write_phantoms; write_phantoms('data', 4)", cwd=tmp_path)
+    run(
+        python,
+        "-c",
+        "from hybridseg.transforms.phantoms import write_phantoms; write_phantoms('data', 4)",
+        cwd=tmp_path,
+    )
     bundle = Path(run(python.with_name("hybridseg"), "info", "--path", BUNDLE, cwd=tmp_path).strip())
     assert bundle.is_relative_to(python.parents[1])
     options = {

@@ -60,7 +60,7 @@ class Demo(Command):
                 raise ValueError(f"{name}: {value}: must be at least {least}")
         start = monotonic()
         self.prepare_folder()
-        from hybridseg.transforms.phantoms.abdomen import write_phantoms
+        from hybridseg.transforms.phantoms import write_phantoms
 
         phantoms = self.output / "phantoms"
         print(f"[1/4] drawing {TRAINING_CASES} phantoms to train on and {UNSEEN_CASES} to test: {phantoms}", flush=True)
@@ -128,7 +128,7 @@ class Demo(Command):
         from hybridseg.app.evaluation.tables import summary_table, write_reports
         from hybridseg.app.figures.case import draw_case
         from hybridseg.transforms.io.load import LoadVolumed
-        from hybridseg.transforms.phantoms.abdomen_patient import ORGANS
+        from hybridseg.transforms.phantoms import ORGANS
 
         references = {case.case: self.output / "phantoms" / "labelsTs" / f"{case.case}.nii.gz" for case in cases}
         by_case = {

@@ -152,9 +152,8 @@ class Predictor:
     @torch.inference_mode()
     def infer(self, case: Data, progress: Progress | None = None) -> Data:
         """Add `pred`: logits (K, D, H, W) on the network's grid."""
-        if isinstance(self.inferer, WindowInferer):
-            self.inferer.progress = progress
-        return {**case, "pred": self.inferer(case["image"][None].to(self.device), self.network)[0]}
+        options = {"progress": progress} if isinstance(self.inferer, WindowInferer) else {}
+        return {**case, "pred": self.inferer(case["image"][None].to(self.device), self.network, **options)[0]}
 
     @torch.inference_mode()
     def restore(self, case: Data) -> Data:

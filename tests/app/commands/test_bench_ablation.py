@@ -14,7 +14,7 @@ from hybridseg.app.benchmarks.ablation import Ablation
 from hybridseg.app.benchmarks.variants import DEFAULT, VARIANTS
 from hybridseg.bundles import bundle_path
 from hybridseg.networks import create_model
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
+from hybridseg.transforms.phantoms import write_phantoms
 
 from ..conftest import hybridseg
 

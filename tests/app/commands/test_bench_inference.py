@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from hybridseg.app.benchmarks.inference_cost import resize
 from hybridseg.app.commands.bench_inference import table
-from hybridseg.transforms.phantoms.abdomen import phantom
+from hybridseg.transforms.phantoms import phantom
 
 from ..conftest import hybridseg
 

@@ -14,7 +14,7 @@ import pytest
 from hybridseg.app.bundling import packing
 from hybridseg.app.bundling.writer import write_bundle
 from hybridseg.bundles import bundle_names, bundle_path
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
+from hybridseg.transforms.phantoms import write_phantoms
 
 from ..conftest import hybridseg
 

@@ -51,7 +51,7 @@ DISGUISES: Kinds = {
     "Analyze called .nii": (named("scan.nii", pair(nib.AnalyzeImage)), UNREADABLE),
     "header of a pair called .nii": (
         named("scan.nii", pair(nib.Nifti1Pair)),
-        r"vox_offset 0: must be at least 352, behind the header",
+        r"vox_offset 0: must be at least 352, after the header",
     ),
     # Names
     "upper case .NII.GZ": (named("SCAN.NII.GZ", nifti("a.nii.gz")), SAME),

@@ -137,7 +137,7 @@ def test_what_is_likely_a_mistake_is_told_and_the_case_is_written(
     assert first.endswith(
         "late: a folder with volumes below an input: not looked into: name it too, or list its volumes (.csv)"
     )
-    assert second.endswith("ct.nii.gz: the lowest voxel is -1000: like air in CT, and this is a pipeline for MRI")
+    assert second.endswith("ct.nii.gz: the lowest voxel is -1000: as low as air in CT, but this pipeline is for MRI")
     assert (scans / "labels" / "ct.nii.gz").is_file()
     assert len(hybridseg(*words).err.splitlines()) == 1  # of its own results it does not speak
     above = hybridseg("predict", scans, "-o", tmp_path, "--bundle", bundle)

@@ -11,7 +11,7 @@ import pytest
 
 from hybridseg.app.bundling.overrides import keys, read_settings
 from hybridseg.app.commands import train
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
+from hybridseg.transforms.phantoms import write_phantoms
 
 from ..conftest import hybridseg
 
@@ -95,7 +95,7 @@ def test_several_processes_run_under_torchrun(started: Any, dataset: Path, tmp_p
         (["--set", "max_epochs"], "set: 'max_epochs': must be key=value"),
         (["--set", "amp=True", "--set", "amp=False"], "set: 'amp': must be set once"),
         (["--set", "max_epochs=2", "--epochs", "2"], "set: 'max_epochs': must not be set twice"),
-        (["--fold", "1"], "fold: 1: must be 0 where no split file has folds"),
+        (["--fold", "1"], "fold: 1: must be 0 unless a split file has folds"),
         (["--epochs", "0"], "epochs: 0: must be at least 1"),
         (["--processes", "2", "--device", "cuda"], "device: 'cuda': must be auto or cpu for several processes"),
         (["--device", "gpu"], "device: 'gpu': must be auto, cpu, cuda or cuda:N"),

@@ -48,7 +48,7 @@ def test_a_command_tells_our_own_warnings_only(capsys: pytest.CaptureFixture[str
         )  # numpy's, as of our line
         warnings.warn_explicit("will be gone", UserWarning, "torch.py", 1, "torch")
         exec(WARN_OF_MODALITY, {})
-    told = "hybridseg predict: ct.nii: the lowest voxel is -1000: like air in CT, and this is a pipeline for MRI\n"
+    told = "hybridseg predict: ct.nii: the lowest voxel is -1000: as low as air in CT, but this pipeline is for MRI\n"
     assert capsys.readouterr().err == told
 
 
