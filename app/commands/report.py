@@ -62,8 +62,7 @@ class Report(Command):
             ValueError: an option or a folder cannot be used.
         """
         self.check()
-        from hybridseg.app.reporting.contents import describe_cohort, describe_training
-        from hybridseg.app.reporting.page import Contents, page
+        from hybridseg.app.reporting import Contents, describe_cohort, describe_training, render_page
         from hybridseg.transforms.io.atomic import replacing
 
         contents, failed = Contents(), False
@@ -85,7 +84,7 @@ class Report(Command):
         about = self.predictions or self.run_dir
         title = self.title or f"Segmentation report: {about.resolve().name if about else ''}"
         with replacing(self.output) as temporary:
-            temporary.write_text(page(replace(contents, title=title)), encoding="utf-8")
+            temporary.write_text(render_page(replace(contents, title=title)), encoding="utf-8")
         print(f"report written to {self.output}")
         return int(failed)
 

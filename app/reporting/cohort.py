@@ -30,16 +30,16 @@ class DrawnCase:
     Args:
         case: its name.
         panels: its planes.
-        through: what they go through.
-        told: of each label found, by number: its Dice or its volume.
-        with_truth: whether the reference is drawn too.
+        through: what the planes go through, in words.
+        values: Dice or volume of each label found, by number.
+        with_reference: whether the reference is drawn too.
     """
 
     case: str
     panels: Sequence[Panel]
     through: str
-    told: Mapping[int, str]
-    with_truth: bool
+    values: Mapping[int, str]
+    with_reference: bool
 
 
 @dataclass(kw_only=True)
@@ -147,8 +147,8 @@ class Cohort:
                         case=case,
                         panels=panels,
                         through=through,
-                        told=self.told(case),
-                        with_truth=case in self.references,
+                        values=self.label_values(case),
+                        with_reference=case in self.references,
                     )
                 )
         return drawn
@@ -177,10 +177,10 @@ class Cohort:
         """The labels of what was measured."""
         return [item.label] if self.regions is None else self.regions[item.name]
 
-    def told(self, case: str) -> dict[int, str]:
-        """What is told of each label that was found: its Dice, or its volume."""
+    def label_values(self, case: str) -> dict[int, str]:
+        """Return the Dice, or else the volume, of each label found in a case; empty for regions."""
         if self.regions is not None:
             return {}
-        told = {volume.label: f"{volume.ml:.1f} ml" for volume in self.volumes if volume.case == case and volume.ml}
+        values = {volume.label: f"{volume.ml:.1f} ml" for volume in self.volumes if volume.case == case and volume.ml}
         scored = [score for score in self.scores if score.case == case and score.dice is not None]
-        return told | {score.label: f"{score.dice:.3f}" for score in scored}
+        return values | {score.label: f"{score.dice:.3f}" for score in scored}

@@ -3,21 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hybridseg.app.bundling.config import bundle_version, input_channels, label_parts, shown_window
+from hybridseg.app.evaluation.metrics import LabelScore
 from hybridseg.bundles import bundle_path
 from hybridseg.transforms.datasets.inputs import find_cases
 
-from .cohort import Cohort
-from .curves import read_curves
-from .page import Contents
+from .cohort import Cohort, DrawnCase
+from .curves import Curve, read_curves
+from .outliers import LabelVolume
 from .sources import case_files, failed_cases, recorded_image, run_record, scores_for
 
 TOLERANCE = 1.0
 """Of the surface Dice, in mm, as `hybridseg evaluate` has it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """The contents of a report; the page leaves out what is empty.
+
+    Args:
+        title: of the page.
+        facts: what was run with what, by name.
+        order: the cases, worst first.
+        scores: of cases and labels.
+        tolerance: of the surface Dice, in mm.
+        volumes: of cases and labels.
+        pictures: of cases, worst first.
+        label_names: of the labels drawn.
+        failures: each failed case and its error.
+        notes: what is missing, in sentences.
+        curves: of the training.
+    """
+
+    title: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    order: Sequence[str] = ()
+    scores: Sequence[LabelScore] = ()
+    tolerance: float = 1.0
+    volumes: Sequence[LabelVolume] = ()
+    pictures: Sequence[DrawnCase] = ()
+    label_names: Mapping[int, str] = field(default_factory=dict)
+    failures: Sequence[tuple[str, str]] = ()
+    notes: Sequence[str] = ()
+    curves: Sequence[Curve] = ()
 
 
 def describe_training(run_dir: Path) -> Contents:

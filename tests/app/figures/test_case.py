@@ -12,7 +12,8 @@ from matplotlib import image as picture_files
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
-from hybridseg.app.figures.case import best_slice, draw_case
+from hybridseg.app.figures.case import draw_case
+from hybridseg.app.figures.panels import best_slice
 from hybridseg.app.figures.planes import PLANES, Plane
 
 NAMES = {1: "liver", 2: "spleen"}

@@ -9,9 +9,9 @@ from matplotlib import image as picture_files
 from matplotlib.colors import rgb_to_hsv, to_rgb
 from monai.data import MetaTensor
 
-from hybridseg.app.figures.case import colours
+from hybridseg.app.figures.panels import colours
 from hybridseg.app.figures.planes import PLANES
-from hybridseg.app.figures.surfaces import draw_surfaces, view
+from hybridseg.app.figures.surfaces import draw_surfaces, render
 
 NAMES = {1: "liver", 2: "spleen"}
 
@@ -28,7 +28,7 @@ def test_of_two_bodies_the_nearer_is_seen(plane, near):
     for label, end in ((1, near), (2, -1 - near)):
         np.moveaxis(solids[label], plane.axis, 0)[end, 6:18, 6:18] = True
     np.moveaxis(solids[2], plane.axis, 0)[-1 - near, 6:22, 6:18] = True  # the farther one stands out on one side
-    picture = view(solids, plane)
+    picture = render(solids, plane)
     bodies = rgb_to_hsv(picture[picture.any(axis=2)])[:, 0]  # light changes a hue a little
     orange = np.abs(bodies - hue(1)) < np.abs(bodies - hue(2))
     assert (orange.sum(), (~orange).sum()) == (12 * 12, 4 * 12)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from hybridseg.app.figures.case import COLOURS
+from hybridseg.app.figures.panels import COLOURS
 from hybridseg.app.figures.planes import PLANES, Plane
 from hybridseg.app.figures.viewer import SliceViewer
 from hybridseg.transforms import VolumeError

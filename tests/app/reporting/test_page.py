@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridseg.app.figures.case import COLOURS
+from hybridseg.app.figures.panels import COLOURS
 
 from ..conftest import write_volume
 from ..report_pages import Page

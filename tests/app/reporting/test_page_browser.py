@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from hybridseg.app.reporting.contents import Contents
 from hybridseg.app.reporting.outliers import LabelVolume
-from hybridseg.app.reporting.page import Contents, digest, page
+from hybridseg.app.reporting.page import digest, render_page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 VOLUMES = {"one": 9.0, "two": 10.0, "three": -1.5, "ten": 100.0}
@@ -28,7 +29,7 @@ def browser() -> str:
 def shown(browser: str, folder: Path, script: str) -> str:
     """The page of a few volumes, as it is after its own script and another one."""
     volumes = [LabelVolume(case=case, label=1, name="liver", ml=ml) for case, ml in VOLUMES.items()]
-    source = page(Contents(order=[*VOLUMES], volumes=volumes))
+    source = render_page(Contents(order=[*VOLUMES], volumes=volumes))
     source = source.replace("script-src ", f"script-src 'sha256-{digest(script)}' ")
     source = source.replace("</body>", f"<script>{script}</script></body>").replace(
         'data-value="-1.5"', 'data-value=""'
