@@ -1,4 +1,4 @@
-"""The charts of a report, as lines, dots and texts in the units of an SVG's view box."""
+"""The charts of a report: lines, dots and texts in the units of an SVG view box."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ WIDTH, HEIGHT = 420.0, 230.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 14.0, 40.0
 """Margins around the axes."""
 MOST_POINTS = 300
-"""Points of a curve; neighbours of a longer one are averaged."""
+"""Largest number of points of a curve; in a longer one neighbours are averaged."""
 MOST_DOTS = 40
-"""Points of a curve that are drawn as dots, too."""
+"""Largest number of points that are drawn as dots, too."""
 ROW = 30.0
 """Height of a label's row in the chart of scores."""
 
@@ -36,7 +36,7 @@ class Line:
 
 @dataclass(frozen=True)
 class ChartText:
-    """Text at a point; `anchor` is the part of it that lies there: `start`, `middle` or `end`."""
+    """Text whose `anchor` (`start`, `middle` or `end`) lies at a point."""
 
     point: Point
     text: str
@@ -45,13 +45,13 @@ class ChartText:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreRow:
-    """The scores of a label in a row.
+    """The scores of a label, in a row of a chart.
 
     Args:
         name: the label's name, to the left.
-        interval: confidence interval of the mean; None where there is none.
+        interval: confidence interval of the mean, or None.
         dots: a point for each score.
-        mean: None where there is none.
+        mean: mean of the scores, or None.
     """
 
     name: ChartText
@@ -62,18 +62,18 @@ class ScoreRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A chart; whatever it lacks is empty.
+    """A chart of a curve, or of scores.
 
     Args:
-        kind: `curve` or `scores`.
-        alternative: what it shows, in words.
-        caption: text below.
+        kind: `curve` or `scores`, its class in the style sheet.
+        alternative: alternative text.
+        caption: text below the chart.
         size: width and height.
         grid: lines behind the data.
-        texts: of the axes.
-        curve: points that a line joins.
-        dots: points that are marked.
-        rows: of scores.
+        texts: texts of the axes.
+        curve: points joined by a line.
+        dots: points marked by dots.
+        rows: rows of scores.
     """
 
     kind: str
@@ -118,7 +118,7 @@ def score_chart(summaries: Sequence[Summary], dice: Mapping[int | None, Sequence
 
     Args:
         summaries: of the labels.
-        dice: of the cases, by the number of the label.
+        dice: Dice of the cases, by number of the label.
     """
     known = [value for values in dice.values() for value in values]
     ticks = MaxNLocator(5).tick_values(min([*known, 0.9]), 1.0)
@@ -149,7 +149,7 @@ def score_chart(summaries: Sequence[Summary], dice: Mapping[int | None, Sequence
 
 
 def score_row(summary: Summary, dice: Sequence[float], x: ChartAxis, y: float) -> ScoreRow:
-    """Draw the Dice of a label around the height `y`."""
+    """Draw the Dice of a label at the height `y`."""
     low, mean, high = summary.dice.low, summary.dice.mean, summary.dice.high
     return ScoreRow(
         name=ChartText((x.start - 10, y + 4), summary.name, "end"),
@@ -160,7 +160,7 @@ def score_row(summary: Summary, dice: Sequence[float], x: ChartAxis, y: float) -
 
 
 class ChartAxis:
-    """Maps values to places along an axis: `low` to `start`, `high` to `end`."""
+    """Maps values to positions along an axis: `low` to `start`, `high` to `end`."""
 
     def __init__(self, low: float, high: float, start: float, end: float) -> None:
         self.low, self.high, self.start, self.end = low, high, start, end
@@ -170,7 +170,7 @@ class ChartAxis:
 
 
 def downsample(points: Sequence[tuple[int, float]]) -> list[Point]:
-    """Return at most `MOST_POINTS` points, the means of as many neighbours each."""
+    """Return at most `MOST_POINTS` points, each the mean of equally many neighbours."""
     size = -(-len(points) // MOST_POINTS)
     parts = [points[start : start + size] for start in range(0, len(points), size)]
     return [(fmean(step for step, _ in part), fmean(value for _, value in part)) for part in parts]

@@ -12,13 +12,13 @@ from .cohort import DrawnCase
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A plane of a case.
+    """A picture of a plane.
 
     Args:
         uri: the picture, as a data URI.
         width: in mm.
         height: in mm.
-        alternative: what it shows, in words.
+        alternative: alternative text.
     """
 
     uri: str
@@ -48,7 +48,7 @@ class CaseFigure:
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """The pictures of cases, after a note on how to read them."""
+    """The pictures of cases, below a note on how to read them."""
 
     note: str
     cases: Sequence[CaseFigure]
@@ -67,13 +67,13 @@ def picture_section(drawn: Sequence[DrawnCase], label_names: Mapping[int, str]) 
     if any(case.with_reference for case in drawn):
         notes.append("White outlines: the reference.")
     if len(label_names) > len(COLOURS):
-        notes.append(f"The colours come again after {len(COLOURS)} labels.")
-    notes.append("In the order of the tables; the patient's right is on the left.")
+        notes.append(f"Colours repeat after {len(COLOURS)} labels.")
+    notes.append("Cases are in the order of the tables; the patient's right is on the left.")
     return Gallery(note=" ".join(notes), cases=[case_figure(case, label_names) for case in drawn])
 
 
 def case_figure(drawn: DrawnCase, label_names: Mapping[int, str]) -> CaseFigure:
-    """Lay out the pictures of a case; the legend has the labels found, or all where no value of any is known."""
+    """Lay out the pictures of a case; the legend lists the labels found, or all labels if none has a value."""
     what = "reference and predicted labels" if drawn.with_reference else "predicted labels"
     pictures = [
         Picture(

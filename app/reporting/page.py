@@ -1,4 +1,4 @@
-"""The page of a report: one HTML file that needs no other, and no network."""
+"""The page of a report: one self-contained HTML file that needs no network, laid out by the templates."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .tables import (
 
 FOLDER = Path(__file__).parent
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{}'"
-"""What a browser may load and run: pictures within the page, its style, and the one script of this hash."""
+"""Content security policy: the browser may load embedded pictures and styles, and run the script with this hash."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Section:
     """A section of the page.
 
     Args:
-        name: what links point to.
+        name: its anchor.
         heading: its heading.
-        template: the file that lays its content out.
-        content: what it shows; the page leaves it out where this is empty.
+        template: file of the template that lays out its content.
+        content: the content; an empty section is left out.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Section:
 
 
 def render_page(contents: Contents) -> str:
-    """Return the page as HTML; text from files and names is escaped."""
+    """Return the page as HTML; all text is escaped."""
     style, script = (FOLDER.joinpath(file).read_text(encoding="utf-8") for file in ("report.css", "report.js"))
     return (
         environment()
@@ -74,7 +74,7 @@ def render_page(contents: Contents) -> str:
 
 
 def page_sections(contents: Contents) -> list[Section]:
-    """Lay out the sections from top to bottom; some may be empty."""
+    """Return the sections from top to bottom, including empty ones."""
     scores, order = contents.scores, contents.order
     curves = [CurveFigure(curve.name, curve_chart(curve), curve_table(curve)) for curve in contents.curves]
     return [
@@ -88,7 +88,7 @@ def page_sections(contents: Contents) -> list[Section]:
 
 
 def environment() -> Environment:
-    """Return the templates; whatever they show is escaped, unless it is markup of their own."""
+    """Return the templates, which escape whatever they show."""
     templates = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
@@ -102,10 +102,7 @@ def environment() -> Environment:
 
 
 def printable(value: object) -> str:
-    """Return text in which characters that change its direction or break its line are shown as Python has them.
-
-    Markup stays as it is.
-    """
+    """Return text with non-printable characters, such as line breaks, as Python escapes; markup stays as it is."""
     if isinstance(value, Markup):
         return value
     text = str(value)
@@ -115,10 +112,10 @@ def printable(value: object) -> str:
 
 
 def breakable(name: str) -> Markup:
-    """Return a name that a narrow screen breaks after an underscore, not anywhere."""
+    """Return a name as markup that lets narrow screens break it after an underscore."""
     return Markup("_<wbr>").join(escape(part) for part in printable(name).split("_"))
 
 
 def digest(script: str) -> str:
-    """Return the hash by which a browser knows the one script that it may run."""
+    """Return the hash of a script as a content security policy writes it."""
     return b64encode(sha256(script.encode()).digest()).decode()

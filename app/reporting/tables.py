@@ -13,9 +13,9 @@ from .curves import Curve
 from .outliers import FEWEST, LIMIT, LabelVolume
 
 MOST_ROWS = 5000
-"""Rows of the table of scores; browsers get slow beyond it."""
+"""Largest number of rows of scores; browsers get slow with more."""
 MOST_STEPS = 50
-"""Rows of a curve's table."""
+"""Largest number of rows of a curve, not counting the last step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +38,12 @@ class Cell:
 
     @property
     def is_number(self) -> bool:
-        """Whether it holds a number, or lacks one."""
+        """Whether it is a cell of a number, which may be missing."""
         return not isinstance(self.value, str)
 
     @property
     def classes(self) -> str:
-        """What the style sheet calls such a cell."""
+        """Its classes in the style sheet."""
         kinds = {"number": self.is_number, "marked": self.marked, "long": self.long}
         return " ".join(kind for kind, applies in kinds.items() if applies)
 
@@ -54,8 +54,8 @@ class Table:
 
     Args:
         caption: what it shows.
-        headings: of its columns.
-        rows: their cells, as many in each as there are headings.
+        headings: heading of each column.
+        rows: the cells of each row, one per column.
         sortable: whether a click on a heading sorts it.
     """
 
@@ -76,8 +76,8 @@ class TableSection:
 
     Args:
         table: the table.
-        note: what a reader has to know of it; may be empty.
-        chart: None where it would only repeat the table.
+        note: how to read the table; may be empty.
+        chart: None if it would only repeat the table.
     """
 
     table: Table
@@ -86,14 +86,14 @@ class TableSection:
 
 
 def failure_section(failures: Sequence[tuple[str, str]]) -> TableSection | None:
-    """List the failed cases, each with its error; None where there are none."""
+    """List the failed cases, each with its error; None if there are none."""
     rows = [[word(case), word(line, long=True)] for case, line in failures]
-    table = Table(caption="Cases that failed, and why", headings=["Case", "What happened"], rows=rows)
+    table = Table(caption="Failed cases", headings=["Case", "Error"], rows=rows)
     return TableSection(table=table) if rows else None
 
 
 def agreement_section(scores: Sequence[LabelScore], tolerance: float) -> TableSection | None:
-    """Summarise the scores as `hybridseg evaluate` does, with a chart of every Dice; None where there are none.
+    """Summarise the scores as `hybridseg evaluate` does, with a chart of every Dice; None without scores.
 
     Args:
         scores: of cases and labels.
@@ -106,15 +106,15 @@ def agreement_section(scores: Sequence[LabelScore], tolerance: float) -> TableSe
     headings = ["Label", "Dice", f"Surface Dice at {tolerance:g} mm", "HD95, mm", "ASSD, mm", "Volume error, ml"]
     headings += ["Found", "Missed", "False", "Absent"]
     table = Table(
-        caption="Agreement with the references: means over cases",
+        caption="Agreement with the references: mean over cases",
         headings=headings,
         rows=[summary_row(summary) for summary in (summaries if len(labels) > 1 else labels)],
     )
     notes = []
     if overall.dice.low is not None:
-        notes.append("Below each mean: its 95 % confidence interval, by resampling cases.")
+        notes.append("Below each mean: its 95 % confidence interval, by bootstrap over cases.")
     if overall.missed or overall.false:
-        notes.append("Missed and false labels count 0 in Dice and surface Dice, and are not in HD95 and ASSD.")
+        notes.append("Missed and false labels count as 0 in Dice and surface Dice, and are left out of HD95 and ASSD.")
     dice = {label.label: [s.dice for s in scores if s.label == label.label and s.dice is not None] for label in labels}
     chart = None if overall.dice.low is None else score_chart(labels, dice)
     return TableSection(table=table, note=" ".join(notes), chart=chart)
@@ -133,7 +133,7 @@ def summary_row(summary: Summary) -> list[Cell]:
 
 
 def mean_cell(spread: Spread, digits: int) -> Cell:
-    """Return a mean with its interval below."""
+    """Return the cell of a mean, with its confidence interval below."""
     if spread.low is None or spread.high is None:
         return number(spread.mean, digits)
     return number(spread.mean, digits, note=f"{decimals(spread.low, digits)} to {decimals(spread.high, digits)}")
@@ -153,12 +153,12 @@ def score_section(scores: Sequence[LabelScore], order: Sequence[str]) -> TableSe
     headings = ["Case", "Label", "Outcome", "Dice", "HD95, mm", "ASSD, mm", "Surface Dice"]
     headings += ["Reference, ml", "Prediction, ml", "Error, ml"]
     table = Table(
-        caption="Scores of each case and label, the case of lowest mean Dice first",
+        caption="Scores of each case and label, lowest mean Dice first",
         headings=headings,
         rows=[score_row(score) for score in ordered[:MOST_ROWS]],
         sortable=True,
     )
-    left_out = f"The worst {MOST_ROWS} of {len(ordered)} rows; scores.csv of hybridseg evaluate has all."
+    left_out = f"Shows the worst {MOST_ROWS} of {len(ordered)} rows; hybridseg evaluate -o writes all to scores.csv."
     return TableSection(table=table, note=left_out if len(ordered) > MOST_ROWS else "")
 
 
@@ -192,7 +192,7 @@ def volume_section(volumes: Sequence[LabelVolume], order: Sequence[str]) -> Tabl
         by_case.setdefault(volume.case, {})[volume.label] = volume
     names = {volume.label: volume.name for volume in volumes}
     table = Table(
-        caption="Volume of each label in ml, the case with the farthest outlier first",
+        caption="Volume of each label in ml, farthest outlier first",
         headings=["Case", *names.values()],
         rows=[
             [word(case), *(volume_cell(by_case[case][label]) for label in names)] for case in order if case in by_case
@@ -202,20 +202,20 @@ def volume_section(volumes: Sequence[LabelVolume], order: Sequence[str]) -> Tabl
     count = sum(volume.outlier for volume in volumes)
     marked = (
         "z is the distance from the median over the cases, in robust standard deviations (1.4826 times the median "
-        f"absolute deviation); beyond {LIMIT} either way a volume is marked: {count} of {len(volumes)}."
+        f"absolute deviation). Volumes with an absolute z above {LIMIT} are marked: {count} of {len(volumes)}."
     )
-    few = f"Outliers are marked from {FEWEST} cases on; there are {len(by_case)}."
+    few = f"Outliers are marked only with {FEWEST} or more cases; there are {len(by_case)}."
     return TableSection(table=table, note=marked if len(by_case) >= FEWEST else few)
 
 
 def volume_cell(volume: LabelVolume) -> Cell:
-    """Return a volume, with its z-score where it is an outlier."""
+    """Return the cell of a volume, with its z-score if it is an outlier."""
     note = f"outlier, z {volume.z:+.1f}".replace("-", "\N{MINUS SIGN}") if volume.outlier else ""
     return number(volume.ml, 1, note=note, marked=volume.outlier)
 
 
 def curve_table(curve: Curve) -> Table:
-    """Tabulate a curve, of a long one evenly spaced steps and the last."""
+    """Tabulate a curve; a long one by evenly spaced steps and the last."""
     every = -(-len(curve.points) // MOST_STEPS)
     chosen = dict.fromkeys([*curve.points[::every], curve.points[-1]])
     return Table(
@@ -231,7 +231,7 @@ def word(value: str, *, marked: bool = False, long: bool = False) -> Cell:
 
 
 def number(value: float | None, digits: int = 0, *, note: str = "", marked: bool = False) -> Cell:
-    """Return a cell of a number with so many decimals, a dash where there is none, and a note below."""
+    """Return a cell of a number with so many decimals, or of a dash for None, and a note below."""
     shown = "\N{EN DASH}" if value is None else decimals(value, digits)
     return Cell(shown=shown, value=value, note=note, marked=marked)
 
