@@ -1,4 +1,4 @@
-"""Parse the pages of reports."""
+"""Scores for reports, and a parser of their pages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import html
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+
+from hybridseg.app.evaluation.metrics import LabelScore
 
 VOID = {"meta", "img"}
 
@@ -52,3 +54,22 @@ class Page(HTMLParser):
         rows = re.findall(r"<tr>(.*?)</tr>", part, re.DOTALL)
         values = [[html.unescape(value) for value in re.findall(r'data-value="(.*?)"', row)] for row in rows]
         return [row for row in values if row]  # headings have none
+
+
+def make_score(case: str, label: int, name: str, dice: float) -> LabelScore:
+    """Return a score of a label that was found."""
+    return LabelScore(
+        case=case,
+        label=label,
+        name=name,
+        outcome="found",
+        reference_voxels=1,
+        prediction_voxels=1,
+        reference_ml=1.0,
+        prediction_ml=1.0,
+        volume_difference_ml=0.0,
+        dice=dice,
+        surface_dice=dice,
+        hd95=1.0,
+        assd=1.0,
+    )

@@ -4,29 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from hybridseg.app.evaluation.metrics import LabelScore
 from hybridseg.app.evaluation.summary import summarise_scores
 from hybridseg.app.reporting.charts import HEIGHT, MOST_DOTS, MOST_POINTS, WIDTH, curve_chart, score_chart
 from hybridseg.app.reporting.curves import Curve
 
-
-def score(case: str, label: int, dice: float) -> LabelScore:
-    """A score with a Dice and nothing else of interest."""
-    return LabelScore(
-        case=case,
-        label=label,
-        name=f"label {label}",
-        outcome="found",
-        reference_voxels=1,
-        prediction_voxels=1,
-        reference_ml=1.0,
-        prediction_ml=1.0,
-        volume_difference_ml=0.0,
-        dice=dice,
-        surface_dice=dice,
-        hd95=1.0,
-        assd=1.0,
-    )
+from ..report_pages import make_score
 
 
 @pytest.mark.parametrize("count", [1, 2, MOST_DOTS, MOST_POINTS, 10 * MOST_POINTS + 1])
@@ -37,15 +19,15 @@ def test_long_curve_is_averaged_and_stays_in_frame(count: int) -> None:
     assert (chart.dots == chart.curve) == (count <= MOST_DOTS)
 
 
-def test_curve_chart_reads_the_curve_aloud() -> None:
+def test_curve_chart_has_the_curve_as_alternative_text() -> None:
     curve = Curve("dice", "epoch", ((5, 0.25), (10, 0.75), (15, 0.5)))
     assert curve_chart(curve).alternative == str(curve)
 
 
 def test_score_chart_has_a_dot_per_case_and_the_mean() -> None:
-    scores = [score("one", 1, 0.5), score("two", 1, 0.9), score("one", 2, 0.8), score("two", 2, 0.8)]
-    labels = summarise_scores(scores)[:-1]
-    chart = score_chart(labels, {1: [0.5, 0.9], 2: [0.8, 0.8]})
+    cases = [("one", 1, 0.5), ("two", 1, 0.9), ("one", 2, 0.8), ("two", 2, 0.8)]
+    scores = [make_score(case, label, f"label {label}", dice) for case, label, dice in cases]
+    chart = score_chart(summarise_scores(scores)[:-1], {1: [0.5, 0.9], 2: [0.8, 0.8]})
     first, second = chart.rows
     (low, y), (high, _) = first.dots
     assert first.mean is not None

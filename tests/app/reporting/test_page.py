@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from hybridseg.app.figures.panels import COLOURS
+from hybridseg.app.reporting.cohort import DrawnCase
+from hybridseg.app.reporting.contents import Contents
+from hybridseg.app.reporting.curves import Curve
+from hybridseg.app.reporting.outliers import LabelVolume
+from hybridseg.app.reporting.page import render_page
+from hybridseg.app.reporting.pictures import Panel
 
 from ..conftest import write_volume
-from ..report_pages import Page
+from ..report_pages import Page, make_score
 
 NAME = "<script>alert(1)<script>&\"'\u202e"
 
@@ -37,6 +44,32 @@ def test_names_are_escaped(cohort: Path, report: Callable[..., Page]) -> None:
     assert page.text("h1") == page.text("title") == ["</title><hr>"]
     assert len(page.all("script")) == 1
     assert not page.all("hr")
+
+
+def test_every_field_is_escaped(tmp_path: Path) -> None:
+    evil = "<b title='\"&'>\u202e\n{{ 7 * 7 }}"
+    score = make_score(case=evil, label=1, name=evil, dice=0.5)
+    panel = Panel(plane=evil, uri="data:,", size=(1.0, 1.0))
+    contents = Contents(
+        title=evil,
+        facts={evil: evil},
+        order=[evil, "other"],
+        scores=[score, replace(score, case="other")],
+        volumes=[LabelVolume(case=evil, label=1, name=evil, ml=1.0)],
+        pictures=[DrawnCase(case=evil, panels=[panel], through=evil, values={1: evil}, with_reference=True)],
+        label_names={1: evil},
+        failures=[(evil, evil)],
+        notes=[evil],
+        curves=[Curve(evil, evil, ((1, 1.0),))],
+    )
+    (tmp_path / "page.html").write_text(render_page(contents), encoding="utf-8")
+    page = Page(tmp_path / "page.html")
+    assert len(page.all("section")) == 6
+    assert not page.all("b")
+    assert "\u202e" not in page.source
+    shown = evil.replace("\u202e", "\\u202e").replace("\n", "\\n")
+    for tag in ("title", "h1", "dt", "dd", "h3", "th", "td", "figcaption", "summary", "li", "text", "caption"):
+        assert any(shown in words for words in page.text(tag)), tag
 
 
 def test_page_loads_nothing_else(report: Callable[..., Page]) -> None:
