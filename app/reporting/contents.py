@@ -189,5 +189,5 @@ def missing_notes(cohort: Cohort, predictions: Path, order: Sequence[str], *, dr
 
 
 def join_names(names: Sequence[str], most: int = 10) -> str:
-    """Join names with commas, and count those beyond the first ten."""
+    """Join names with commas; count those beyond the first `most`."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
