@@ -119,7 +119,7 @@ class Demo(Command):
         work = []
         for case in find_cases([self.output / "phantoms" / "imagesTs"]):
             output = outputs.folder / f"{case.name}.nii.gz"
-            work.append((case, PredictedCase(case=case.name, input=str(case.images[0]), output=str(output))))
+            work.append((case, PredictedCase(case=case.name, inputs=[str(case.images[0])], output=str(output))))
         return list(segment_cases(predictor, work, outputs.write, debug=self.debug))
 
     def evaluate(self, cases: list[PredictedCase]) -> Path:
@@ -140,7 +140,7 @@ class Demo(Command):
         print(summary_table(scores, tolerance=TOLERANCE))
         shown = sorted(cases, key=lambda case: mean_dice(by_case[case.case]))[len(cases) // 2]
         load = LoadVolumed(["image", "truth", "prediction"], label_keys=["truth", "prediction"])
-        volumes = load({"image": shown.input, "truth": references[shown.case], "prediction": shown.output})
+        volumes = load({"image": shown.inputs[0], "truth": references[shown.case], "prediction": shown.output})
         picture = self.output / "demo.png"
         draw_case(
             picture,
