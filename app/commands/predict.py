@@ -18,7 +18,7 @@ from hybridseg.app.runtime import distributed as ranks
 from hybridseg.app.runtime.console import say
 from hybridseg.bundles import bundle_path
 
-from .command import Command, make_folder
+from .command import BUNDLE_DEFAULT, Command, make_folder
 
 if TYPE_CHECKING:
     from hybridseg.app.inference.predictor import Data
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from hybridseg.transforms.datasets.inputs import InputCase
 
     Work = tuple[InputCase, PredictedCase]
-
-BY_BUNDLE = "(default: the bundle's)"
 
 
 @dataclass
@@ -42,15 +40,15 @@ class Predict(Command):
     """Folder for the label maps; created if needed."""
     bundle: Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER")]
     """Name of a shipped bundle (see `hybridseg info`), or the folder of any bundle."""
-    checkpoint: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE ...", help_behavior_hint=BY_BUNDLE)] = ()
+    checkpoint: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE ...", help_behavior_hint=BUNDLE_DEFAULT)] = ()
     """Weights to use instead, such as the model.pt of a training; the logits of several are averaged."""
     series: Annotated[str | None, tyro.conf.arg(metavar="UID|NUMBER", help_behavior_hint="")] = None
     """Series to read from DICOM folders that hold several."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """auto, cpu, cuda or cuda:N; auto uses a GPU if there is one."""
-    overlap: Annotated[float | None, tyro.conf.arg(metavar="SHARE", help_behavior_hint=BY_BUNDLE)] = None
+    overlap: Annotated[float | None, tyro.conf.arg(metavar="SHARE", help_behavior_hint=BUNDLE_DEFAULT)] = None
     """Overlap of neighbouring windows, 0 to below 1; more is slower and slightly better."""
-    batch: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BY_BUNDLE)] = None
+    batch: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BUNDLE_DEFAULT)] = None
     """Windows computed at once."""
     tta: bool = False
     """Average over mirrored windows, if the bundle allows it: slower, and often slightly better."""
