@@ -103,7 +103,7 @@ def scaled(scale: float, intercept: float) -> Segmented:
     return Segmented(nifti("plain.nii", (scale * VOXELS + intercept).astype(np.float32)))
 
 
-TOO_SHORT = r"of int16 is 3360 bytes, at most \d+ are there: must be a whole"
+NOT_THERE = r"of int16 is 3360 bytes, at most \d+ are there: must be a whole"
 DISTANCE = r"must measure 1 to 4000 mm and lie within 1e\+06 mm of the origin"
 SHEAR = np.array([[1, 0.3, 0, 0], [0, 1, 0.2, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 ELSEWHERE = np.diag([-1.0, -1, 1, 1]) @ np.eye(4)[[2, 0, 1, 3]] @ AFFINE
@@ -125,9 +125,9 @@ KINDS: Kinds = {
     "negative size, gzipped": (zipped(header(dim=[3, 14, -12, 10, 1, 1, 1, 1])), r"\(14, -12, 10\): every axis"),
     "huge dims in a tiny file": (header(dim=[3, *[32767] * 3, 1, 1, 1, 1]), "70362301923326 bytes, at most 3360 are"),
     "huge dims in a tiny gzip": (zipped(header(dim=[3, *[32767] * 3, 1, 1, 1, 1])), r"at most \d+ are there: must be"),
-    "voxels beyond the file": (header(vox_offset=1e6), TOO_SHORT),
-    "voxels beyond the gzip": (zipped(header(vox_offset=1e30)), TOO_SHORT),
-    "voxels a byte late": (header(vox_offset=353), TOO_SHORT),
+    "voxels beyond the file": (header(vox_offset=1e6), NOT_THERE),
+    "voxels beyond the gzip": (zipped(header(vox_offset=1e30)), NOT_THERE),
+    "voxels a byte late": (header(vox_offset=353), NOT_THERE),
     "voxels in the header": (header(vox_offset=0), "vox_offset 0: must be at least 352, behind the header"),
     "voxels at NaN": (header(vox_offset=np.nan), UNREADABLE),
     "voxels before the file": (header(vox_offset=-16), UNREADABLE),
