@@ -60,7 +60,7 @@ class Evaluate(Command):
         """
         if not 0 < self.tolerance < inf:
             raise ValueError(f"tolerance: {self.tolerance}: must be a length above 0 mm")
-        names, regions = self.parts()
+        names, regions = self.labels_to_score()
         from hybridseg.app.evaluation.files import score_files
         from hybridseg.app.evaluation.tables import summary_record, summary_table, write_reports
         from hybridseg.app.runtime.console import as_json
@@ -112,7 +112,7 @@ class Evaluate(Command):
             left_out = f"{len(unpredicted)} of {len(references)} references have no prediction and are left out"
             say("evaluate", f"{left_out}, such as {next(iter(unpredicted))} (--complete counts them as failed)")
 
-    def parts(self) -> tuple[dict[int, str] | None, Regions | None]:
+    def labels_to_score(self) -> tuple[dict[int, str] | None, Regions | None]:
         """Return the names of the labels to score by number (None for all), and the regions to score instead, if any.
 
         Raises:

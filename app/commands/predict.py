@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from hybridseg.app.bundling.config import input_channels, label_parts
 from hybridseg.app.inference.cohort import PredictedCase, segment_cases
-from hybridseg.app.runtime import distributed as ranks
+from hybridseg.app.runtime import distributed
 from hybridseg.app.runtime.console import say
 from hybridseg.bundles import bundle_path
 
@@ -82,32 +82,69 @@ class Predict(Command):
         self.warn_of_unread_folders()
         from hybridseg.app.inference.run_record import RunRecord
 
-        record = RunRecord(self.output, {"bundle": str(bundle), "options": self.options()})
+        run_record = RunRecord(self.output, {"bundle": str(bundle), "options": self.options()})
         for _, case in work:
             if case.outcome == "skipped":
-                record.note(case.record())
+                run_record.note(case.record())
         if self.statistics:
-            self.measure_skipped(bundle, work, record)
+            self.measure_skipped(bundle, work, run_record)
         waiting = [item for item in work if item[1].outcome == "waiting"]
         if waiting:
-            self.segment(bundle, waiting, record)
-        records = ranks.gather(([case for _, case in work], record))
-        if ranks.rank() > 0:
+            self.segment(bundle, waiting, run_record)
+        records = distributed.gather(([case for _, case in work], run_record))
+        if distributed.rank() > 0:
             return 0
-        record.merge(other for _, other in records)
+        run_record.merge(other for _, other in records)
         cases = [case for part, _ in records for case in part]
         self.print_cases(cases)
         failed = any(case.outcome == "failed" for case in cases)
         try:
-            record.write(finished=True)
+            run_record.write(finished=True)
         except OSError as error:
             say("predict", f"{self.output / 'run.json'}: {error.strerror}: the record must be writable there")
             failed = True
         return int(failed)
 
-    def measure_skipped(self, bundle: Path, work: Sequence[Work], record: RunRecord) -> None:
+    def list_work(self, bundle: Path) -> list[Work]:
+        """List the cases of this process, waiting or skipped; the files in the output folder are not cases.
+
+        Raises:
+            ValueError: an input is invalid, or the output would overwrite it.
+        """
+        from hybridseg.transforms.datasets.inputs import find_cases
+
+        own = os.path.realpath(self.output)
+        if any(given.is_dir() and os.path.realpath(given) == own for given in self.inputs):
+            rule = "must be another folder than the input: the next run would take the label maps for volumes"
+            raise ValueError(f"output: {self.output}: {rule}")
+        found = find_cases(self.inputs, channels=input_channels(bundle), series=self.series)
+        cases = [case for case in found if own not in map(os.path.realpath, case.images)]
+        work = []
+        for case in cases[distributed.rank() :: distributed.world_size()]:
+            output = self.output / f"{case.name}.nii.gz"
+            inputs = [os.fspath(image) for image in case.images]
+            predicted = PredictedCase(case=case.name, inputs=inputs, output=str(output))
+            if output.exists():
+                if any(os.path.exists(path) and output.samefile(path) for path in inputs):
+                    raise ValueError(f"output: {output}: must be another file than the input")
+                predicted.outcome = "waiting" if self.overwrite else "skipped"
+            work.append((case, predicted))
+        return work
+
+    def warn_of_unread_folders(self) -> None:
+        """Print which folders with volumes below an input are not searched."""
+        from hybridseg.transforms.datasets.inputs import passed_over
+
+        if distributed.rank() > 0:
+            return
+        own = {self.output.resolve(), (self.output / "probabilities").resolve()}
+        if below := [folder for folder in passed_over(self.inputs) if folder.resolve() not in own]:
+            what = f"{len(below)} folders with volumes" if len(below) > 1 else "a folder with volumes"
+            say("predict", f"{below[0]}: {what} below an input: not searched: name it too, or list its volumes (.csv)")
+
+    def measure_skipped(self, bundle: Path, work: Sequence[Work], run_record: RunRecord) -> None:
         """Measure label maps that exist but are not in the statistics, as after an interrupted run."""
-        written = [item for item in work if item[1].outcome == "skipped" and item[1].case not in record.statistics]
+        written = [item for item in work if item[1].outcome == "skipped" and item[1].case not in run_record.statistics]
         if not written:
             return
         from hybridseg.app.inference.outputs import measure_written
@@ -122,9 +159,9 @@ class Predict(Command):
                 rows = [asdict(row) for row in measured]
             if predicted.error is not None:
                 say("predict", predicted.error)
-            record.note(predicted.record(), rows)
+            run_record.note(predicted.record(), rows)
 
-    def segment(self, bundle: Path, work: Sequence[Work], record: RunRecord) -> None:
+    def segment(self, bundle: Path, work: Sequence[Work], run_record: RunRecord) -> None:
         """Segment the cases that are waiting."""
         from hybridseg.app.inference.outputs import Outputs
         from hybridseg.app.inference.predictor import Predictor
@@ -132,15 +169,15 @@ class Predict(Command):
 
         predictor = Predictor(
             bundle,
-            ranks.own_device(self.device),
+            distributed.own_device(self.device),
             self.checkpoint or None,
             overlap=self.overlap,
             batch=self.batch,
             mirror=self.tta,
         )
-        record.about = {
+        run_record.about = {
             "versions": versions(),
-            **record.about,
+            **run_record.about,
             "checkpoints": [str(path) for path in predictor.checkpoints],
             "device": device_name(predictor.device),
         }
@@ -159,51 +196,14 @@ class Predict(Command):
             rows[case.name] = [asdict(row) for row in outputs.write(case, data)]
 
         done = segment_cases(predictor, work, finish, debug=self.debug)
-        hidden = None if ranks.rank() == 0 else True
+        hidden = None if distributed.rank() == 0 else True
         for case in tqdm(done, total=len(work), desc="cases", unit="case", leave=False, disable=hidden):
             if case.error is not None:
                 say("predict", case.error)
-            record.note(case.record(), rows.pop(case.case, ()))
-            if ranks.rank() == 0:
+            run_record.note(case.record(), rows.pop(case.case, ()))
+            if distributed.rank() == 0:
                 with suppress(OSError):  # reported at the end if it still fails
-                    record.write()
-
-    def list_work(self, bundle: Path) -> list[Work]:
-        """List the cases of this process, waiting or skipped; the files in the output folder are not cases.
-
-        Raises:
-            ValueError: an input is invalid, or the output would overwrite it.
-        """
-        from hybridseg.transforms.datasets.inputs import find_cases
-
-        own = os.path.realpath(self.output)
-        if any(given.is_dir() and os.path.realpath(given) == own for given in self.inputs):
-            rule = "must be another folder than the input: the next run would take the label maps for volumes"
-            raise ValueError(f"output: {self.output}: {rule}")
-        found = find_cases(self.inputs, channels=input_channels(bundle), series=self.series)
-        cases = [case for case in found if own not in map(os.path.realpath, case.images)]
-        work = []
-        for case in cases[ranks.rank() :: ranks.world_size()]:
-            output = self.output / f"{case.name}.nii.gz"
-            inputs = [os.fspath(image) for image in case.images]
-            predicted = PredictedCase(case=case.name, inputs=inputs, output=str(output))
-            if output.exists():
-                if any(os.path.exists(path) and output.samefile(path) for path in inputs):
-                    raise ValueError(f"output: {output}: must be another file than the input")
-                predicted.outcome = "waiting" if self.overwrite else "skipped"
-            work.append((case, predicted))
-        return work
-
-    def warn_of_unread_folders(self) -> None:
-        """Print which folders with volumes below an input are not searched."""
-        from hybridseg.transforms.datasets.inputs import passed_over
-
-        if ranks.rank() > 0:
-            return
-        own = {self.output.resolve(), (self.output / "probabilities").resolve()}
-        if below := [folder for folder in passed_over(self.inputs) if folder.resolve() not in own]:
-            what = f"{len(below)} folders with volumes" if len(below) > 1 else "a folder with volumes"
-            say("predict", f"{below[0]}: {what} below an input: not searched: name it too, or list its volumes (.csv)")
+                    run_record.write()
 
     def chosen_labels(self, names: Mapping[int, str]) -> list[int]:
         """Return the labels to write.
