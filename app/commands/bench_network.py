@@ -74,7 +74,7 @@ class BenchNetwork(Command):
             raise ValueError(f"size: {self.size}: must be positive")
         from hybridseg.app.benchmarks.network_cost import measure
         from hybridseg.app.benchmarks.network_workload import NetworkTask
-        from hybridseg.app.inference.predictor import choose_device
+        from hybridseg.app.runtime.machine import choose_device
 
         task = NetworkTask(
             networks=self.networks,

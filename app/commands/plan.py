@@ -84,7 +84,6 @@ class Plan(Command):
         self.prepare_folder()
         from hybridseg.app.bundling.readme import describe, plan_docs
         from hybridseg.app.bundling.writer import write_bundle
-        from hybridseg.app.inference.predictor import choose_device
         from hybridseg.app.planning.survey import (
             default_jobs,
             refuse_gaps,
@@ -92,6 +91,7 @@ class Plan(Command):
             warn_of_modality,
             write_integrity_report,
         )
+        from hybridseg.app.runtime.machine import choose_device
         from hybridseg.transforms.datasets.dataset import open_dataset
         from hybridseg.transforms.datasets.folds import make_folds
         from hybridseg.transforms.io.atomic import replacing
@@ -182,10 +182,10 @@ class Plan(Command):
         from tqdm import tqdm
 
         from hybridseg.app.bundling.writer import configure
-        from hybridseg.app.inference.predictor import choose_device
         from hybridseg.app.planning.dataset_fingerprint import summarise_cases
         from hybridseg.app.planning.planner import Planner
         from hybridseg.app.planning.step_cost import StepCost, measure_step
+        from hybridseg.app.runtime.machine import choose_device
 
         device = choose_device(self.device)
         given = {"spacing": self.spacing, "patch_size": self.patch, "preset": self.preset}

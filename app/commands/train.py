@@ -82,7 +82,7 @@ class Train(Command):
         names = ["train.json", "multi_gpu_train.json"] if self.processes > 1 else ["train.json"]
         configs = [root / "configs" / name for name in names]
         overrides = self.overrides()
-        from hybridseg.app.inference.predictor import choose_device
+        from hybridseg.app.runtime.machine import choose_device
 
         choose_device(self.device)
         config = self.read_config(configs, overrides)

@@ -14,6 +14,7 @@ from monai.data import MetaTensor
 from torch import Tensor, nn
 
 from hybridseg.app.bundling.config import shown_window
+from hybridseg.app.runtime.machine import choose_device
 from hybridseg.bundles import bundle_path
 from hybridseg.networks.weights import load_weights
 from hybridseg.transforms.datasets.dataset import read_json
@@ -160,20 +161,3 @@ class Predictor:
     def restore(self, case: Data) -> Data:
         """Replace `pred` by labels (1, X, Y, Z) on the file's own grid."""
         return self.postprocessing(case)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name.
-
-    Raises:
-        ValueError: there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or not (index.isdecimal() or name in ("cpu", "cuda")):
-        raise ValueError(f"device: {name!r}: must be auto, cpu, cuda or cuda:N")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        found = f"PyTorch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices"
-        raise ValueError(f"device: {name!r}: {found}: must be one of them, or cpu")
-    return torch.device(name)
