@@ -13,7 +13,7 @@ import tyro
 
 from hybridseg.app.runtime.console import say
 
-from .command import Command, make_folder
+from .command import Command, check_at_least, make_folder
 
 if TYPE_CHECKING:
     from hybridseg.app.planning.case_fingerprint import CaseFingerprint
@@ -147,9 +147,9 @@ class Plan(Command):
         Raises:
             ValueError: an option breaks its rule, or the folder is another one's.
         """
-        for name, value, least in (("folds", self.folds, 2), ("seed", self.seed, 0), ("jobs", self.jobs, 1)):
-            if value is not None and value < least:
-                raise ValueError(f"{name}: {value}: must be at least {least}")
+        check_at_least(2, folds=self.folds)
+        check_at_least(1, jobs=self.jobs)
+        check_at_least(0, seed=self.seed)
         for name, values in (("spacing", self.spacing), ("patch", self.patch)):
             if values is not None and not all(0 < value < inf for value in values):
                 raise ValueError(f"{name}: {values}: must be positive and finite")

@@ -13,11 +13,10 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from torch import Tensor, nn
 
-from hybridseg.app.bundling.config import shown_window
+from hybridseg.app.bundling.config import read_config, shown_window
 from hybridseg.app.runtime.machine import choose_device
 from hybridseg.bundles import bundle_path
 from hybridseg.networks.weights import load_weights
-from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.inferers import Progress, WindowInferer
 from hybridseg.transforms.regions import Regions, region_labels
@@ -88,7 +87,7 @@ class Predictor:
         root = bundle_path(bundle)
         self.device = choose_device(device)
         config_file = root / "configs" / "inference.json"
-        config = ConfigParser(read_json(config_file))
+        config = ConfigParser(read_config(config_file))
         config["bundle_root"] = str(root)
         config["device"] = f"$torch.device('{self.device}')"
         config["output_dir"] = None  # the caller gets the labels, nothing is written
