@@ -76,7 +76,7 @@ def newer_than(path: Path, others: Iterable[Path]) -> bool:
 
 
 def recorded_image(record: Mapping[str, Any], case: str) -> InputCase | None:
-    """The image of a case that `hybridseg predict` recorded; None where it is not there any more.
+    """Find the image of a case in the record of `hybridseg predict`; None if it does not exist any more.
 
     Raises:
         VolumeError: it cannot be used.
@@ -93,16 +93,16 @@ def recorded_image(record: Mapping[str, Any], case: str) -> InputCase | None:
 def recorded_inputs(case: Mapping[str, Any]) -> list[str]:
     """Return the input paths in the record of a case: all of them, or none if one does not exist any more."""
     inputs = case.get("inputs")
-    if not isinstance(inputs, list):  # a record of an earlier version
+    if not isinstance(inputs, list):  # an earlier version joined them
         return recorded_paths(str(case.get("input", "")))
     return inputs if all(os.path.exists(str(path)) for path in inputs) else []
 
 
 def recorded_paths(joined: str) -> list[str]:
-    """The paths that earlier versions recorded, joined by commas, of which a path may have some too (`Doe, Jane`).
+    """Split the input paths that earlier versions joined by ", ", which a path may contain too (`Doe, Jane`).
 
     Returns:
-        All of them, or none where one is not there any more.
+        All of them, or none if one does not exist any more.
     """
     paths, parts = [], joined.split(", ")
     while parts:
