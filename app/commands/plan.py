@@ -13,7 +13,7 @@ import tyro
 
 from hybridseg.app.runtime.console import say
 
-from .command import Command, make_folder
+from .command import Command, check_at_least, make_folder
 
 if TYPE_CHECKING:
     from hybridseg.app.planning.case_fingerprint import CaseFingerprint
@@ -84,7 +84,6 @@ class Plan(Command):
         self.prepare_folder()
         from hybridseg.app.bundling.readme import describe, plan_docs
         from hybridseg.app.bundling.writer import write_bundle
-        from hybridseg.app.inference.predictor import choose_device
         from hybridseg.app.planning.survey import (
             default_jobs,
             refuse_gaps,
@@ -92,6 +91,7 @@ class Plan(Command):
             warn_of_modality,
             write_integrity_report,
         )
+        from hybridseg.app.runtime.machine import choose_device
         from hybridseg.transforms.datasets.dataset import open_dataset
         from hybridseg.transforms.datasets.folds import make_folds
         from hybridseg.transforms.io.atomic import replacing
@@ -147,9 +147,9 @@ class Plan(Command):
         Raises:
             ValueError: an option breaks its rule, or the folder is another one's.
         """
-        for name, value, least in (("folds", self.folds, 2), ("seed", self.seed, 0), ("jobs", self.jobs, 1)):
-            if value is not None and value < least:
-                raise ValueError(f"{name}: {value}: must be at least {least}")
+        check_at_least(2, folds=self.folds)
+        check_at_least(1, jobs=self.jobs)
+        check_at_least(0, seed=self.seed)
         for name, values in (("spacing", self.spacing), ("patch", self.patch)):
             if values is not None and not all(0 < value < inf for value in values):
                 raise ValueError(f"{name}: {values}: must be positive and finite")
@@ -182,10 +182,10 @@ class Plan(Command):
         from tqdm import tqdm
 
         from hybridseg.app.bundling.writer import configure
-        from hybridseg.app.inference.predictor import choose_device
         from hybridseg.app.planning.dataset_fingerprint import summarise_cases
         from hybridseg.app.planning.planner import Planner
         from hybridseg.app.planning.step_cost import StepCost, measure_step
+        from hybridseg.app.runtime.machine import choose_device
 
         device = choose_device(self.device)
         given = {"spacing": self.spacing, "patch_size": self.patch, "preset": self.preset}

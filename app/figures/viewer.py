@@ -13,9 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hybridseg.app.evaluation.metrics import count_labels
 from hybridseg.app.labels.keep import keep_labels
-from hybridseg.app.labels.label_maps import compact_labels
+from hybridseg.app.labels.label_maps import compact_labels, count_labels
 from hybridseg.app.labels.label_statistics import label_statistics
 from hybridseg.app.runtime.console import align
 from hybridseg.transforms.grid import voxel_lengths

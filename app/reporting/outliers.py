@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import median_abs_deviation
 
-from hybridseg.app.evaluation.metrics import count_labels
+from hybridseg.app.labels.label_maps import count_labels
 from hybridseg.transforms.grid import voxel_volume_ml
 from hybridseg.transforms.regions import Regions, region_labels
 

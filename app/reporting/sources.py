@@ -10,9 +10,10 @@ from typing import Any, get_args
 
 from tqdm import tqdm
 
-from hybridseg.app.evaluation.metrics import LabelScore, Outcome, count_labels
-from hybridseg.app.inference.run_record import RUN, read
+from hybridseg.app.evaluation.metrics import LabelScore, Outcome
+from hybridseg.app.inference.run_record import RUN, read_record
 from hybridseg.app.labels.files import load_labels
+from hybridseg.app.labels.label_maps import count_labels
 from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.datasets.inputs import InputCase, find_cases
 from hybridseg.transforms.errors import VolumeError
@@ -32,7 +33,7 @@ def run_record(predictions: Path) -> Mapping[str, Any]:
         VolumeError: the file is not such a record.
     """
     path = (predictions if predictions.is_dir() else predictions.parent) / RUN
-    record = read(path)
+    record = read_record(path)
     cases = record.get("cases", [])
     if not isinstance(cases, list) or not all(isinstance(case, Mapping) and "case" in case for case in cases):
         raise VolumeError(path, "invalid list of cases", "must be written by hybridseg predict")
@@ -75,7 +76,7 @@ def newer_than(path: Path, others: Iterable[Path]) -> bool:
 
 
 def recorded_image(record: Mapping[str, Any], case: str) -> InputCase | None:
-    """The image of a case that `hybridseg predict` recorded; None where it is not there any more.
+    """Find the image of a case in the record of `hybridseg predict`; None if it does not exist any more.
 
     Raises:
         VolumeError: it cannot be used.
@@ -83,17 +84,25 @@ def recorded_image(record: Mapping[str, Any], case: str) -> InputCase | None:
     options = record.get("options")
     series = options.get("series") if isinstance(options, Mapping) else None
     for known in record.get("cases", []):
-        if known["case"] == case and (paths := recorded_paths(str(known.get("input", "")))):
+        if known["case"] == case and (paths := recorded_inputs(known)):
             found = [part for path in paths for part in find_cases([path], series=series)]
             return InputCase(case, tuple(image for part in found for image in part.images))
     return None
 
 
+def recorded_inputs(case: Mapping[str, Any]) -> list[str]:
+    """Return the input paths in the record of a case: all of them, or none if one does not exist any more."""
+    inputs = case.get("inputs")
+    if not isinstance(inputs, list):  # an earlier version joined them
+        return recorded_paths(str(case.get("input", "")))
+    return inputs if all(os.path.exists(str(path)) for path in inputs) else []
+
+
 def recorded_paths(joined: str) -> list[str]:
-    """The paths that `hybridseg predict` recorded, joined by commas, of which a path may have some too (`Doe, Jane`).
+    """Split the input paths that earlier versions joined by ", ", which a path may contain too (`Doe, Jane`).
 
     Returns:
-        All of them, or none where one is not there any more.
+        All of them, or none if one does not exist any more.
     """
     paths, parts = [], joined.split(", ")
     while parts:
