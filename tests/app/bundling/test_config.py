@@ -82,6 +82,7 @@ def test_replacing_the_names_repairs_the_config(earlier_bundle: Path) -> None:
 
 
 def test_commands_report_moved_names_in_one_line(earlier_bundle: Path, tmp_path: Path) -> None:
+    words: list[str | Path]
     for words in (
         ["train", earlier_bundle, tmp_path / "data"],
         ["pack", earlier_bundle, "-o", tmp_path / "bundle.zip"],
