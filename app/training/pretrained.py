@@ -36,7 +36,7 @@ def load_pretrained(network: nn.Module, path: PathLike | None) -> None:
     if idist.get_rank() > 0:
         return
     logger.info(
-        f"pretrained: {len(loaded.taken)} of the network's {len(network.state_dict())} tensors taken from {path}"
+        f"pretrained: {len(loaded.taken)} of the network's {len(network.state_dict())} tensors loaded from {path}"
     )
     skipped = {
         "of another shape": loaded.other_shape,

@@ -37,7 +37,7 @@ def test_matching_tensors_are_loaded_and_the_rest_is_logged(tmp_path: Path, capl
         expected = source.state_dict()[name] if name.startswith("body") else before[name]
         torch.testing.assert_close(after[name], expected, rtol=0, atol=0)
     assert caplog.messages == [
-        f"pretrained: 2 of the network's 5 tensors taken from {path}",
+        f"pretrained: 2 of the network's 5 tensors loaded from {path}",
         "  2 of another shape: head.weight (2, 3) for (4, 3), head.bias (2,) for (4,)",
         "  1 in the file only: old.weight",
         "  1 in the network only: new.weight",
