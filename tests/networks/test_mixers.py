@@ -68,19 +68,20 @@ def test_traced_mixer_equals_the_mixer(mixer):
         torch.testing.assert_close(traced(x), mixer(x), rtol=1e-4, atol=1e-5)
 
 
-def test_attention_reaches_exactly_its_windows(mixer):
-    """A changed voxel changes the outputs of its own window, and no others, where the projection is linear."""
-    size = (5, 7, 4)
-    grid = mixer.windows(size)
-    if grid is None:
-        pytest.skip("publishes no windows")
-    if any("depthwise" in name for name, _ in mixer.named_modules()):
-        pytest.skip("a depth-wise projection looks across the borders of windows")
-    x = torch.randn(1, CHANNELS, *size)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("window", {"heads": 3, "window": 3}), ("relative", {"heads": 3}), ("rotary", {"heads": 3})],
+    ids=["window", "relative", "rotary"],
+)
+def test_attention_reaches_exactly_its_windows(name, options, context):
+    mixer = MIXERS[name](context, **options).eval()
+    x = torch.randn(1, CHANNELS, 5, 7, 4)
     changed = x.clone()
     changed[0, :, 2, 3, 1] += 10 * torch.randn(CHANNELS)
     with torch.inference_mode():
         differs = (mixer(x) != mixer(changed)).any(dim=1)[0]
+    grid = mixer.windows((5, 7, 4))
+    assert grid is not None
     numbers = grid.window_numbers()
     assert torch.equal(differs, numbers == numbers[2, 3, 1])
 
