@@ -40,7 +40,7 @@ class Down(nn.Sequential):
 
 
 class GroupedDown(Down):
-    """A grouped strided convolution and instance normalisation; as `Down`, with four groups by default."""
+    """A grouped strided convolution and instance normalisation: `Down` with four groups by default."""
 
     def __init__(self, in_channels: int, channels: int, kernel: Triple, stride: Triple, *, groups: int = 4) -> None:
         super().__init__(in_channels, channels, kernel, stride, groups=groups)

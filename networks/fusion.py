@@ -69,7 +69,7 @@ class AddFusion(Fusion):
 
 
 class AttentionFusion(Fusion):
-    """Attention across scales added to the skip connection, then as `ConcatFusion`.
+    """Attention across scales, added to the skip connection before concatenation.
 
     Multi-head attention across scales at every location: the query is this scale's voxel, keys and values are the
     voxels of all scales at the same place (after CMT, Guo et al. 2022, https://arxiv.org/abs/2107.06263, and DuoFormer,

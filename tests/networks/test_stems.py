@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from hybridseg.networks import STEMS, BlockContext, create_model
 
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "conv": {"layers": 2},
     "levit": {"stride": (1, 2, 4)},
     "grouped": {"layers": 4},
