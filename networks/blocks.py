@@ -22,6 +22,8 @@ class Down(nn.Sequential):
 
     CMT (Guo et al. 2022, https://arxiv.org/abs/2107.06263, section 3.1).
 
+    Every downsampling takes channels in and out, kernel and stride, and, by keyword, its own options.
+
     Args:
         in_channels: channels in.
         channels: channels out.
