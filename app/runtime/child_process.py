@@ -1,15 +1,78 @@
-"""Other programs, run so that a user sees their progress but not their traceback."""
+"""Run other programs: shown while they run, or asked for a result as JSON."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 TRACEBACK = "Traceback (most recent call last):"
 SECONDS_TO_END = 10
+
+KILLED = (-9, -6)
+"""Exit codes of a process without memory: the system killed it, or C++ aborted."""
+NO_MEMORY = ("out of memory", "allocate memory", "MemoryError")
+"""What torch, CUDA and Python print then, not always in the last line."""
+
+
+class ChildError(RuntimeError):
+    """A child process failed.
+
+    Args:
+        task: what it was to do, for the message.
+        code: its exit code; negative for a signal.
+        stderr: what it printed on standard error.
+
+    Attributes:
+        reason: the last line of standard error, and an exit code other than 1.
+        out_of_memory: whether it failed for lack of memory.
+    """
+
+    def __init__(self, task: str, code: int, stderr: str) -> None:
+        last = stderr.strip().splitlines()[-1:]
+        self.reason = ": ".join([*([f"exit code {code}"] if code != 1 or not last else []), *last])
+        self.out_of_memory = code in KILLED or any(words in stderr for words in NO_MEMORY)
+        super().__init__(f"{task} failed: {self.reason}")
+
+
+def run_json(
+    module: str, request: Mapping[str, Any], *, task: str, environment: Mapping[str, str] | None = None
+) -> Any:
+    """Run a Python module in a new process, and return its answer to a request; see `answer_json`.
+
+    Args:
+        module: dotted name, run by `python -m`.
+        request: JSON for its standard input.
+        task: what the process does, for the error message.
+        environment: variables to set beside those of this process.
+
+    Raises:
+        ChildError: the process failed.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", module],
+        input=json.dumps(request),
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", **(environment or {})},
+        check=False,
+    )
+    if done.returncode:
+        raise ChildError(task, done.returncode, done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def answer_json(function: Callable[..., Any]) -> None:
+    """Answer `run_json` in the child: call a function with the request's items, and print what it returns as JSON.
+
+    It is the last line of standard output, so libraries may print before it.
+    """
+    print(json.dumps(function(**json.load(sys.stdin))))
 
 
 def run_child(command: Sequence[str], log: Path, *, show_traceback: bool = False) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,40 @@ def test_it_ends_when_we_are_interrupted(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(KeyboardInterrupt):
         python("import time; print('started', flush=True); time.sleep(600)", tmp_path / "log")
     assert started[0].poll() is not None
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Writes a module that `python -m` finds, whose `work` has the given body, and gives its name."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def write(body: str) -> str:
+        program = (
+            f"import os\nfrom hybridseg.app.runtime.child_process import answer_json\ndef work(**request):\n {body}"
+        )
+        (tmp_path / "job.py").write_text(f"{program}\nanswer_json(work)\n", encoding="utf-8")
+        return "job"
+
+    return write
+
+
+def test_run_json_returns_the_answer(module: Callable[[str], str]) -> None:
+    name = module("print('a library talks'); return {'size': request['size'], 'threads': os.environ['THREADS']}")
+    found = child.run_json(name, {"size": [1, "é"]}, task="a test", environment={"THREADS": "3"})
+    assert found == {"size": [1, "é"], "threads": "3"}
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "out_of_memory"),
+    [
+        ("raise KeyError('x')", "a test failed: KeyError: 'x'", False),
+        ("raise SystemExit(3)", "a test failed: exit code 3", False),
+        ("os.write(2, b'no luck'); os._exit(3)", "a test failed: exit code 3: no luck", False),
+        ("raise MemoryError", "a test failed: MemoryError", True),
+        ("os.kill(os.getpid(), 9)", "a test failed: exit code -9", True),
+    ],
+)
+def test_run_json_says_what_failed(body: str, message: str, out_of_memory: bool, module: Callable[[str], str]) -> None:
+    with pytest.raises(child.ChildError) as caught:
+        child.run_json(module(body), {}, task="a test")
+    assert (str(caught.value), caught.value.out_of_memory) == (message, out_of_memory)
