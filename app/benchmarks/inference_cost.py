@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +27,7 @@ from monai.transforms import (
 from monai.utils import set_determinism
 
 from hybridseg.app.inference.predictor import Predictor
+from hybridseg.app.runtime.child_process import ChildError, answer_json, run_json
 from hybridseg.app.runtime.machine import peak_memory_bytes
 from hybridseg.networks import create_model
 from hybridseg.transforms.datasets.dataset import read_json
@@ -102,12 +99,12 @@ def measure(task: InferenceTask, way: str) -> dict[str, Any]:
     Returns:
         `way`, `seconds` by stage, seconds of `all` and `but_network`, bytes of `peak_memory`; or an `error` in a line.
     """
-    command = [sys.executable, "-W", "ignore", "-m", __name__, way, json.dumps(asdict(task))]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(task.threads)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        return {"way": way, "error": (done.stderr.splitlines() or [f"exit code {done.returncode}"])[-1]}
-    row = json.loads(done.stdout.splitlines()[-1])
+    request = {"task": asdict(task), "way": way}
+    environment = {"OMP_NUM_THREADS": str(task.threads), "PYTHONWARNINGS": "ignore"}
+    try:
+        row = run_json(__name__, request, task=way, environment=environment)
+    except ChildError as error:
+        return {"way": way, "error": error.reason}
     total = sum(row["seconds"].values())
     return {"way": way, **row, "all": total, "but_network": total - row["seconds"]["network"]}
 
@@ -231,4 +228,4 @@ def by_pipeline(
 
 
 if __name__ == "__main__":
-    print(json.dumps(go(InferenceTask(**json.loads(sys.argv[2])), sys.argv[1])))
+    answer_json(lambda task, way: go(InferenceTask(**task), way))

@@ -6,15 +6,12 @@ each is measured in a process of its own, before which nothing was allocated. `n
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import asdict
 from typing import Any
 
 from tqdm import tqdm
 
+from hybridseg.app.runtime.child_process import ChildError, run_json
 from hybridseg.networks import PRESETS
 
 from . import network_workload
@@ -73,13 +70,10 @@ def run_in_child(
     what: str, task: NetworkTask, networks: tuple[str, ...], precisions: tuple[str, ...]
 ) -> dict[str, Any]:
     """Measure in a process of its own; if it dies, perhaps for lack of memory, that is the result of its networks."""
-    words = json.dumps({**asdict(task), "networks": networks, "precisions": precisions})
-    environment = {**os.environ, "OMP_NUM_THREADS": str(task.threads), "PYTHONWARNINGS": "ignore"}
+    request = {"what": what, "task": {**asdict(task), "networks": networks, "precisions": precisions}}
+    environment = {"OMP_NUM_THREADS": str(task.threads), "PYTHONWARNINGS": "ignore"}
     environment |= KEEP_MEMORY if task.keep_memory else {}
-    command = [sys.executable, "-m", network_workload.__name__, what, words]
-    done = subprocess.run(command, capture_output=True, env=environment, check=False)
-    if done.returncode == 0:
-        return json.loads(done.stdout.splitlines()[-1])
-    lines = done.stderr.decode(errors="replace").splitlines() or [""]
-    error = {"error": f"exit code {done.returncode} {lines[-1]}".strip()}
-    return {precision: dict.fromkeys(networks, error) for precision in precisions}
+    try:
+        return run_json(network_workload.__name__, request, task=f"measuring {what}", environment=environment)
+    except ChildError as error:
+        return {precision: {name: {"error": error.reason} for name in networks} for precision in precisions}

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-import json
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.profiler import profile
 
+from hybridseg.app.runtime.child_process import answer_json
 from hybridseg.app.runtime.console import one_line
 from hybridseg.app.runtime.machine import device_name, peak_memory
 from hybridseg.networks import PRESETS, create_model
@@ -195,14 +194,18 @@ def matrix_rate(device: torch.device, precision: str) -> float:
     return 2 * MATRIX**3 / best / 1e9
 
 
-def main(what: str, words: str) -> None:
-    """Measure what another process asks for, and print it as JSON."""
-    options: dict[str, Any] = json.loads(words)
-    options |= {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
-    task = NetworkTask(**options)
-    torch.set_num_threads(task.threads)
-    print(json.dumps({"time": measure_time, "memory": measure_memory, "profile": profile_step}[what](task)))
+def measure(what: str, task: dict[str, Any]) -> dict[str, Any]:
+    """Measure `time`, `memory` or a `profile` in this process.
+
+    Args:
+        what: one of these.
+        task: the fields of a `NetworkTask`, as JSON has them.
+    """
+    options: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in task.items()}
+    measured = NetworkTask(**options)
+    torch.set_num_threads(measured.threads)
+    return {"time": measure_time, "memory": measure_memory, "profile": profile_step}[what](measured)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    answer_json(measure)

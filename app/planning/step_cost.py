@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,20 +13,13 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
+from hybridseg.app.runtime.child_process import ChildError, answer_json, run_json
 from hybridseg.app.runtime.machine import peak_memory
 from hybridseg.app.training.step import Step
 from hybridseg.networks.validation import Triple
 
 STEPS = 2
 """The first of which is slower, as memory is asked for."""
-
-
-KILLED = (-signal.SIGKILL, -signal.SIGABRT)
-"""How a process ends for which the system, or C++, finds no memory."""
-
-
-NO_MEMORY = ("out of memory", "allocate memory", "MemoryError")
-"""What torch, CUDA and Python say then, not always in the last line."""
 
 
 @dataclass(frozen=True)
@@ -58,29 +47,25 @@ def measure_step(config: Mapping[str, Any], *, channels: int, label_channels: in
         What it cost; None where there was not memory enough.
 
     Raises:
-        RuntimeError: the step failed for another reason.
+        ChildError: the step failed for another reason.
     """
-    task = json.dumps({"config": config, "channels": channels, "label_channels": label_channels})
-    command = [sys.executable, "-m", __name__]
-    done = subprocess.run(command, input=task, capture_output=True, text=True, check=False)
-    if done.returncode:
-        if done.returncode in KILLED or any(words in done.stderr for words in NO_MEMORY):
+    request = {"config": config, "channels": channels, "label_channels": label_channels}
+    try:
+        return StepCost(**run_json(__name__, request, task="a training step of the planned network"))
+    except ChildError as error:
+        if error.out_of_memory:
             return None
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise RuntimeError(f"a training step of the planned network failed: {reason}")
-    return StepCost(**json.loads(done.stdout.splitlines()[-1]))
+        raise
 
 
-def main() -> None:
-    """Measure what another process asks for on standard input, and print it as JSON."""
-    task = json.load(sys.stdin)
-    config = task["config"]
+def steps_on_noise(config: Mapping[str, Any], channels: int, label_channels: int) -> dict[str, Any]:
+    """Measure training steps on noise in this process; see `measure_step`."""
     with TemporaryDirectory() as folder:
-        parser = ConfigParser(config | {"run_dir": str(Path(folder) / "run")})
+        parser = ConfigParser({**config, "run_dir": str(Path(folder) / "run")})
         step = Step(parser)
         samples = config["batch_size"] * config.get("patches", 1)
-        size = (samples, task["channels"], *config["patch_size"])
-        label = torch.randint(2, (samples, task["label_channels"], *config["patch_size"])).float()
+        size = (samples, channels, *config["patch_size"])
+        label = torch.randint(2, (samples, label_channels, *config["patch_size"])).float()
         batch = {"image": torch.randn(size), "label": label}
         with peak_memory(torch.device(step.device)) as peak:
             seconds = []
@@ -90,11 +75,7 @@ def main() -> None:
                 if step.device.type == "cuda":
                     torch.cuda.synchronize(step.device)
                 seconds.append(perf_counter() - start)
-    print(json.dumps(asdict(StepCost(peak[0], min(seconds)))))
-
-
-if __name__ == "__main__":
-    main()
+    return asdict(StepCost(peak[0], min(seconds)))
 
 
 STRIDE_IN_VOXELS = 4
@@ -138,3 +119,7 @@ def largest_that_fits(
         else:
             beyond = index
     return sizes[fits], known
+
+
+if __name__ == "__main__":
+    answer_json(steps_on_noise)
