@@ -1,14 +1,10 @@
-"""The texts of a planned bundle: its README in the model zoo's sections, the data's licence, the plan on a terminal."""
+"""The texts of a planned bundle: its README in the model zoo's sections, and the data's licence."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from hybridseg.app.planning.planner import Decision
+from typing import Any
 
 README = """\
 # Model Overview
@@ -83,7 +79,7 @@ Not for clinical use without validation. Configs are code: running somebody's bu
 def plan_docs(
     name: str,
     settings: Mapping[str, Any],
-    decisions: Mapping[str, Decision],
+    reasons: Mapping[str, str],
     *,
     cases: int,
     left_out: int,
@@ -95,15 +91,14 @@ def plan_docs(
     Args:
         name: of the bundle.
         settings: of its configurations.
-        decisions: why they are as they are.
+        reasons: why each decided setting has its value.
         cases: without faults.
         left_out: cases with faults.
         folds: of the cross-validation.
         licence: of the dataset; empty if it is not known.
     """
     rows = [
-        f"| `{decision.name}` | {json.dumps(decision.value, ensure_ascii=False)} | {decision.reason} |"
-        for decision in decisions.values()
+        f"| `{key}` | {json.dumps(settings[key], ensure_ascii=False)} | {reason} |" for key, reason in reasons.items()
     ]
     labels = settings["label_names"]
     regions = [
@@ -126,14 +121,3 @@ def plan_docs(
     told = licence or "not told by its dataset.json: to be filled in before weights are given away"
     data = f"{name} is planned for {settings['data_source']}, which is not part of this bundle.\n\nLicence: {told}\n"
     return {"docs/README.md": readme, "docs/data_license.txt": data}
-
-
-def describe(decisions: Mapping[str, Decision], bundle: Path, dataset: Path) -> str:
-    """The decisions for people, and how to go on."""
-    width = max(map(len, decisions))
-    lines = []
-    for name, decision in decisions.items():
-        value = json.dumps(decision.value, ensure_ascii=False)
-        shown = value if len(value) <= 60 else f"{value[:57]}..."
-        lines += [f"{name:{width}}  {shown}", f"{'':{width}}    {decision.reason}"]
-    return "\n".join([*lines, "", f"bundle  {bundle}", f"train   hybridseg train {bundle} {dataset}"])
