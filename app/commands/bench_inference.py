@@ -13,7 +13,7 @@ import tyro
 
 from hybridseg.bundles import bundle_path
 
-from .command import Command
+from .command import Command, check_at_least
 
 REFERENCE, DEFAULTS = "recipe", "defaults"
 STAGES = ("read", "prepare", "network", "restore", "write")
@@ -72,8 +72,7 @@ class BenchInference(Command):
         for way in self.ways:
             if way not in WAYS:
                 raise ValueError(f"ways: {way!r}: must be one of {', '.join(WAYS)}")
-        if self.threads < 1:
-            raise ValueError(f"threads: {self.threads}: must be at least 1")
+        check_at_least(1, threads=self.threads)
         with TemporaryDirectory(prefix="hybridseg-") as folder:
             volume = self.volume
             if self.grid is not None:

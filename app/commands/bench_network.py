@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from .command import Command
+from .command import Command, check_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,14 +67,13 @@ class BenchNetwork(Command):
         Raises:
             ValueError: an option cannot be used.
         """
-        for name in ("channels", "classes", "batch", "threads", "repeats"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: {getattr(self, name)}: must be at least 1")
+        check_at_least(1, channels=self.channels, classes=self.classes, batch=self.batch)
+        check_at_least(1, threads=self.threads, repeats=self.repeats)
         if min(self.size) < 1:
             raise ValueError(f"size: {self.size}: must be positive")
         from hybridseg.app.benchmarks.network_cost import measure
         from hybridseg.app.benchmarks.network_workload import NetworkTask
-        from hybridseg.app.inference.predictor import choose_device
+        from hybridseg.app.runtime.machine import choose_device
 
         task = NetworkTask(
             networks=self.networks,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from .command import Command, make_folder
+from .command import Command, check_at_least, make_folder
 
 
 @dataclass
@@ -97,8 +97,7 @@ class Report(Command):
         """
         if self.tolerance is not None and not 0 < self.tolerance < inf:
             raise ValueError(f"tolerance: {self.tolerance}: must be a length above 0 mm")
-        if self.cases < 0:
-            raise ValueError(f"cases: {self.cases}: must be at least 0")
+        check_at_least(0, cases=self.cases)
         if self.predictions is None and self.run_dir is None:
             raise ValueError("predictions: none: must be given, or --run-dir, or both")
         for name in ("references", "scores", "images", "bundle"):

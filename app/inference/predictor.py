@@ -13,10 +13,10 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from torch import Tensor, nn
 
-from hybridseg.app.bundling.config import shown_window
+from hybridseg.app.bundling.config import read_config, shown_window
+from hybridseg.app.runtime.machine import choose_device
 from hybridseg.bundles import bundle_path
 from hybridseg.networks.weights import load_weights
-from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.inferers import Progress, WindowInferer
 from hybridseg.transforms.regions import Regions, region_labels
@@ -87,7 +87,7 @@ class Predictor:
         root = bundle_path(bundle)
         self.device = choose_device(device)
         config_file = root / "configs" / "inference.json"
-        config = ConfigParser(read_json(config_file))
+        config = ConfigParser(read_config(config_file))
         config["bundle_root"] = str(root)
         config["device"] = f"$torch.device('{self.device}')"
         config["output_dir"] = None  # the caller gets the labels, nothing is written
@@ -160,20 +160,3 @@ class Predictor:
     def restore(self, case: Data) -> Data:
         """Replace `pred` by labels (1, X, Y, Z) on the file's own grid."""
         return self.postprocessing(case)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name.
-
-    Raises:
-        ValueError: there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or not (index.isdecimal() or name in ("cpu", "cuda")):
-        raise ValueError(f"device: {name!r}: must be auto, cpu, cuda or cuda:N")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        found = f"PyTorch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices"
-        raise ValueError(f"device: {name!r}: {found}: must be one of them, or cpu")
-    return torch.device(name)

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from hybridseg.app.bundling.readme import plan_docs
 from hybridseg.app.bundling.writer import configure, write_bundle
-from hybridseg.app.inference.predictor import choose_device
 from hybridseg.app.runtime.console import as_json
+from hybridseg.app.runtime.machine import choose_device
 from hybridseg.networks import PRESETS
 from hybridseg.transforms.datasets.dataset import Dataset, open_dataset
 from hybridseg.transforms.datasets.folds import make_folds

@@ -76,17 +76,18 @@ def answer_json(function: Callable[..., Any]) -> None:
 
 
 def run_child(command: Sequence[str], log: Path, *, show_traceback: bool = False) -> None:
-    """Run a program, show on standard error what it prints, and keep all of it in a file.
+    """Run a program, show its output on standard error, and append it to a log file.
 
-    On a terminal the program finds a terminal too, and draws its progress bars. It does not outlive this call.
+    If standard error is a terminal, the program gets a terminal too, so it draws its progress bars. It is ended if
+    this call is interrupted.
 
     Args:
         command: the program and its arguments.
-        log: the file that keeps its output, after what it has already.
-        show_traceback: show the traceback of a program that fails as well.
+        log: the file to append to.
+        show_traceback: show the traceback of a failing program too.
 
     Raises:
-        subprocess.CalledProcessError: the program failed; `output` is the reason in a line.
+        subprocess.CalledProcessError: the program failed; `output` is the reason in one line.
     """
     ours, theirs = open_channel()
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
@@ -109,13 +110,13 @@ def run_child(command: Sequence[str], log: Path, *, show_traceback: bool = False
 
 
 class Output:
-    """What a program prints on its way to the screen, where the traceback of its error stays away.
+    """Shows the output of a program, without the traceback of its error.
 
     Args:
-        show_traceback: show it.
+        show_traceback: show the traceback too.
 
     Attributes:
-        reason: the error that ended the program, in a line; empty where there was none.
+        reason: the error that ended the program, in one line; empty if there was none.
     """
 
     def __init__(self, *, show_traceback: bool) -> None:
@@ -125,7 +126,7 @@ class Output:
         self.last = "\n"
 
     def show(self, line: str) -> None:
-        """Show a line, unless it is part of a traceback."""
+        """Show a line unless it is part of a traceback."""
         if line.startswith(TRACEBACK):
             self.failing = True
         elif self.failing and not self.reason and line.strip() and not line.startswith(" "):
@@ -136,13 +137,17 @@ class Output:
             self.last = line
 
     def finish(self) -> None:
-        """Leave the screen at the start of a line."""
+        """End an unfinished line."""
         if not self.last.endswith("\n"):
             sys.stderr.write("\n")
 
 
 def open_channel() -> tuple[int, int]:
-    """Where to read a program's output, and where the program writes it: a terminal if standard error is one."""
+    """Open a channel for a program's output, a pseudo-terminal if standard error is a terminal.
+
+    Returns:
+        The file descriptors to read from and to write to.
+    """
     if os.name != "posix" or not sys.stderr.isatty():
         return os.pipe()
     import termios
@@ -153,16 +158,16 @@ def open_channel() -> tuple[int, int]:
 
 
 def read_lines(channel: int) -> Iterator[str]:
-    r"""What comes out of a channel, cut where a line ends or, by `\r`, starts again."""
+    r"""Yield the lines of a channel; a progress bar's `\r` ends a line too."""
     with open(channel, encoding="utf-8", errors="replace", newline="") as stream:
         try:
             yield from (line.replace("\r\n", "\n") for line in stream)
-        except OSError:  # how a terminal tells that nobody writes to it any more
+        except OSError:  # a pseudo-terminal raises when its last writer has closed it
             return
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a program that still runs, such as after Ctrl-C."""
+    """End a program that is still running, such as after Ctrl-C."""
     if process.poll() is not None:
         return
     process.terminate()

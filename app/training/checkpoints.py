@@ -1,4 +1,4 @@
-"""Checkpoints in the folder of a training, and early stopping that a resumed training continues."""
+"""Save and resume: checkpoints in the run folder, the seed of a resumed run, early stopping with a state."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .run_folder import latest_checkpoint, latest_epoch
 
 
 class Checkpoints:
-    """Save after every epoch what a training needs to go on, and go on from there when asked.
+    """Save a checkpoint after every epoch, and resume from the latest one when asked.
 
-    Random states are not among it: a resumed training draws new ones (`run_seed`) and is not the uninterrupted one. Its
-    learning rate is what the config says now, for the epochs that it says now.
+    Random states are not saved, so a resumed training draws new ones (`run_seed`) and differs from an uninterrupted
+    one. Its learning rate and number of epochs are those of the present config.
 
     Args:
-        run_dir: folder of the run; the last two checkpoints of each start are kept there.
+        run_dir: folder of the run; it keeps the last two checkpoints of each start.
         objects: what to save by name, such as network, optimizer, lr_scheduler and best.
-        resume: go on from the newest checkpoint in `run_dir`.
+        resume: resume from the latest checkpoint in `run_dir`.
 
     Raises:
-        ValueError: `run_dir` has a run and `resume` is False, or the other way round.
+        ValueError: `run_dir` has a run and `resume` is False, or it has none and `resume` is True.
     """
 
     def __init__(self, run_dir: str | Path, objects: dict[str, Any], resume: bool = False) -> None:
@@ -34,16 +34,16 @@ class Checkpoints:
         self.objects = objects
         self.checkpoint = latest_checkpoint(run_dir)
         if resume and self.checkpoint is None:
-            raise ValueError(f"run_dir: {run_dir}: has no checkpoint_epoch=N.pt: there is nothing to resume")
+            raise ValueError(f"run_dir: {run_dir}: has no checkpoint_epoch=N.pt: there is no run to resume")
         if self.checkpoint is not None and not resume:
-            raise ValueError(f"run_dir: {run_dir}: has a run already: resume it by --resume True, or name another")
+            raise ValueError(f"run_dir: {run_dir}: has a run already: resume it with --resume True, or name another")
 
     def attach(self, trainer: Engine) -> None:
-        """Called by MONAI's engines for each of their handlers."""
+        """Register with the trainer; MONAI's engines call this for each handler."""
         objects = {**self.objects, "trainer": trainer}
         if self.checkpoint is not None:
-            anywhere: Any = "cpu"  # a name is what torch takes; MONAI's annotation knows dicts only
-            CheckpointLoader(self.checkpoint, objects, map_location=anywhere).attach(trainer)
+            cpu: Any = "cpu"  # torch takes a name; MONAI's annotation allows only a dict
+            CheckpointLoader(self.checkpoint, objects, map_location=cpu).attach(trainer)
             for schedule in objects.values():
                 if isinstance(schedule, LambdaLR):
                     trainer.add_event_handler(Events.STARTED, follow_config, schedule, list(schedule.base_lrs))
@@ -52,30 +52,30 @@ class Checkpoints:
 
 
 def follow_config(schedule: LambdaLR, rates: Sequence[float]) -> None:
-    """Give the optimizer of a schedule that was loaded from a checkpoint other learning rates than those of then."""
+    """Set the learning rates of a schedule and its optimizer, which were loaded from a checkpoint, to `rates`."""
     schedule.base_lrs = list(rates)
     for group, rate, factor in zip(schedule.optimizer.param_groups, rates, schedule.lr_lambdas, strict=True):
         group["initial_lr"], group["lr"] = rate, rate * factor(schedule.last_epoch)
 
 
 def run_seed(seed: int, run_dir: str | Path, resume: bool) -> int:
-    """A seed of its own for every process, and for every epoch from which a run goes on: nothing is drawn twice."""
+    """Return a seed that differs by process and by the epoch a run resumes from, so that nothing is drawn twice."""
     epoch = latest_epoch(run_dir) if resume else 0
     return seed + epoch * idist.get_world_size() + idist.get_rank()
 
 
 class EarlyStop(EarlyStopHandler):
-    """MONAI's `EarlyStopHandler` with a state for checkpoints: the best score, and for how long there was no better.
+    """MONAI's `EarlyStopHandler` with a state for checkpoints: the best score, and how long ago it was reached.
 
-    Without it a training of many short jobs would begin to wait anew in each, and never stop early.
+    Without the state, every resumed run would count its patience from zero, so many short jobs would never stop early.
     """
 
-    _handler: Any  # ignite's EarlyStopping, which counts; there once the trainer is set
+    _handler: Any  # ignite's EarlyStopping, which counts; exists once the trainer is set
 
     def state_dict(self) -> Mapping[str, Any]:
-        """What a resumed training must know."""
+        """Return the state for a checkpoint."""
         return self._handler.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state_dict`."""
+        """Restore the state from a checkpoint."""
         self._handler.load_state_dict(state)

@@ -9,12 +9,12 @@ EPOCH = re.compile(r"checkpoint_epoch=([1-9]\d*)\.pt")
 
 
 def latest_checkpoint(run_dir: str | Path) -> str | None:
-    """The `checkpoint_epoch=N.pt` with the largest N in the folder of a run; None where there is none."""
+    """Return the path of the latest `checkpoint_epoch=N.pt` in the folder of a run, or None."""
     epoch = latest_epoch(run_dir)
     return str(Path(run_dir) / f"checkpoint_epoch={epoch}.pt") if epoch else None
 
 
 def latest_epoch(run_dir: str | Path) -> int:
-    """The epoch from which a run would go on: the largest N of its `checkpoint_epoch=N.pt`, or 0."""
+    """Return the epoch a run would resume from: the largest N of its `checkpoint_epoch=N.pt`, or 0."""
     found = (EPOCH.fullmatch(path.name) for path in Path(run_dir).glob("*.pt"))
     return max((int(name[1]) for name in found if name), default=0)

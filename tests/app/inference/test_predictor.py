@@ -6,14 +6,13 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from hybridseg.app.inference.predictor import Predictor, choose_device
+from hybridseg.app.inference.predictor import Predictor
 
 from ..conftest import SHAPE, hybridseg, read_volume, write_volume
 
@@ -85,11 +84,3 @@ def test_a_configuration_without_an_item_is_refused(bundle: Path, tmp_path: Path
         ValueError, match=r"inference\.json: no item 'preprocessing': an inference configuration needs it"
     ):
         Predictor(tmp_path)
-
-
-def test_auto_takes_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "cuda", SimpleNamespace(is_available=lambda: True, device_count=lambda: 2))
-    assert choose_device("auto") == torch.device("cuda")
-    assert choose_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(ValueError, match=r"device: 'cuda:2': PyTorch .* finds 2 CUDA devices: must be"):
-        choose_device("cuda:2")
