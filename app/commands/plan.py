@@ -91,7 +91,7 @@ class Plan(Command):
         )
         make_folder(self.output)
         plan = plan_bundle(self.dataset, self.output, options, report=self.report)
-        print(as_json(plan.record(options)) if self.json else describe(plan, self.output, self.dataset))
+        print(as_json(plan.record()) if self.json else describe(plan, self.output, self.dataset))
         return 1 if plan.left_out else 0
 
     def report(self, dataset: Dataset, cases: Sequence[CaseFingerprint]) -> None:

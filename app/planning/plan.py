@@ -92,12 +92,14 @@ class BundlePlan:
     """What was planned.
 
     Attributes:
+        options: how it was planned.
         dataset: the dataset, with the channels and regions of the options.
         cases: all cases, measured.
         folds: the names of each fold's cases.
         decisions: by name, in the order in which they were made.
     """
 
+    options: PlanOptions
     dataset: Dataset
     cases: Sequence[CaseFingerprint]
     folds: Sequence[Sequence[str]]
@@ -108,12 +110,12 @@ class BundlePlan:
         """The cases with problems, which are in no fold."""
         return [case for case in self.cases if not case.is_sound]
 
-    def record(self, options: PlanOptions) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """Return the content of `plan.json`."""
         return {
             "dataset": str(self.dataset.folder),
             "layout": self.dataset.layout,
-            "memory": options.memory,
+            "memory": self.options.memory,
             "decisions": [asdict(decision) for decision in self.decisions.values()],
             "left_out": {case.case: list(case.problems) for case in self.left_out},
         }
@@ -136,14 +138,13 @@ def plan_bundle(
         options: how to plan.
         report: called once all cases are measured.
 
+    Returns:
+        The plan, which has been written.
+
     Raises:
         ValueError: the dataset or the output cannot be used, an option does not suit the dataset, fewer than two
             patients have cases without problems, or even the smallest patch needs too much memory.
         OSError: a file cannot be written.
-
-    Examples:
-        plan = plan_bundle("my_data", "my_bundle", PlanOptions(memory="12GB"))
-        print(plan.decisions["patch_size"].reason)
     """
     options = options or PlanOptions()
     folder, work = Path(output), Path(output) / WORK
@@ -162,8 +163,8 @@ def plan_bundle(
     folds = divide_cases(dataset, [case.case for case in sound], patient_of, options)
     warn_of_modality(dataset, sound[0].case)
     decisions = make_decisions(dataset, sound, len(sound) - len(folds[0]), options)
-    plan = BundlePlan(dataset=dataset, cases=cases, folds=folds, decisions=decisions)
-    write_plan(plan, folder, options)
+    plan = BundlePlan(options=options, dataset=dataset, cases=cases, folds=folds, decisions=decisions)
+    write_plan(plan, folder)
     return plan
 
 
@@ -217,7 +218,17 @@ def divide_cases(
 def make_decisions(
     dataset: Dataset, sound: Sequence[CaseFingerprint], training: int, options: PlanOptions
 ) -> dict[str, Decision]:
-    """Make the decisions, measuring training steps of `training` cases on the device of the options."""
+    """Make the decisions, measuring training steps on the device of the options.
+
+    Args:
+        dataset: the dataset, with the channels and regions of the options.
+        sound: its cases without problems.
+        training: number of cases that train when a fold is left out.
+        options: how to plan.
+
+    Raises:
+        ValueError: labels do not suit a network, or even the smallest patch needs too much memory.
+    """
     device = choose_device(options.device)
     with tqdm(desc="measuring a training step", unit="patch", leave=False, disable=None) as bar:
 
@@ -239,7 +250,7 @@ def make_decisions(
         return planner.plan()
 
 
-def write_plan(plan: BundlePlan, folder: Path, options: PlanOptions) -> None:
+def write_plan(plan: BundlePlan, folder: Path) -> None:
     """Write the record of a plan and its bundle.
 
     Raises:
@@ -250,7 +261,7 @@ def write_plan(plan: BundlePlan, folder: Path, options: PlanOptions) -> None:
         "dataset_dir": str(plan.dataset.folder),
         "run_dir": f"./runs/{name}",
         "subset": "validation",
-        "seed": options.seed,
+        "seed": plan.options.seed,
         "channel_names": list(plan.dataset.channel_names),
         "data_source": plan.dataset.folder.name,
     }
@@ -265,7 +276,7 @@ def write_plan(plan: BundlePlan, folder: Path, options: PlanOptions) -> None:
         licence=plan.dataset.licence,
     )
     with replacing(folder / RECORD) as temporary:  # first, since it marks the folder as planned
-        temporary.write_text(as_json(plan.record(options)) + "\n", encoding="utf-8")
+        temporary.write_text(as_json(plan.record()) + "\n", encoding="utf-8")
     write_bundle(folder.resolve(), settings, {"folds": plan.folds, "test": []}, docs)
 
 

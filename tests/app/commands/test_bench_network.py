@@ -4,29 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from hybridseg.app.benchmarks import NetworkTask
-from hybridseg.app.benchmarks.network_cost import run_in_child
-
 from ..conftest import hybridseg
 
-TASK = NetworkTask(
-    networks=("tiny", "SegResNet"),
-    shape=(1, 1, 16, 16, 16),
-    classes=2,
-    device="cpu",
-    threads=1,
-    repeats=1,
-    precisions=("fp32", "bf16"),
-    channels_last=False,
-    compile=False,
-    keep_memory=True,
-    profile=False,
-)
 OPTIONS = ["bench", "network", "--size", "16", "16", "16", "--classes", "2", "--repeats", "1"]
 
 
@@ -71,11 +54,6 @@ def test_network_that_fails_is_a_row_and_the_others_continue() -> None:
     failed, measured = record["costs"]["fp32"]
     assert failed["error"].startswith("Expected more than 1 spatial element when training")
     check_row(measured, record["machine"]["gigaflops"]["fp32"])
-
-
-def test_process_that_fails_is_an_error_of_its_networks() -> None:
-    found = run_in_child("memory", replace(TASK, device="nowhere"), ("tiny",), ("fp32",))
-    assert found["fp32"]["tiny"]["error"].startswith("RuntimeError: ")
 
 
 def test_failed_timing_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:

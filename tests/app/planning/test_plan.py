@@ -36,7 +36,7 @@ def test_plan_is_reported_recorded_and_written(tmp_path: Path) -> None:
     assert sorted(name for fold in plan.folds for name in fold) == ["a", "c"]
     assert len(plan.folds) == 2  # of five, as there are two patients
     record = json.loads((tmp_path / "bundle" / "plan.json").read_text())
-    assert record == json.loads(json.dumps(plan.record(OPTIONS)))
+    assert record == json.loads(json.dumps(plan.record()))
     assert record["memory"] == "8GB"
     assert record["left_out"] == {"b": list(plan.left_out[0].problems)}
     assert json.loads((tmp_path / "bundle" / "configs" / "train.json").read_text())["seed"] == 3
