@@ -86,9 +86,9 @@ def test_commands_report_moved_names_in_one_line(earlier_bundle: Path, tmp_path:
         ["train", earlier_bundle, tmp_path / "data"],
         ["pack", earlier_bundle, "-o", tmp_path / "bundle.zip"],
     ):
-        outcome = hybridseg(*words)
-        assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
-        assert "names modules of an earlier HybridSeg: replace hybridseg.app." in outcome.err
+        result = hybridseg(*words)
+        assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+        assert "names modules of an earlier HybridSeg: replace hybridseg.app." in result.err
         assert not (tmp_path / "bundle.zip").exists()
 
 

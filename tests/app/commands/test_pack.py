@@ -58,8 +58,8 @@ def run_python(unpacked: Path, folder: Path, *words: str) -> str:
 
 @pytest.mark.parametrize("name", bundle_names())
 def test_zip_holds_the_bundle_its_code_and_no_commands(name: str, tmp_path: Path) -> None:
-    outcome = hybridseg("pack", name, "-o", tmp_path / "bundle.zip", "--json")
-    assert (outcome.code, outcome.err) == (0, "")
+    result = hybridseg("pack", name, "-o", tmp_path / "bundle.zip", "--json")
+    assert (result.code, result.err) == (0, "")
     with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
         packed = {path.removeprefix(f"{name}/"): archive.read(path) for path in archive.namelist()}
     root = bundle_path(name)
@@ -100,9 +100,9 @@ def test_unwritable_file_is_a_one_line_error(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    outcome = hybridseg("pack", BUNDLE, "-o", output)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert message in outcome.err
+    result = hybridseg("pack", BUNDLE, "-o", output)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
