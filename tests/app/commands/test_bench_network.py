@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from hybridseg.app.runtime.child_process import ChildError
+
 from ..conftest import hybridseg
 
 OPTIONS = ["bench", "network", "--size", "16", "16", "16", "--classes", "2", "--repeats", "1"]
@@ -46,14 +48,21 @@ def test_table_compares_with_the_first_network() -> None:
     assert second.count("x") == 3
 
 
-def test_network_that_fails_is_a_row_and_the_others_continue() -> None:
-    words = [*OPTIONS, "--precisions", "fp32", "--networks", "DynUNet", "tiny"]  # six stages need more than 16 voxels
-    result = hybridseg(*words, "--json")
+def test_network_that_fails_is_a_row_and_the_others_continue(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(module: str, request: Any, **_: Any) -> dict[str, Any]:
+        networks = request["task"]["networks"]
+        if request["what"] == "memory" and networks == ("SegResNet",):
+            raise ChildError("measuring memory", 1, "MemoryError: out of memory")
+        costs = {"forward": 1.0, "step": 2.0, "parameters": 5e6, "multiply_adds": 1e10, "memory": 1e9}
+        machine = {"processor": "CPU", "threads": 1, "torch": "2", "gigaflops": {"fp32": 60.0}}
+        return {"fp32": {name: dict(costs) for name in networks}, "machine": machine}
+
+    monkeypatch.setattr("hybridseg.app.benchmarks.network_cost.run_json", answer)
+    result = hybridseg(*OPTIONS, "--networks", "tiny", "SegResNet", "--precisions", "fp32")
     assert result.code == 1
-    record = json.loads(result.out)
-    failed, measured = record["costs"]["fp32"]
-    assert failed["error"].startswith("Expected more than 1 spatial element when training")
-    check_row(measured, record["machine"]["gigaflops"]["fp32"])
+    *_, measured, failed = result.out.splitlines()
+    assert re.split("  +", measured) == ["tiny", "5.0 M", "10 G", "1 s", "2 s", "1 GB", "50%"]
+    assert re.split("  +", failed) == ["SegResNet", "MemoryError: out of memory"]
 
 
 def test_failed_timing_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
