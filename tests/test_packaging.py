@@ -72,7 +72,7 @@ def test_the_installed_command_tells_the_version(python: Path, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_an_installed_bundle_trains_from_another_folder(python: Path, tmp_path: Path) -> None:
-    run(python, "-c", "from hybridseg.transforms import phantom; phantom.write_phantoms('data', 4)", cwd=tmp_path)
+    write_phantoms(tmp_path / "data", 4)
     bundle = Path(run(python.with_name("hybridseg"), "info", "--path", BUNDLE, cwd=tmp_path).strip())
     assert bundle.is_relative_to(python.parents[1])
     options = {

@@ -37,7 +37,7 @@ MARKER = "demo.json"
 
 @dataclass
 class Demo(Command):
-    """Train on phantom CT volumes, then segment, evaluate and draw unseen ones; takes minutes on two CPU cores."""
+    """Train on phantom CT volumes, then segment, evaluate and draw unseen ones: a few minutes on two CPU cores."""
 
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = Path("runs/demo")
     """Folder for all results: a new or empty one, or that of an earlier demo, whose results are replaced."""

@@ -16,7 +16,7 @@ from .command import Command
 
 @dataclass
 class Pack(Command):
-    """Pack a bundle and the code it needs into a zip that needs only MONAI, not HybridSeg, to run."""
+    """Pack a bundle with the code it needs into a zip that runs with MONAI where HybridSeg is not installed."""
 
     bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
     """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle."""

@@ -81,15 +81,15 @@ def test_replacing_the_names_repairs_the_config(earlier_bundle: Path) -> None:
         assert read_config(path) == json.loads(text)
 
 
-def test_commands_report_moved_names_in_one_line(earlier_bundle: Path, tmp_path: Path) -> None:
-    for words in (
-        ["train", earlier_bundle, tmp_path / "data"],
-        ["pack", earlier_bundle, "-o", tmp_path / "bundle.zip"],
-    ):
-        result = hybridseg(*words)
-        assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
-        assert "names modules of an earlier HybridSeg: replace hybridseg.app." in result.err
-        assert not (tmp_path / "bundle.zip").exists()
+@pytest.mark.parametrize("command", [["train", "earlier", "data"], ["pack", "earlier", "-o", "bundle.zip"]])
+def test_commands_report_moved_names_in_one_line(
+    command: list[str], earlier_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(earlier_bundle.parent)
+    result = hybridseg(*command)
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert "names modules of an earlier HybridSeg: replace hybridseg.app." in result.err
+    assert [path.name for path in earlier_bundle.parent.iterdir()] == ["earlier"]
 
 
 def test_facts_are_read_from_the_configs() -> None:

@@ -132,7 +132,7 @@ def test_regions_are_segmented_in_place_of_labels(tmp_path: Path) -> None:
     assert train["network_def"]["out_channels"] == "$len(@regions)"
     assert train["channels"] == 4
     assert "for whole, core, enhancing in MRI" in (readme := (tmp_path / "bundle" / "docs" / "README.md").read_text())
-    assert "regions: whole (labels 1, 2, 3); core (labels 2, 3); enhancing (labels 3)." in readme
+    assert "The network predicts regions: whole (labels 1, 2, 3); core (labels 2, 3); enhancing (labels 3)." in readme
     decisions = json.loads((tmp_path / "bundle" / "plan.json").read_text())["decisions"]
     reasons = {decision["name"]: decision["reason"] for decision in decisions}
     assert "1 per epoch (training cases: 1)" in reasons["max_epochs"]  # of two, each a fold
