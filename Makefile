@@ -16,7 +16,7 @@ help:  ## list the targets
 
 install: $(INSTALLED)  ## make .venv with the exact versions of constraints.txt
 
-demo: $(INSTALLED)  ## train on phantom volumes, segment unseen ones, measure, draw: about three minutes
+demo: $(INSTALLED)  ## train on phantom volumes, segment unseen ones, measure, draw: three to seven minutes
 	$(BIN)/hybridseg demo
 
 test: $(INSTALLED)  ## the fast tests

@@ -14,7 +14,7 @@ import pytest
 
 from hybridseg.app.bundling.packing import pack_bundle, requirements
 from hybridseg.bundles import bundle_path
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
+from hybridseg.transforms.phantoms import write_phantoms
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("app", "bundles", "networks", "transforms")
@@ -68,6 +68,19 @@ def test_the_wheel_carries_the_licence(wheel: Path) -> None:
 @pytest.mark.slow
 def test_the_installed_command_tells_the_version(python: Path, tmp_path: Path) -> None:
     assert version("hybridseg") in run(python.with_name("hybridseg"), "--version", cwd=tmp_path)
+
+
+@pytest.mark.slow
+def test_every_module_of_the_wheel_imports(python: Path, tmp_path: Path) -> None:
+    program = f"""
+import importlib, pkgutil
+for package in {PACKAGES}:
+    found = importlib.import_module(f"hybridseg.{{package}}")
+    for module in pkgutil.walk_packages(found.__path__, f"{{found.__name__}}."):
+        if not module.name.endswith(".__main__") and module.name != "hybridseg.app.figures.widgets":  # needs anywidget
+            importlib.import_module(module.name)
+"""
+    run(python, "-W", "ignore", "-c", program, cwd=tmp_path)
 
 
 @pytest.mark.slow

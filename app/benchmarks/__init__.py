@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from .ablated_mixers import DepthwiseMixer, NoBlock, NoMixer, without_mixer
     from .ablation import Ablation
     from .comparison import TrainingResult, compare_networks
-    from .inference_cost import InferenceTask
+    from .inference_cost import InferenceTask, measure_inference
     from .network_cost import measure_networks
     from .network_workload import NetworkTask
     from .variants import VARIANTS
@@ -23,6 +23,7 @@ __all__ = [
     "NoMixer",
     "TrainingResult",
     "compare_networks",
+    "measure_inference",
     "measure_networks",
     "without_mixer",
 ]
@@ -33,7 +34,7 @@ __getattr__ = lazy_names(
         "ablated_mixers": ["DepthwiseMixer", "NoBlock", "NoMixer", "without_mixer"],
         "ablation": ["Ablation"],
         "comparison": ["TrainingResult", "compare_networks"],
-        "inference_cost": ["InferenceTask"],
+        "inference_cost": ["InferenceTask", "measure_inference"],
         "network_cost": ["measure_networks"],
         "network_workload": ["NetworkTask"],
         "variants": ["VARIANTS"],

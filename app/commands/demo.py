@@ -59,7 +59,7 @@ class Demo(Command):
         check_at_least(1, epochs=self.epochs)
         start = monotonic()
         self.prepare_folder()
-        from hybridseg.transforms.phantoms.abdomen import write_phantoms
+        from hybridseg.transforms.phantoms import write_phantoms
 
         phantoms = self.output / "phantoms"
         print(f"[1/4] drawing {TRAINING_CASES} phantoms to train on and {UNSEEN_CASES} to test: {phantoms}", flush=True)
@@ -116,7 +116,7 @@ class Demo(Command):
         work = []
         for case in find_cases([self.output / "phantoms" / "imagesTs"]):
             output = outputs.folder / f"{case.name}.nii.gz"
-            work.append((case, PredictedCase(case=case.name, input=str(case.images[0]), output=str(output))))
+            work.append((case, PredictedCase(case=case.name, inputs=[str(case.images[0])], output=str(output))))
         return list(segment_cases(predictor, work, outputs.write, debug=self.debug))
 
     def evaluate(self, cases: list[PredictedCase]) -> Path:
@@ -125,7 +125,7 @@ class Demo(Command):
         from hybridseg.app.evaluation.tables import summary_table, write_reports
         from hybridseg.app.figures.case import draw_case
         from hybridseg.transforms.io.load import LoadVolumed
-        from hybridseg.transforms.phantoms.abdomen_patient import ORGANS
+        from hybridseg.transforms.phantoms import ORGANS
 
         references = {case.case: self.output / "phantoms" / "labelsTs" / f"{case.case}.nii.gz" for case in cases}
         by_case = {
@@ -137,7 +137,7 @@ class Demo(Command):
         print(summary_table(scores, tolerance=TOLERANCE))
         shown = sorted(cases, key=lambda case: mean_dice(by_case[case.case]))[len(cases) // 2]
         load = LoadVolumed(["image", "reference", "prediction"], label_keys=["reference", "prediction"])
-        volumes = load({"image": shown.input, "reference": references[shown.case], "prediction": shown.output})
+        volumes = load({"image": shown.inputs[0], "reference": references[shown.case], "prediction": shown.output})
         picture = self.output / "demo.png"
         draw_case(
             picture,

@@ -17,7 +17,7 @@ from monai.data import MetaTensor
 from monai.transforms.utils import generate_spatial_bounding_box
 from numpy.typing import NDArray
 
-from hybridseg.app.labels.label_maps import Labels, compact_labels
+from hybridseg.app.labels.label_maps import LabelMap, compact_labels, count_labels
 from hybridseg.transforms.datasets.dataset import LabelledCase
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.grid import voxel_lengths, voxel_volume_ml
@@ -53,7 +53,7 @@ def measure_case(
     image, label, problems = _load(case, channels)
     on_one_grid = not problems
     measured: dict[str, Any] = {}
-    numbers: Labels | None = None
+    numbers: LabelMap | None = None
     if label is not None:
         numbers = compact_labels(label.as_tensor()[0])
         measured["label_volumes"] = _measure_volumes(numbers, voxel_volume_ml(label.affine.numpy()))
@@ -125,12 +125,9 @@ def _quantiles_within(channel: NDArray[np.float32], mask: NDArray[np.bool_]) -> 
     return tuple(np.quantile(values, LEVELS).tolist()) if len(values) else ()
 
 
-def _measure_volumes(labels: Labels, voxel_ml: float) -> dict[int, float]:
+def _measure_volumes(labels: LabelMap, voxel_ml: float) -> dict[int, float]:
     """Return the volume of each label of a label map (D, H, W), in ml, without the background."""
-    counts = np.zeros(int(labels.max()) + 1, dtype=np.int64)
-    for plane in labels.T:  # plane by plane, since bincount copies what it counts to 8 bytes per voxel
-        counts += np.bincount(plane.ravel(), minlength=len(counts))
-    return {label: int(count) * voxel_ml for label, count in enumerate(counts) if label and count}
+    return {label: int(count) * voxel_ml for label, count in enumerate(count_labels(labels)) if label and count}
 
 
 def _triple(lengths: NDArray[np.floating]) -> Triple:

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from hybridseg.bundles import bundle_path
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
-from hybridseg.transforms.phantoms.abdomen_patient import ORGANS
+from hybridseg.transforms.phantoms import ORGANS, write_phantoms
 
 BUNDLE = bundle_path("abdomen_ct_segmentation")
 TOTAL_SEGMENTATOR = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 7, 52: 8, 63: 9, 64: 10, 7: 11, 8: 12, 9: 13}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hybridseg.bundles import bundle_path
-from hybridseg.transforms.phantoms.head import write_heads
+from hybridseg.transforms.phantoms import write_heads
 
 BUNDLE = bundle_path("brain_tumour_mri_segmentation")
 SMALL = {"network_def::preset": "tiny", "spacing": [3, 3, 3], "patch_size": [48, 48, 48], "device": "cpu"}

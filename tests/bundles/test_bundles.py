@@ -18,8 +18,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from hybridseg.app.cli import main
 from hybridseg.bundles import bundle_names, bundle_path
 from hybridseg.transforms import LabelsToRegionsd, region_labels
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
-from hybridseg.transforms.phantoms.head import write_heads
+from hybridseg.transforms.phantoms import write_heads, write_phantoms
 
 SCHEMA = Path(__file__).parent / "metadata_schema.json"
 OVERRIDES = ("bundle_root", "dataset_dir", "run_dir", "device", "max_epochs", "val_interval")

@@ -15,7 +15,7 @@ from monai.transforms import SaveImaged
 from hybridseg.app.inference.predictor import Predictor
 from hybridseg.app.training.schedule import warmup_cosine
 from hybridseg.bundles import bundle_names, bundle_path
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
+from hybridseg.transforms.phantoms import write_phantoms
 
 
 @pytest.fixture

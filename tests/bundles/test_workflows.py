@@ -15,7 +15,7 @@ import torch
 
 from hybridseg.app.inference.predictor import Predictor
 from hybridseg.bundles import bundle_path
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
+from hybridseg.transforms.phantoms import write_phantoms
 
 BUNDLE = bundle_path("phantom_ct_segmentation")
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hybridseg.networks import PRESETS, create_classifier, create_model
-from hybridseg.transforms.phantoms.abdomen import phantom
-from hybridseg.transforms.phantoms.abdomen_patient import ORGANS
+from hybridseg.transforms.phantoms import ORGANS, phantom
 
 SIZE = 16
 PLACES = ("liver", "spleen", "spine")

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from hybridseg.networks import PRESETS, create_detector, create_model
 from hybridseg.networks.detector import FeaturePyramid, HybridDetector
-from hybridseg.transforms.phantoms.abdomen import phantom
-from hybridseg.transforms.phantoms.abdomen_patient import ORGANS
+from hybridseg.transforms.phantoms import ORGANS, phantom
 
 KINDS = {"liver": 0, "kidney_left": 1, "kidney_right": 1}
 NOTHING = {"boxes": torch.zeros(0, 6), "labels": torch.zeros(0, dtype=torch.long)}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hybridseg.app.benchmarks.variants import DEFAULT
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
+from hybridseg.transforms.phantoms import write_phantoms
 
 from ..conftest import hybridseg
 

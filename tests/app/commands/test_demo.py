@@ -12,7 +12,7 @@ import torch
 
 from hybridseg.app.commands import demo
 from hybridseg.networks import create_model
-from hybridseg.transforms.phantoms.abdomen_patient import ORGANS
+from hybridseg.transforms.phantoms import ORGANS
 
 from ..conftest import hybridseg
 

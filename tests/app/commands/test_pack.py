@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hybridseg.bundles import bundle_names, bundle_path
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
+from hybridseg.transforms.phantoms import write_phantoms
 
 from ..conftest import hybridseg
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hybridseg.app.commands import train
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
+from hybridseg.transforms.phantoms import write_phantoms
 
 from ..conftest import hybridseg
 
@@ -93,11 +93,8 @@ def test_several_processes_run_under_torchrun(started: Any, dataset: Path, tmp_p
         (["--set", "train::trainer::zzzz=2"], "set: 'train::trainer::zzzz': must be a key of"),
         (["--set", "max_epochs"], "set: 'max_epochs': must be key=value"),
         (["--set", "amp=True", "--set", "amp=False"], "set: 'amp': must be set once"),
-        (
-            ["--set", "max_epochs=2", "--epochs", "2"],
-            "set: 'max_epochs': must be set once; an option",
-        ),
-        (["--fold", "1"], "fold: 1: must be 0 where no split file has folds"),
+        (["--set", "max_epochs=2", "--epochs", "2"], "set: 'max_epochs': must be set once; an option"),
+        (["--fold", "1"], "fold: 1: must be 0 unless a split file has folds"),
         (["--epochs", "0"], "epochs: 0: must be at least 1"),
         (["--processes", "2", "--device", "cuda"], "device: 'cuda': must be auto or cpu for several processes"),
         (["--device", "gpu"], "device: 'gpu': must be auto, cpu, cuda or cuda:N"),

@@ -49,7 +49,7 @@ def test_only_own_warnings_are_shown(capsys: pytest.CaptureFixture[str]) -> None
         )  # numpy's, attributed to our line
         warnings.warn_explicit("will be removed", UserWarning, "torch.py", 1, "torch")
         exec(WARN_OF_MODALITY, {})
-    line = "hybridseg predict: ct.nii: the lowest voxel is -1000: like air in CT, and this is a pipeline for MRI\n"
+    line = "hybridseg predict: ct.nii: the lowest voxel is -1000: as low as air in CT, but this pipeline is for MRI\n"
     assert capsys.readouterr().err == line
 
 
