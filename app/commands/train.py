@@ -42,7 +42,7 @@ class Train(Command):
     bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
     """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle."""
     dataset: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATASET")]]
-    """Folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, or with `images` and `labels` folders."""
+    """Folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, or with folders images, labels."""
     run_dir: Annotated[
         Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint=BUNDLE_DEFAULT)
     ] = None
