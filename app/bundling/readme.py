@@ -1,14 +1,10 @@
-"""Texts about a planned bundle: its README in the sections of the model zoo, its data licence, the plan as printed."""
+"""Texts about a planned bundle: its README in the sections of the model zoo, and its data licence."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from hybridseg.app.planning.planner import Decision
+from typing import Any
 
 README = """\
 # Model Overview
@@ -83,7 +79,7 @@ code.
 def plan_docs(
     name: str,
     settings: Mapping[str, Any],
-    decisions: Mapping[str, Decision],
+    reasons: Mapping[str, str],
     *,
     cases: int,
     left_out: int,
@@ -95,7 +91,7 @@ def plan_docs(
     Args:
         name: name of the bundle.
         settings: values of its configs.
-        decisions: the planned values, with reasons.
+        reasons: why each planned setting has its value.
         cases: number of usable cases.
         left_out: number of cases with problems.
         folds: number of folds of the cross-validation.
@@ -105,8 +101,7 @@ def plan_docs(
         Texts by path in the bundle.
     """
     rows = [
-        f"| `{decision.name}` | {json.dumps(decision.value, ensure_ascii=False)} | {decision.reason} |"
-        for decision in decisions.values()
+        f"| `{key}` | {json.dumps(settings[key], ensure_ascii=False)} | {reason} |" for key, reason in reasons.items()
     ]
     labels = settings["label_names"]
     regions = [
@@ -129,14 +124,3 @@ def plan_docs(
     terms = licence or "not given in its dataset.json; fill it in before you share weights"
     data = f"{name} is planned for {settings['data_source']}, which is not part of this bundle.\n\nLicence: {terms}\n"
     return {"docs/README.md": readme, "docs/data_license.txt": data}
-
-
-def describe(decisions: Mapping[str, Decision], bundle: Path, dataset: Path) -> str:
-    """Return the decisions with their reasons and the command to train, for the terminal."""
-    width = max(map(len, decisions))
-    lines = []
-    for name, decision in decisions.items():
-        value = json.dumps(decision.value, ensure_ascii=False)
-        shown = value if len(value) <= 60 else f"{value[:57]}..."
-        lines += [f"{name:{width}}  {shown}", f"{'':{width}}    {decision.reason}"]
-    return "\n".join([*lines, "", f"bundle  {bundle}", f"train   hybridseg train {bundle} {dataset}"])

@@ -1,4 +1,7 @@
-"""What a training step of a bundle costs: measured in a process of its own, before which nothing was allocated."""
+"""Measure what a training step costs, and find the largest patch whose step fits into the memory.
+
+A step is measured in its own process, in which nothing was allocated before.
+"""
 
 from __future__ import annotations
 
@@ -19,32 +22,74 @@ from hybridseg.app.training.step import Step
 from hybridseg.networks.validation import Triple
 
 STEPS = 2
-"""The first of which is slower, as memory is asked for."""
+"""Steps that are measured; the first is slower, since it allocates memory."""
+GROWTH = 4
+"""The next patch has at most this many times the voxels of the last one that fitted."""
 
 
 @dataclass(frozen=True)
 class StepCost:
-    """Of a training step.
+    """Cost of a training step.
 
     Attributes:
-        bytes: the most memory held, beyond the network's weights.
-        seconds: of the faster of two.
+        bytes: peak memory beyond the network's weights.
+        seconds: time of the faster of two steps.
     """
 
     bytes: int
     seconds: float
 
 
+def largest_that_fits(
+    sizes: Sequence[Triple], cost: Callable[[Triple], StepCost | None], memory: int
+) -> tuple[Triple, StepCost]:
+    """Find the largest patch whose training step fits into the memory.
+
+    Memory grows nearly in proportion to voxels, so the memory of one patch predicts which to try next; a patch that is
+    expected to need too much is tried only if it is the next larger one.
+
+    Args:
+        sizes: patches (D, H, W) in voxels, the smallest first.
+        cost: measures a step with a patch; None if memory ran out.
+        memory: bytes that a step may need.
+
+    Returns:
+        The largest patch that fits, and the cost of its step.
+
+    Raises:
+        ValueError: even the smallest patch needs too much.
+    """
+    voxels = [math.prod(size) for size in sizes]
+    best = cost(sizes[0])
+    if best is None or best.bytes > memory:
+        needed = "more than the device has" if best is None else f"{best.bytes / 1e9:.2f} GB"
+        shown = " x ".join(map(str, sizes[0]))
+        smallest = "the smallest patch" if len(sizes) > 1 else "the patch"
+        rule = f"must hold a step with {smallest}, {shown}, which needs {needed}"
+        raise ValueError(f"memory: {memory / 1e9:g} GB: {rule}")
+    fits, too_large = 0, len(sizes)
+    while fits + 1 < too_large:
+        expected = min(voxels[fits] * memory / best.bytes, GROWTH * voxels[fits])
+        index = max(index for index in range(fits, too_large) if voxels[index] <= expected)
+        index = max(index, fits + 1)
+        found = cost(sizes[index])
+        if found is not None and found.bytes <= memory:
+            fits, best = index, found
+        else:
+            too_large = index
+    return sizes[fits], best
+
+
 def measure_step(config: Mapping[str, Any], *, channels: int, label_channels: int) -> StepCost | None:
-    """Do a training step on noise, as `train.json` has it.
+    """Run the training step of a `train.json` on noise, and measure it.
 
     Args:
         config: content of `train.json`, with `patch_size`, `batch_size` and `patches`.
-        channels: of an image.
-        label_channels: 1 for a label map, otherwise one for each region.
+        channels: number of channels of an image.
+        label_channels: 1 for a label map, otherwise the number of regions.
 
     Returns:
-        What it cost; None where there was not memory enough.
+        The cost of the step; None if memory ran out.
 
     Raises:
         ChildError: the step failed for another reason.
@@ -76,49 +121,6 @@ def steps_on_noise(config: Mapping[str, Any], channels: int, label_channels: int
                     torch.cuda.synchronize(step.device)
                 seconds.append(perf_counter() - start)
     return asdict(StepCost(peak[0], min(seconds)))
-
-
-STRIDE_IN_VOXELS = 4
-"""How many times as many voxels the next patch may have at most as the last one that fitted."""
-
-
-def largest_that_fits(
-    sizes: Sequence[Triple], cost: Callable[[Triple], StepCost | None], memory: int
-) -> tuple[Triple, StepCost]:
-    """Find it.
-
-    Memory grows nearly in proportion to voxels, so what a patch took tells which to try next; none is tried that is
-    expected to take more than there is.
-
-    Args:
-        sizes: patches (D, H, W) in voxels, the smallest first.
-        cost: what a step with a patch costs; None where there was not memory enough.
-        memory: bytes that a step may take.
-
-    Returns:
-        The largest patch, and what its step costs.
-
-    Raises:
-        ValueError: not even the smallest fits.
-    """
-    voxels = [math.prod(size) for size in sizes]
-    known = cost(sizes[0])
-    if known is None or known.bytes > memory:
-        took = "more than there is" if known is None else f"{known.bytes / 1e9:.2f} GB"
-        shown = " x ".join(map(str, sizes[0]))
-        smallest = "the smallest patch" if len(sizes) > 1 else "the patch"
-        raise ValueError(f"memory: {memory / 1e9:g} GB: must hold a step with {smallest}, {shown}: {took}")
-    fits, beyond = 0, len(sizes)
-    while fits + 1 < beyond:
-        expected = min(voxels[fits] * memory / known.bytes, STRIDE_IN_VOXELS * voxels[fits])
-        index = max(index for index in range(fits, beyond) if voxels[index] <= expected)
-        index = max(index, fits + 1)
-        found = cost(sizes[index])
-        if found is not None and found.bytes <= memory:
-            fits, known = index, found
-        else:
-            beyond = index
-    return sizes[fits], known
 
 
 if __name__ == "__main__":
