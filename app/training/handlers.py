@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ignite.distributed as idist
 import torch
@@ -18,8 +18,7 @@ from ignite.metrics import RunningAverage
 
 from hybridseg.transforms.io.atomic import replacing
 
-if TYPE_CHECKING:
-    pass
+from .finite import is_finite
 
 logger = logging.getLogger("hybridseg.training")
 
@@ -46,6 +45,9 @@ class BestModel:
         state: Any = validator.state  # MONAI's engines add what the key metric is
         score = float(state.metrics[state.key_metric_name])
         if score > self.score:
+            if not is_finite(self.network.state_dict().values()):
+                logger.warning(f"epoch {state.epoch}: weights are not finite: {self.path} was not written")
+                return
             self.score, self.epoch = score, state.epoch
             if idist.get_rank() == 0:
                 with replacing(self.path) as temporary:
