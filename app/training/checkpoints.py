@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
+import torch
 from ignite.engine import Engine, Events
 from monai.handlers import CheckpointLoader, CheckpointSaver, EarlyStopHandler
 from torch.optim.lr_scheduler import LambdaLR
 
-from .run_folder import latest_checkpoint, latest_epoch
+from .run_folder import checkpoint_epochs
+
+logger = logging.getLogger("hybridseg.training")
 
 
 class Checkpoints:
-    """Save after every epoch what a training needs to go on, and go on from there when asked.
+    """Save after every epoch what a training needs to continue, and continue from there when asked.
 
-    Random states are not among it: a resumed training draws new ones (`run_seed`) and is not the uninterrupted one. Its
-    learning rate is what the config says now, for the epochs that it says now.
+    A resumed run has the learning rate and the epochs that the config sets now. Otherwise it equals the uninterrupted
+    run (see `reproducibility`).
 
     Args:
-        run_dir: folder of the run; the last two checkpoints of each start are kept there.
+        run_dir: folder of the run; it keeps the last two checkpoints.
         objects: what to save by name, such as network, optimizer, lr_scheduler and best.
-        resume: go on from the newest checkpoint in `run_dir`.
+        resume: True continues from the newest readable checkpoint in `run_dir`, False starts anew, and "auto" does what
+            the folder allows, for schedulers that repeat a command.
 
     Raises:
-        ValueError: `run_dir` has a run and `resume` is False, or the other way round.
+        ValueError: `run_dir` has a run and `resume` is False, or the other way round, or no checkpoint can be read.
     """
 
-    def __init__(self, run_dir: str | Path, objects: dict[str, Any], resume: bool = False) -> None:
+    def __init__(self, run_dir: str | Path, objects: dict[str, Any], resume: bool | str = False) -> None:
+        if resume not in (True, False, "auto"):
+            raise ValueError(f"resume: {resume!r}: must be true, false or auto")
         self.run_dir = str(run_dir)
         self.objects = objects
-        self.checkpoint = latest_checkpoint(run_dir)
-        if resume and self.checkpoint is None:
+        epochs = checkpoint_epochs(run_dir)
+        if resume is True and not epochs:
             raise ValueError(f"run_dir: {run_dir}: has no checkpoint_epoch=N.pt: there is nothing to resume")
-        if self.checkpoint is not None and not resume:
+        if resume is False and epochs:
             raise ValueError(f"run_dir: {run_dir}: has a run already: resume it by --resume True, or name another")
+        self.checkpoint = newest_readable(run_dir) if epochs else None
 
     def attach(self, trainer: Engine) -> None:
         """Called by MONAI's engines for each of their handlers."""
@@ -58,10 +66,21 @@ def follow_config(schedule: LambdaLR, rates: Sequence[float]) -> None:
         group["initial_lr"], group["lr"] = rate, rate * factor(schedule.last_epoch)
 
 
-def run_seed(seed: int, run_dir: str | Path, resume: bool) -> int:
-    """A seed of its own for every process, and for every epoch from which a run goes on: nothing is drawn twice."""
-    epoch = latest_epoch(run_dir) if resume else 0
-    return seed + epoch * idist.get_world_size() + idist.get_rank()
+def newest_readable(run_dir: str | Path) -> str:
+    """Return the newest checkpoint of a run that can be read, with a warning for each that cannot.
+
+    Raises:
+        ValueError: none can be read.
+    """
+    for epoch in reversed(checkpoint_epochs(run_dir)):
+        path = Path(run_dir) / f"checkpoint_epoch={epoch}.pt"
+        try:
+            torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # UnpicklingError, RuntimeError, EOFError and more: torch names no common kind
+            logger.warning(f"{path}: unreadable ({type(error).__name__}): the checkpoint before it is used")
+        else:
+            return str(path)
+    raise ValueError(f"run_dir: {run_dir}: no checkpoint can be read: remove them to start anew")
 
 
 class EarlyStop(EarlyStopHandler):

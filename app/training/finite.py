@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
 from ignite.engine import Engine
 from monai.engines import IterationEvents
 from torch import Tensor, nn
-
-from hybridseg.transforms.errors import PathLike
 
 from .run_folder import latest_checkpoint
 
@@ -35,7 +34,7 @@ class FiniteGradients:
         skipped: batches in a row that the loss scaler skipped.
     """
 
-    def __init__(self, network: nn.Module, run_dir: PathLike) -> None:
+    def __init__(self, network: nn.Module, run_dir: str | Path) -> None:
         self.network = network
         self.run_dir = run_dir
         self.skipped = 0
@@ -56,7 +55,8 @@ class FiniteGradients:
             return
         state: Any = trainer.state
         cases = ", ".join(dict.fromkeys(case_names(state.batch))) or "unknown"
-        fault = f"epoch {state.epoch}, cases {cases}: loss {float(state.output['loss']):g}, gradient not finite"
+        loss = torch.as_tensor(state.output["loss"]).item()
+        fault = f"epoch {state.epoch}, cases {cases}: loss {loss:g}, gradient not finite"
         self.skipped += 1
         if getattr(trainer, "scaler", None) is not None and self.skipped <= SCALER_LIMIT:
             logger.warning(f"{fault}: step skipped, {self.skipped} in a row")

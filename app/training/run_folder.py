@@ -8,13 +8,18 @@ from pathlib import Path
 EPOCH = re.compile(r"checkpoint_epoch=([1-9]\d*)\.pt")
 
 
-def latest_checkpoint(run_dir: str | Path) -> str | None:
-    """The `checkpoint_epoch=N.pt` with the largest N in the folder of a run; None where there is none."""
-    epoch = latest_epoch(run_dir)
-    return str(Path(run_dir) / f"checkpoint_epoch={epoch}.pt") if epoch else None
+def checkpoint_epochs(run_dir: str | Path) -> list[int]:
+    """Return the epochs of the files `checkpoint_epoch=N.pt` in the folder of a run, in order."""
+    found = (EPOCH.fullmatch(path.name) for path in Path(run_dir).glob("*.pt"))
+    return sorted(int(name[1]) for name in found if name)
 
 
 def latest_epoch(run_dir: str | Path) -> int:
-    """The epoch from which a run would go on: the largest N of its `checkpoint_epoch=N.pt`, or 0."""
-    found = (EPOCH.fullmatch(path.name) for path in Path(run_dir).glob("*.pt"))
-    return max((int(name[1]) for name in found if name), default=0)
+    """Return the epoch from which a run would resume, or 0."""
+    return max(checkpoint_epochs(run_dir), default=0)
+
+
+def latest_checkpoint(run_dir: str | Path) -> str | None:
+    """Return the newest `checkpoint_epoch=N.pt` in the folder of a run; None where there is none."""
+    epoch = latest_epoch(run_dir)
+    return str(Path(run_dir) / f"checkpoint_epoch={epoch}.pt") if epoch else None

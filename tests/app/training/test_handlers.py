@@ -11,8 +11,9 @@ from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 
 from hybridseg.app.evaluation.handler import ScoreCases
-from hybridseg.app.training.checkpoints import Checkpoints, latest_checkpoint, run_seed
+from hybridseg.app.training.checkpoints import Checkpoints
 from hybridseg.app.training.handlers import BestModel, TrainingProgress
+from hybridseg.app.training.run_folder import latest_checkpoint
 from hybridseg.app.training.schedule import warmup_cosine
 
 
@@ -93,16 +94,6 @@ def test_a_resumed_run_has_the_learning_rate_and_the_epochs_of_its_config(tmp_pa
     expected = [warmup_cosine(10)(epoch) for epoch in range(10)]
     expected += [0.5 * warmup_cosine(20)(epoch) for epoch in range(10, 20)]
     assert rates == pytest.approx(expected)
-
-
-def test_every_process_and_every_resumption_draws_its_own(tmp_path, monkeypatch):
-    (tmp_path / "checkpoint_epoch=7.pt").touch()
-    monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 2)
-    seeds = set()
-    for rank in (0, 1):
-        monkeypatch.setattr("ignite.distributed.get_rank", lambda rank=rank: rank)
-        seeds |= {run_seed(3, tmp_path, False), run_seed(3, tmp_path, True)}
-    assert seeds == {3, 4, 17, 18}
 
 
 def test_a_validation_is_reported_in_a_line(validator, tmp_path, caplog):
