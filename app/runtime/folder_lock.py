@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import platform
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -55,15 +56,42 @@ def folder_lock(folder: Path, field: str) -> Iterator[None]:
         lock.release()
 
 
+_held = ExitStack()
+_folders: set[Path] = set()
+
+
+def hold_folder(folder: Path, field: str) -> None:
+    """Hold a folder until this process ends; once is enough, as for a server that trains again and again.
+
+    Args:
+        folder: exists and can be written to.
+        field: the option that names it, for the error.
+
+    Raises:
+        ValueError: another run holds the folder; the message names its process.
+    """
+    if folder.resolve() not in _folders:
+        _held.enter_context(folder_lock(folder, field))
+        _folders.add(folder.resolve())
+
+
+atexit.register(_held.close)
+
+
 def describe_process() -> dict[str, Any]:
     """Describe this process for those who find its lock."""
     return {
         "process": os.getpid(),
         "machine": platform.node(),
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]]),
+        "command": " ".join([program_name(Path(sys.argv[0])), *sys.argv[1:2]]),
         "run": run_name(),
     }
+
+
+def program_name(path: Path) -> str:
+    """Return the name of a program by its file, such as `monai.bundle` for what `python -m` runs."""
+    return ".".join(path.parts[-3:-1]) if path.name == "__main__.py" else path.name
 
 
 def run_name() -> str | None:

@@ -10,8 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 
-import psutil
-
 WATCH = "HYBRIDSEG_WATCH_PARENT"
 """Environment variable: the number of the process whose end shall end this one; children inherit it."""
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -46,6 +44,8 @@ def watch_parent() -> None:
 
 
 def _end_after(processes: set[int]) -> None:
+    import psutil  # which a packed bundle does without
+
     watched = [psutil.Process(process) for process in processes if psutil.pid_exists(process)]
     while len(watched) == len(processes) and all(process.is_running() for process in watched):
         time.sleep(SECONDS_BETWEEN_LOOKS)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .reproducibility import SeededDataset, SeededSampler, SeedEpochs
     from .run_folder import latest_checkpoint, latest_epoch
     from .schedule import warmup_cosine
+    from .start import start_run
     from .step import Step
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "latest_checkpoint",
     "latest_epoch",
     "load_pretrained",
+    "start_run",
     "warmup_cosine",
 ]
 
@@ -40,6 +42,7 @@ __getattr__ = lazy_names(
         "reproducibility": ["SeededDataset", "SeededSampler", "SeedEpochs"],
         "run_folder": ["latest_checkpoint", "latest_epoch"],
         "schedule": ["warmup_cosine"],
+        "start": ["start_run"],
         "step": ["Step"],
     },
 )
