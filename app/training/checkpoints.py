@@ -10,10 +10,17 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
-from monai.handlers import CheckpointLoader, CheckpointSaver, EarlyStopHandler
+from ignite.handlers import Checkpoint
+from ignite.handlers.checkpoint import BaseSaveHandler
+from monai.handlers import CheckpointLoader, EarlyStopHandler
 from torch.optim.lr_scheduler import LambdaLR
 
+from hybridseg.transforms.io.atomic import replacing
+
 from .run_folder import checkpoint_epochs
+
+KEPT = 2
+"""Checkpoints that stay in the folder of a run."""
 
 logger = logging.getLogger("hybridseg.training")
 
@@ -56,7 +63,38 @@ class Checkpoints:
                 if isinstance(schedule, LambdaLR):
                     trainer.add_event_handler(Events.STARTED, follow_config, schedule, list(schedule.base_lrs))
         if idist.get_rank() == 0:
-            CheckpointSaver(self.run_dir, objects, save_interval=1, n_saved=2).attach(trainer)
+            save = Checkpoint(
+                objects,
+                RunFolder(self.run_dir),
+                score_function=lambda engine: engine.state.epoch,
+                score_name="epoch",
+                n_saved=None,
+            )
+            trainer.add_event_handler(Events.EPOCH_COMPLETED, save)
+
+
+class RunFolder(BaseSaveHandler):
+    """Writes checkpoints so that a killed run leaves whole ones only, and removes the oldest after the newest is there.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def __call__(
+        self, checkpoint: Mapping[str, Any], filename: str | Path, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write a checkpoint."""
+        with replacing(self.folder / filename) as temporary:
+            torch.save(checkpoint, temporary)
+        for epoch in checkpoint_epochs(self.folder)[:-KEPT]:
+            (self.folder / f"checkpoint_epoch={epoch}.pt").unlink(missing_ok=True)
+
+    def remove(self, filename: str | Path) -> None:
+        """Remove a checkpoint."""
+        (self.folder / filename).unlink(missing_ok=True)
 
 
 def follow_config(schedule: LambdaLR, rates: Sequence[float]) -> None:
