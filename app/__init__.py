@@ -1,20 +1,16 @@
-"""The application: its commands, and what they do, for Python and notebooks."""
+"""The application: segment, plan, train, measure, report and export, from Python and notebooks."""
 
 from typing import TYPE_CHECKING
 
 from hybridseg.app.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .commands.evaluate import Evaluate
-    from .commands.export import Export
-    from .commands.info import Info
-    from .commands.pack import Pack
-    from .commands.plan import Plan
-    from .commands.predict import Predict
-    from .commands.report import Report
-    from .commands.train import Train
-    from .figures.viewer import SliceViewer
-    from .inference.predictor import Predictor
+    from .bundling import pack_bundle
+    from .commands import Evaluate, Export, Info, Pack, Plan, Predict, Report, Train
+    from .evaluation import score_files
+    from .figures import SliceViewer, draw_case
+    from .inference import Predictor, export_network
+    from .planning import PlanOptions, plan_bundle, survey_dataset
 
 __all__ = [
     "Evaluate",
@@ -22,25 +18,28 @@ __all__ = [
     "Info",
     "Pack",
     "Plan",
+    "PlanOptions",
     "Predict",
     "Predictor",
     "Report",
     "SliceViewer",
     "Train",
+    "draw_case",
+    "export_network",
+    "pack_bundle",
+    "plan_bundle",
+    "score_files",
+    "survey_dataset",
 ]
 
 __getattr__ = lazy_names(
     __name__,
     {
-        "commands.evaluate": ["Evaluate"],
-        "commands.export": ["Export"],
-        "commands.info": ["Info"],
-        "commands.pack": ["Pack"],
-        "commands.plan": ["Plan"],
-        "commands.predict": ["Predict"],
-        "commands.report": ["Report"],
-        "commands.train": ["Train"],
-        "figures.viewer": ["SliceViewer"],
-        "inference.predictor": ["Predictor"],
+        "bundling": ["pack_bundle"],
+        "commands": ["Evaluate", "Export", "Info", "Pack", "Plan", "Predict", "Report", "Train"],
+        "evaluation": ["score_files"],
+        "figures": ["SliceViewer", "draw_case"],
+        "inference": ["Predictor", "export_network"],
+        "planning": ["PlanOptions", "plan_bundle", "survey_dataset"],
     },
 )

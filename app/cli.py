@@ -1,6 +1,6 @@
-"""The command `hybridseg`: finds the command that is asked for, runs it, and turns its end into an exit code.
+"""The command line `hybridseg`: parse it, run the command, and return an exit code.
 
-Nothing here imports torch or MONAI, so that `--help` and `--version` answer at once; the commands do when they run.
+Nothing here imports torch or MONAI, so `--help` and `--version` answer at once; commands import them when they run.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ COMMANDS: Mapping[str, str] = {
     "bench inference": "bench_inference:BenchInference",
     "bench ablation": "bench_ablation:BenchAblation",
 }
-"""Each command's module in this package, and its class; a command's name may be two words."""
+"""Module in `commands` and class of each command; a command's name may be two words."""
 
-DESCRIPTION = "3D segmentation of CT and MRI. `hybridseg COMMAND --help` explains a command."
+DESCRIPTION = "3D segmentation of CT and MRI. `hybridseg COMMAND --help` explains the options of a command."
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -44,61 +44,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line.
 
     Args:
-        arguments: what follows `hybridseg` on the command line; None takes this process's own.
+        arguments: the words after `hybridseg`; None takes those of this process.
 
     Returns:
-        The exit code: 0 done, 1 some cases failed, 2 wrong usage, 130 interrupted by Ctrl-C.
+        The exit code: 0 success, 1 some cases failed, 2 wrong usage, 130 interrupted by Ctrl-C.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["--version"]:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["--version"]:
         print(f"hybridseg {version('hybridseg')}")
         return DONE
     try:
-        if not given:
+        if not words:
             with redirect_stdout(sys.stderr):
                 parse(["--help"])
-        command = parse(given)
-    except SystemExit as told:  # tyro has printed the help, or what is wrong
-        return WRONG_USAGE if not given else int(told.code or DONE)
-    return run(command, asked_for(given) or given[0])
+        command = parse(words)
+    except SystemExit as end:  # tyro has printed the help, or an error
+        return WRONG_USAGE if not words else int(end.code or DONE)
+    return run(command, command_name(words) or words[0])
 
 
-def asked_for(given: Sequence[str]) -> str | None:
-    """The name of the command with which a command line begins."""
-    return next((name for name in COMMANDS if list(given[: len(name.split())]) == name.split()), None)
+def command_name(words: Sequence[str]) -> str | None:
+    """Return the name of the command that a command line begins with, or None."""
+    return next((name for name in COMMANDS if list(words[: len(name.split())]) == name.split()), None)
 
 
-def parse(given: Sequence[str]) -> Command:
-    """The command that a command line asks for.
+def parse(words: Sequence[str]) -> Command:
+    """Parse a command line.
+
+    Returns:
+        The command with its options.
 
     Raises:
-        SystemExit: after help was printed (code 0), or an error about the options (code 2).
+        SystemExit: help was printed (code 0), or an error about the options (code 2).
     """
     config = (tyro.conf.FlagCreatePairsOff,)
-    if name := asked_for(given):
-        words = given[len(name.split()) :]
-        return tyro.cli(load(name), prog=f"hybridseg {name}", args=words, config=config)
+    if name := command_name(words):
+        options = words[len(name.split()) :]
+        return tyro.cli(load(name), prog=f"hybridseg {name}", args=options, config=config)
     choices = tuple(Annotated[load(name), _listed(name)] for name in COMMANDS)
-    return tyro.cli(Union[choices], prog="hybridseg", description=DESCRIPTION, args=given, config=config)  # type: ignore[call-overload]  # noqa: UP007
+    return tyro.cli(Union[choices], prog="hybridseg", description=DESCRIPTION, args=words, config=config)  # type: ignore[call-overload]  # noqa: UP007
 
 
 def load(name: str) -> Any:
-    """The class of a command."""
+    """Import the class of a command."""
     module, _, attribute = COMMANDS[name].partition(":")
     return getattr(import_module(f"hybridseg.app.commands.{module}"), attribute)
 
 
 def run(command: Command, name: str) -> int:
-    """Run a command; an error becomes one line and an exit code."""
+    """Run a command, and report an error as one line and an exit code."""
     try:
         with quiet(name, enabled=not command.debug):
             code = command.run()
             sys.stdout.flush()
             return code
-    except KeyboardInterrupt as stop:
-        say(name, str(stop) or "interrupted")
+    except KeyboardInterrupt as interrupt:
+        say(name, str(interrupt) or "interrupted")
         return INTERRUPTED
-    except BrokenPipeError:  # who reads our output has had enough; Python would complain once more at its end
+    except BrokenPipeError:  # the reader has closed the pipe; without this Python would complain again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The bundles that HybridSeg ships, found by name; any other bundle is found by its folder."""
+"""The shipped bundles, found by name; any other bundle is found by its folder."""
 
 import sys
 from ast import literal_eval
@@ -10,11 +10,7 @@ __all__ = ["bundle_names", "bundle_path", "running_bundle"]
 
 
 def bundle_names() -> list[str]:
-    """Name the shipped bundles.
-
-    Returns:
-        The names in alphabetical order.
-    """
+    """Return the names of the shipped bundles in alphabetical order."""
     return sorted(folder.name for folder in _shipped().iterdir() if _is_bundle(folder))
 
 
@@ -22,14 +18,14 @@ def bundle_path(name: str | Path) -> Path:
     """Find the folder of a bundle.
 
     Args:
-        name: a shipped bundle's name, or the path of any folder that holds `configs/metadata.json`. A shipped name wins
-            over a folder of that name in the working directory, which is reached by its absolute path.
+        name: name of a shipped bundle, or path of any folder that holds `configs/metadata.json`. A shipped name wins
+            over a folder of the same name in the working directory; name that one by its absolute path.
 
     Returns:
         The absolute path of the bundle's folder.
 
     Raises:
-        ValueError: `name` is neither.
+        ValueError: `name` is neither of these.
     """
     names = bundle_names()
     if name in names:
@@ -37,18 +33,18 @@ def bundle_path(name: str | Path) -> Path:
     folder = Path(name)
     if not _is_bundle(folder):
         raise ValueError(
-            f"bundle: {str(name)!r}: must be the name of a shipped bundle ({', '.join(names) or 'there is none'}) "
+            f"bundle: {str(name)!r}: must be the name of a shipped bundle ({', '.join(names) or 'none are installed'}) "
             "or a folder that holds configs/metadata.json"
         )
     return folder.resolve()
 
 
 def running_bundle() -> str:
-    """Find the bundle whose config the command line runs: the default of `bundle_root` in our configs.
+    """Find the bundle that MONAI's command line runs: the default of `bundle_root` in the configs.
 
     Returns:
-        The bundle of the first `--config_file` of this process, so that a copied bundle runs with its own weights from
-        any working directory; when there is none, the bundle that this code was packed with; otherwise the working
+        The bundle of the first `--config_file` on the command line, so that a copied bundle runs with its own weights
+        from any working directory. Without that option, the bundle that this code was packed with, or else the working
         directory, `.`, as in the model zoo.
     """
     packed = Path(__file__).resolve().parents[2]

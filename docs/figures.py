@@ -1,4 +1,4 @@
-"""Draw the figures of the documentation: `python docs/figures.py`. Shapes and windows come from the code they show."""
+"""Draw the figures of the documentation from the code that they show: `python docs/figures.py`."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ WINDOW = 96
 
 
 def shapes(network: HybridSwinUNETR) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """(C, D, H, W) of the encoder's scales and of the decoder's, finest first, for a cube of 96 voxels."""
+    """Return (C, D, H, W) of the encoder's and the decoder's scales, finest first, for a cube of 96 voxels."""
     with torch.inference_mode():
         features = network.encoder(torch.zeros(1, network.config.in_channels, WINDOW, WINDOW, WINDOW))
         decoded = network.decoder(features)
 
-    def all_of(maps: list[Tensor]) -> list[tuple[int, ...]]:
+    def shapes_of(maps: list[Tensor]) -> list[tuple[int, ...]]:
         return [tuple(feature.shape[1:]) for feature in maps]
 
-    return all_of(features), all_of(decoded)
+    return shapes_of(features), shapes_of(decoded)
 
 
 def box(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
-    """A labelled box of the network, its centre at (x, y)."""
+    """Draw a labelled box centred at (x, y)."""
     shape = FancyBboxPatch(
         (x - 1.35, y - 0.3), 2.7, 0.6, boxstyle="round,pad=0.04", facecolor=colour, edgecolor="#333333"
     )
@@ -42,7 +42,7 @@ def box(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
 
 
 def draw_network(name: str) -> None:
-    """The preset as a U: what is computed at each scale, and the shape of what comes out."""
+    """Draw a preset as a U, with the layers and the output shape at each scale."""
     network = create_model(name, in_channels=1, out_channels=14).eval()
     config = PRESETS[name]
     encoder, decoder = shapes(network)
@@ -71,7 +71,7 @@ def draw_network(name: str) -> None:
 
 
 def draw_windows() -> None:
-    """A map of 10 x 14 under windows of at most 6 x 6: padded to whole windows, and balanced."""
+    """Draw a map of 10 x 14 under windows of at most 6 x 6: padded to whole windows, and balanced."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.6))
     height, width = 10, 14
     padded, grid = (12, 18), window_grid((1, height, width), (6, 6, 6), shifted=False)
@@ -101,14 +101,14 @@ def draw_windows() -> None:
 
 
 def save(figure: plt.Figure, name: str) -> None:
-    """Write an SVG without a date, so that the same figure gives the same file."""
+    """Write an SVG without a date, so that the same figure always gives the same file."""
     IMAGES.mkdir(exist_ok=True)
     figure.savefig(IMAGES / f"{name}.svg", bbox_inches="tight", metadata={"Date": None})
     plt.close(figure)
 
 
 def main() -> None:
-    """Draw all."""
+    """Draw all figures."""
     mpl.use("Agg")
     mpl.rcParams |= {"svg.hashsalt": "hybridseg", "font.family": "DejaVu Sans"}
     for name in ("small", "base"):

@@ -5,12 +5,12 @@ from .classifier import HybridClassifier, create_classifier
 from .config import NetworkConfig
 from .detector import create_detector
 from .feed_forward import FEED_FORWARDS
-from .fusion import FUSIONS
+from .fusion import FUSIONS, Fusion
 from .hybrid_swin_unetr import HybridSwinUNETR
-from .mixers import MIXERS
-from .mixers.projections import PROJECTIONS
+from .mixers import MIXERS, PROJECTIONS, BlockContext, Mixer
 from .presets import PRESETS, create_model
-from .stems import STEMS
+from .stems import STEMS, Stem
+from .weights import LoadedWeights, WeightsError, load_matching, load_weights, read_weights
 
 __all__ = [
     "DOWNSAMPLINGS",
@@ -20,10 +20,19 @@ __all__ = [
     "PRESETS",
     "PROJECTIONS",
     "STEMS",
+    "BlockContext",
+    "Fusion",
     "HybridClassifier",
     "HybridSwinUNETR",
+    "LoadedWeights",
+    "Mixer",
     "NetworkConfig",
+    "Stem",
+    "WeightsError",
     "create_classifier",
     "create_detector",
     "create_model",
+    "load_matching",
+    "load_weights",
+    "read_weights",
 ]

@@ -1,8 +1,8 @@
-"""HybridClassifier: the classes of a whole image from the encoder of the segmentation network.
+"""HybridClassifier: classify a whole image with the encoder of the segmentation network.
 
-One backbone, several tasks, as in CMT (Guo et al. 2022, https://arxiv.org/abs/2107.06263, sections 3.1 and 4): stages,
-global average pooling, a linear layer. Deviations: every scale is pooled, not the coarsest alone, and the pooled
-channels are normalised as one vector in place of a further projection.
+One backbone for several tasks, as in CMT (Guo et al. 2022, https://arxiv.org/abs/2107.06263, sections 3.1 and 4):
+stages, global average pooling, a linear layer. Deviations: all scales are pooled, not only the coarsest, and the pooled
+channels are normalised as one vector instead of projected again.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from .validation import positive, times
 
 
 class HybridClassifier(nn.Module):
-    """The encoder, the mean of each channel of every scale, layer normalisation, and a linear layer.
+    """The encoder, the mean of each channel at each scale, layer normalisation, and a linear layer.
 
-    `forward` takes images (B, C, D, H, W) of any size and gives logits (B, K). The encoder has the parameters and names
-    of a segmentation network's, so `classifier.encoder.load_state_dict(model.encoder.state_dict())` starts from one.
+    `forward` maps images (B, C, D, H, W) of any size to logits (B, K). The encoder's parameters are those of
+    a segmentation network, so `classifier.encoder.load_state_dict(model.encoder.state_dict())` loads pretrained
+    weights.
 
     Args:
-        config: what the network consists of, `out_channels` being the classes; what it says of a decoder is of no use
-            here. `create_classifier` makes one from a preset.
+        config: the network's configuration, `out_channels` being the number of classes; fields of the decoder are
+            ignored. `create_classifier` makes one from a preset.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -55,8 +56,8 @@ def create_classifier(preset: str = "small", *, in_channels: int, classes: int, 
     Args:
         preset: one of `PRESETS`.
         in_channels: image channels.
-        classes: of an image.
-        overrides: fields of `NetworkConfig` that shall differ from the preset.
+        classes: number of classes.
+        overrides: fields of `NetworkConfig` to change from the preset.
 
     Returns:
         The network, with random weights.

@@ -1,8 +1,7 @@
-"""What a network of the family consists of: one frozen record of per-stage tuples.
+"""The configuration of a network: one frozen dataclass of per-stage tuples.
 
 A part (stem, mixer, downsampling, feed-forward, fusion) is a name, or a mapping of `name` and that part's own options,
-so that a new part brings its options with it and nothing here changes. Variants are made with `dataclasses.replace`; a
-JSON bundle may write lists where tuples stand here.
+so that a new part needs no new field. Make variants with `dataclasses.replace`; in JSON, write lists for tuples.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ ONE_FOR_ALL = ("kernels", "fusion", "decoder_depths")
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
-    """The numbers and names from which `HybridSwinUNETR` is built.
+    """The configuration from which `HybridSwinUNETR` is built.
 
     Stage `i` downsamples by `strides[i]`, has `channels[i]` channels and `depths[i]` blocks of `mixers[i]`. The stem
     comes before the stages.
 
     Args:
         in_channels: image channels.
-        out_channels: classes with the background, or overlapping regions.
+        out_channels: classes including the background, or overlapping regions.
         stem: one of `STEMS`.
-        stem_channels: channels of the stem, at full resolution the most expensive number of the network.
+        stem_channels: channels of the stem; at full resolution they dominate the cost of the network.
         stem_kernel: voxels of the kernels of the stem and of the decoder at its scale: one odd integer, or three along
             (D, H, W).
         channels: channels of each stage.
@@ -36,20 +35,20 @@ class NetworkConfig:
         strides: downsampling before each stage, in voxels: one integer, or three along (D, H, W).
         kernels: voxels of the kernels of each stage and of the decoder at its scale, as `stem_kernel`; one per stage,
             or one integer, or a list of one entry such as [[1, 3, 3]], for all stages.
-        mixers: mixer of each stage: one of `MIXERS`, or the dotted path of a class elsewhere; or a list of such, which
-            take turns over the stage's blocks.
+        mixers: mixer of each stage: one of `MIXERS`, or the dotted path of a `Mixer` elsewhere; or a list of mixers
+            that alternate over the stage's blocks.
         downsampling: one of `DOWNSAMPLINGS`.
-        feed_forward: what follows a mixer that leaves channels alone: one of `FEED_FORWARDS`.
-        fusion: how the decoder joins what comes up and the skip connection: one of `FUSIONS`; one for all scales, or
-            one per scale, finest first.
+        feed_forward: branch after a mixer that does not mix channels: one of `FEED_FORWARDS`.
+        fusion: how the decoder joins upsampled features and the skip connection: one of `FUSIONS`; one for all
+            scales, or one per scale, finest first.
         decoder_depths: convolutions of the decoder at each scale: one for all, or one per scale, finest first.
-        drop_path: stochastic depth: probability, in training, to leave out the branches of the last block, falling
-            linearly to 0 at the first (Huang et al. 2016, https://arxiv.org/abs/1603.09382).
-        dropout: probability, in training, to zero an entry of what an attention or feed-forward branch adds.
-        layer_scale: where a learned factor of each channel begins, such as 0.1, by which a mixer that leaves channels
-            alone and the feed-forward branch after it are multiplied; 0 for no factors (CaiT, Touvron et al. 2021,
+        drop_path: stochastic depth: probability, in training, to leave out the branches of the last block; it falls
+            linearly to 0 at the first block (Huang et al. 2016, https://arxiv.org/abs/1603.09382).
+        dropout: probability, in training, to zero an entry of the result of an attention or feed-forward branch.
+        layer_scale: initial value, such as 0.1, of a learned factor per channel that multiplies a mixer that does not
+            mix channels and the feed-forward branch after it; 0 for no factors (CaiT, Touvron et al. 2021,
             https://arxiv.org/abs/2103.17239).
-        deep_supervision: in training, give logits at every scale of the decoder.
+        deep_supervision: in training, return logits at every scale of the decoder.
         checkpointing: in training, recompute the blocks' activations in the backward pass instead of keeping them.
 
     Raises:
@@ -85,7 +84,7 @@ class NetworkConfig:
                 raise ValueError(f"{name}: {value!r}: must be a list with one entry per stage")
             if len(value) != len(self.channels) and not (name in ONE_FOR_ALL and len(value) == 1):
                 raise ValueError(
-                    f"{name}: {len(value)} entries: must have one per stage, {len(self.channels)} as channels has"
+                    f"{name}: {len(value)} entries: must have one per stage, {len(self.channels)} as in channels"
                 )
             object.__setattr__(self, name, tuple(value))
         object.__setattr__(self, "strides", tuple(triple(stride, "strides") for stride in self.strides))
@@ -104,11 +103,11 @@ class NetworkConfig:
                 raise ValueError(f"{name}: {getattr(self, name)!r}: must be true or false")
 
     def per_stage(self, name: str) -> tuple[Any, ...]:
-        """The value of a field for each stage, where one entry may stand for all."""
+        """Return the value of a field for each stage, repeating a single entry."""
         value = getattr(self, name)
         return tuple(value) * len(self.channels) if name in ONE_FOR_ALL and len(value) == 1 else value
 
     @classmethod
     def names(cls) -> list[str]:
-        """The fields a caller may set."""
+        """Return the names of the fields."""
         return [field.name for field in fields(cls)]

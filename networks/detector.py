@@ -1,13 +1,13 @@
-"""A detector of boxes on the encoder of the segmentation network: a feature pyramid that drives MONAI's RetinaNet.
+"""A box detector on the encoder of the segmentation network: a feature pyramid and MONAI's RetinaNet.
 
 The pyramid is FPN (Lin et al. 2017, https://arxiv.org/abs/1612.03144, figure 3), the detector RetinaNet (Lin et al.
-2017, https://arxiv.org/abs/1708.02002) as MONAI has it in three dimensions, with the adaptive matching of ATSS (Zhang
-et al. 2020, https://arxiv.org/abs/1912.02424) and hard negatives in place of the focal loss, as in nnDetection
-(Baumgartner et al. 2021, https://arxiv.org/abs/2106.00817). Deviation: the pyramid has the encoder's scales and none
-beyond its coarsest.
+2017, https://arxiv.org/abs/1708.02002) in MONAI's three-dimensional version, with the adaptive matching of ATSS
+(Zhang et al. 2020, https://arxiv.org/abs/1912.02424) and hard negative mining instead of the focal loss, as in
+nnDetection (Baumgartner et al. 2021, https://arxiv.org/abs/2106.00817). Deviation: the pyramid has no scale coarser
+than the encoder's coarsest.
 
 A box is (D0, H0, W0, D1, H1, W1) in voxels of the image, from the first face of its first voxel to the last face of its
-last: what MONAI calls (xmin, ymin, zmin, xmax, ymax, zmax), x being the first axis of space.
+last voxel. MONAI calls it (xmin, ymin, zmin, xmax, ymax, zmax), where x is the first spatial axis.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ from .presets import create_model
 from .validation import Triple, positive, times, triple
 
 GROUPS = 8
-"""Of the channels that the heads of MONAI's RetinaNet normalise together."""
+"""Groups of the group normalisation in the heads of MONAI's RetinaNet."""
 SMALLEST_ANCHOR = 2
-"""In voxels: MONAI rounds half of an anchor, and half of less is nothing."""
+"""In voxels: MONAI rounds half the length of an anchor, which for shorter ones is 0."""
 
 
 class FeaturePyramid(nn.Module):
-    """The coarsest scales of an encoder, brought to one number of channels, each with what the coarser ones know.
+    """A feature pyramid over the coarsest scales of an encoder.
 
-    `forward` takes images (B, C, D, H, W) of any size and gives a list of features (B, `out_channels`, D / s, H / s,
-    W / s), finest first, rounded up for a scale of total stride s.
+    `forward` maps images (B, C, D, H, W) of any size to a list of features (B, `out_channels`, D / s, H / s, W / s),
+    finest first, where s is the total stride of a scale, rounded up.
 
     Publishes `out_channels`, `scales`, the total stride (D, H, W) of each level, and `stride`, that of the coarsest.
 
     Args:
-        encoder: of this network or, with what it has learnt, of another.
-        levels: how many scales.
+        encoder: the encoder, new or trained.
+        levels: number of scales.
         out_channels: channels of each level.
 
     Raises:
-        ValueError: `levels` is more than the encoder's scales, or a value is not a positive integer.
+        ValueError: `levels` exceeds the encoder's scales, or a value is not a positive integer.
     """
 
     def __init__(self, encoder: Encoder, *, levels: int, out_channels: int) -> None:
         super().__init__()
         if positive(levels, "levels") > len(encoder.channels):
-            raise ValueError(f"levels: {levels}: must be at most {len(encoder.channels)}, the scales of the encoder")
+            raise ValueError(f"levels: {levels}: must be at most {len(encoder.channels)}, the encoder's scales")
         self.encoder = encoder
         self.out_channels = positive(out_channels, "out_channels")
         self.scales = list(accumulate(encoder.strides, times, initial=encoder.stem_stride))[-levels:]
@@ -70,16 +70,16 @@ class FeaturePyramid(nn.Module):
 class HybridRetinaNet(RetinaNet):
     """MONAI's RetinaNet in three dimensions, on a feature pyramid.
 
-    Its maps are float32 under autocast too: MONAI makes anchors and boxes of their type, and bfloat16 has no odd
-    numbers beyond 256.
+    Its outputs are float32 even under autocast: MONAI makes anchors and boxes of the same type, and bfloat16 cannot
+    represent odd numbers above 256.
 
     Args:
-        pyramid: what the heads see.
+        pyramid: features for the heads.
         classes: kinds of objects, without the background.
-        anchors: at each voxel of a level.
+        anchors: anchors per voxel of a level.
 
     Raises:
-        ValueError: the pyramid's channels do not fall into the groups of MONAI's heads.
+        ValueError: the pyramid's channels are not a multiple of the groups in MONAI's heads.
     """
 
     def __init__(self, pyramid: FeaturePyramid, *, classes: int, anchors: int) -> None:
@@ -92,23 +92,23 @@ class HybridRetinaNet(RetinaNet):
 
 
 class HybridDetector(RetinaNetDetector):
-    """MONAI's detector, which in this class trains without torchvision.
+    """MONAI's detector, made trainable without torchvision.
 
-    MONAI first asks whether the matcher is torchvision's, which raises where torchvision is missing. To override this
-    method is what MONAI proposes for other matchers. All else, its setters with it, is MONAI's.
+    MONAI checks first whether the matcher is torchvision's, which raises if torchvision is not installed, and suggests
+    overriding this method for other matchers.
     """
 
     def compute_anchor_matched_idxs(
         self, anchors: list[Tensor], targets: list[dict[str, Tensor]], num_anchor_locs_per_level: Sequence[int]
     ) -> list[Tensor]:
-        """For each image the box that each of its anchors (N, 6) shall find (N), or -1."""
+        """Return for each image the index of the target box of each of its anchors (N), or -1."""
         matcher = self.proposal_matcher
         if not isinstance(matcher, ATSSMatcher):
             return super().compute_anchor_matched_idxs(anchors, targets, num_anchor_locs_per_level)
         matched = []
-        for its, target in zip(anchors, targets, strict=True):
-            boxes = target[self.target_box_key].to(its.device)
-            matched.append(matcher(boxes, its, num_anchor_locs_per_level, self.num_anchors_per_loc)[1].to(its.device))
+        for own, target in zip(anchors, targets, strict=True):
+            boxes = target[self.target_box_key].to(own.device)
+            matched.append(matcher(boxes, own, num_anchor_locs_per_level, self.num_anchors_per_loc)[1].to(own.device))
         return matched
 
 
@@ -122,27 +122,28 @@ def create_detector(
     pyramid_channels: int = 64,
     **overrides: Any,
 ) -> HybridDetector:
-    """Make a detector from a preset, ready to train and to infer.
+    """Make a detector from a preset, ready for training and inference.
 
     In training it takes images, a list of (C, D, H, W) or (B, C, D, H, W), and for each a dict of `boxes` (N, 6),
-    float, and `labels` (N), from 0, and gives a dict of the losses `classification` and `box_regression`. In evaluation
-    it gives for each image a dict of `boxes`, `labels` and `labels_scores`, the best first. Images may have any size.
+    float, and `labels` (N), from 0, and returns a dict of the losses `classification` and `box_regression`. In
+    evaluation it returns for each image a dict of `boxes`, `labels` and `labels_scores`, best first. Images may have
+    any size.
 
-    Matching, sampling and selection are set as in MONAI's detector of lung nodules; MONAI's `set_...` methods change
-    them, and `set_sliding_window_inferer` gives it volumes that do not fit into memory.
+    Matching, sampling and box selection are set as in MONAI's lung nodule detection; change them with MONAI's `set_...`
+    methods. `set_sliding_window_inferer` is for volumes that do not fit into memory.
 
     Args:
         preset: one of `PRESETS`.
         in_channels: image channels.
         classes: kinds of objects, without the background.
-        anchor_shapes: voxels of the anchors along (D, H, W) at the finest level, even ones, as MONAI rounds; at each
-            coarser level they are twice as large.
-        levels: how many of the encoder's scales, the coarsest, look for objects.
+        anchor_shapes: voxels of the anchors along (D, H, W) at the finest level, even numbers, as MONAI rounds; they
+            double at each coarser level.
+        levels: number of the encoder's scales, from the coarsest, that detect objects.
         pyramid_channels: channels of the feature pyramid and of the heads.
-        overrides: fields of `NetworkConfig` that shall differ from the preset.
+        overrides: fields of `NetworkConfig` to change from the preset.
 
     Returns:
-        The detector, with random weights; `detector.network` is what has parameters.
+        The detector, with random weights; `detector.network` has all parameters.
 
     Raises:
         ValueError: the preset or a field is unknown (the message lists the known ones), or a value breaks its rule.
@@ -167,10 +168,10 @@ def create_detector(
 
 
 def check_anchor_shapes(anchor_shapes: Sequence[Sequence[int]]) -> list[Triple]:
-    """Check that there are shapes of three lengths each, none too short for MONAI.
+    """Check that the anchor shapes have three lengths each, none too short for MONAI.
 
     Raises:
-        ValueError: there are not; the message gives the value and the rule.
+        ValueError: they do not; the message gives the value and the rule.
     """
     listed = isinstance(anchor_shapes, Sequence) and anchor_shapes
     if not listed or not all(isinstance(shape, Sequence) for shape in anchor_shapes):

@@ -1,4 +1,8 @@
-"""The feed-forward branch that follows an attention mixer."""
+"""The feed-forward branch that follows a mixer which does not mix channels.
+
+Maps (B, C, D, H, W) to the same shape. The constructor takes the `BlockContext` and, by keyword, the branch's own
+options.
+"""
 
 from __future__ import annotations
 
@@ -9,31 +13,31 @@ from torch.nn import functional
 
 from .layers.convolutions import DepthwiseConv
 from .layers.layout import to_map, to_tokens
-from .validation import Triple, positive
+from .mixers.base import BlockContext
+from .validation import positive
 
 
 class LinearFeedForward(nn.Module):
-    """The feed-forward branch of a transformer: widen each voxel, narrow it again.
+    """The feed-forward branch of a transformer: expand each voxel's channels and reduce them again.
 
     Vaswani et al. 2017 (https://arxiv.org/abs/1706.03762, equation 2), with layer normalisation before and GELU, as in
     Swin.
 
     Args:
-        channels: channels in and out.
-        kernel: of no use here.
-        dropout: probability to zero an entry of the result.
-        expansion: channels within, as a multiple of `channels`.
+        context: channels and dropout.
+        expansion: hidden channels, as a multiple of the channels in.
     """
 
-    def __init__(self, channels: int, *, kernel: Triple = (3, 3, 3), dropout: float = 0.0, expansion: int = 4) -> None:
+    def __init__(self, context: BlockContext, *, expansion: int = 4) -> None:
         super().__init__()
+        channels = context.channels
         hidden = positive(expansion, "expansion") * channels
         self.layers = nn.Sequential(
             nn.LayerNorm(channels),
             nn.Linear(channels, hidden),
             nn.GELU(),
             nn.Linear(hidden, channels),
-            nn.Dropout(dropout),
+            nn.Dropout(context.dropout),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,28 +45,27 @@ class LinearFeedForward(nn.Module):
 
 
 class DepthwiseFeedForward(nn.Module):
-    """The inverted residual feed-forward branch: widen each voxel, look at its neighbours, narrow again.
+    """The inverted residual feed-forward branch: expand, add a depth-wise convolution, reduce.
 
     CMT (Guo et al. 2022, https://arxiv.org/abs/2107.06263, equation 5). Deviations: layer normalisation before, as in
-    Swin, in place of batch normalisation within; the 1x1x1 convolutions are matrix products over the voxels, faster
-    at few channels.
+    Swin, instead of batch normalisation inside; the 1x1x1 convolutions are matrix products over the voxels, which are
+    faster with few channels.
 
     Args:
-        channels: channels in and out.
-        kernel: voxels of the kernel.
-        dropout: probability to zero an entry of the result.
-        expansion: channels within, as a multiple of `channels`.
+        context: channels, kernel and dropout.
+        expansion: hidden channels, as a multiple of the channels in.
     """
 
-    def __init__(self, channels: int, *, kernel: Triple = (3, 3, 3), dropout: float = 0.0, expansion: int = 4) -> None:
+    def __init__(self, context: BlockContext, *, expansion: int = 4) -> None:
         super().__init__()
+        channels = context.channels
         hidden = positive(expansion, "expansion") * channels
         self.norm = nn.LayerNorm(channels)
         self.widen = nn.Linear(channels, hidden)
-        self.depthwise = DepthwiseConv(hidden, kernel)
+        self.depthwise = DepthwiseConv(hidden, context.kernel)
         self.activation = nn.GELU()
         self.narrow = nn.Linear(hidden, channels)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(context.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.activation(self.widen(self.norm(to_tokens(x))))
@@ -72,25 +75,24 @@ class DepthwiseFeedForward(nn.Module):
 
 
 class GatedFeedForward(nn.Module):
-    """The feed-forward branch SwiGLU: widen each voxel twice, weigh the one by the other, narrow again.
+    """The gated feed-forward branch SwiGLU: expand to a gate and features, multiply both, reduce.
 
     Shazeer 2020 (https://arxiv.org/abs/2002.05202, equation 6), with layer normalisation before. Deviation: biases.
 
     Args:
-        channels: channels in and out.
-        kernel: of no use here.
-        dropout: probability to zero an entry of the result.
-        expansion: channels within a branch of the same cost without a gate, as a multiple of `channels`; within this
-            one are two thirds of them.
+        context: channels and dropout.
+        expansion: hidden channels of an ungated branch of the same cost, as a multiple of the channels in; this branch
+            has two thirds of them.
     """
 
-    def __init__(self, channels: int, *, kernel: Triple = (3, 3, 3), dropout: float = 0.0, expansion: int = 4) -> None:
+    def __init__(self, context: BlockContext, *, expansion: int = 4) -> None:
         super().__init__()
+        channels = context.channels
         hidden = 2 * positive(expansion, "expansion") * channels // 3
         self.norm = nn.LayerNorm(channels)
         self.widen = nn.Linear(channels, 2 * hidden)
         self.narrow = nn.Linear(hidden, channels)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(context.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, tokens = self.widen(self.norm(to_tokens(x))).chunk(2, dim=-1)

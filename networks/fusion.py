@@ -1,12 +1,8 @@
-"""How the decoder joins, at each scale, what comes up from below and what the encoder has.
-
-A fusion's constructor takes the encoder's channels of every scale and its strides from each to the next, finest first,
-the scale at which it stands, and its own options. It takes what came up (B, C, D, H, W) and the encoder's features of
-every scale, and gives (B, C', D, H, W) with the C' that it publishes as `channels`.
-"""
+"""Fusions: how a decoder stage joins the upsampled features and those of the encoder."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import reduce
 
@@ -18,23 +14,30 @@ from .layers.layout import to_map, to_tokens
 from .validation import Triple, divisor, times
 
 
-class Fusion(nn.Module):
-    """What all fusions publish.
+class Fusion(nn.Module, ABC):
+    """Joins the upsampled features (B, C, D, H, W) with the encoder's features of all scales to (B, C', D, H, W).
+
+    A subclass's constructor takes the encoder's channels of each scale, the strides from each scale to the next, both
+    finest first, the index of its own scale, and, by keyword, the fusion's own options.
 
     Attributes:
-        channels: of the result.
+        channels: channels C' of the result.
     """
 
     channels: int
 
+    @abstractmethod
+    def forward(self, up: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """Join `up` and `features`, finest first."""
+
 
 class ConcatFusion(Fusion):
-    """Both side by side: the skip connection of U-Net (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597).
+    """Concatenation: the skip connection of U-Net (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597).
 
     Args:
-        channels: of every scale.
-        strides: from each scale to the next.
-        scale: where it stands.
+        channels: channels of each scale.
+        strides: strides from each scale to the next.
+        scale: index of the scale.
     """
 
     def __init__(self, channels: Sequence[int], strides: Sequence[Triple], scale: int) -> None:
@@ -47,13 +50,13 @@ class ConcatFusion(Fusion):
 
 
 class AddFusion(Fusion):
-    """Their sum: half the work for the convolution that follows (LinkNet, Chaurasia and Culurciello 2017,
+    """Addition: half the work for the next convolution (LinkNet, Chaurasia and Culurciello 2017,
     https://arxiv.org/abs/1707.03718).
 
     Args:
-        channels: of every scale.
-        strides: from each scale to the next.
-        scale: where it stands.
+        channels: channels of each scale.
+        strides: strides from each scale to the next.
+        scale: index of the scale.
     """
 
     def __init__(self, channels: Sequence[int], strides: Sequence[Triple], scale: int) -> None:
@@ -66,7 +69,7 @@ class AddFusion(Fusion):
 
 
 class AttentionFusion(Fusion):
-    """The skip connection asks every scale, voxel by voxel, and what it hears is added to it; then as `ConcatFusion`.
+    """Attention across scales, added to the skip connection before concatenation.
 
     Multi-head attention across scales at every location: the query is this scale's voxel, keys and values are the
     voxels of all scales at the same place (after CMT, Guo et al. 2022, https://arxiv.org/abs/2107.06263, and DuoFormer,
@@ -74,9 +77,9 @@ class AttentionFusion(Fusion):
     repeated.
 
     Args:
-        channels: of every scale.
-        strides: from each scale to the next.
-        scale: where it stands.
+        channels: channels of each scale.
+        strides: strides from each scale to the next.
+        scale: index of the scale.
         heads: attention heads.
 
     Raises:
@@ -101,11 +104,11 @@ class AttentionFusion(Fusion):
         skip = features[self.scale]
         averaged = [functional.avg_pool3d(x, stride, stride) for x, stride in zip(features, self.finer, strict=False)]
         tokens = [norm(to_tokens(x)) for norm, x in zip(self.norms, [*averaged, *features[self.scale :]], strict=True)]
-        heard = [layer(x) for layer, x in zip(self.key_value, tokens, strict=True)]
+        projected = [layer(x) for layer, x in zip(self.key_value, tokens, strict=True)]
         strides = [(1, 1, 1)] * self.scale + self.coarser
-        heard = [repeat_voxels(x, stride) for x, stride in zip(heard, strides, strict=True)]
+        projected = [repeat_voxels(x, stride) for x, stride in zip(projected, strides, strict=True)]
         query = self.query(tokens[self.scale]).unflatten(-1, (self.heads, -1))  # (B, D, H, W, heads, C / heads)
-        keys, values = zip(*(x.unflatten(-1, (2, self.heads, -1)).unbind(-3) for x in heard), strict=True)
+        keys, values = zip(*(x.unflatten(-1, (2, self.heads, -1)).unbind(-3) for x in projected), strict=True)
         scores = torch.stack([(query * key).sum(-1) for key in keys]) * query.shape[-1] ** -0.5  # (scales, ..., heads)
         weights = scores.softmax(dim=0)[..., None]
         mixed = (weights * torch.stack(values)).sum(dim=0).flatten(-2)
@@ -114,7 +117,7 @@ class AttentionFusion(Fusion):
 
 
 def repeat_voxels(tokens: Tensor, times: Triple) -> Tensor:
-    """Each voxel of (B, D, H, W, C) as often as told along (D, H, W)."""
+    """Repeat each voxel of (B, D, H, W, C) `times` along (D, H, W)."""
     if times == (1, 1, 1):
         return tokens
     batch, depth, height, width, channels = tokens.shape

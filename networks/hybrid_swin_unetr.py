@@ -1,7 +1,7 @@
-"""HybridSwinUNETR: convolutions where resolution is high, shifted-window attention where it is low, a U-Net decoder.
+"""HybridSwinUNETR: convolutions at high resolution, shifted-window attention at low resolution, a U-Net decoder.
 
 A Swin-UNETR (Hatamizadeh et al. 2022, https://arxiv.org/abs/2201.01266) whose patch embedding and early stages are
-convolutions, in the order CoAtNet found best (Dai et al. 2021, https://arxiv.org/abs/2106.04803). The preset `small`,
+convolutions, the order that CoAtNet found best (Dai et al. 2021, https://arxiv.org/abs/2106.04803). The preset `small`
 for an image of D x H x W:
 
     image     1 x D x H x W                                             logits  D x H x W
@@ -30,42 +30,43 @@ from .blocks import DOWNSAMPLINGS, Block, Stage
 from .config import NetworkConfig
 from .fusion import FUSIONS, Fusion
 from .layers.convolutions import ConvNormAct, PointwiseConv
+from .mixers.base import BlockContext
 from .registry import build
-from .stems import STEMS
+from .stems import STEMS, Stem
 from .validation import Triple, times
 
 
 class Encoder(nn.Module):
-    """The stem and the stages: an image in, a pyramid of features out, finest first.
+    """The stem and the stages: from an image to a pyramid of features, finest first.
 
     Publishes `channels` of each scale, `strides` from each scale to the next, and `stem_stride` from the image to the
     finest scale.
 
     Args:
-        config: what the network consists of.
+        config: the network's configuration.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.channels = (config.stem_channels, *config.channels)
         self.strides = config.strides
-        self.stem = build(
-            config.stem, STEMS, "stem", config.in_channels, config.stem_channels, kernel=config.stem_kernel
-        )
-        self.stem_stride: Triple = self.stem.stride
+        context = BlockContext(config.stem_channels, config.stem_kernel)
+        self.stem = build(config.stem, STEMS, Stem, "stem", config.in_channels, context)
+        self.stem_stride = self.stem.stride
         self.stages = nn.ModuleList(make_stage(config, stage) for stage in range(len(config.channels)))
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        return list(accumulate(self.stages, lambda x, stage: stage(x), initial=self.stem(image)))
+        features = [self.stem(image)]
+        for stage in self.stages:
+            features.append(stage(features[-1]))
+        return features
 
 
 def make_stage(config: NetworkConfig, stage: int) -> Stage:
-    """Build a stage of the encoder by its number."""
-    above = (config.stem_channels, *config.channels)[stage]
-    here, kernel = config.channels[stage], config.per_stage("kernels")[stage]
-    down = build(
-        config.downsampling, DOWNSAMPLINGS, "downsampling", above, here, kernel=kernel, stride=config.strides[stage]
-    )
+    """Build a stage of the encoder by its index."""
+    in_channels = (config.stem_channels, *config.channels)[stage]
+    channels, kernel, stride = config.channels[stage], config.per_stage("kernels")[stage], config.strides[stage]
+    down = build(config.downsampling, DOWNSAMPLINGS, nn.Module, "downsampling", in_channels, channels, kernel, stride)
     mixers = config.mixers[stage]
     turns: Sequence[Any] = [mixers]
     if isinstance(mixers, Sequence) and mixers and not isinstance(mixers, str):
@@ -73,13 +74,10 @@ def make_stage(config: NetworkConfig, stage: int) -> Stage:
     before, total = sum(config.depths[:stage]), sum(config.depths)
     blocks = [
         Block(
-            here,
+            BlockContext(channels, kernel, config.dropout, index // len(turns)),
             turns[index % len(turns)],
-            index // len(turns),
-            kernel=kernel,
-            feed_forward=config.feed_forward,
+            config.feed_forward,
             drop_path=config.drop_path * (before + index) / max(1, total - 1),
-            dropout=config.dropout,
             layer_scale=config.layer_scale,
         )
         for index in range(config.depths[stage])
@@ -88,14 +86,14 @@ def make_stage(config: NetworkConfig, stage: int) -> Stage:
 
 
 class Up(nn.Module):
-    """A step up the decoder: a transposed convolution, fusion with the encoder's features, convolutions over both.
+    """A decoder stage: a transposed convolution, fusion with the encoder's features, convolutions.
 
     Args:
         below: channels of the coarser scale.
         channels: channels of this scale.
         stride: upsampling along (D, H, W), in voxels.
-        fusion: joins what came up and the encoder's features.
-        depth: how many convolutions.
+        fusion: joins the upsampled features and the encoder's.
+        depth: number of convolutions.
         kernel: voxels of their kernels.
     """
 
@@ -113,12 +111,12 @@ class Up(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From a pyramid of features, finest first, to one at every scale but the coarsest, finest first.
+    """The decoder stages: from the encoder's features to those of each scale but the coarsest, both finest first.
 
     Args:
         channels: channels of each scale of the encoder, finest first.
-        strides: from each scale to the next, in voxels.
-        config: what the network consists of.
+        strides: strides from each scale to the next, in voxels.
+        config: the network's configuration.
     """
 
     def __init__(self, channels: Sequence[int], strides: Sequence[Triple], config: NetworkConfig) -> None:
@@ -130,7 +128,7 @@ class Decoder(nn.Module):
                 below,
                 here,
                 stride=strides[scale],
-                fusion=build(config.per_stage("fusion")[scale], FUSIONS, "fusion", channels, strides, scale),
+                fusion=build(config.per_stage("fusion")[scale], FUSIONS, Fusion, "fusion", channels, strides, scale),
                 depth=config.per_stage("decoder_depths")[scale],
                 kernel=kernels[scale],
             )
@@ -138,18 +136,23 @@ class Decoder(nn.Module):
         )
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        return list(accumulate(reversed(self.steps), lambda x, up: up(x, features), initial=features[-1]))[:0:-1]
+        x = features[-1]
+        decoded = []
+        for step in reversed(self.steps):
+            x = step(x, features)
+            decoded.append(x)
+        return decoded[::-1]
 
 
 class HybridSwinUNETR(nn.Module):
-    """A 3D segmentation network that is convolutional at high resolution and attends at low resolution.
+    """A 3D segmentation network: convolutions at high resolution, attention at low resolution.
 
-    `forward` takes images (B, C, D, H, W) of any size and gives logits (B, K, D, H, W). In training with deep
-    supervision it gives a list of logits, finest first: at full resolution, and at the scale of each stage of the
-    decoder, D / s rounded up for a scale of total stride s.
+    `forward` maps images (B, C, D, H, W) of any size to logits (B, K, D, H, W). In training with deep supervision it
+    returns a list of logits, finest first: at full resolution, then at the scale of each decoder stage, where a total
+    stride s leaves D / s voxels, rounded up.
 
     Args:
-        config: what the network consists of; `create_model` makes one from a preset.
+        config: the network's configuration; `create_model` makes one from a preset.
 
     Examples:
         >>> from hybridseg.networks import create_model
@@ -170,7 +173,7 @@ class HybridSwinUNETR(nn.Module):
         self.scales = list(accumulate(self.encoder.strides, times, initial=self.encoder.stem_stride))
         self.stride = self.scales[-1]
         self.apply(initialise)
-        # The order of memory in which a CPU convolves fastest, and a voxel's channels are a token without a copy.
+        # The memory format in which CPUs convolve fastest and the channels of a voxel are a token without a copy.
         self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
@@ -184,21 +187,24 @@ class HybridSwinUNETR(nn.Module):
 
 
 def make_head(channels: int, classes: int, stride: Triple) -> nn.Module:
-    """Logits of the image's voxels from features at `stride`: where it is not 1, each gives a block of voxels, as in
-    Swin-Unet's last expanding layer (Cao et al. 2021, https://arxiv.org/abs/2105.05537)."""
+    """Build the layer that maps features at `stride` to logits at full resolution.
+
+    With a stride above 1 it upsamples, as the last expanding layer of Swin-Unet does (Cao et al. 2021,
+    https://arxiv.org/abs/2105.05537).
+    """
     if stride == (1, 1, 1):
         return PointwiseConv(channels, classes)
     return nn.ConvTranspose3d(channels, classes, stride, stride=stride)
 
 
 def pad(image: Tensor, stride: Triple) -> Tensor:
-    """Pad (B, C, D, H, W) with zeros at the far ends to whole strides, and to more than one voxel at the coarsest.
+    """Pad (B, C, D, H, W) with zeros at the far ends to a multiple of the stride.
 
     Instance normalisation of one voxel is undefined, so an image within a single stride is padded to two along its
     last axis.
 
     Raises:
-        ValueError: the image has another number of axes, or is empty.
+        ValueError: the image does not have five axes, or is empty.
     """
     if image.ndim != 5 or 0 in image.shape:
         raise ValueError(f"image: shape {tuple(image.shape)}: must be (B, C, D, H, W), none of them 0")
@@ -210,13 +216,14 @@ def pad(image: Tensor, stride: Triple) -> Tensor:
 
 
 def crop(logits: Tensor, size: torch.Size, scale: Triple) -> Tensor:
-    """Take away what `pad` added: an image of `size` voxels fills size / scale of (B, K, D, H, W), rounded up."""
+    """Crop the padding of `pad` from logits (B, K, D, H, W) at a scale of an image of `size` voxels."""
     depth, height, width = (math.ceil(n / s) for n, s in zip(size, scale, strict=True))
     return logits[:, :, :depth, :height, :width]
 
 
 def initialise(module: nn.Module) -> None:
-    """Full convolutions by He et al. 2015 (https://arxiv.org/abs/1502.01852), matrix products as in Swin."""
+    """Initialise ungrouped convolutions as in He et al. 2015 (https://arxiv.org/abs/1502.01852), linear layers as in
+    Swin, and set the biases of both to 0."""
     if isinstance(module, nn.Conv3d) and module.groups == 1:
         nn.init.kaiming_normal_(module.weight, a=0.01)
     elif isinstance(module, nn.Linear):

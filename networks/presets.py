@@ -1,4 +1,4 @@
-"""The networks by size, and the one function that makes them."""
+"""The presets, and `create_model`, which makes a network from one."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def create_model(preset: str = "small", *, in_channels: int, out_channels: int, 
     Args:
         preset: `tiny` (under 1 M parameters), `small` (about 3 M) or `base` (over 10 M).
         in_channels: image channels.
-        out_channels: classes with the background, or overlapping regions.
-        overrides: fields of `NetworkConfig` that shall differ from the preset, such as `deep_supervision=False`.
+        out_channels: classes including the background, or overlapping regions.
+        overrides: fields of `NetworkConfig` to change from the preset, such as `deep_supervision=False`.
 
     Returns:
         The network, with random weights.
@@ -66,5 +66,5 @@ def create_model(preset: str = "small", *, in_channels: int, out_channels: int, 
         raise ValueError(f"preset: {preset!r}: must be one of {', '.join(PRESETS)}")
     for name in overrides:
         if name not in NetworkConfig.names():
-            raise ValueError(f"{name}: no field of the network: must be one of {', '.join(NetworkConfig.names())}")
+            raise ValueError(f"{name}: not a field of the network: must be one of {', '.join(NetworkConfig.names())}")
     return HybridSwinUNETR(replace(PRESETS[preset], in_channels=in_channels, out_channels=out_channels, **overrides))

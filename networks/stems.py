@@ -1,63 +1,75 @@
-"""What meets the image first, where resolution is high and every channel is dear.
-
-A stem takes (B, C_in, D, H, W) and gives (B, C, D / s, H / s, W / s); it publishes `stride`, the s along (D, H, W). Its
-constructor takes the channels in and out, `kernel` along (D, H, W), and its own options.
-"""
+"""Stems: the first layers, at high resolution, where each channel is expensive."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
 
 from .layers.convolutions import ConvNormAct
+from .mixers.base import BlockContext
 from .validation import Triple, divisor, each_axis, positive, triple
 
 
-class ConvStem(nn.Module):
-    """3x3x3 convolutions, each with normalisation and activation, at full resolution.
+class Stem(nn.Module, ABC):
+    """The first layers: map (B, C_in, D, H, W) to (B, C, D / s, H / s, W / s).
 
-    After Xiao et al. 2021, Early Convolutions Help Transformers See Better (https://arxiv.org/abs/2106.14881).
-    Deviation: full resolution is kept for the decoder's last skip connection; the strides follow in the stages.
+    A subclass's constructor takes the image channels, a `BlockContext` with the channels out and the kernel, and, by
+    keyword, the stem's own options.
 
-    Args:
-        in_channels: image channels.
-        channels: channels of the features.
-        kernel: voxels of the kernels.
-        layers: how many convolutions.
+    Attributes:
+        stride: downsampling s along (D, H, W).
     """
 
     stride: Triple = (1, 1, 1)
 
-    def __init__(self, in_channels: int, channels: int, *, kernel: Triple, layers: int = 1) -> None:
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the features of an image."""
+
+
+class ConvStem(Stem):
+    """3x3x3 convolutions, each with normalisation and activation, at full resolution.
+
+    After Xiao et al. 2021, Early Convolutions Help Transformers See Better (https://arxiv.org/abs/2106.14881).
+    Deviation: the stem keeps full resolution for the last skip connection of the decoder; the stages downsample.
+
+    Args:
+        in_channels: image channels.
+        context: channels of the features, and kernel.
+        layers: number of convolutions.
+    """
+
+    def __init__(self, in_channels: int, context: BlockContext, *, layers: int = 1) -> None:
         super().__init__()
-        widths = [in_channels, *[channels] * positive(layers, "layers")]
-        self.layers = nn.Sequential(*(ConvNormAct(before, after, kernel) for before, after in pairwise(widths)))
+        widths = [in_channels, *[context.channels] * positive(layers, "layers")]
+        self.layers = nn.Sequential(*(ConvNormAct(before, after, context.kernel) for before, after in pairwise(widths)))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
 
 
-class LevitStem(nn.Module):
-    """A stack of strided 3x3x3 convolutions, each halving space and doubling channels.
+class LevitStem(Stem):
+    """A stack of strided 3x3x3 convolutions, each of which halves resolution and doubles channels.
 
     LeViT (Graham et al. 2021, https://arxiv.org/abs/2104.01136, section 4.2). Deviations: instance normalisation, and
-    by default one halving in place of four, as segmentation needs resolution.
+    one halving by default instead of four, as segmentation needs resolution.
 
     Args:
         in_channels: image channels.
-        channels: channels of the features.
-        kernel: voxels of the kernels.
+        context: channels of the features, and kernel.
         stride: downsampling, a power of two: one integer, or three along (D, H, W).
 
     Raises:
-        ValueError: `stride` is not a power of two, or its halvings do not divide `channels`.
+        ValueError: `stride` is not a power of two, or half of it does not divide the channels.
     """
 
-    def __init__(self, in_channels: int, channels: int, *, kernel: Triple, stride: int | Sequence[int] = 2) -> None:
+    def __init__(self, in_channels: int, context: BlockContext, *, stride: int | Sequence[int] = 2) -> None:
         super().__init__()
+        channels = context.channels
         self.stride = triple(stride, "stride")
         if any(entry & (entry - 1) for entry in self.stride):
             raise ValueError(f"stride: {stride!r}: must be powers of two")
@@ -68,7 +80,7 @@ class LevitStem(nn.Module):
         strides = [each_axis(lambda s, step=step: 2 if s >> (step + 1) else 1, self.stride) for step in range(halvings)]
         self.layers = nn.Sequential(
             *(
-                ConvNormAct(before, after, kernel, stride=here)
+                ConvNormAct(before, after, context.kernel, stride=here)
                 for (before, after), here in zip(pairwise(widths), strides, strict=True)
             )
         )
@@ -77,28 +89,26 @@ class LevitStem(nn.Module):
         return self.layers(x)
 
 
-class GroupedStem(nn.Module):
-    """A convolution, then grouped ones of growing dilation, at full resolution: a wide view at few weights.
+class GroupedStem(Stem):
+    """A convolution, then grouped convolutions of growing dilation, at full resolution: a wide view with few weights.
 
     Convolutional token embedding as in CvT (Wu et al. 2021, https://arxiv.org/abs/2103.15808, section 3.1) and CMT
     (Guo et al. 2022, https://arxiv.org/abs/2107.06263, section 3.1). Deviations: no stride; groups and dilations 1, 2,
-    ... in place of larger kernels.
+    ... instead of larger kernels.
 
     Args:
         in_channels: image channels.
-        channels: channels of the features.
-        kernel: voxels of the kernels.
-        layers: how many convolutions, the first of which is not grouped.
-        groups: of the others.
+        context: channels of the features, and kernel.
+        layers: number of convolutions, the first of which is not grouped.
+        groups: groups of the others.
 
     Raises:
-        ValueError: `groups` does not divide `channels`.
+        ValueError: `groups` does not divide the channels.
     """
 
-    stride: Triple = (1, 1, 1)
-
-    def __init__(self, in_channels: int, channels: int, *, kernel: Triple, layers: int = 3, groups: int = 4) -> None:
+    def __init__(self, in_channels: int, context: BlockContext, *, layers: int = 3, groups: int = 4) -> None:
         super().__init__()
+        channels, kernel = context.channels, context.kernel
         divisor(groups, channels, "groups")
         self.layers = nn.Sequential(
             ConvNormAct(in_channels, channels, kernel),
@@ -112,28 +122,27 @@ class GroupedStem(nn.Module):
         return self.layers(x)
 
 
-class PatchStem(nn.Module):
-    """One linear embedding of patches that do not overlap: the stem of Swin UNETR.
+class PatchStem(Stem):
+    """A linear embedding of patches that do not overlap: the stem of Swin UNETR.
 
     Swin (Liu et al. 2021, https://arxiv.org/abs/2103.14030, section 3.1).
 
     Args:
         in_channels: image channels.
-        channels: channels of the features.
-        kernel: of no use here, as patches do not overlap.
+        context: channels of the features.
         patch: voxels of a patch: one integer, or three along (D, H, W).
     """
 
-    def __init__(self, in_channels: int, channels: int, *, kernel: Triple, patch: int | Sequence[int] = 2) -> None:
+    def __init__(self, in_channels: int, context: BlockContext, *, patch: int | Sequence[int] = 2) -> None:
         super().__init__()
         self.stride = triple(patch, "patch")
-        self.embed = nn.Conv3d(in_channels, channels, self.stride, stride=self.stride)
+        self.embed = nn.Conv3d(in_channels, context.channels, self.stride, stride=self.stride)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.embed(x)
 
 
-STEMS: Mapping[str, type[nn.Module]] = {
+STEMS: Mapping[str, type[Stem]] = {
     "conv": ConvStem,
     "levit": LevitStem,
     "grouped": GroupedStem,

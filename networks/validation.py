@@ -1,4 +1,4 @@
-"""Checks of single values, and arithmetic on one number per axis (D, H, W)."""
+"""Checks of single values, and arithmetic on triples (D, H, W)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Triple = tuple[int, int, int]
 
 
 def positive(value: Any, name: str) -> int:
-    """Check that `value` is a whole number of at least 1.
+    """Check that `value` is an integer of at least 1.
 
     Raises:
         ValueError: it is not; the message gives `name`, the value and the rule.
@@ -55,7 +55,7 @@ def not_negative(value: Any, name: str) -> float:
 
 
 def triple(value: Any, name: str) -> Triple:
-    """Turn one integer or three into one per axis (D, H, W).
+    """Return one integer per axis (D, H, W) from one integer or three.
 
     Raises:
         ValueError: neither one nor three positive integers; the message gives `name`, the value and the rule.
@@ -68,7 +68,7 @@ def triple(value: Any, name: str) -> Triple:
 
 
 def odd_triple(value: Any, name: str) -> Triple:
-    """As `triple`, of odd integers, such as the sizes of kernels.
+    """As `triple`, but only odd integers, such as kernel sizes.
 
     Raises:
         ValueError: neither one nor three positive odd integers; the message gives `name`, the value and the rule.
@@ -80,11 +80,11 @@ def odd_triple(value: Any, name: str) -> Triple:
 
 
 def each_axis(rule: Callable[..., int], *triples: Iterable[int]) -> Triple:
-    """Apply a rule to what stands for depth in all triples, then for height, then for width."""
+    """Apply a rule to the depths of all triples, to their heights, and to their widths."""
     depth, height, width = map(rule, *triples)
     return depth, height, width
 
 
 def times(first: Triple, second: Triple) -> Triple:
-    """The total stride (D, H, W) of two steps."""
+    """Multiply two strides (D, H, W), for their total."""
     return each_axis(mul, first, second)

@@ -1,4 +1,4 @@
-"""Files of weights: read as tensors only, so that no code in them runs, and loaded whole or as far as they fit."""
+"""Load weights from files: tensors only, so that no code in a file runs; all of them, or those that match."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 
 class WeightsError(ValueError):
-    """A file of weights that cannot be used; the message is `<path>: <value>: <rule>`.
+    """A weights file cannot be used; the message is `<path>: <value>: <rule>`.
 
     Args:
         path: the file.
-        value: what was found there.
-        rule: what should be there instead.
+        value: what was found.
+        rule: what the file must be.
     """
 
     def __init__(self, path: str | os.PathLike[str], value: str, rule: str) -> None:
@@ -26,13 +26,13 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class LoadedWeights:
-    """Which tensors a network took from a file.
+    """Which tensors were loaded from a file into a network.
 
     Attributes:
-        taken: names of the tensors taken.
-        other_shape: names and the two shapes of tensors that differ in shape.
-        file_only: names that only the file has.
-        network_only: names that only the network has.
+        taken: names of the loaded tensors.
+        other_shape: names and both shapes of tensors that differ in shape.
+        file_only: names in the file only.
+        network_only: names in the network only.
     """
 
     taken: list[str]
@@ -42,14 +42,14 @@ class LoadedWeights:
 
 
 def read_weights(path: Path, device: torch.device | str = "cpu") -> Mapping[str, Tensor]:
-    """The tensors of a state dict, by name.
+    """Read a state dict.
 
     Args:
         path: the file.
-        device: where the tensors go.
+        device: device of the tensors.
 
     Raises:
-        WeightsError: the file is missing, or is no state dict of tensors.
+        WeightsError: the file is missing, or is not a state dict of tensors.
     """
     if not path.is_file():
         raise WeightsError(path, "does not exist", "must be the file of the network's weights")
@@ -63,15 +63,15 @@ def read_weights(path: Path, device: torch.device | str = "cpu") -> Mapping[str,
 
 
 def load_weights(network: nn.Module, path: Path, device: torch.device) -> None:
-    """Load all weights of a network from a file that the same network was saved to.
+    """Load all weights of a network from a file saved from the same network.
 
     Args:
         network: changed in place.
         path: the file.
-        device: that of the network.
+        device: device of the network.
 
     Raises:
-        WeightsError: the file is missing, is no state dict of tensors, or is that of another network.
+        WeightsError: the file is missing, is not a state dict of tensors, or belongs to another network.
     """
     weights = read_weights(path, device)
     wanted = network.state_dict()
@@ -86,21 +86,21 @@ def load_weights(network: nn.Module, path: Path, device: torch.device) -> None:
 
 
 def load_matching(network: nn.Module, path: Path) -> LoadedWeights:
-    """Load the weights that fit a network by name and shape, such as those of a network with another head.
+    """Load the tensors that match a network's by name and shape, such as those of a network with another head.
 
     Args:
         network: changed in place.
-        path: a state dict.
+        path: the file.
 
     Raises:
-        WeightsError: the file cannot be read, or none of its tensors fits.
+        WeightsError: the file cannot be read, or no tensor matches.
     """
     weights, wanted = read_weights(path), network.state_dict()
     common = [name for name in wanted if name in weights]
     taken = {name: weights[name] for name in common if weights[name].shape == wanted[name].shape}
     if not taken:
         what = f"none of its {len(weights)} tensors has the name and shape of one of the network's {len(wanted)}"
-        raise WeightsError(path, what, "must be weights of a network of this kind")
+        raise WeightsError(path, what, "must be weights of a similar network")
     check_finite(path, taken)
     network.load_state_dict({**wanted, **taken})
     return LoadedWeights(

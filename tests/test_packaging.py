@@ -14,7 +14,7 @@ import pytest
 
 from hybridseg.app.bundling.packing import pack_bundle, requirements
 from hybridseg.bundles import bundle_path
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
+from hybridseg.transforms.phantoms import write_phantoms
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("app", "bundles", "networks", "transforms")
@@ -71,8 +71,21 @@ def test_the_installed_command_tells_the_version(python: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
+def test_every_module_of_the_wheel_imports(python: Path, tmp_path: Path) -> None:
+    program = f"""
+import importlib, pkgutil
+for package in {PACKAGES}:
+    found = importlib.import_module(f"hybridseg.{{package}}")
+    for module in pkgutil.walk_packages(found.__path__, f"{{found.__name__}}."):
+        if not module.name.endswith(".__main__") and module.name != "hybridseg.app.figures.widgets":  # needs anywidget
+            importlib.import_module(module.name)
+"""
+    run(python, "-W", "ignore", "-c", program, cwd=tmp_path)
+
+
+@pytest.mark.slow
 def test_an_installed_bundle_trains_from_another_folder(python: Path, tmp_path: Path) -> None:
-    run(python, "-c", "from hybridseg.transforms import phantom; phantom.write_phantoms('data', 4)", cwd=tmp_path)
+    write_phantoms(tmp_path / "data", 4)
     bundle = Path(run(python.with_name("hybridseg"), "info", "--path", BUNDLE, cwd=tmp_path).strip())
     assert bundle.is_relative_to(python.parents[1])
     options = {

@@ -1,18 +1,13 @@
-"""What MONAI lacks between files and arrays, and the pipelines that training, validation and inference share."""
+"""Medical image transforms that MONAI lacks, and the pipelines that training, validation and inference share."""
 
 from .augmentation import augmentation
-from .datasets.dataset import open_dataset, read_dataset
-from .datasets.folds import make_folds
-from .datasets.inputs import find_cases
-from .datasets.splits import split_cases
+from .datasets import find_cases, make_folds, open_dataset, read_dataset, split_cases
 from .errors import VolumeError
 from .inferers import MixedPrecisionInferer, WindowInferer
-from .io.load import LoadVolumed
-from .io.names import case_name, find_volumes
-from .io.save import WriteLabelsd, write_labels
+from .io import LoadVolumed, WriteLabelsd, case_name, find_volumes, write_labels
 from .pipelines import ct_preprocessing, mri_preprocessing, postprocessing
 from .regions import LabelsToRegionsd, region_labels
-from .spatial.restore import RestoreLabelsd, restore_labels
+from .spatial import RestoreLabelsd, restore_labels
 
 __all__ = [
     "LabelsToRegionsd",

@@ -1,4 +1,4 @@
-"""Augmentation: from a preprocessed case to random training patches."""
+"""Augmentation: random training patches from a preprocessed case."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .pipelines import IMAGE, LABEL
 from .regions import LabelsToRegionsd, Regions
 
 CENTRES = 10_000
-"""Voxels of each label, evenly spread, that are kept to centre patches on."""
+"""Most voxels of each label, evenly spread, that are kept as possible patch centres."""
 
 
 def augmentation(
@@ -42,25 +42,25 @@ def augmentation(
     padding: float = 0.0,
     regions: Regions | None = None,
 ) -> Compose:
-    """From a preprocessed case to training patches, half of them centred on a label, moved, and disturbed.
+    """Crop random patches from a preprocessed case, half of them centred on a label, and augment them.
 
-    Each label that a case has is as likely as the others, so that small organs are seen as often as large ones. Where
-    labels lie is found once and cached with the case, not anew for every patch.
+    Each label of a case is equally likely, so small organs are seen as often as large ones. The voxels of each label
+    are found once and cached with the case.
 
-    Noise, blur, brightness, low resolution and gamma after nnU-Net (Isensee et al. 2021, supplementary note 4), milder,
-    by MONAI's transforms. Where a patch is rotated and scaled, the share of each label in a voxel is interpolated, and
-    the greatest share wins: the surface of a label stays as smooth as it was.
+    Noise, blur, brightness, low resolution and gamma follow nnU-Net (Isensee et al. 2021, supplementary note 4), but
+    milder and by MONAI's transforms. When a patch is rotated and scaled, the share of each label in a voxel is
+    interpolated and the greatest share wins, so the surfaces of labels stay smooth.
 
     Args:
         patch_size: voxels along (D, H, W); smaller volumes are padded.
-        classes: labels with the background.
-        patches: patches taken from one case.
+        classes: number of labels, background included.
+        patches: patches per case.
         rotation: largest rotation about each axis (D, H, W), in degrees.
         scaling: largest relative change of size.
-        flip_axes: axes to mirror with probability 1/2; only where mirroring leaves every label true.
-        intensity: probability of the intensity changes, relative to the recipe's.
-        padding: intensity around smaller volumes, as preprocessing has scaled it: air, for CT.
-        regions: turn the labels into these regions at the end, when they take the memory of a patch only.
+        flip_axes: axes to mirror with probability 1/2; only where mirroring keeps every label right.
+        intensity: factor on the probabilities of the intensity changes.
+        padding: intensity around smaller volumes, as scaled by preprocessing: air, for CT.
+        regions: convert the labels to these regions as the last step, when they take the memory of a patch only.
 
     Returns:
         A random pipeline from `image` and `label` to a list of `patches` of them, as plain tensors.
@@ -103,14 +103,14 @@ def augmentation(
 
 
 class RandCropByLabelsd(RandCropByLabelClassesd):
-    """MONAI's, where half of the patches are centred on a label whichever a case has, and each of these is as likely.
+    """MONAI's RandCropByLabelClassesd with ratios per case: half of the patches centre on a label, all equally likely.
 
-    By ratios that are the same for all cases, the background gets the share of each label that a case lacks. Needs
-    `indices_key`: where labels lie is found by `ClassesToIndicesd`, once for a case that is cached.
+    With the same ratios for all cases, the background would get the share of each label that a case lacks. Needs
+    `indices_key`, filled by `ClassesToIndicesd` once per cached case.
     """
 
     def randomize(self, label: Any, indices: Any = None, image: Any = None) -> None:
-        """Choose the centres for a case, by the indices of its voxels with each label, the background first."""
+        """Draw the centres for a case from the voxel indices of each label, background first."""
         labels = [1 if len(voxels) else 0 for voxels in indices[1:]]
         ratios: list[float | int] = [max(1, sum(labels)), *labels]
         self.cropper.ratios = ratios
@@ -118,38 +118,38 @@ class RandCropByLabelsd(RandCropByLabelClassesd):
 
 
 class LabelsToSharesd(MapTransform):
-    """A channel for each label that occurs: 1 where it is, 0 elsewhere.
+    """One-hot encode the labels that occur in a patch, one channel each.
 
-    MONAI's `AsDiscreted` makes one for every label there may be: of a hundred, a patch has a few, and all have to be
-    interpolated. The numbers of those that occur go to the entry `<key>_numbers`, for `SharesToLabelsd`.
+    MONAI's `AsDiscreted` makes a channel for every possible label; of a hundred, a patch has a few, and every channel
+    would be interpolated. The numbers of the labels go to the entry `<key>_numbers`, for `SharesToLabelsd`.
 
     Args:
-        keys: entries with labels (1, D, H, W).
+        keys: entries with labels (1, D, H, W), which become shares (K, D, H, W).
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        done = dict(data)
-        for key in self.key_iterator(done):
-            numbers = convert_to_tensor(done[key], track_meta=False).unique()  # ascending
-            done[numbers_of(key)] = numbers
-            done[key] = (done[key] == numbers.view(-1, 1, 1, 1)).to(numbers.dtype)
-        return done
+        case = dict(data)
+        for key in self.key_iterator(case):
+            numbers = convert_to_tensor(case[key], track_meta=False).unique()  # ascending
+            case[numbers_of(key)] = numbers
+            case[key] = (case[key] == numbers.view(-1, 1, 1, 1)).to(numbers.dtype)
+        return case
 
 
 class SharesToLabelsd(MapTransform):
-    """The label with the greatest share in a voxel, the lowest of equals: the inverse of `LabelsToSharesd`.
+    """Choose the label with the greatest share in each voxel, the lowest of equals; inverts `LabelsToSharesd`.
 
     Args:
         keys: entries with shares (K, D, H, W), which become labels (1, D, H, W).
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        done = dict(data)
-        for key in self.key_iterator(done):
-            done[key] = done.pop(numbers_of(key))[done[key].argmax(dim=0, keepdim=True)]
-        return done
+        case = dict(data)
+        for key in self.key_iterator(case):
+            case[key] = case.pop(numbers_of(key))[case[key].argmax(dim=0, keepdim=True)]
+        return case
 
 
 def numbers_of(key: Hashable) -> str:
-    """The entry with the numbers of the labels that have shares."""
+    """Return the key of the entry with the numbers of the labels."""
     return f"{key}_numbers"

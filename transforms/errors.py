@@ -1,20 +1,20 @@
-"""The one error for a file that cannot be used: it names the file, the value found there and the rule it breaks."""
+"""The error for a file that cannot be used: it names the file, the value found there and the rule it breaks."""
 
 from __future__ import annotations
 
 import os
 
 PathLike = str | os.PathLike[str]
-"""A path, as text or as `Path`."""
+"""A path as a string or a `Path`."""
 
 
 class VolumeError(ValueError):
-    """A file or folder that breaks a rule, told in one line: `<path>: <value>: <rule>`; the path is left as it is.
+    """A file or folder that breaks a rule. Its message is one line, `<path>: <value>: <rule>`; the path is kept as is.
 
     Args:
-        path: the file or folder concerned.
-        value: what was found there.
-        rule: what should be there instead.
+        path: the file or folder.
+        value: what was found.
+        rule: what is required.
 
     Examples:
         >>> print(VolumeError("case.nii.gz", "3 voxels are not finite", "every voxel must be finite"))

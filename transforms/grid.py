@@ -1,4 +1,4 @@
-"""Questions about grids: a grid is a shape (voxels) and an affine (4, 4) from voxel indices to RAS millimetres."""
+"""Geometry of voxel grids. A grid is a shape (voxels) and an affine (4, 4) from voxel indices to RAS millimetres."""
 
 from __future__ import annotations
 
@@ -8,39 +8,41 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-SINGULAR_DETERMINANT = 1e-6
-"""Below this determinant of its three unit axis vectors (1 at right angles, 0 in one plane) an affine is singular."""
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
+GREATEST_LABEL = 65535
+"""Largest label of a label map, which is stored as uint16 at most."""
+
+SINGULAR_DETERMINANT = 1e-6
+"""Determinant of the three unit axis vectors (1 at right angles, 0 in a plane) below which an affine is singular."""
 
 SHORTEST_MM, LONGEST_MM = 1.0, 4000.0
-"""Between these a volume measures along its longest axis; beyond are lengths in metres or micrometres."""
-
+"""Range of a volume's longest side; a value outside means lengths in metres or micrometres."""
 
 FARTHEST_MM = 1e6
-"""Farthest that the first voxel may lie from the origin; beyond, float32 cannot tell voxels apart."""
-
+"""Largest distance of the first voxel from the origin; beyond it, float32 cannot tell voxels apart."""
 
 SAME_GRID_VOXELS = 0.1
-"""Farthest that a corner voxel may move, as a share of the shortest voxel axis, between two grids called the same."""
+"""Largest shift of a corner voxel between two grids called the same, as a fraction of the shortest voxel side."""
 
 
 def voxel_lengths(affine: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Lengths (3,) in mm of a voxel along each axis of an affine (4, 4)."""
+    """Return the voxel size (3,) in mm along each axis of an affine (4, 4)."""
     return np.linalg.norm(affine[:3, :3], axis=0)
 
 
 def voxel_volume_ml(affine: NDArray[np.floating]) -> float:
-    """Return the volume of a voxel in ml: the determinant of an affine (4, 4) to mm, for sheared grids too."""
+    """Return the volume of a voxel in ml from the determinant of an affine (4, 4) to mm, sheared or not."""
     return abs(float(np.linalg.det(affine[:3, :3]))) / 1000
 
 
 def label_dtype(largest: int) -> type[np.uint8] | type[np.uint16]:
-    """Return the smallest unsigned type of a label map whose largest label is `largest`."""
+    """Return the smallest unsigned type for a label map whose largest label is `largest`."""
     return np.uint8 if largest <= np.iinfo(np.uint8).max else np.uint16
 
 
-def affine_fault(affine: NDArray[np.floating]) -> str | None:
-    """Say what keeps an affine (4, 4) from describing a grid in space; None when nothing does."""
+def affine_problem(affine: NDArray[np.floating]) -> str | None:
+    """Return why an affine (4, 4) cannot map voxels to space, or None if it can."""
     if not np.isfinite(affine).all():
         return "affine with NaN or infinity"
     lengths = voxel_lengths(affine)
@@ -51,8 +53,8 @@ def affine_fault(affine: NDArray[np.floating]) -> str | None:
     return None
 
 
-def size_fault(shape: Sequence[int], affine: NDArray[np.floating]) -> str | None:
-    """Say what keeps a grid from being that of a patient, a sample or a phantom; None when nothing does.
+def size_problem(shape: Sequence[int], affine: NDArray[np.floating]) -> str | None:
+    """Return why a grid cannot be that of a patient, a sample or a phantom, or None if it can.
 
     Args:
         shape: voxels along each of the three axes.
@@ -66,7 +68,7 @@ def size_fault(shape: Sequence[int], affine: NDArray[np.floating]) -> str | None
 
 
 def farthest_corner(first: NDArray[np.floating], second: NDArray[np.floating], shape: Sequence[int]) -> float:
-    """Farthest that any voxel of a grid of this shape lies apart under two maps.
+    """Return how far two affine maps place the same voxel apart at most, which is at a corner of the grid.
 
     Args:
         first: affine (4, 4).
@@ -74,7 +76,7 @@ def farthest_corner(first: NDArray[np.floating], second: NDArray[np.floating], s
         shape: voxels along each of the three axes.
 
     Returns:
-        The distance, in the units of the affines' target; two affine maps differ most at a corner.
+        The distance, in the units of the affines' target.
     """
     corners = np.array([[*corner, 1] for corner in itertools.product(*((0, size - 1) for size in shape))])
     return float(np.linalg.norm((corners @ (first - second).T)[:, :3], axis=1).max())
@@ -86,13 +88,13 @@ def grid_difference(
     reference_shape: Sequence[int],
     reference_affine: NDArray[np.floating],
 ) -> str | None:
-    """Say how a grid differs from a reference grid; None when they are the same within rounding.
+    """Return how a grid differs from a reference grid, or None if they are the same within rounding.
 
     Args:
         shape: voxels along each of the three axes.
         affine: (4, 4), voxel indices to mm.
-        reference_shape: the same for the reference.
-        reference_affine: the same for the reference.
+        reference_shape: voxels along each axis of the reference.
+        reference_affine: (4, 4), voxel indices of the reference to mm.
     """
     if tuple(shape) != tuple(reference_shape):
         return f"shape {tuple(map(int, shape))} instead of {tuple(map(int, reference_shape))}"
@@ -103,11 +105,5 @@ def grid_difference(
 
 
 def format_lengths(lengths: Sequence[float] | NDArray[np.floating]) -> str:
-    """Three numbers as `1 x 1 x 2.5`."""
+    """Format three numbers as `1 x 1 x 2.5`."""
     return " x ".join(f"{length:.4g}" for length in lengths)
-
-
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-GREATEST_LABEL = 65535

@@ -1,4 +1,4 @@
-"""How a batch is put through the network, in training and over whole volumes."""
+"""Inferers: mixed precision for batches, and sliding windows with Gaussian blending for whole volumes."""
 
 from __future__ import annotations
 
@@ -14,15 +14,23 @@ from monai.utils import BlendMode
 from torch import Tensor
 from torch.nn import functional
 
+Window = tuple[slice, slice, slice]
+
+Progress = Callable[[int, int], None]
+"""Called with the number of windows just computed, and with the number of all windows of the volume."""
+
+UNLIKELY = -10.0
+"""Logit of every class but the background, whose logit is 0, where no window was computed."""
+
 
 class MixedPrecisionInferer(SimpleInferer):
-    """Run the network in bfloat16 where the device computes it in hardware, and give float32 logits.
+    """Run the network in bfloat16 on devices that compute it in hardware, and return float32 logits.
 
-    MONAI's trainers only autocast on CUDA, in half precision with a loss scaler; bfloat16 has the range of float32
-    and needs none.
+    MONAI's trainers autocast on CUDA only, in half precision with a loss scaler; bfloat16 has the range of float32
+    and needs no scaler.
 
     Args:
-        enabled: False runs the network in float32 anywhere.
+        enabled: False runs the network in float32 on every device.
     """
 
     def __init__(self, enabled: bool = True) -> None:
@@ -38,7 +46,7 @@ class MixedPrecisionInferer(SimpleInferer):
 
 
 def computes_bfloat16(device: torch.device) -> bool:
-    """Whether `device` multiplies bfloat16 matrices in hardware."""
+    """Return whether a device multiplies bfloat16 matrices in hardware."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # which older releases of torch lack
@@ -46,35 +54,24 @@ def computes_bfloat16(device: torch.device) -> bool:
     return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
-Window = tuple[slice, slice, slice]
-
-
-Progress = Callable[[int, int], None]
-"""Called with the windows that were just computed, and with all windows that will be."""
-
-
-UNLIKELY = -10.0
-"""Logit of a class beside that of the background, which is 0, where there is nothing to see."""
-
-
 class WindowInferer(Inferer):
-    """Put a network over a volume window by window and blend what it gives.
+    """Run a network over a volume window by window, and blend the overlapping logits with Gaussian weights.
 
     Args:
         roi_size: voxels of a window along (D, H, W).
-        sw_batch_size: windows that are computed at once.
-        overlap: share of a window that the next one covers too, at least: 0 to below 1.
-        amp: compute in bfloat16 where the device does that in hardware.
-        half: blend in float16; the sum of a voxel's weights is 1, so that its logits stay what they are.
-        mirror_axes: axes of space (0, 1, 2) along which windows are mirrored too, in all combinations, and the logits
-            averaged; only for classes that look alike in the mirror.
-        skip_uniform: take a window without any contrast for background, without computing it.
-        unseen: logit of every channel where no window was computed; a negative one where the channels are regions,
-            which begin above 0. None for classes, of which the first is the background: the others are unlikely there.
+        sw_batch_size: windows per batch.
+        overlap: least fraction of a window that the next one covers too: at least 0, below 1.
+        amp: compute in bfloat16 on devices that do so in hardware.
+        half: accumulate logits in float16; a voxel's weights sum to 1, so its logits keep their range.
+        mirror_axes: spatial axes (0, 1, 2) for test-time mirroring: logits are averaged over all combinations. Use only
+            axes along which all classes look alike.
+        skip_uniform: do not compute windows without contrast; they are background.
+        unseen: logit of every channel where no window was computed: negative if the channels are regions, whose
+            threshold is 0. None if they are classes, the first being background: the others get a low logit.
         padding: value around a volume that is smaller than a window.
 
     Raises:
-        ValueError: an option breaks its rule.
+        ValueError: an argument is invalid.
     """
 
     def __init__(
@@ -108,30 +105,37 @@ class WindowInferer(Inferer):
         self.skip_uniform = skip_uniform
         self.unseen = unseen
         self.padding = padding
-        self.progress: Progress | None = None
 
     @torch.inference_mode()
-    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """Logits of volumes.
+    def __call__(
+        self,
+        inputs: Tensor,
+        network: Callable[..., Tensor],
+        *args: Any,
+        progress: Progress | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Compute the logits of volumes.
 
         Args:
             inputs: (B, C, D, H, W).
-            network: gives logits (b, K, d, h, w) for windows (b, C, d, h, w).
+            network: maps windows (b, C, d, h, w) to logits (b, K, d, h, w).
             args: further arguments of the network.
+            progress: called after each batch of windows.
             kwargs: further keyword arguments of the network.
 
         Returns:
-            Logits (B, K, D, H, W) in float16, or float32 if not `half`; where no window was computed, as `unseen` says.
+            Logits (B, K, D, H, W) in float16, or float32 if not `half`.
 
         Raises:
-            ValueError: the network gives logits of another size than its window.
+            ValueError: the network returns logits of another size than its window.
         """
         volumes = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
-        logits = [self.infer(volume, lambda x: network(x, *args, **kwargs)) for volume in volumes]
+        logits = [self.infer(volume, lambda x: network(x, *args, **kwargs), progress) for volume in volumes]
         return logits[0][None] if len(logits) == 1 else torch.stack(logits)  # a copy would take as much memory again
 
-    def infer(self, volume: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
-        """Logits (K, D, H, W) of a volume (C, D, H, W)."""
+    def infer(self, volume: Tensor, network: Callable[[Tensor], Tensor], progress: Progress | None = None) -> Tensor:
+        """Compute the logits (K, D, H, W) of a volume (C, D, H, W)."""
         volume, inside = self.pad(volume)
         windows = self.windows(volume)
         weight = compute_importance_map(self.roi_size, BlendMode.GAUSSIAN, device=volume.device)
@@ -147,9 +151,9 @@ class WindowInferer(Inferer):
                 logits = values.new_zeros((values.shape[1], *volume.shape[1:]), dtype=dtype)
             for window, value in zip(batch, values, strict=True):
                 logits[:, *window] += value * (weight / total[window])
-            if self.progress is not None:
-                self.progress(len(batch), len(windows))
-        assert logits is not None  # there is a window at least
+            if progress is not None:
+                progress(len(batch), len(windows))
+        assert logits is not None  # there is at least one window
         if self.unseen is None:
             logits[1:].masked_fill_(total == 0, UNLIKELY)
         else:
@@ -157,7 +161,7 @@ class WindowInferer(Inferer):
         return logits[:, *inside]
 
     def pad(self, volume: Tensor) -> tuple[Tensor, Window]:
-        """Pad (C, D, H, W) on both sides to at least a window; tells where the volume is then."""
+        """Pad (C, D, H, W) on both sides to at least a window; also return where the volume is in the result."""
         missing = [max(0, window - length) for window, length in zip(self.roi_size, volume.shape[1:], strict=True)]
         before = [length // 2 for length in missing]
         depth, height, width = (
@@ -169,7 +173,7 @@ class WindowInferer(Inferer):
         return volume, (depth, height, width)
 
     def windows(self, volume: Tensor) -> list[Window]:
-        """Where (C, D, H, W) has windows to compute; one at least, which tells the number of classes."""
+        """List the windows of (C, D, H, W) to compute: at least one, which gives the number of channels."""
         starts = [
             window_starts(length, window, self.overlap)
             for length, window in zip(volume.shape[1:], self.roi_size, strict=True)
@@ -183,7 +187,7 @@ class WindowInferer(Inferer):
         return [window for window in windows if not is_uniform(volume[:, *window])] or windows[:1]
 
     def compute(self, windows: Tensor, network: Callable[[Tensor], Tensor]) -> Tensor:
-        """Logits (b, K, d, h, w) of windows (b, C, d, h, w), the mean over their mirror images, in float32."""
+        """Compute the float32 logits (b, K, d, h, w) of windows (b, C, d, h, w), averaged over their mirror images."""
         flips = [
             [axis + 2 for axis in axes]
             for count in range(len(self.mirror_axes) + 1)
@@ -195,17 +199,17 @@ class WindowInferer(Inferer):
         logits = sum(outputs[1:], outputs[0]) / len(flips) if len(flips) > 1 else outputs[0]
         if logits.shape[2:] != windows.shape[2:]:
             found, wanted = tuple(logits.shape[2:]), tuple(windows.shape[2:])
-            raise ValueError(f"network: logits of {found} voxels: must be of the window's, {wanted}")
+            raise ValueError(f"network: logits of {found} voxels: must have the size of the window, {wanted}")
         return logits
 
 
 def window_starts(length: int, window: int, overlap: float) -> list[int]:
-    """Where windows begin along an axis: one after another, the last at the end; as MONAI's SlidingWindowInferer does.
+    """Return where windows start along an axis: evenly spaced, the last at the end, as MONAI's SlidingWindowInferer.
 
     Args:
-        length: of the axis, in voxels, at least a window's.
+        length: length of the axis, in voxels, at least a window's.
         window: length of a window, in voxels.
-        overlap: least share of a window that the next one covers too.
+        overlap: least fraction of a window that the next one covers too.
 
     Examples:
         >>> window_starts(100, 48, 0.5)
@@ -216,5 +220,5 @@ def window_starts(length: int, window: int, overlap: float) -> list[int]:
 
 
 def is_uniform(window: Tensor) -> bool:
-    """Whether each channel of a window (C, D, H, W) has one value everywhere."""
+    """Return whether each channel of a window (C, D, H, W) has the same value everywhere."""
     return bool((window.flatten(1) == window[:, :1, 0, 0]).all())

@@ -1,4 +1,4 @@
-"""Intensities: of CT in HU and MRI without a unit, where the body is; of MRI its bias field and normalisation."""
+"""Intensities of CT (HU) and MRI (arbitrary units): body masks, modality check, bias field, z-score."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from .grid import voxel_lengths
 
 AIR_HU = -500.0
 LOWEST_MRI = -900.0
-"""Below what MRI has even where resampling or a correction left negative voxels, and above air in CT."""
+"""Above air in CT, and below any MRI, even where resampling or a correction has left negative voxels."""
 
 THINNEST = 4
-"""Voxels along an axis below which no bias field can be estimated."""
+"""Fewest voxels along an axis for which a bias field can be estimated."""
 
 
 def mri_body(image: torch.Tensor, fraction: float = 0.1) -> torch.Tensor:
-    """Voxels of an MRI that are brighter than air.
+    """Mask the voxels of an MRI that are brighter than air.
 
     The threshold lies `fraction` of the way from the 0.5th to the 99.5th percentile of a channel, so scaling or
-    shifting the intensities of a volume leaves the mask as it is.
+    shifting the intensities does not change the mask.
 
     Args:
         image: intensities (C, D, H, W), in the scanner's arbitrary unit.
-        fraction: where between dark and bright the threshold lies.
+        fraction: position of the threshold between dark and bright.
 
     Returns:
         Mask (C, D, H, W), boolean.
@@ -44,22 +44,22 @@ def mri_body(image: torch.Tensor, fraction: float = 0.1) -> torch.Tensor:
 
 
 def ct_body(image: torch.Tensor) -> torch.Tensor:
-    """Voxels of a CT (C, D, H, W), in HU, that are denser than air and lung."""
+    """Mask the voxels of a CT (C, D, H, W), in HU, that are denser than air and lung."""
     return image > AIR_HU
 
 
 def body_mask(image: torch.Tensor, *, hounsfield: bool) -> torch.Tensor:
-    """The body of a CT in HU, or else of an MRI.
+    """Mask the body in a CT or an MRI.
 
     Args:
         image: intensities (C, D, H, W).
-        hounsfield: whether they are HU.
+        hounsfield: True for CT in HU, False for MRI.
 
     Returns:
         Mask (C, D, H, W), boolean.
 
     Raises:
-        VolumeError: a channel has none.
+        VolumeError: a channel has no body voxel.
     """
     mask = (ct_body if hounsfield else mri_body)(image)
     if not has_body(mask):
@@ -68,26 +68,26 @@ def body_mask(image: torch.Tensor, *, hounsfield: bool) -> torch.Tensor:
 
 
 def has_body(mask: torch.Tensor) -> bool:
-    """Whether each channel of a mask (C, D, H, W) has voxels."""
+    """Return whether each channel of a mask (C, D, H, W) has voxels."""
     return bool(mask.flatten(1).any(1).all())
 
 
 def no_body(image: torch.Tensor) -> VolumeError:
-    """What is wrong with an image (C, D, H, W) that has a channel of air."""
+    """Return the error for an image (C, D, H, W) with a channel of air."""
     path = image.meta.get(ImageMetaKey.FILENAME_OR_OBJ) if isinstance(image, MetaTensor) else None
     return VolumeError(path or "image", "no voxel brighter than air", "there must be a body")
 
 
 class WarnOfModalityd(MapTransform):
-    """Warn of an image whose intensities are hardly those of the modality that a pipeline is for.
+    """Warn of an image whose intensities hardly fit the modality of the pipeline.
 
-    An image for CT should have voxels below 0 HU, such as fat and air. One for MRI should not reach the HU of air in
-    all of its channels: that some are CT, as in PET/CT, is no mistake.
+    A CT should have voxels below 0 HU, such as fat and air. An MRI should not reach the HU of air in all of its
+    channels; in some it may, as in PET/CT.
 
     Args:
-        keys: images (C, D, H, W) as their files have them.
-        hounsfield: whether they should be CT in HU; otherwise MRI.
-        allow_missing_keys: pass over keys that a case lacks.
+        keys: images (C, D, H, W) as stored in their files.
+        hounsfield: True for CT in HU, False for MRI.
+        allow_missing_keys: skip keys that a case lacks.
     """
 
     def __init__(self, keys: KeysCollection, *, hounsfield: bool, allow_missing_keys: bool = False) -> None:
@@ -102,21 +102,21 @@ class WarnOfModalityd(MapTransform):
             if self.hounsfield and lowest >= 0:
                 warnings.warn(f"{where}: CT in HU has fat and air below 0: is this CT?", stacklevel=1)
             if not self.hounsfield and lowest <= LOWEST_MRI:
-                warnings.warn(f"{where}: like air in CT, and this is a pipeline for MRI", stacklevel=1)
+                warnings.warn(f"{where}: as low as air in CT, but this pipeline is for MRI", stacklevel=1)
         return case
 
 
 class ZScoreBodyd(MapTransform):
-    """Give each channel of an MRI mean 0 and standard deviation 1 over the voxels of the body.
+    """Scale each channel of an MRI to mean 0 and standard deviation 1 over the voxels of the body.
 
-    All voxels are moved and scaled, those outside the body too. A channel whose body is uniform is only centred.
+    All voxels are shifted and scaled, also those outside the body. A channel with a uniform body is only centred.
 
     Args:
         keys: images (C, D, H, W).
-        allow_missing_keys: pass over keys that a case lacks.
+        allow_missing_keys: skip keys that a case lacks.
 
     Raises:
-        VolumeError: when called with an image of which a channel has no voxel brighter than air.
+        VolumeError: when called with an image that has a channel without a voxel brighter than air.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -132,17 +132,17 @@ class ZScoreBodyd(MapTransform):
 
 
 class CorrectBiasFieldd(MapTransform):
-    """Even out the slow brightness change that an MRI receive coil leaves, by N4 (Tustison et al. 2010).
+    """Correct the bias field of MRI, the slow brightness change left by a receive coil, by N4 (Tustison et al. 2010).
 
-    The field is estimated by SimpleITK on a copy shrunk to about `resolution` mm, over the voxels of the body, and
-    divided out at full resolution, so that a volume takes seconds
-    instead of minutes. A volume of fewer than four voxels along an axis is left as it is.
+    SimpleITK estimates the field over the body on a copy shrunk to about `resolution` mm; it is divided out at full
+    resolution. A volume takes seconds instead of minutes. A volume of fewer than four voxels along an axis is left
+    unchanged.
 
     Args:
         keys: images (C, D, H, W) with an affine in mm.
         resolution: voxel size in mm at which the field is estimated; finer voxels are shrunk by a whole factor.
-        iterations: most iterations at each of the field's scales.
-        allow_missing_keys: pass over keys that a case lacks.
+        iterations: most iterations at each scale of the field.
+        allow_missing_keys: skip keys that a case lacks.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class CorrectBiasFieldd(MapTransform):
         return case
 
     def field(self, channel: torch.Tensor, spacing: list[float]) -> torch.Tensor:
-        """The multiplicative bias field (D, H, W) of one channel (D, H, W) with voxels of `spacing` mm."""
+        """Estimate the multiplicative bias field (D, H, W) of a channel (D, H, W) with voxels of `spacing` mm."""
         if min(channel.shape) < THINNEST:
             return torch.ones_like(channel)
         volume = sitk.GetImageFromArray(np.asarray(channel.cpu(), dtype=np.float32))

@@ -1,14 +1,14 @@
-"""The pipelines: the one place where preprocessing, augmentation and postprocessing are written.
+"""Preprocessing and postprocessing pipelines, shared by training, validation and inference.
 
-Training, validation and inference call the same functions, from a bundle by `_target_`, so they cannot drift apart.
-What differs between bundles (spacing, window, margin) is a parameter and stands in the bundle's config.
+Bundles name these functions by `_target_`, so the three cannot drift apart. What differs between bundles (spacing,
+window, margin) is an argument in the bundle's config. `augmentation` is the random part of training.
 
-Images and labels are (C, D, H, W) along the axes right, anterior, superior of the patient.
+Images and labels are (C, D, H, W), with D, H, W towards the right, anterior and superior of the patient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from monai.transforms import (
@@ -38,20 +38,23 @@ def mri_preprocessing(
     crop_margin: int | None = None,
     bias_correction: bool = False,
 ) -> Compose:
-    """From a file to what the network sees, for MRI: oriented, cropped, resampled, z-scored within the body.
+    """Preprocess MRI from the file to the network's input: orient, crop, resample, z-score within the body.
 
     Args:
-        keys: `image`, and `label` where there is one.
+        keys: `image`, and `label` if there is one.
         spacing: voxel size along (right, anterior, superior), in mm.
-        classes: labels with the background; a label map with others is refused.
-        channels: channels that an image must have.
-        crop_margin: crop to the body and this many of the file's voxels around it; None keeps the field of view.
-        bias_correction: even out the bias field by N4 first; takes seconds per volume.
+        classes: number of labels, background included; a label map with higher labels is an error.
+        channels: number of channels that an image must have.
+        crop_margin: crop to the body plus this many voxels of the file on each side; None keeps the field of view.
+        bias_correction: correct the bias field by N4 first, which takes seconds per volume.
 
     Returns:
         A pipeline from {key: path} to {key: MetaTensor (C, D, H, W)}.
+
+    Raises:
+        ValueError: an argument is invalid.
     """
-    correction: list[Transform] = [CorrectBiasFieldd(images(keys))] if bias_correction else []
+    correction: list[Transform] = [CorrectBiasFieldd(image_keys(keys))] if bias_correction else []
     return Compose(
         [
             *geometry(
@@ -63,7 +66,7 @@ def mri_preprocessing(
                 hounsfield=False,
                 native=correction,
             ),
-            ZScoreBodyd(images(keys)),
+            ZScoreBodyd(image_keys(keys)),
         ]
     )
 
@@ -72,42 +75,31 @@ def ct_preprocessing(
     keys: Sequence[str] = (IMAGE,),
     *,
     spacing: Sequence[float],
+    window: Sequence[float],
     classes: int = GREATEST_LABEL + 1,
-    window: Sequence[float] | None = None,
-    foreground: Mapping[str, float] | None = None,
     crop_margin: int | None = None,
 ) -> Compose:
-    """From a file to what the network sees, for CT: oriented, cropped, resampled, intensities clipped and scaled.
+    """Preprocess CT from the file to the network's input: orient, crop, resample, clip and scale intensities.
 
     Args:
-        keys: `image`, and `label` where there is one.
+        keys: `image`, and `label` if there is one.
         spacing: voxel size along (right, anterior, superior), in mm.
-        classes: labels with the background; a label map with others is refused.
-        window: (lowest, highest) HU, clipped and scaled to -1 and 1.
-        foreground: instead of a window, what a dataset's labelled voxels have: `low` and `high`, HU to clip to
-            (nnU-Net takes the 0.5th and 99.5th percentile, Isensee et al. 2021), and `mean` and `deviation`, HU of a
-            z-score.
-        crop_margin: crop to the body and this many of the file's voxels around it; None keeps the field of view.
+        window: (lowest, highest) HU: intensities are clipped to them and scaled to the range -1 to 1.
+        classes: number of labels, background included; a label map with higher labels is an error.
+        crop_margin: crop to the body plus this many voxels of the file on each side; None keeps the field of view.
 
     Returns:
         A pipeline from {key: path} to {key: MetaTensor (C, D, H, W)}.
 
     Raises:
-        ValueError: both or neither of `window` and `foreground` are given, or the highest HU is not above the lowest.
+        ValueError: an argument is invalid.
     """
-    if window is not None and foreground is None:
-        low, high = window
-        darkest, brightest = -1.0, 1.0
-    elif window is None and foreground is not None:
-        low, high = foreground["low"], foreground["high"]
-        darkest, brightest = ((value - foreground["mean"]) / foreground["deviation"] for value in (low, high))
-    else:
-        raise ValueError(f"window, foreground: {window}, {foreground}: exactly one must be given")
+    low, high = window
     if not high > low:
         raise ValueError(f"window: {low} to {high} HU: the highest must be above the lowest")
-    placed = geometry(keys, spacing=spacing, classes=classes, channels=1, crop_margin=crop_margin, hounsfield=True)
-    scale = ScaleIntensityRanged(images(keys), a_min=low, a_max=high, b_min=darkest, b_max=brightest, clip=True)
-    return Compose([*placed, scale])
+    steps = geometry(keys, spacing=spacing, classes=classes, channels=1, crop_margin=crop_margin, hounsfield=True)
+    scale = ScaleIntensityRanged(image_keys(keys), a_min=low, a_max=high, b_min=-1.0, b_max=1.0, clip=True)
+    return Compose([*steps, scale])
 
 
 def geometry(
@@ -120,7 +112,10 @@ def geometry(
     hounsfield: bool,
     native: Sequence[Transform] = (),
 ) -> list[Transform]:
-    """Load and check, orient, crop to the body, do what `native` voxels need, resample: what MRI and CT share."""
+    """Return the steps that MRI and CT share: load and check, orient, crop to the body, resample.
+
+    The `native` transforms run on the file's own voxels, before resampling.
+    """
     if IMAGE not in keys or not set(keys) <= {IMAGE, LABEL}:
         raise ValueError(f"keys: {list(keys)}: must be 'image', or 'image' and 'label'")
     if len(spacing) != 3 or min(spacing) <= 0:
@@ -129,7 +124,7 @@ def geometry(
         raise ValueError(f"crop_margin: {crop_margin}: must not be negative")
     transforms: list[Transform] = [
         LoadVolumed(keys, channels=channels, classes=classes, orientation="RAS"),
-        WarnOfModalityd(images(keys), hounsfield=hounsfield),
+        WarnOfModalityd(image_keys(keys), hounsfield=hounsfield),
     ]
     if crop_margin is not None:
         body = partial(body_mask, hounsfield=hounsfield)
@@ -137,20 +132,20 @@ def geometry(
     return [*transforms, *native, Resampled(keys, spacing, nearest=[LABEL])]
 
 
-def images(keys: Sequence[str]) -> list[str]:
-    """Those of `keys` whose intensities matter."""
+def image_keys(keys: Sequence[str]) -> list[str]:
+    """Return the keys of images, without label maps."""
     return [key for key in keys if key != LABEL]
 
 
 def postprocessing(
     *, output_dir: str | None = None, regions: Regions | None = None, probabilities: bool = False
 ) -> Compose:
-    """From logits to a label map on the input's own grid.
+    """Turn logits into a label map on the input's own grid, and optionally write it.
 
     Args:
-        output_dir: folder to write `<case>.nii.gz` to; None writes nothing.
-        regions: what the network's channels are, instead of classes; see `restore_labels`.
-        probabilities: interpolate these instead of logits; see `restore_labels`.
+        output_dir: folder for `<case>.nii.gz`; None writes nothing.
+        regions: labels of each region, if the network's channels are regions instead of classes.
+        probabilities: interpolate probabilities instead of logits; see `restore_labels`.
 
     Returns:
         A pipeline that turns `pred`, logits (K, D, H, W) on the grid of `image`, into labels (1, X, Y, Z) on the

@@ -1,9 +1,9 @@
-"""Regions that overlap, such as a tumour's core within the whole tumour: from labels to regions, and their labels back.
+"""Overlapping regions, such as a tumour core within the whole tumour: labels to regions, and back.
 
-A bundle names them in order, each with its labels: `{"whole tumour": [1, 2, 3], "tumour core": [2, 3]}`. A network has
-one output for each region, by a sigmoid, and none for the background. To get a label map again the regions are laid
-over each other in their order, each with one label, the later ones on top: nnU-Net's `regions_class_order` (Isensee et
-al. 2021), which is not given here but follows from the regions.
+A bundle lists regions in order with their labels: `{"whole tumour": [1, 2, 3], "tumour core": [2, 3]}`. A network has
+one sigmoid output per region and none for the background. To get a label map back, each region writes one label, in
+order, later regions over earlier ones. This is nnU-Net's `regions_class_order` (Isensee et al. 2021), derived here from
+the regions instead of given.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from torch import Tensor
 from .grid import GREATEST_LABEL
 
 Regions = Mapping[str, Sequence[int]]
-"""The labels of each region by its name, larger regions before those within them."""
+"""Labels of each region by its name, larger regions before those inside them."""
 
 
 def region_labels(regions: Regions) -> tuple[int, ...]:
-    """The label that each region writes: the one of its labels that no later region holds.
+    """Return the label that each region writes: the one of its labels that no later region has.
 
-    Exactly one may be left for each region. Then true regions, written in their order, give the true labels again.
+    Each region must have exactly one. Then reference regions, written in order, give the reference labels again.
 
     Args:
-        regions: the labels of each region.
+        regions: labels of each region.
 
     Returns:
-        One label for each region, all different.
+        One label per region, all different.
 
     Raises:
-        ValueError: there are no regions, labels are not whole numbers from 1 to 65535, or a region's labels are all in
-            later regions, or more than one of them is in none.
+        ValueError: there are no regions, labels are not integers from 1 to 65535, or a region does not have exactly one
+            label that no later region has.
 
     Examples:
         >>> from hybridseg.transforms.regions import region_labels
@@ -47,31 +47,31 @@ def region_labels(regions: Regions) -> tuple[int, ...]:
     if not regions:
         raise ValueError("regions: none: at least one is needed")
     for name, labels in regions.items():
-        whole = isinstance(labels, Sequence) and all(type(label) is int for label in labels)
-        if not whole or not labels or not 1 <= min(labels) <= max(labels) <= GREATEST_LABEL:
-            raise ValueError(f"regions: {name!r}: {labels!r}: must be labels, whole numbers from 1 to {GREATEST_LABEL}")
-    held: set[int] = set()
+        integers = isinstance(labels, Sequence) and all(type(label) is int for label in labels)
+        if not integers or not labels or not 1 <= min(labels) <= max(labels) <= GREATEST_LABEL:
+            raise ValueError(f"regions: {name!r}: {labels!r}: must be labels, integers from 1 to {GREATEST_LABEL}")
+    in_later: set[int] = set()
     written = []
     for name, labels in list(regions.items())[::-1]:
-        own = sorted(set(labels) - held)
+        own = sorted(set(labels) - in_later)
         if len(own) != 1:
-            left = ", ".join(map(str, own)) or "none"
-            rule = "one of a region's labels, and no more, must be in no later region: it is what the region writes"
-            raise ValueError(f"regions: {name!r}: {list(labels)}, of which {left} in no later region: {rule}")
-        held.update(labels)
+            found = f"{list(labels)}, of which {', '.join(map(str, own)) or 'none'} in no later region"
+            rule = "must have exactly one label that is in no later region, which the region writes"
+            raise ValueError(f"regions: {name!r}: {found}: {rule}")
+        in_later.update(labels)
         written.append(own[0])
     return tuple(reversed(written))
 
 
-def check_region_labels(labels: Sequence[int], regions: Mapping[str, Sequence[int]]) -> None:
-    """Refuse labels of which a network cannot be made.
+def check_region_labels(labels: Sequence[int], regions: Regions) -> None:
+    """Check that a network can be built for these labels and regions.
 
     Args:
-        labels: without the background, in order.
-        regions: the labels of each region; empty where labels do not overlap.
+        labels: the labels in order, without the background.
+        regions: labels of each region; empty if labels do not overlap.
 
     Raises:
-        ValueError: labels are missing in between, or regions do not tell them apart.
+        ValueError: labels are not 1, 2, 3 and so on, or the regions are invalid; see `region_labels`.
     """
     if list(labels) != list(range(1, len(labels) + 1)):
         raise ValueError(f"labels: {', '.join(map(str, labels))}: must be 1 to the number of labels, none missing")
@@ -80,17 +80,17 @@ def check_region_labels(labels: Sequence[int], regions: Mapping[str, Sequence[in
 
 
 class LabelsToRegionsd(MapTransform):
-    """Replace labels (1, D, H, W) by regions (R, D, H, W): float32, 1 inside of a region and 0 outside.
+    """Replace labels (1, D, H, W) by regions (R, D, H, W): float32, 1 inside a region and 0 outside.
 
-    MONAI's ConvertToMultiChannelBasedOnBratsClassesd does it for the labels and regions of BraTS only.
+    MONAI's ConvertToMultiChannelBasedOnBratsClassesd does this for the labels and regions of BraTS only.
 
     Args:
         keys: entries that hold labels.
-        regions: the labels of each region.
-        allow_missing_keys: whether a case may lack some of the keys.
+        regions: labels of each region.
+        allow_missing_keys: skip keys that a case lacks.
 
     Raises:
-        ValueError: when made with regions from which labels cannot be told; see `region_labels`.
+        ValueError: the regions are invalid; see `region_labels`.
     """
 
     def __init__(self, keys: KeysCollection, regions: Regions, allow_missing_keys: bool = False) -> None:

@@ -1,31 +1,25 @@
-"""What stands in for attention, to see what attention is worth; a config names it by its path."""
+"""Replacements for attention, to measure what attention contributes; configs name them by dotted path."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hybridseg.networks import HybridSwinUNETR
-from hybridseg.networks.layers.convolutions import DepthwiseConv
-from hybridseg.networks.layers.layout import to_map, to_tokens
-from hybridseg.networks.validation import Triple, odd_triple
+from hybridseg.networks import BlockContext, HybridSwinUNETR, Mixer
+from hybridseg.networks.layers import DepthwiseConv, to_map, to_tokens
+from hybridseg.networks.validation import odd_triple
 
 
-class NoMixer(nn.Module):
-    """Adds nothing; what follows it in the block stays.
+class NoMixer(Mixer):
+    """Adds nothing; the block keeps its position convolution and its feed-forward branch.
 
     Args:
-        channels: channels in and out.
-        index: the block's index within its stage.
-        options: whatever a mixer is given.
+        context: unused.
     """
 
-    mixes_channels = False
-
-    def __init__(self, channels: int, index: int = 0, **options: Any) -> None:
+    def __init__(self, context: BlockContext) -> None:
         super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,31 +27,25 @@ class NoMixer(nn.Module):
 
 
 class NoBlock(NoMixer):
-    """As `NoMixer`, without the feed-forward branch too: the whole block is the identity."""
+    """As `NoMixer`, but without the other branches: the block is the identity."""
 
     mixes_channels = True
 
 
-class DepthwiseMixer(nn.Module):
-    """A large depth-wise kernel between two linear layers: about what windowed attention costs.
+class DepthwiseMixer(Mixer):
+    """A large depth-wise convolution between two linear layers, at about the cost of windowed attention.
 
     Args:
-        channels: channels in and out.
-        index: the block's index within its stage; all are alike.
-        kernel: of no use here.
-        dropout: of no use here.
+        context: channels.
         extent: voxels of the depth-wise kernel, odd.
 
     Raises:
         ValueError: `extent` is not a positive odd integer.
     """
 
-    mixes_channels = False
-
-    def __init__(
-        self, channels: int, index: int = 0, *, kernel: Triple = (3, 3, 3), dropout: float = 0.0, extent: int = 5
-    ) -> None:
+    def __init__(self, context: BlockContext, *, extent: int = 5) -> None:
         super().__init__()
+        channels = context.channels
         self.norm = nn.LayerNorm(channels)
         self.before = nn.Linear(channels, channels)
         self.depthwise = DepthwiseConv(channels, odd_triple(extent, "extent"))
@@ -70,15 +58,15 @@ class DepthwiseMixer(nn.Module):
 
 
 def without_mixer(network: HybridSwinUNETR, stage: int, mixer: type[NoMixer] = NoMixer) -> HybridSwinUNETR:
-    """The same network with the same weights, in which a stage's mixers add nothing. It is not trained anew.
+    """Copy a network and remove the mixers of a stage, without training it again.
 
     Args:
-        network: stays as it is.
-        stage: of the encoder, 0 for the first after the stem, -1 for the deepest.
-        mixer: `NoMixer`, or `NoBlock` to leave out the stage's feed-forward branches too.
+        network: not changed.
+        stage: stage of the encoder, 0 for the first after the stem, -1 for the deepest.
+        mixer: `NoMixer`, or `NoBlock` to remove the stage's whole blocks.
 
     Returns:
-        The other network, with copies of the weights, of the same type, on the same device and in the same mode.
+        The copy, with the remaining weights, of the same type, on the same device and in the same mode.
 
     Raises:
         ValueError: no such stage.
@@ -87,8 +75,8 @@ def without_mixer(network: HybridSwinUNETR, stage: int, mixer: type[NoMixer] = N
     if not -len(mixers) <= stage < len(mixers):
         raise ValueError(f"stage: {stage}: the network has {len(mixers)}: must be {-len(mixers)} to {len(mixers) - 1}")
     mixers[stage] = f"{mixer.__module__}.{mixer.__qualname__}"
-    other = HybridSwinUNETR(replace(network.config, mixers=tuple(mixers))).train(network.training)
-    other.to(next(network.parameters()))
+    copy = HybridSwinUNETR(replace(network.config, mixers=tuple(mixers))).train(network.training)
+    copy.to(next(network.parameters()))
     weights = network.state_dict()
-    other.load_state_dict({name: weights[name] for name in other.state_dict()})
-    return other
+    copy.load_state_dict({name: weights[name] for name in copy.state_dict()})
+    return copy

@@ -1,4 +1,4 @@
-"""Trainings of many networks by one bundle's recipe, each for the whole epochs that fill an equal budget of time."""
+"""Train many networks with one bundle's recipe, each for the whole epochs that fill an equal budget of time."""
 
 from __future__ import annotations
 
@@ -27,23 +27,26 @@ from hybridseg.app.training.step import Step
 from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.io.atomic import replacing
 
-from .comparison import TrainingResult, compare, table
+from .comparison import TrainingResult, compare_networks, comparison_table
 
 ROUNDS = 15
-TASK = "task.json"
+"""Batches on which each network is timed."""
+TASK, LOG = "task.json", "log.txt"
+"""Files in the folder of a training while it runs."""
 Definition = Mapping[str, Any]
+"""The `network_def` of a bundle, without the channels in and out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """A training to be done.
+    """A training to run.
 
     Attributes:
-        network: its name.
-        definition: `network_def` of the bundle.
-        seed: of the training.
-        minutes: the budget, on one thread.
-        seconds_per_step: what a step costs.
+        network: name of the network.
+        definition: the network.
+        seed: seed of the training.
+        minutes: its budget of computing time, on one thread.
+        seconds_per_step: time of a training step.
     """
 
     network: str
@@ -54,54 +57,54 @@ class Training:
 
     @property
     def name(self) -> str:
-        """Of its folder while it runs, and of the file of its result."""
+        """The name of its folder while it runs, and of the file of its result."""
         return f"{slug(self.network)}-{self.minutes:g}min-seed{self.seed}"
 
 
 class Ablation:
-    """The trainings of one bundle's recipe, and their results in a folder: a small file for each that is finished.
+    """Trainings with one bundle's recipe; each finished training has a result file in the output folder.
 
     Args:
         bundle: folder of the bundle.
         dataset: folder of its dataset.
         output: folder for costs, trainings and results.
-        minutes: the budget of each training, on one thread of the CPU.
+        minutes: budget of each training, on one thread of the CPU.
     """
 
     def __init__(self, bundle: Path, dataset: Path, output: Path, minutes: float) -> None:
         self.overrides = {"bundle_root": str(bundle), "dataset_dir": str(dataset), "num_workers": 0}
-        self.overrides["device"] = "$torch.device('cpu')"  # a GPU's work is neither on one thread nor CPU time
+        self.overrides["device"] = "$torch.device('cpu')"  # the budget counts CPU time of one thread
         self.config = read_json(bundle / "configs" / "train.json")
         self.output = output
         self.minutes = minutes
 
     def measure_costs(self, definitions: Mapping[str, Definition]) -> dict[str, float]:
-        """Seconds of a training step of each network, with the loading of its batch, in turns on one thread.
+        """Measure the seconds of a training step of each network, with loading its batch, in turns on one thread.
 
-        Costs in the folder are kept. One of these networks is measured again beside those that are new or were defined
-        otherwise, and their costs are put in proportion, as the machine may be slower or faster today.
+        Costs in the folder are reused. One of their networks is measured again beside the new and changed networks, and
+        scales their costs, since the machine may be slower or faster today.
 
         Raises:
-            ValueError: the folder has trainings of a network that was defined otherwise.
+            ValueError: the folder holds trainings of a network whose definition has changed.
         """
         file = self.output / "costs.json"
         known = read_json(file) if file.is_file() else {}
         missing = [name for name in definitions if known.get(name, {}).get("definition") != definitions[name]]
         for name in missing:
             if name in known and (found := list(self.output.glob(f"{slug(name)}-[0-9]*min-seed*"))):
-                raise ValueError(f"output: {found[0]}: is of {name!r} by another definition: must lie elsewhere")
+                rule = "use another folder, or move this file away"
+                raise ValueError(f"output: {found[0]}: trained with another definition of {name!r}: {rule}")
         if missing:
             anchors = [name for name in definitions if name not in missing][:1]
             measured = self.time_steps({name: definitions[name] for name in [*anchors, *missing]})
             scale = known[anchors[0]]["seconds"] / measured[anchors[0]] if anchors else 1.0
             for name in missing:
                 known[name] = {"seconds": measured[name] * scale, "definition": definitions[name]}
-            with replacing(file) as temporary:
-                temporary.write_text(as_json(known), encoding="utf-8")
+            write_json(file, known)
         return {name: known[name]["seconds"] for name in definitions}
 
     def time_steps(self, definitions: Mapping[str, Definition]) -> dict[str, float]:
-        """CPU time of the fastest of some steps of each network, which take turns, and of loading a batch (median)."""
+        """Return the CPU time of each network's fastest step, in turns, plus the median time to load a batch."""
         torch.set_num_threads(1)
         data = self.parser({}, cache_rate=0.0)
         loader = chain.from_iterable(repeat(data.get_parsed_content("train::dataloader")))
@@ -111,16 +114,16 @@ class Ablation:
             batches.append(next(loader))
             loading.append(process_time() - start)
         steps = {name: Step(self.parser(definition)) for name, definition in definitions.items()}
-        best = dict.fromkeys(definitions, math.inf)
+        fastest = dict.fromkeys(definitions, math.inf)
         for batch in tqdm(batches, desc="timing", disable=None, leave=False):
             for name, step in steps.items():
                 start = process_time()
                 step(batch)
-                best[name] = min(best[name], process_time() - start)
-        return {name: seconds + median(loading) for name, seconds in best.items()}
+                fastest[name] = min(fastest[name], process_time() - start)
+        return {name: seconds + median(loading) for name, seconds in fastest.items()}
 
     def parser(self, definition: Definition, **overrides: Any) -> ConfigParser:
-        """The bundle's configuration for a network."""
+        """Return the bundle's config with another network; an empty definition keeps the bundle's."""
         parser = ConfigParser(self.config)
         parser.update({**self.overrides, **overrides})
         if definition:
@@ -130,23 +133,23 @@ class Ablation:
     def train(
         self, definitions: Mapping[str, Definition], seeds: Sequence[int], costs: Mapping[str, float], *, jobs: int
     ) -> Iterator[TrainingResult]:
-        """Do the trainings that are not done, the first seed of all networks first.
+        """Run the trainings that have no result yet, all networks with the first seed first.
 
         Args:
             definitions: networks by name.
-            seeds: a training of each network for each.
-            costs: seconds of a step of each network.
-            jobs: trainings side by side.
+            seeds: seeds with which each network is trained.
+            costs: seconds of a training step of each network.
+            jobs: number of trainings in parallel.
 
         Yields:
-            The outcome of each, as it ends.
+            The result of each training when it ends.
         """
         trainings = [
             Training(network=name, definition=definition, seed=seed, minutes=self.minutes, seconds_per_step=costs[name])
             for seed in seeds
             for name, definition in definitions.items()
         ]
-        todo = [training for training in trainings if not self.result(training).is_file()]
+        todo = [training for training in trainings if not self.result_file(training).is_file()]
         with ThreadPoolExecutor(jobs) as pool:
             futures = {pool.submit(self.train_in_child, training): training for training in todo}
             try:
@@ -155,61 +158,69 @@ class Ablation:
                 pool.shutdown(cancel_futures=True)
 
     def train_in_child(self, training: Training) -> TrainingResult:
-        """Do a training in a process of its own, on one thread, in a folder that goes when the result is there."""
-        folder = self.output / training.name
-        named: dict[str, Any] = {"network": training.network, "seed": training.seed}
+        """Run a training in a child process on one thread; its folder is deleted when the result is written."""
+        folder, result = self.output / training.name, self.result_file(training)
+        identity: dict[str, Any] = {"network": training.network, "seed": training.seed}
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            return TrainingResult(**named, error=one_line(error))
-        task = {"training": asdict(training), "config": self.config, "overrides": self.overrides}
-        (folder / TASK).write_text(as_json(task), encoding="utf-8")
-        with (folder / "log.txt").open("w", encoding="utf-8") as log:
-            command = [sys.executable, "-m", __name__, str(folder), str(self.result(training))]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            return TrainingResult(**identity, error=one_line(error))
+        write_json(folder / TASK, {"training": asdict(training), "config": self.config, "overrides": self.overrides})
+        command = [sys.executable, "-m", __name__, str(folder), str(result)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        with (folder / LOG).open("w", encoding="utf-8") as log:
             code = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False).returncode
         if code == 0:
             shutil.rmtree(folder)
-            return TrainingResult(**read_json(self.result(training)))
-        lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
-        return TrainingResult(**named, error=lines[-1] if lines else f"exit code {code}")
+            return TrainingResult(**read_json(result))
+        lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+        return TrainingResult(**identity, error=lines[-1] if lines else f"exit code {code}")
 
     def report(self, names: Sequence[str], seeds: Sequence[int]) -> str:
-        """A table of what is there, best first, with the first network as the measure; kept as `ablation.json` too."""
+        """Compare the finished trainings with those of the first network, and write `ablation.json`.
+
+        Returns:
+            The comparison as a table, the best network first.
+        """
         costs = read_json(self.output / "costs.json")
         seconds = {name: costs[name]["seconds"] for name in names if name in costs}
-        records = compare({name: self.outcomes(name, seeds) for name in names}, seconds)
-        with replacing(self.output / "ablation.json") as temporary:
-            temporary.write_text(as_json({"minutes": self.minutes, "networks": records}), encoding="utf-8")
-        return table(records, names[0])
+        records = compare_networks({name: self.results(name, seeds) for name in names}, seconds)
+        write_json(self.output / "ablation.json", {"minutes": self.minutes, "networks": records})
+        return comparison_table(records, names[0])
 
-    def outcomes(self, name: str, seeds: Sequence[int]) -> list[TrainingResult]:
-        """The finished trainings of a network."""
+    def results(self, name: str, seeds: Sequence[int]) -> list[TrainingResult]:
+        """Read the results of the finished trainings of a network."""
         trainings = [
             Training(network=name, definition={}, seed=seed, minutes=self.minutes, seconds_per_step=0.0)
             for seed in seeds
         ]
-        files = map(self.result, trainings)
+        files = map(self.result_file, trainings)
         return [TrainingResult(**read_json(file)) for file in files if file.is_file()]
 
-    def result(self, training: Training) -> Path:
-        """Where the outcome of a training is kept."""
+    def result_file(self, training: Training) -> Path:
+        """Return the file that keeps the result of a training."""
         return self.output / f"{training.name}.json"
 
 
 def slug(network: str) -> str:
-    """The name of a network as those of files have it."""
+    """Return the name of a network as it occurs in file names."""
     return re.sub("[^a-zA-Z0-9]+", "-", network)
 
 
 def network_def(config: Mapping[str, Any], definition: Definition) -> dict[str, Any]:
-    """A network in place of a bundle's, for its channels in and out."""
+    """Return the definition of a network with the channels in and out of a bundle's network."""
     channels = {name: config["network_def"][name] for name in ("in_channels", "out_channels")}
     return {**definition, **channels}
 
 
+def write_json(file: Path, content: Any) -> None:
+    """Write a JSON file, complete or not at all."""
+    with replacing(file) as temporary:
+        temporary.write_text(as_json(content), encoding="utf-8")
+
+
 def train_network(folder: Path, result: Path) -> None:
-    """Do the training that is described in a folder, or go on with it, and write its outcome."""
+    """Run or resume the training that a folder describes, and write its result."""
     task = read_json(folder / TASK)
     training = Training(**task["training"])
     run_dir = folder / "run"
@@ -220,7 +231,7 @@ def train_network(folder: Path, result: Path) -> None:
     steps_per_epoch = len(ConfigParser(config).get_parsed_content("train::dataloader"))
     epochs = max(1, math.ceil(training.minutes * 60 / training.seconds_per_step / steps_per_epoch))
     config |= {"max_epochs": epochs, "val_interval": epochs}
-    (folder / "train.json").write_text(as_json(config), encoding="utf-8")
+    write_json(folder / "train.json", config)
     torch.set_num_threads(1)
     workflow = ConfigWorkflow(str(folder / "train.json"), workflow_type="train")
     workflow.initialize()
@@ -229,15 +240,14 @@ def train_network(folder: Path, result: Path) -> None:
     cases = [case["case"] for case in workflow.parser.get_parsed_content("split")["validation"]]
     dice = evaluator.state.metric_details[evaluator.state.key_metric_name].nanmean(dim=1).tolist()
     network = workflow.parser.get_parsed_content("network")
-    outcome = TrainingResult(
+    trained = TrainingResult(
         network=training.network,
         seed=training.seed,
         steps=epochs * steps_per_epoch,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         dice=dict(zip(cases, dice, strict=True)),
     )
-    with replacing(result) as temporary:
-        temporary.write_text(as_json(asdict(outcome)), encoding="utf-8")
+    write_json(result, asdict(trained))
 
 
 if __name__ == "__main__":

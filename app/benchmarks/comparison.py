@@ -1,4 +1,4 @@
-"""What trainings at an equal budget gave, and their comparison case by case."""
+"""Results of trainings with an equal budget, and their comparison case by case."""
 
 from __future__ import annotations
 
@@ -11,10 +11,21 @@ from scipy.stats import ttest_rel
 
 from hybridseg.app.runtime.console import align
 
+CONFIDENCE = 0.95
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult:
-    """What became of a training: the Dice of each validation case, mean over its labels, or an error in a line."""
+    """Result of a training.
+
+    Attributes:
+        network: name of the network.
+        seed: seed of the training.
+        steps: number of training steps.
+        parameters: number of parameters of the network.
+        dice: Dice of each validation case, mean over its labels; None if the training failed.
+        error: why the training failed, in one line.
+    """
 
     network: str
     seed: int
@@ -24,65 +35,76 @@ class TrainingResult:
     error: str | None = None
 
     def __str__(self) -> str:
-        what = f"Dice {fmean(self.dice.values()):.4f}" if self.dice else f"failed: {self.error}"
-        return f"{self.network}, seed {self.seed}, {self.steps} steps: {what}"
+        score = f"Dice {fmean(self.dice.values()):.4f}" if self.dice else f"failed: {self.error}"
+        return f"{self.network}, seed {self.seed}, {self.steps} steps: {score}"
 
 
-def by_case(outcomes: Sequence[TrainingResult]) -> dict[str, float]:
-    """The Dice of each case, mean over the seeds."""
-    scores = [outcome.dice for outcome in outcomes if outcome.dice]
+def mean_dice(results: Sequence[TrainingResult]) -> dict[str, float]:
+    """Return the Dice of each case, mean over the seeds."""
+    scores = [result.dice for result in results if result.dice]
     return {case: fmean(score[case] for score in scores) for case in (scores[0] if scores else {})}
 
 
-def done(outcomes: Sequence[TrainingResult]) -> set[int]:
-    """The seeds of the trainings that did not fail."""
-    return {outcome.seed for outcome in outcomes if outcome.dice}
+def finished_seeds(results: Sequence[TrainingResult]) -> set[int]:
+    """Return the seeds of the trainings that did not fail."""
+    return {result.seed for result in results if result.dice}
 
 
-def compare(outcomes: Mapping[str, Sequence[TrainingResult]], seconds: Mapping[str, float]) -> list[dict[str, Any]]:
-    """What the trainings of each network gave beside those of the first, best first.
+def compare_networks(
+    results: Mapping[str, Sequence[TrainingResult]], seconds: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Compare the trainings of each network with those of the first.
 
     Args:
-        outcomes: trainings by network; a network without any is left out.
-        seconds: of a step of each network.
+        results: trainings by network; a network without trainings is ignored.
+        seconds: time of a training step of each network.
 
     Returns:
-        For each network its `parameters`, `steps`, `seeds`, mean `dice`, and by how much the first network is better
-        with the same seeds: the mean `difference` over the cases and its 95 % `interval` by the paired t-test on each
-        case's mean over the seeds, which holds what other cases would change, and not what other seeds would.
+        One record per network, the best first: `network`, `parameters`, `seconds_per_step`, `steps`, `seeds`, mean
+        `dice`; and, over the seeds that both networks have, by how much the first network is better: the mean
+        `difference` over the cases and its 95 % `interval` by the paired t-test on each case's mean over the seeds. The
+        interval covers the choice of cases, not the choice of seeds.
     """
-    first = next(iter(outcomes))
+    reference = next(iter(results))
     records = []
-    for name in outcomes:
-        if not outcomes[name]:
+    for name, trainings in results.items():
+        if not trainings:
             continue
-        cases = by_case(outcomes[name])
-        record: dict[str, Any] = {
-            "network": name,
-            "parameters": outcomes[name][0].parameters,
-            "seconds_per_step": seconds[name],
-            "steps": outcomes[name][0].steps,
-            "seeds": [outcome.seed for outcome in outcomes[name]],
-            "dice": fmean(cases.values()),
-            "difference": None,
-            "interval": None,
-        }
-        seeds = done(outcomes[first]) & done(outcomes[name])
-        if name != first and seeds:
-            reference, other = (by_case([o for o in outcomes[each] if o.seed in seeds]) for each in (first, name))
-            ours, theirs = zip(*((reference[case], other[case]) for case in reference), strict=True)
-            record["difference"] = fmean(ours) - fmean(theirs)
-            if len(ours) > 1:
-                interval = ttest_rel(ours, theirs).confidence_interval(0.95)
-                record["interval"] = [float(interval.low), float(interval.high)]
-        records.append(record)
+        difference, interval = (None, None) if name == reference else _paired(results[reference], trainings)
+        records.append(
+            {
+                "network": name,
+                "parameters": trainings[0].parameters,
+                "seconds_per_step": seconds[name],
+                "steps": trainings[0].steps,
+                "seeds": [training.seed for training in trainings],
+                "dice": fmean(mean_dice(trainings).values()),
+                "difference": difference,
+                "interval": interval,
+            }
+        )
     return sorted(records, key=lambda record: -record["dice"])
 
 
-def table(records: Sequence[Mapping[str, Any]], reference: str) -> str:
-    """The records as text."""
-    header = ["network", "parameters", "step", "steps", "seeds", "Dice", f"{reference} is better by", "95 % interval"]
-    rows = [header]
+def _paired(
+    reference: Sequence[TrainingResult], other: Sequence[TrainingResult]
+) -> tuple[float | None, list[float] | None]:
+    """Return how much better the reference is over the seeds that both have, and the interval; None without one."""
+    seeds = finished_seeds(reference) & finished_seeds(other)
+    if not seeds:
+        return None, None
+    expected, found = (mean_dice([one for one in results if one.seed in seeds]) for results in (reference, other))
+    first, second = zip(*((expected[case], found[case]) for case in expected), strict=True)
+    difference = fmean(first) - fmean(second)
+    if len(first) == 1:
+        return difference, None
+    interval = ttest_rel(first, second).confidence_interval(CONFIDENCE)
+    return difference, [float(interval.low), float(interval.high)]
+
+
+def comparison_table(records: Sequence[Mapping[str, Any]], reference: str) -> str:
+    """Return the records of a comparison as text."""
+    rows = [["network", "parameters", "step", "steps", "seeds", "Dice", f"{reference} is better by", "95 % interval"]]
     for record in records:
         low, high = record["interval"] or (None, None)
         rows.append(

@@ -1,12 +1,8 @@
-"""Ways from a CT's file to its label map, timed by stage, each in a process of its own."""
+"""Time and memory of ways to segment a CT, from its file to its label map; each runs in a process of its own."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -16,7 +12,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 import torch
-from monai.inferers import SlidingWindowInferer
+from monai.data import MetaTensor
+from monai.inferers import Inferer, SlidingWindowInferer
 from monai.transforms import (
     Activationsd,
     AsDiscreted,
@@ -31,6 +28,7 @@ from monai.transforms import (
 from monai.utils import set_determinism
 
 from hybridseg.app.inference.predictor import Predictor
+from hybridseg.app.runtime.child_process import ChildError, answer_json, run_json
 from hybridseg.app.runtime.machine import peak_memory_bytes
 from hybridseg.networks import create_model
 from hybridseg.transforms.datasets.dataset import read_json
@@ -39,6 +37,10 @@ from hybridseg.transforms.io.load import LoadVolumed
 from hybridseg.transforms.io.save import write_labels
 from hybridseg.transforms.pipelines import ct_preprocessing
 from hybridseg.transforms.spatial.restore import RestoreLabelsd
+
+Case = dict[Hashable, Any]
+Stage = Callable[[Case], Case]
+"""Takes and returns a case: `image`, then `pred` too."""
 
 NOISE_HU = 12.0
 GAUSSIAN = "recipe, Gaussian"
@@ -53,21 +55,21 @@ WAYS: Mapping[str, Mapping[str, bool]] = {
     "as the recipe": {"amp": False, "half": False, "skip_uniform": False},
 }
 """Options of our `WindowInferer` for each way; the recipe has none."""
-BY_PROBABILITIES = ("probabilities", "as the recipe")
-"""Ways of ours that interpolate them instead of logits."""
+WITH_PROBABILITIES = ("probabilities", "as the recipe")
+"""Ways of ours that resample probabilities instead of logits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceTask:
-    """What is to be measured.
+    """A CT to segment, and how.
 
     Args:
-        volume: the CT.
+        volume: file of the CT.
         bundle: folder of the bundle.
-        spacing: of the network's grid in mm; None takes the bundle's.
-        classes: of a network with random weights; None takes the bundle's network and weights.
-        threads: of the CPU.
-        folder: for what is written.
+        spacing: of the network's grid, in mm; None uses the bundle's.
+        classes: number of classes of a network with random weights; None uses the bundle's network and weights.
+        threads: CPU threads.
+        folder: folder for the label maps.
     """
 
     volume: str
@@ -79,7 +81,7 @@ class InferenceTask:
 
 
 def resize(volume: Path, grid: Sequence[int], path: Path) -> None:
-    """Write a CT with as many voxels as asked for over the same body, linearly interpolated, with noise."""
+    """Write a CT resampled linearly to a grid of this size (X, Y, Z) and the same extent, with noise added."""
     image = sitk.ReadImage(volume)
     spacing = [
         length * (before - 1) / max(1, after - 1)
@@ -96,61 +98,48 @@ def resize(volume: Path, grid: Sequence[int], path: Path) -> None:
     sitk.WriteImage(noisy, path, useCompression=True)
 
 
-def measure(task: InferenceTask, way: str) -> dict[str, Any]:
-    """Go one way in a process of its own.
+def measure_inference(task: InferenceTask, way: str) -> dict[str, Any]:
+    """Measure one way in a process of its own.
 
     Returns:
-        `way`, `seconds` by stage, seconds of `all` and `but_network`, bytes of `peak_memory`; or an `error` in a line.
+        `way`, `seconds` of each stage, of `all` and of all `but_network`, bytes of `peak_memory`, and `classes`; or, if
+        it failed, `way` and `error`.
     """
-    command = [sys.executable, "-W", "ignore", "-m", __name__, way, json.dumps(asdict(task))]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(task.threads)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        return {"way": way, "error": (done.stderr.splitlines() or [f"exit code {done.returncode}"])[-1]}
-    row = json.loads(done.stdout.splitlines()[-1])
+    request = {"task": asdict(task), "way": way}
+    environment = {"OMP_NUM_THREADS": str(task.threads), "PYTHONWARNINGS": "ignore"}
+    try:
+        row = run_json(__name__, request, task=way, environment=environment)
+    except ChildError as error:
+        return {"way": way, "error": error.reason}
     total = sum(row["seconds"].values())
     return {"way": way, **row, "all": total, "but_network": total - row["seconds"]["network"]}
 
 
-def compare(task: InferenceTask, rows: Sequence[dict[str, Any]]) -> None:
-    """Add `dice`, the mean over the labels, between each mask and that of the recipe with Gaussian blending."""
-    reference = output(task, GAUSSIAN)
+def add_dice(task: InferenceTask, rows: Sequence[dict[str, Any]]) -> None:
+    """Add to each row `dice`, the mean Dice over the labels with the recipe with Gaussian blending."""
+    reference = label_map_path(task, GAUSSIAN)
     if task.classes is not None or not reference.is_file():
         return
     wanted = sitk.GetArrayFromImage(sitk.ReadImage(reference)).astype(np.uint8)
     for row in rows:
         if "error" not in row and row["way"] != GAUSSIAN:
-            found = sitk.GetArrayFromImage(sitk.ReadImage(output(task, row["way"]))).astype(np.uint8)
+            found = sitk.GetArrayFromImage(sitk.ReadImage(label_map_path(task, row["way"]))).astype(np.uint8)
             row["dice"] = fmean(dice(found == label, wanted == label) for label in np.unique(wanted) if label)
 
 
 def dice(first: np.ndarray, second: np.ndarray) -> float:
-    """Of two masks, of which one at least has voxels."""
+    """Return the Dice of two masks, at least one of them not empty."""
     return float(2 * (first & second).sum() / (first.sum() + second.sum()))
 
 
-def output(task: InferenceTask, way: str) -> Path:
-    """Where a way's label map goes."""
+def label_map_path(task: InferenceTask, way: str) -> Path:
+    """Return the file of a way's label map."""
     return Path(task.folder) / f"{way.replace(', ', '-').replace(' ', '-')}.nii.gz"
 
 
-class Stages:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    def time(self, name: str, function: Callable[[], Any]) -> Any:
-        """Do something and add its time to a stage."""
-        start = perf_counter()
-        result = function()
-        self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
-        return result
-
-
 @torch.inference_mode()
-def go(task: InferenceTask, way: str) -> dict[str, Any]:
-    """Go one way in this process."""
+def run_way(task: InferenceTask, way: str) -> dict[str, Any]:
+    """Segment the CT one way in this process, and return seconds, memory and number of classes."""
     torch.set_num_threads(task.threads)
     config = read_json(Path(task.bundle) / "configs" / "inference.json")
     spacing = config["spacing"] if task.spacing is None else [task.spacing] * 3
@@ -160,31 +149,34 @@ def go(task: InferenceTask, way: str) -> dict[str, Any]:
         set_determinism(0)
         classes = task.classes
         network = create_model(config["network_def"]["preset"], in_channels=1, out_channels=classes).eval()
-    stages = Stages()
-    windows = {"roi_size": config["patch_size"], "overlap": 0.5, "sw_batch_size": 4}
-    path = output(task, way)
+    inferer = make_inferer(way, config["patch_size"])
+
+    def infer(case: Case) -> Case:
+        return {**case, "pred": inferer(case["image"][None], network)[0]}
+
+    make_stages = recipe_stages if way.startswith("recipe") else our_stages
+    seconds: dict[str, float] = {}
+    case: Case = {"image": task.volume}
+    for name, stage in make_stages(way, label_map_path(task, way), spacing, config["window"], infer).items():
+        start = perf_counter()
+        case = stage(case)
+        seconds[name] = perf_counter() - start
+    return {"seconds": seconds, "peak_memory": peak_memory_bytes(torch.device("cpu")), "classes": classes}
+
+
+def make_inferer(way: str, patch_size: Sequence[int]) -> Inferer:
+    """Make the inferer of a way."""
+    windows: dict[str, Any] = {"roi_size": patch_size, "overlap": 0.5, "sw_batch_size": 4}
     if way.startswith("recipe"):
-        inferer = SlidingWindowInferer(**windows, mode="gaussian" if way == GAUSSIAN else "constant", cval=-1.0)
-        by_recipe(stages, task.volume, path, network, spacing, config["window"], inferer)
-    else:
-        ours = WindowInferer(**windows, padding=-1.0, **WAYS[way])  # type: ignore[arg-type]
-        probabilities = way in BY_PROBABILITIES
-        by_pipeline(stages, task.volume, path, network, spacing, config["window"], ours, probabilities=probabilities)
-    return {"seconds": stages.seconds, "peak_memory": peak_memory_bytes(torch.device("cpu")), "classes": classes}
+        return SlidingWindowInferer(**windows, mode="gaussian" if way == GAUSSIAN else "constant", cval=-1.0)
+    return WindowInferer(**windows, padding=-1.0, **WAYS[way])  # type: ignore[arg-type]
 
 
-def by_recipe(
-    stages: Stages,
-    volume: str,
-    path: Path,
-    network: torch.nn.Module,
-    spacing: Sequence[float],
-    window: Sequence[float],
-    inferer: SlidingWindowInferer,
-) -> None:
-    """What bundles of the model zoo do."""
+def recipe_stages(
+    way: str, path: Path, spacing: Sequence[float], window: Sequence[float], infer: Stage
+) -> Mapping[str, Stage]:
+    """Make the stages of the bundles of MONAI's model zoo."""
     low, high = window
-    load = LoadImaged("image", image_only=True, ensure_channel_first=True)
     prepare = Compose(
         [
             Orientationd("image", axcodes="RAS", labels=None),
@@ -200,35 +192,30 @@ def by_recipe(
         ]
     )
     save = SaveImaged("pred", output_dir=path.parent, output_postfix="", separate_folder=False, print_log=False)
-    case = stages.time("read", lambda: load({"image": volume}))
-    case = stages.time("prepare", lambda: prepare(case))
-    case["pred"] = stages.time("network", lambda: inferer(case["image"][None], network)[0])
-    case = stages.time("restore", lambda: restore(case))
-    case["pred"].meta["filename_or_obj"] = str(path)
-    stages.time("write", lambda: save(case))
+
+    def write(case: Case) -> Case:
+        case["pred"].meta["filename_or_obj"] = str(path)
+        return save(case)
+
+    read = LoadImaged("image", image_only=True, ensure_channel_first=True)
+    return {"read": read, "prepare": prepare, "network": infer, "restore": restore, "write": write}
 
 
-def by_pipeline(
-    stages: Stages,
-    volume: str,
-    path: Path,
-    network: torch.nn.Module,
-    spacing: Sequence[float],
-    window: Sequence[float],
-    inferer: WindowInferer,
-    *,
-    probabilities: bool,
-) -> None:
-    """What `hybridseg predict` does."""
-    load, *others = ct_preprocessing(spacing=spacing, window=window).transforms
-    assert isinstance(load, LoadVolumed)
-    prepare, restore = Compose(others), RestoreLabelsd(probabilities=probabilities)
-    case = stages.time("read", lambda: load({"image": volume}))
-    case = stages.time("prepare", lambda: prepare(case))
-    case["pred"] = stages.time("network", lambda: inferer(case["image"][None], network)[0])
-    labels = stages.time("restore", lambda: restore(case))["pred"]
-    stages.time("write", lambda: write_labels(labels.numpy(), path, volume, labels.affine.numpy()))
+def our_stages(
+    way: str, path: Path, spacing: Sequence[float], window: Sequence[float], infer: Stage
+) -> Mapping[str, Stage]:
+    """Make the stages of `hybridseg predict`."""
+    read, *others = ct_preprocessing(spacing=spacing, window=window).transforms
+    assert isinstance(read, LoadVolumed)
+    restore = RestoreLabelsd(probabilities=way in WITH_PROBABILITIES)
+
+    def write(case: Case) -> Case:
+        labels: MetaTensor = case["pred"]
+        write_labels(labels.numpy(), path, case["image"].meta["filename_or_obj"], labels.affine.numpy())
+        return case
+
+    return {"read": read, "prepare": Compose(others), "network": infer, "restore": restore, "write": write}
 
 
 if __name__ == "__main__":
-    print(json.dumps(go(InferenceTask(**json.loads(sys.argv[2])), sys.argv[1])))
+    answer_json(lambda task, way: run_way(InferenceTask(**task), way))

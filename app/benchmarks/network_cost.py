@@ -1,30 +1,30 @@
-"""Time, memory and work of networks, measured in processes of their own: `hybridseg bench network` is the command.
+"""Measure time, memory and operations of networks for `hybridseg bench network`, each in a child process.
 
-All networks are timed in one process, in turns, so that a machine that is busy at times is so for all; the memory of
-each is measured in a process of its own, before which nothing was allocated. `network_workload` is what they run.
+One process times all networks in turns, so that a busy machine slows all of them alike; another process per network
+measures its memory, since nothing was allocated there before. `network_workload` is what these processes run.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import asdict
 from typing import Any
 
 from tqdm import tqdm
 
+from hybridseg.app.runtime.child_process import ChildError, run_json
 from hybridseg.networks import PRESETS
 
 from . import network_workload
-from .network_workload import PEERS, NetworkTask
+from .network_workload import REFERENCE_NETWORKS, NetworkTask
 
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**34), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
+"""Environment in which glibc keeps freed memory."""
+PASSES_PER_STEP = 3
+"""Forward passes whose operations a training step has: the backward pass has those of two."""
 
 
-def measure(task: NetworkTask, *, progress: bool) -> dict[str, Any]:
-    """Measure everything.
+def measure_networks(task: NetworkTask, *, progress: bool) -> dict[str, Any]:
+    """Measure time and memory of each network in each precision.
 
     Args:
         task: what to measure.
@@ -32,15 +32,15 @@ def measure(task: NetworkTask, *, progress: bool) -> dict[str, Any]:
 
     Returns:
         `task`, `machine`, and `costs` by precision: for each network its `parameters`, `multiply_adds`, seconds
-        `forward` and `step`, bytes of `memory` and `rate`, or an `error` in a line.
+        `forward` and `step`, bytes of `memory` and `rate`, or a one-line `error`.
 
     Raises:
-        ValueError: there is no such network.
-        RuntimeError: the process that times them has died.
+        ValueError: a network is unknown.
+        RuntimeError: the process that times the networks failed.
     """
     for name in task.networks:
-        if name not in PRESETS and name not in PEERS:
-            raise ValueError(f"networks: {name!r}: must be one of {', '.join([*PRESETS, *PEERS])}")
+        if name not in PRESETS and name not in REFERENCE_NETWORKS:
+            raise ValueError(f"networks: {name!r}: must be one of {', '.join([*PRESETS, *REFERENCE_NETWORKS])}")
     jobs = [("time", task.networks, task.precisions)]
     jobs += [("memory", (name,), (precision,)) for name in task.networks for precision in task.precisions]
     machine: dict[str, Any] = {}
@@ -48,8 +48,8 @@ def measure(task: NetworkTask, *, progress: bool) -> dict[str, Any]:
     for what, networks, precisions in tqdm(jobs, desc="measuring", leave=False, disable=not progress):
         found = run_in_child(what, task, networks, precisions)
         if what == "time" and "machine" not in found:
-            died = found[task.precisions[0]][task.networks[0]]["error"]
-            raise RuntimeError(f"the process that times the networks has died: {died}")
+            reason = found[task.precisions[0]][task.networks[0]]["error"]
+            raise RuntimeError(f"the process that times the networks failed: {reason}")
         machine |= found.pop("machine", {})
         for precision in precisions:
             for name in networks:
@@ -58,7 +58,7 @@ def measure(task: NetworkTask, *, progress: bool) -> dict[str, Any]:
     for precision, by_name in rows.items():
         for row in by_name.values():
             if "error" not in row:
-                operations = 2 * 3 * row["multiply_adds"]
+                operations = PASSES_PER_STEP * 2 * row["multiply_adds"]
                 row["rate"] = operations / row["step"] / (machine["gigaflops"][precision] * 1e9)
     costs = {precision: list(by_name.values()) for precision, by_name in rows.items()}
     if task.profile:
@@ -72,14 +72,11 @@ def measure(task: NetworkTask, *, progress: bool) -> dict[str, Any]:
 def run_in_child(
     what: str, task: NetworkTask, networks: tuple[str, ...], precisions: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Measure in a process of its own; if it dies, perhaps for lack of memory, that is the result of its networks."""
-    words = json.dumps({**asdict(task), "networks": networks, "precisions": precisions})
-    environment = {**os.environ, "OMP_NUM_THREADS": str(task.threads), "PYTHONWARNINGS": "ignore"}
+    """Measure in a child process; if it fails, perhaps for lack of memory, each of its networks has that error."""
+    request = {"what": what, "task": {**asdict(task), "networks": networks, "precisions": precisions}}
+    environment = {"OMP_NUM_THREADS": str(task.threads), "PYTHONWARNINGS": "ignore"}
     environment |= KEEP_MEMORY if task.keep_memory else {}
-    command = [sys.executable, "-m", network_workload.__name__, what, words]
-    done = subprocess.run(command, capture_output=True, env=environment, check=False)
-    if done.returncode == 0:
-        return json.loads(done.stdout.splitlines()[-1])
-    lines = done.stderr.decode(errors="replace").splitlines() or [""]
-    error = {"error": f"exit code {done.returncode} {lines[-1]}".strip()}
-    return {precision: dict.fromkeys(networks, error) for precision in precisions}
+    try:
+        return run_json(network_workload.__name__, request, task=f"measuring {what}", environment=environment)
+    except ChildError as error:
+        return {precision: {name: {"error": error.reason} for name in networks} for precision in precisions}

@@ -1,11 +1,9 @@
-"""What one process measures of networks: time in turns, memory of a training step, and where its time goes."""
+"""Measure networks in this process: their time in turns, the memory of a training step, and a profile of its time."""
 
 from __future__ import annotations
 
 import gc
-import json
 import math
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
@@ -16,14 +14,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.profiler import profile
 
+from hybridseg.app.runtime.child_process import answer_json
 from hybridseg.app.runtime.console import one_line
 from hybridseg.app.runtime.machine import device_name, peak_memory
 from hybridseg.networks import PRESETS, create_model
 from hybridseg.networks.inspection.cost import count_multiply_adds, count_parameters
 
-from . import reference_networks as peers
+from .reference_networks import dyn_unet, med_next, seg_res_net, swin_unetr
 
-MATRIX = 2048
+MATRIX_SIZE = 2048
 KINDS: dict[str, tuple[str, ...]] = {
     "attention": ("scaled_dot_product", "bmm", "softmax"),
     "convolutions": ("conv",),
@@ -32,19 +31,21 @@ KINDS: dict[str, tuple[str, ...]] = {
     "activations": ("relu", "gelu"),
     "copies and sums": ("copy", "cat", "add", "roll", "clone", "fill", "zero", "stack", "mul", "sum"),
 }
-"""Of operations, by what their names contain; the first that fits counts, and the loss and all else are the rest."""
-PEERS: dict[str, Callable[[int, int], nn.Module]] = {
-    "SwinUNETR": peers.swin_unetr,
-    "SwinUNETR v2": lambda channels, classes: peers.swin_unetr(channels, classes, use_v2=True),
-    "DynUNet": peers.dyn_unet,
-    "SegResNet": peers.seg_res_net,
-    "MedNeXt": peers.med_next,
+"""Kinds of operations by words in their names; the first match counts, and the loss is among the rest."""
+REST = "the rest"
+REFERENCE_NETWORKS: dict[str, Callable[[int, int], nn.Module]] = {
+    "SwinUNETR": swin_unetr,
+    "SwinUNETR v2": lambda channels, classes: swin_unetr(channels, classes, use_v2=True),
+    "DynUNet": dyn_unet,
+    "SegResNet": seg_res_net,
+    "MedNeXt": med_next,
 }
+"""Networks of MONAI by name, made from the channels of the image and the number of classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkTask:
-    """What to measure; the fields are the options of `hybridseg bench network`, `shape` being (B, C, D, H, W)."""
+    """What to measure: the options of `hybridseg bench network`; `shape` is (B, C, D, H, W)."""
 
     networks: tuple[str, ...]
     shape: tuple[int, int, int, int, int]
@@ -60,20 +61,20 @@ class NetworkTask:
 
 
 def make_network(name: str, task: NetworkTask) -> nn.Module:
-    """Build a network by its name."""
+    """Build a preset or a reference network by its name."""
     torch.manual_seed(0)
     channels = task.shape[1]
     if name in PRESETS:
         network: nn.Module = create_model(name, in_channels=channels, out_channels=task.classes, deep_supervision=False)
     else:
-        network = PEERS[name](channels, task.classes)
+        network = REFERENCE_NETWORKS[name](channels, task.classes)
     if task.channels_last:
         network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return network.to(task.device)
 
 
 class Workload:
-    """A network with an image, to put through a forward pass or a training step."""
+    """A network with an image and labels, for a forward pass or a training step."""
 
     def __init__(self, name: str, task: NetworkTask) -> None:
         self.network = make_network(name, task)
@@ -87,14 +88,14 @@ class Workload:
         self.target = torch.randint(task.classes, size, generator=generator).to(self.device)
 
     def forward(self, precision: str) -> None:
-        """Infer."""
+        """Run a forward pass."""
         self.network.eval()
         with torch.inference_mode(), self.precision(precision):
             self.run(self.image)
         self.wait()
 
     def step(self, precision: str) -> None:
-        """Train, without an optimizer."""
+        """Run a training step without the optimizer."""
         self.network.train().zero_grad(set_to_none=True)
         with self.precision(precision):
             logits = self.run(self.image)
@@ -102,17 +103,17 @@ class Workload:
         self.wait()
 
     def precision(self, name: str) -> torch.autocast:
-        """The context of a precision."""
+        """Return the autocast context of a precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=name == "bf16")
 
     def wait(self) -> None:
-        """Until the device has done its work."""
+        """Wait until the device has finished."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
 
 def measure_time(task: NetworkTask) -> dict[str, Any]:
-    """The fastest forward pass and step of each network, which take turns; parameters and multiply-adds."""
+    """Time the fastest forward pass and training step of each network, in turns; count parameters and multiply-adds."""
     workloads: dict[str, Workload] = {}
     found: dict[str, Any] = {precision: {name: {} for name in task.networks} for precision in task.precisions}
     for turn in range(task.repeats + 1):
@@ -143,7 +144,7 @@ def measure_time(task: NetworkTask) -> dict[str, Any]:
 
 
 def measure_memory(task: NetworkTask) -> dict[str, Any]:
-    """What a training step takes of memory, in bytes, beyond what was there before the first."""
+    """Measure the peak memory of a training step, in bytes beyond what was held before the first."""
     (name,), (precision,) = task.networks, task.precisions
     workload = Workload(name, task)
     gc.collect()
@@ -154,22 +155,22 @@ def measure_memory(task: NetworkTask) -> dict[str, Any]:
 
 
 def profile_step(task: NetworkTask) -> dict[str, Any]:
-    """Which share of a training step's time goes into which kind of operation."""
+    """Measure the share of each kind of operation in the time of a training step."""
     (name,), (precision,) = task.networks, task.precisions
     workload = Workload(name, task)
     workload.step(precision)
     with profile() as profiler:
         workload.step(precision)
     on_gpu = workload.device.type == "cuda"
-    spent = dict.fromkeys([*KINDS, "the rest"], 0.0)
+    spent = dict.fromkeys([*KINDS, REST], 0.0)
     for event in profiler.key_averages():
-        kind = next((kind for kind, words in KINDS.items() if any(word in event.key for word in words)), "the rest")
+        kind = next((kind for kind, words in KINDS.items() if any(word in event.key for word in words)), REST)
         spent[kind] += event.self_device_time_total if on_gpu else event.self_cpu_time_total
     return {precision: {name: {kind: time / sum(spent.values()) for kind, time in spent.items()}}}
 
 
 def describe_machine(task: NetworkTask) -> dict[str, Any]:
-    """Which machine this is, and its rate of matrix products in each precision."""
+    """Describe the machine, with its rate of matrix products in each precision."""
     device = torch.device(task.device)
     processor = device_name(device)
     if device.type == "cpu":
@@ -183,8 +184,10 @@ def describe_machine(task: NetworkTask) -> dict[str, Any]:
 
 
 def matrix_rate(device: torch.device, precision: str) -> float:
-    """The fastest of some products of square matrices, in GFLOP/s."""
-    matrix = torch.randn(MATRIX, MATRIX, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+    """Return the rate of the fastest of five products of square matrices, in GFLOP/s."""
+    matrix = torch.randn(
+        MATRIX_SIZE, MATRIX_SIZE, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32
+    )
     best = math.inf
     for _ in range(5):
         start = perf_counter()
@@ -192,17 +195,21 @@ def matrix_rate(device: torch.device, precision: str) -> float:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         best = min(best, perf_counter() - start)
-    return 2 * MATRIX**3 / best / 1e9
+    return 2 * MATRIX_SIZE**3 / best / 1e9
 
 
-def main(what: str, words: str) -> None:
-    """Measure what another process asks for, and print it as JSON."""
-    options: dict[str, Any] = json.loads(words)
-    options |= {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
-    task = NetworkTask(**options)
-    torch.set_num_threads(task.threads)
-    print(json.dumps({"time": measure_time, "memory": measure_memory, "profile": profile_step}[what](task)))
+def measure_workload(what: str, task: dict[str, Any]) -> dict[str, Any]:
+    """Measure networks for another process.
+
+    Args:
+        what: `time`, `memory` or `profile`.
+        task: the fields of a `NetworkTask`, as JSON has them.
+    """
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in task.items()}
+    workload = NetworkTask(**fields)
+    torch.set_num_threads(workload.threads)
+    return {"time": measure_time, "memory": measure_memory, "profile": profile_step}[what](workload)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    answer_json(measure_workload)

@@ -1,28 +1,26 @@
-"""The networks that people would otherwise use, as MONAI has them, for the benchmarks to compare with.
+"""MONAI's networks, as references for the benchmarks.
 
-Each function gives a network that takes images (B, C, D, H, W) of any size and gives logits (B, K, D, H, W); in
-training, one with deep supervision gives a list of logits, finest first, as `HybridSwinUNETR` does.
+Each function makes a network that maps images (B, C, D, H, W) of any size to logits (B, K, D, H, W); in training, one
+with deep supervision returns a list of logits, finest first, as `HybridSwinUNETR` does.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
 
 from monai.networks.nets import DynUNet, SegResNet, SwinUNETR
 from monai.networks.nets.mednext import create_mednext
 from torch import Tensor, nn
 
 from hybridseg.networks.hybrid_swin_unetr import crop, pad
-from hybridseg.networks.layers.convolutions import SafeConv
+from hybridseg.networks.layers import SafeConv
 from hybridseg.networks.validation import Triple
 
 
 class AnySize(nn.Module):
-    """A network that needs sizes divisible by its stride, made to take any, by the padding of `HybridSwinUNETR`.
+    """Lets a network that needs sizes divisible by its stride take any size, padded as in `HybridSwinUNETR`.
 
     Args:
-        network: gives one tensor, a sequence of them, or in training some stacked along axis 1.
-        stride: by which each axis must be divisible, in voxels.
+        network: returns a tensor, a sequence of tensors, or in training several stacked along axis 1.
+        stride: the stride along each axis, in voxels.
     """
 
     def __init__(self, network: nn.Module, stride: int) -> None:
@@ -45,7 +43,7 @@ class AnySize(nn.Module):
 
 
 def swin_unetr(in_channels: int, out_channels: int, feature_size: int = 48, use_v2: bool = False) -> AnySize:
-    """Swin UNETR (https://arxiv.org/abs/2201.01266) with flash attention, or its second version of MONAI."""
+    """Make a Swin UNETR (https://arxiv.org/abs/2201.01266) with flash attention, or MONAI's second version of it."""
     network = SwinUNETR(
         in_channels=in_channels,
         out_channels=out_channels,
@@ -57,7 +55,7 @@ def swin_unetr(in_channels: int, out_channels: int, feature_size: int = 48, use_
 
 
 def dyn_unet(in_channels: int, out_channels: int, stages: int = 6, deep_supervision: bool = False) -> AnySize:
-    """The U-Net of nnU-Net (https://doi.org/10.1038/s41592-020-01008-z), deeply supervised at every scale but two."""
+    """Make nnU-Net's U-Net (https://doi.org/10.1038/s41592-020-01008-z), deeply supervised at all but two scales."""
     network = DynUNet(
         spatial_dims=3,
         in_channels=in_channels,
@@ -73,22 +71,14 @@ def dyn_unet(in_channels: int, out_channels: int, stages: int = 6, deep_supervis
 
 
 def seg_res_net(in_channels: int, out_channels: int, init_filters: int = 16) -> AnySize:
-    """SegResNet (https://arxiv.org/abs/1810.11654, without its auto-encoder)."""
+    """Make a SegResNet (https://arxiv.org/abs/1810.11654, without its auto-encoder)."""
     network = SegResNet(in_channels=in_channels, out_channels=out_channels, init_filters=init_filters)
     return AnySize(network, stride=8)
 
 
 def med_next(in_channels: int, out_channels: int, variant: str = "S", deep_supervision: bool = False) -> AnySize:
-    """MedNeXt (https://arxiv.org/abs/2303.09975) with 3x3x3 kernels."""
+    """Make a MedNeXt (https://arxiv.org/abs/2303.09975) with 3x3x3 kernels."""
     network = create_mednext(
         variant, in_channels=in_channels, out_channels=out_channels, deep_supervision=deep_supervision
     )
     return AnySize(network, stride=16)
-
-
-PEERS: Mapping[str, Callable[..., AnySize]] = {
-    "SwinUNETR": swin_unetr,
-    "DynUNet": dyn_unet,
-    "SegResNet": seg_res_net,
-    "MedNeXt": med_next,
-}

@@ -1,4 +1,4 @@
-"""The networks that `hybridseg bench ablation` compares: one choice changed in each."""
+"""The networks that `hybridseg bench ablation` compares: each changes one choice."""
 
 from __future__ import annotations
 
@@ -7,47 +7,43 @@ from typing import Any
 
 
 def variant(**changes: Any) -> dict[str, Any]:
-    """The preset `small`, with some fields of its config changed."""
+    """Describe the preset `small` with some fields of its config changed."""
     return {"_target_": "hybridseg.networks.create_model", "preset": "small", **changes}
 
 
-def peer(name: str, **options: Any) -> dict[str, Any]:
-    """A network of `hybridseg.app.benchmarks.reference_networks`."""
+def reference(name: str, **options: Any) -> dict[str, Any]:
+    """Describe a network of `hybridseg.app.benchmarks.reference_networks`."""
     return {"_target_": f"hybridseg.app.benchmarks.reference_networks.{name}", **options}
 
 
-def attending(mixer: Any) -> dict[str, Any]:
-    """The preset with another mixer where it attends."""
+def attention(mixer: Any) -> dict[str, Any]:
+    """Describe the preset with another mixer in its attention stage."""
     return variant(mixers=["conv", "conv", mixer])
 
 
 DEFAULT = "default"
-
-
 WINDOW = {"name": "window", "heads": 6}
-
-
 VARIANTS: Mapping[str, dict[str, Any]] = {
     DEFAULT: variant(),
-    "SegResNet": peer("seg_res_net"),
-    "DynUNet": peer("dyn_unet", stages=4, deep_supervision=True),
-    "MedNeXt": peer("med_next", deep_supervision=True),
-    "SwinUNETR": peer("swin_unetr", feature_size=24),
-    "attention: none": attending("hybridseg.app.benchmarks.ablated_mixers.NoMixer"),
-    "attention: none, nor feed-forward": attending("hybridseg.app.benchmarks.ablated_mixers.NoBlock"),
-    "attention: depth-wise 5x5x5": attending("hybridseg.app.benchmarks.ablated_mixers.DepthwiseMixer"),
-    "attention: conv": attending("conv"),
-    "attention: in turns with conv": attending(["conv", WINDOW]),
+    "SegResNet": reference("seg_res_net"),
+    "DynUNet": reference("dyn_unet", stages=4, deep_supervision=True),
+    "MedNeXt": reference("med_next", deep_supervision=True),
+    "SwinUNETR": reference("swin_unetr", feature_size=24),
+    "attention: none": attention("hybridseg.app.benchmarks.ablated_mixers.NoMixer"),
+    "attention: none, nor feed-forward": attention("hybridseg.app.benchmarks.ablated_mixers.NoBlock"),
+    "attention: depth-wise 5x5x5": attention("hybridseg.app.benchmarks.ablated_mixers.DepthwiseMixer"),
+    "attention: conv": attention("conv"),
+    "attention: in turns with conv": attention(["conv", WINDOW]),
     "attention: from quarter resolution": variant(mixers=["conv", {**WINDOW, "heads": 3}, WINDOW]),
-    "attention: relative": attending({"name": "relative", "heads": 6}),
-    "attention: gated": attending({"name": "gated", "heads": 6}),
-    "attention: rotary": attending({"name": "rotary", "heads": 6}),
+    "attention: relative": attention({"name": "relative", "heads": 6}),
+    "attention: gated": attention({"name": "gated", "heads": 6}),
+    "attention: rotary": attention({"name": "rotary", "heads": 6}),
     "attention: as in Primus": variant(
         mixers=["conv", "conv", {"name": "rotary", "heads": 6}], feed_forward="gated", layer_scale=0.1
     ),
-    "attention: cosine": attending({**WINDOW, "similarity": "cosine"}),
-    "attention: local": attending({**WINDOW, "locality": 1.0}),
-    "projection: depthwise": attending({**WINDOW, "projection": "depthwise"}),
+    "attention: cosine": attention({**WINDOW, "similarity": "cosine"}),
+    "attention: local": attention({**WINDOW, "locality": 1.0}),
+    "projection: depthwise": attention({**WINDOW, "projection": "depthwise"}),
     "feed-forward: linear": variant(feed_forward="linear"),
     "feed-forward: gated": variant(feed_forward="gated"),
     "feed-forward: expansion 2": variant(feed_forward={"name": "depthwise", "expansion": 2}),
@@ -62,4 +58,4 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "drop path: 0.1": variant(drop_path=0.1),
     "layer scale: 0.1": variant(layer_scale=0.1),
 }
-"""Networks by name, as `network_def` of a bundle has them, without the channels in and out."""
+"""Networks by name, as in a bundle's `network_def`, without the channels in and out."""

@@ -1,28 +1,39 @@
-"""Bundles: read their configs, write them, run them by MONAI, pack them."""
+"""Bundles: read their configs, write them, build MONAI's command line for them, and pack them."""
 
 from typing import TYPE_CHECKING
 
 from hybridseg.app.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .config import inference_config, label_parts
+    from .config import bundle_version, inference_config, input_channels, label_parts, read_config, shown_window
     from .monai_command import bundle_run, show_command
     from .packing import pack_bundle
     from .writer import write_bundle
 
 __all__ = [
     "bundle_run",
+    "bundle_version",
     "inference_config",
+    "input_channels",
     "label_parts",
     "pack_bundle",
+    "read_config",
     "show_command",
+    "shown_window",
     "write_bundle",
 ]
 
 __getattr__ = lazy_names(
     __name__,
     {
-        "config": ["inference_config", "label_parts"],
+        "config": [
+            "bundle_version",
+            "inference_config",
+            "input_channels",
+            "label_parts",
+            "read_config",
+            "shown_window",
+        ],
         "monai_command": ["bundle_run", "show_command"],
         "packing": ["pack_bundle"],
         "writer": ["write_bundle"],

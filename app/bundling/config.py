@@ -1,29 +1,64 @@
-"""What a bundle tells of itself in its configs, without its network being made."""
+"""Read what a bundle's configs say, without building its network."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hybridseg.transforms.regions import Regions
 
+HYBRIDSEG_NAME = re.compile(r"\bhybridseg(?:\.\w+)+")
+"""A dotted name of HybridSeg in a config."""
+MOVED: Mapping[str, str] = {
+    "hybridseg.app.handlers.ScoreCases": "hybridseg.app.evaluation.ScoreCases",
+    "hybridseg.app.handlers": "hybridseg.app.training",
+    "hybridseg.app.early_stop": "hybridseg.app.training",
+    "hybridseg.app.weights": "hybridseg.app.training",
+}
+"""Names in the configs of bundles that earlier versions wrote, and their names now."""
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a config of a bundle.
+
+    Raises:
+        VolumeError: it cannot be read, or names modules that have moved.
+    """
+    from hybridseg.transforms.datasets.dataset import read_json
+    from hybridseg.transforms.errors import VolumeError
+
+    config: dict[str, Any] = read_json(path)
+    names = {name for text in strings(config) for name in HYBRIDSEG_NAME.findall(text)}
+    moved = {next((old for old in MOVED if f"{name}.".startswith(f"{old}.")), None) for name in names}
+    if replacements := [f"{old} by {new}" for old, new in MOVED.items() if old in moved]:
+        rule = f"replace {', '.join(replacements)}, or plan the bundle again"
+        raise VolumeError(path, "names modules of an earlier HybridSeg", rule)
+    return config
+
+
+def strings(config: Any) -> Iterator[str]:
+    """Yield every string among the values of a config."""
+    if isinstance(config, str):
+        yield config
+    elif isinstance(config, dict | list):
+        for value in config.values() if isinstance(config, dict) else config:
+            yield from strings(value)
+
 
 def inference_config(bundle: Path) -> Mapping[str, Any]:
-    """The content of a bundle's `inference.json`.
+    """Read the `inference.json` of a bundle.
 
     Raises:
         VolumeError: it cannot be read.
     """
-    from hybridseg.transforms.datasets.dataset import read_json
-
-    config: Mapping[str, Any] = read_json(bundle / "configs" / "inference.json")
-    return config
+    return read_config(bundle / "configs" / "inference.json")
 
 
 def label_parts(bundle: Path) -> tuple[dict[int, str], Regions | None]:
-    """The names of a bundle's labels by number, and its regions of labels, if it has some.
+    """Return the names of a bundle's labels by number, and its regions of labels, if it has any.
 
     Raises:
         VolumeError: its `inference.json` cannot be read, or does not name its labels.
@@ -40,7 +75,7 @@ def label_parts(bundle: Path) -> tuple[dict[int, str], Regions | None]:
 
 
 def input_channels(bundle: Path) -> int:
-    """Channels of an image that a bundle takes; 1 where its config does not tell."""
+    """Return the number of image channels that a bundle's network takes; 1 if its config does not say."""
     from monai.bundle import ConfigParser
 
     config = ConfigParser(dict(inference_config(bundle)))
@@ -49,16 +84,16 @@ def input_channels(bundle: Path) -> int:
     return channels if isinstance(channels, int) else 1
 
 
+def shown_window(bundle: Path) -> tuple[float, float] | None:
+    """Return the intensity window (HU) of a CT bundle; None for MRI, which has no unit."""
+    window = inference_config(bundle).get("window")
+    return (float(window[0]), float(window[1])) if isinstance(window, Sequence) and len(window) == 2 else None
+
+
 def bundle_version(bundle: Path) -> str | None:
-    """The version in a bundle's `metadata.json`; None where there is none."""
+    """Return the version in a bundle's `metadata.json`, or None if there is none."""
     from hybridseg.transforms.datasets.dataset import read_json
 
     metadata = bundle / "configs" / "metadata.json"
     version = read_json(metadata).get("version") if metadata.is_file() else None
     return None if version is None else str(version)
-
-
-def shown_window(bundle: Path) -> tuple[float, float] | None:
-    """The intensities that a bundle for CT tells apart; None for others, whose images have no unit."""
-    window = inference_config(bundle).get("window")
-    return (float(window[0]), float(window[1])) if isinstance(window, Sequence) and len(window) == 2 else None

@@ -14,12 +14,12 @@ CONFIG_FILE = "--config_file"
 
 
 def bundle_run(configs: Sequence[Path], overrides: Mapping[str, object], processes: int = 1) -> list[str]:
-    """`python -m monai.bundle run`, or the same under torchrun.
+    """Return the command `python -m monai.bundle run`, under torchrun for several processes.
 
     Args:
-        configs: the config, and those that are laid over it.
-        overrides: value of each key to set; text is what MONAI's command line takes, a path is itself.
-        processes: how many work together.
+        configs: the config, and those that MONAI lays over it.
+        overrides: new values by key. A `Path` is quoted where needed; text goes to MONAI's command line as it is.
+        processes: how many train together.
 
     Returns:
         The program and its arguments.
@@ -32,13 +32,16 @@ def bundle_run(configs: Sequence[Path], overrides: Mapping[str, object], process
 
 
 def as_word(value: object) -> str:
-    """A value for a command line that takes `2024` for a number and `a,b` for two words: such paths go in quotes."""
+    """Return a value as a word of MONAI's command line, which parses Python literals.
+
+    Without quotes it would take a folder `2024` for a number, and `a,b` for two words.
+    """
     word = str(value)
     return repr(word) if isinstance(value, Path) and DefaultParseValue(word) != word else word
 
 
 def show_command(command: Sequence[str]) -> str:
-    """A command of `bundle_run` as one would type it, each option on its own line."""
+    """Return a command of `bundle_run` as a user would type it, each option on its own line."""
     _, *words = map(shlex.quote, command)
     first = words.index(CONFIG_FILE)
     options = [f"{name} {value}" for name, value in zip(words[first::2], words[first + 1 :: 2], strict=True)]

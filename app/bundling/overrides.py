@@ -1,6 +1,6 @@
-"""What a user changes in a config: `key=value`, for keys that are there.
+"""Settings `key=value` that a user changes in a config, for keys that the config has.
 
-MONAI sets whatever key it is given: a mistyped one changes nothing, and nobody is told.
+MONAI sets any key it is given, so a mistyped one would change nothing without a warning.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ SEPARATOR = "::"
 
 
 def read_settings(words: Iterable[str]) -> dict[str, str]:
-    """The text of each `key=value`, by key.
+    """Split each `key=value`, and return the values by key.
 
     Raises:
-        ValueError: one has no key or no value, or a key is there twice.
+        ValueError: a word has no key or no value, or a key occurs twice.
     """
     settings: dict[str, str] = {}
     for word in words:
@@ -32,17 +32,17 @@ def read_settings(words: Iterable[str]) -> dict[str, str]:
     return settings
 
 
-def refuse_unknown(key: str, field: str, config: Mapping[str, Any], file: Path) -> None:
-    """Refuse to set a key that a config does not have.
+def check_key(key: str, field: str, config: Mapping[str, Any], file: Path) -> None:
+    """Check that a config has a key.
 
     Args:
         key: the key.
-        field: the option that would set it.
+        field: the option that sets it.
         config: the config.
-        file: that of the config.
+        file: where the config was read from.
 
     Raises:
-        ValueError: there is no such key; those that look like it are named.
+        ValueError: there is no such key; the message names similar ones.
     """
     known = list(keys(config))
     if key in known:
@@ -50,12 +50,12 @@ def refuse_unknown(key: str, field: str, config: Mapping[str, Any], file: Path) 
     last = {name: name.rpartition(SEPARATOR)[2] for name in known}
     similar = get_close_matches(key.rpartition(SEPARATOR)[2], set(last.values()))
     like = get_close_matches(key, known) or [name for part in similar for name in known if last[name] == part]
-    hint = f"; there is {', '.join(like[:3])}" if like else ""
+    hint = f"; similar: {', '.join(like[:3])}" if like else ""
     raise ValueError(f"{field}: {key!r}: must be a key of {file}{hint}")
 
 
 def keys(config: Mapping[str, Any] | Sequence[Any]) -> Iterator[str]:
-    """Every key of a config, with those of the dictionaries and lists in it: `train`, `train::trainer`, and so on."""
+    """Yield every key of a config, also those of nested dictionaries and lists: `train`, `train::trainer`, …"""
     for name, value in config.items() if isinstance(config, Mapping) else enumerate(config):
         yield str(name)
         if isinstance(value, dict | list):

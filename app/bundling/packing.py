@@ -1,8 +1,8 @@
-"""Pack a bundle and the code that it needs into one zip, the same bytes each time.
+"""Pack a bundle and the code it needs into one zip; the same bundle always gives the same bytes.
 
-The code lies in the bundle's own folder as the package `hybridseg`: the packages that configs may name, without the
-commands. Unlike the installed one this package has an `__init__.py`, so Python takes it whole, before an installed
-HybridSeg, wherever the bundle's folder is on the path, and never mixes the two.
+The packages that configs may name are in the bundle's own folder as `hybridseg/`, without the commands. Unlike the
+installed HybridSeg, this package has an `__init__.py`. So if the bundle's folder is on the path, Python takes the
+packed code before an installed HybridSeg, and never mixes the two.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import distribution, version
 from importlib.resources import files
 from pathlib import Path
@@ -22,17 +22,18 @@ from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.atomic import replacing
 
+from .config import HYBRIDSEG_NAME, read_config, strings
+
 PACKAGE = "hybridseg"
 PACKED = ("networks", "transforms", "app.training", "app.evaluation", "app.labels", "app.runtime")
-"""The packages that go with a bundle whole; `bundles` and `app` go with their `__init__.py` alone."""
+"""The packages that are packed whole; of `bundles` and `app` only the `__init__.py` is."""
 PARTS = ("LICENSE", "configs", "docs", "models", "scripts")
-"""What a bundle's folder holds; runs, data and caches beside them stay out."""
+"""The parts of a bundle's folder that are packed; runs, data and caches beside them are not."""
 COMMAND_LINE = "fire"
 """What `python -m monai.bundle` needs besides MONAI."""
 EARLIEST = (1980, 1, 1, 0, 0, 0)
-"""The time of every file: the first that a zip can tell."""
-NAME = re.compile(rf"\b{PACKAGE}(?:\.\w+)+")
-INIT = '''"""What the bundle {bundle} needs of HybridSeg {version}, packed with it; see RUN.md."""
+"""The time of every file: the first that a zip can hold."""
+INIT = '''"""The part of HybridSeg {version} that the bundle {bundle} needs, packed with it; see RUN.md."""
 '''
 
 
@@ -41,7 +42,7 @@ def pack_bundle(bundle: Path, output: Path) -> list[str]:
 
     Args:
         bundle: folder of the bundle.
-        output: the file; what is there is replaced, when the new one is whole.
+        output: the file; an existing one is replaced once the new one is complete.
 
     Returns:
         The names of the modules in the zip.
@@ -51,7 +52,7 @@ def pack_bundle(bundle: Path, output: Path) -> list[str]:
     """
     check_configs(bundle)
     own = bundle_files(bundle)
-    own |= {name: without_place(text) for name, text in own.items() if re.fullmatch(r"configs/[^/]+\.json", name)}
+    own |= {name: hide_dataset_path(text) for name, text in own.items() if re.fullmatch(r"configs/[^/]+\.json", name)}
     code = packed_code()
     code[f"{PACKAGE}/__init__.py"] = INIT.format(bundle=bundle.name, version=version(PACKAGE)).encode()
     code[f"{PACKAGE}/LICENSE"] = (distribution(PACKAGE).read_text("licenses/LICENSE") or "").encode()
@@ -69,30 +70,50 @@ def pack_bundle(bundle: Path, output: Path) -> list[str]:
     return sorted(module_name(path) for path in code if path.endswith(".py"))
 
 
+def check_configs(bundle: Path) -> None:
+    """Check that all code of HybridSeg that the bundle's configs name exists and is packed.
+
+    Raises:
+        VolumeError: a config cannot be read, or names other code.
+    """
+    packages = [f"{PACKAGE}.{package}" for package in ("bundles", *PACKED)]
+    for config in sorted((bundle / "configs").glob("*.json")):
+        if config.name == "metadata.json":
+            continue
+        for name in (name for text in strings(read_config(config)) for name in HYBRIDSEG_NAME.findall(text)):
+            if not any(f"{name}.".startswith(f"{package}.") for package in packages):
+                raise VolumeError(config, name, f"must be in a package that is packed: {', '.join(packages)}")
+            try:
+                resolve_name(name)
+            except (ImportError, AttributeError) as error:
+                raise VolumeError(config, name, f"must be a name of HybridSeg {version(PACKAGE)}") from error
+
+
 def bundle_files(bundle: Path) -> dict[str, bytes]:
-    """The contents of the bundle's own files, by their path within it."""
+    """Read the bundle's own files: their contents by path within the bundle."""
     found = [path for part in PARTS for path in (bundle / part, *(bundle / part).rglob("*")) if path.is_file()]
     hidden = (".", "__pycache__")
     kept = [path for path in found if not any(part.startswith(hidden) for part in path.relative_to(bundle).parts)]
     return {path.relative_to(bundle).as_posix(): path.read_bytes() for path in kept}
 
 
-def without_place(config: bytes) -> bytes:
-    """The text of a config in which an absolute `dataset_dir` is the folder's name only: where it lay tells others of
-    this computer and its user, and is of no use to them.
+def hide_dataset_path(config: bytes) -> bytes:
+    """Shorten an absolute `dataset_dir` in the text of a config to the folder's name.
+
+    The full path is of no use elsewhere, and gives away names of this computer and its user.
     """
     content = json.loads(config)
-    place = content.get("dataset_dir") if isinstance(content, dict) else None
-    if not isinstance(place, str) or not Path(place).is_absolute():
+    path = content.get("dataset_dir") if isinstance(content, dict) else None
+    if not isinstance(path, str) or not Path(path).is_absolute():
         return config
-    after = json.dumps(f"./{Path(place).name}", ensure_ascii=False).encode()
-    for escaped in (False, True):  # as HybridSeg writes what is beyond ASCII, and as most other programs do
-        config = config.replace(json.dumps(place, ensure_ascii=escaped).encode(), after)
+    after = json.dumps(f"./{Path(path).name}", ensure_ascii=False).encode()
+    for escaped in (False, True):  # HybridSeg writes non-ASCII characters as they are, most other programs escape them
+        config = config.replace(json.dumps(path, ensure_ascii=escaped).encode(), after)
     return config
 
 
 def packed_code() -> dict[str, bytes]:
-    """Read the packages that go with every bundle: the contents of their files, by path in the zip."""
+    """Read the packages that are packed with every bundle: the contents of their files by path in the zip."""
     code = {}
     for package in ("bundles", "app", *PACKED):
         folder = Path(str(files(f"{PACKAGE}.{package}")))
@@ -105,63 +126,25 @@ def packed_code() -> dict[str, bytes]:
 
 
 def module_name(path: str) -> str:
-    """Return the dotted name of a module by its path in the zip."""
+    """Return the dotted name of a module from its path in the zip."""
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def check_configs(bundle: Path) -> None:
-    """Check that all code of HybridSeg that the bundle's configs name is packed.
-
-    Raises:
-        VolumeError: a config cannot be read, or names code that is not packed.
-    """
-    for config in sorted((bundle / "configs").glob("*.json")):
-        if config.name == "metadata.json":
-            continue
-        for text in texts(read_json(config)):
-            for name in NAME.findall(text):
-                if not is_packed(name):
-                    raise VolumeError(
-                        config, name, f"must be a part of HybridSeg {version(PACKAGE)} other than a command"
-                    )
-
-
-def is_packed(name: str) -> bool:
-    """Say whether a dotted name exists and lies in a package that is packed."""
-    packages = (PACKAGE + "." + package for package in ("bundles", *PACKED))
-    if not any(f"{name}.".startswith(f"{package}.") for package in packages):
-        return False
-    try:
-        resolve_name(name)
-    except (ImportError, AttributeError):
-        return False
-    return True
-
-
-def texts(config: Any) -> Iterator[str]:
-    """Yield every text in a config."""
-    if isinstance(config, str):
-        yield config
-    elif isinstance(config, dict | list):
-        for value in config.values() if isinstance(config, dict) else config:
-            yield from texts(value)
-
-
 def packed_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata of the packed bundle, which needs no HybridSeg, but what MONAI's command line is made with."""
+    """Return the metadata of the packed bundle: they require MONAI's command line, and not HybridSeg."""
     packages: Mapping[str, str] = metadata.get("required_packages_version", {})
     kept = {name: wanted for name, wanted in packages.items() if name != PACKAGE}
     return {**metadata, "required_packages_version": kept | {COMMAND_LINE: version(COMMAND_LINE)}}
 
 
 def requirements(metadata: Mapping[str, Any]) -> Iterable[str]:
-    """What pip installs for a packed bundle."""
+    """Return what pip must install for a packed bundle."""
     named = {"monai": "monai_version", "torch": "pytorch_version", "numpy": "numpy_version"}
     versions = {name: metadata[key] for name, key in named.items() if key in metadata}
     return [f"{name}=={wanted}" for name, wanted in (versions | metadata["required_packages_version"]).items()]
 
 
 def run_instructions(bundle: str, metadata: Mapping[str, Any]) -> str:
-    """The text of `RUN.md`."""
+    """Return the text of `RUN.md`."""
     template = Path(__file__).with_name("packed_run.md").read_text(encoding="utf-8")
     return Template(template).substitute(bundle=bundle, packages=" ".join(requirements(metadata)))

@@ -1,14 +1,10 @@
-"""The texts of a planned bundle: its README in the model zoo's sections, the data's licence, the plan on a terminal."""
+"""Texts about a planned bundle: its README in the sections of the model zoo, and its data licence."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from hybridseg.app.planning.planner import Decision
+from typing import Any
 
 README = """\
 # Model Overview
@@ -17,13 +13,12 @@ HybridSwinUNETR, preset `{preset}`, for {labels} in {modality}. Planned by `hybr
 
 ## Data
 
-{dataset}, which is not part of the bundle: {cases} cases without faults{left_out}. `configs/split.json` divides them
-into {folds}; `--fold N` takes fold N, from 0, to choose the model, and trains on the others.
+{dataset}, which is not part of the bundle: {cases} usable cases{left_out}. `configs/split.json` divides them into
+{folds}; `--fold N` validates on fold N, counted from 0, and trains on the others.
 
 ## Training configuration
 
-The values stand in `configs/`. One that `train.json` and `inference.json` share, such as `spacing`, must be changed in
-both.
+The values are in `configs/`. Change a value that `train.json` and `inference.json` share, such as `spacing`, in both.
 
 | key | value | why |
 |---|---|---|
@@ -39,14 +34,14 @@ Labels on the input's grid: 0 background, {outputs}.{regions}
 
 ## Performance
 
-Not measured yet: train it, then score cases that it has not seen.
+Not measured yet: train the bundle, then score cases that it has not seen.
 
 ## MONAI Bundle Commands
 
-From any directory, `BUNDLE` being the folder of this bundle and `DATA` that of the dataset; `hybridseg train` and
-`hybridseg predict` do the same after more checks.
+The commands work from any directory. `BUNDLE` is the folder of this bundle, `DATA` that of the dataset. `hybridseg
+train` and `hybridseg predict` do the same after more checks.
 
-Train; go on after a stop by `--resume True`:
+Train; `--resume True` resumes an interrupted run:
 
 ```
 python -m monai.bundle run --config_file $BUNDLE/configs/train.json --dataset_dir $DATA
@@ -66,7 +61,7 @@ python -m monai.bundle run --config_file $BUNDLE/configs/inference.json \\
     --dataset_dir volumes --output_dir labels --checkpoint {run_dir}/model.pt
 ```
 
-Score the fold that chose the model, with the same `--fold N` as in its training:
+Score the validation fold, with the same `--fold N` as in training:
 
 ```
 python -m monai.bundle run --dataset_dir $DATA --checkpoint {run_dir}/model.pt \\
@@ -75,35 +70,38 @@ python -m monai.bundle run --dataset_dir $DATA --checkpoint {run_dir}/model.pt \
 
 ## License
 
-The configurations: Apache-2.0. Weights are under the licence of who trains them; the data: see `docs/data_license.txt`.
-Not for clinical use without validation. Configs are code: running somebody's bundle runs their code.
+The configurations: Apache-2.0. Whoever trains weights chooses their licence; the licence of the data is in
+`docs/data_license.txt`. Not for clinical use without validation. Configs are code: running somebody's bundle runs their
+code.
 """
 
 
 def plan_docs(
     name: str,
     settings: Mapping[str, Any],
-    decisions: Mapping[str, Decision],
+    reasons: Mapping[str, str],
     *,
     cases: int,
     left_out: int,
     folds: int,
     licence: str,
 ) -> dict[str, str]:
-    """Texts by their path in the bundle.
+    """Write the README and the data licence of a planned bundle.
 
     Args:
-        name: of the bundle.
-        settings: of its configurations.
-        decisions: why they are as they are.
-        cases: without faults.
-        left_out: cases with faults.
-        folds: of the cross-validation.
-        licence: of the dataset; empty if it is not known.
+        name: name of the bundle.
+        settings: values of its configs.
+        reasons: why each planned setting has its value.
+        cases: number of usable cases.
+        left_out: number of cases with problems.
+        folds: number of folds of the cross-validation.
+        licence: licence of the dataset; empty if unknown.
+
+    Returns:
+        Texts by path in the bundle.
     """
     rows = [
-        f"| `{decision.name}` | {json.dumps(decision.value, ensure_ascii=False)} | {decision.reason} |"
-        for decision in decisions.values()
+        f"| `{key}` | {json.dumps(settings[key], ensure_ascii=False)} | {reason} |" for key, reason in reasons.items()
     ]
     labels = settings["label_names"]
     regions = [
@@ -115,25 +113,14 @@ def plan_docs(
         modality=settings["modality"],
         dataset=settings["data_source"],
         cases=cases,
-        left_out=f"; {left_out} with faults are left out" if left_out else "",
+        left_out=f"; {left_out} with problems are left out" if left_out else "",
         folds=f"{folds} folds",
         decisions="\n".join(rows),
         inputs=f"Channels in this order: {', '.join(settings['channel_names'])}",
         outputs=", ".join(f"{label} {output}" for label, output in labels.items()),
-        regions=f" The network tells regions: {'; '.join(regions)}." if regions else "",
+        regions=f" The network predicts regions: {'; '.join(regions)}." if regions else "",
         run_dir=settings["run_dir"],
     )
-    told = licence or "not told by its dataset.json: to be filled in before weights are given away"
-    data = f"{name} is planned for {settings['data_source']}, which is not part of this bundle.\n\nLicence: {told}\n"
+    terms = licence or "not given in its dataset.json; fill it in before you share weights"
+    data = f"{name} is planned for {settings['data_source']}, which is not part of this bundle.\n\nLicence: {terms}\n"
     return {"docs/README.md": readme, "docs/data_license.txt": data}
-
-
-def describe(decisions: Mapping[str, Decision], bundle: Path, dataset: Path) -> str:
-    """The decisions for people, and how to go on."""
-    width = max(map(len, decisions))
-    lines = []
-    for name, decision in decisions.items():
-        value = json.dumps(decision.value, ensure_ascii=False)
-        shown = value if len(value) <= 60 else f"{value[:57]}..."
-        lines += [f"{name:{width}}  {shown}", f"{'':{width}}    {decision.reason}"]
-    return "\n".join([*lines, "", f"bundle  {bundle}", f"train   hybridseg train {bundle} {dataset}"])

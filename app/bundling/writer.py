@@ -1,7 +1,7 @@
-"""The files of a bundle, written from the settings that differ between bundles.
+"""Write the files of a bundle from the settings in which bundles differ.
 
-All bundles are alike but for these settings: what is common stands in the configurations of one shipped bundle, the
-pattern, from which every other is made; bundles whose regions overlap have a pattern of their own.
+Everything else comes from the configs of one shipped bundle, the template; bundles of overlapping regions have a
+template of their own.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from hybridseg.bundles import bundle_path
 from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.io.atomic import replacing
 
-PATTERN, PATTERN_WITH_REGIONS = "hippocampus_mri_segmentation", "brain_tumour_mri_segmentation"
+TEMPLATE, REGIONS_TEMPLATE = "hippocampus_mri_segmentation", "brain_tumour_mri_segmentation"
 WIDTH = 120
 NETWORK_KEYS = ("preset", "strides", "kernels", "stem_kernel")
 CT_ONLY = {"window": "@window"}
 CONFIGS = ("train.json", "inference.json", "evaluate.json", "multi_gpu_train.json")
 COPIED = ("LICENSE", "configs/logging.conf")
 
-OF_THE_USER = {"inference.json": ("dataset_dir",)}
-"""Keys that say the same in every bundle, as the user's volumes lie anywhere."""
+SAME_IN_EVERY_BUNDLE = {"inference.json": ("dataset_dir",)}
+"""Keys that keep the template's value: the volumes to segment are not those of the training dataset."""
 
 Config = dict[str, Any]
 
 
 def write_bundle(folder: Path, settings: Mapping[str, Any], split: Mapping[str, Any], docs: Mapping[str, str]) -> None:
-    """Write a bundle; each file is replaced as a whole, `configs/metadata.json`, which makes it a bundle, the last.
+    """Write a bundle; files are replaced whole, and `configs/metadata.json`, which makes it a bundle, comes last.
 
     Args:
-        folder: of the bundle; its name is that of the bundle.
-        settings: as `configure` takes them.
-        split: the cases of each fold, and those to test.
-        docs: texts of further files by their path in the bundle.
+        folder: folder of the bundle, whose name becomes that of the bundle.
+        settings: as for `configure`.
+        split: cases of each fold, and test cases.
+        docs: texts of further files by path in the bundle.
 
     Raises:
         OSError: a file cannot be written.
     """
-    pattern = pattern_for(settings)
-    texts = {name: (pattern / name).read_text(encoding="utf-8") for name in COPIED} | dict(docs)
+    template = template_for(settings)
+    texts = {name: (template / name).read_text(encoding="utf-8") for name in COPIED} | dict(docs)
     for file in CONFIGS:
         texts[f"configs/{file}"] = format_config(configure(file, settings)) + "\n"
     texts["configs/split.json"] = format_config(split) + "\n"
@@ -52,23 +52,23 @@ def write_bundle(folder: Path, settings: Mapping[str, Any], split: Mapping[str, 
             temporary.write_text(text, encoding="utf-8")
 
 
-def pattern_for(settings: Mapping[str, Any]) -> Path:
-    """The folder of the bundle from which one with these settings is made."""
-    return bundle_path(PATTERN_WITH_REGIONS if "regions" in settings else PATTERN)
+def template_for(settings: Mapping[str, Any]) -> Path:
+    """Return the folder of the shipped bundle that is the template for these settings."""
+    return bundle_path(REGIONS_TEMPLATE if "regions" in settings else TEMPLATE)
 
 
 def configure(file: str, settings: Mapping[str, Any]) -> Config:
-    """The content of a configuration.
+    """Return the content of a config.
 
     Args:
         file: its name, such as `train.json`.
-        settings: by key: those of its first level that shall differ from the pattern's, fields of `NetworkConfig`,
-            `modality` (CT or MRI), and for CT `window`, the lowest and the highest HU.
+        settings: top-level keys of the config that differ from the template's, fields of `NetworkConfig`, `modality`
+            (CT or MRI), and for CT `window`, the lowest and the highest HU.
     """
-    pattern = read_json(pattern_for(settings) / "configs" / file)
+    template = read_json(template_for(settings) / "configs" / file)
     config: Config = {}
-    for key, value in pattern.items():
-        config[key] = deepcopy(value if key in OF_THE_USER.get(file, ()) else settings.get(key, value))
+    for key, value in template.items():
+        config[key] = deepcopy(value if key in SAME_IN_EVERY_BUNDLE.get(file, ()) else settings.get(key, value))
         if key == "spacing" and "window" in settings:
             config["window"] = list(settings["window"])
         if key == "label_names":
@@ -84,11 +84,11 @@ def configure(file: str, settings: Mapping[str, Any]) -> Config:
 
 
 def metadata(name: str, settings: Mapping[str, Any]) -> Config:
-    """The content of `metadata.json` of a bundle that has not been trained.
+    """Return the content of `metadata.json` for a bundle that has not been trained.
 
     Args:
-        name: of the bundle.
-        settings: as `configure` takes them, with `channel_names` and `data_source`, the name of the dataset.
+        name: name of the bundle.
+        settings: as for `configure`, with `channel_names` and `data_source`, the name of the dataset.
     """
     is_ct = settings["modality"] == "CT"
     labels = ["background", *settings["label_names"].values()]
@@ -112,11 +112,11 @@ def metadata(name: str, settings: Mapping[str, Any]) -> Config:
         "channel_def": {str(index): output for index, output in enumerate(outputs)},
     }
     kept = ("schema", "monai_version", "pytorch_version", "numpy_version", "required_packages_version")
-    pattern = read_json(pattern_for(settings) / "configs" / "metadata.json")
-    return {key: pattern[key] for key in kept[:1]} | {
+    template = read_json(template_for(settings) / "configs" / "metadata.json")
+    return {key: template[key] for key in kept[:1]} | {
         "version": "0.1.0",
         "changelog": {"0.1.0": "planned"},
-        **{key: pattern[key] for key in kept[1:]},
+        **{key: template[key] for key in kept[1:]},
         "name": name.replace("_", " "),
         "task": f"Segmentation of {', '.join(settings.get('regions') or labels[1:])}",
         "description": f"HybridSwinUNETR (preset {settings['preset']}), planned for {settings['data_source']}",
@@ -133,12 +133,12 @@ def metadata(name: str, settings: Mapping[str, Any]) -> Config:
 
 
 def format_config(value: Any, indent: int = 0, before: int = 0) -> str:
-    """JSON as a person would write it: four spaces, and what is short and simple on one line.
+    """Format JSON as a person would: indented by four spaces, with short and simple values on one line.
 
     Args:
-        value: what to write.
-        indent: columns before its lines.
-        before: columns before it on its first line, beyond the indent.
+        value: what to format.
+        indent: columns before each line.
+        before: columns used on its first line, beyond the indent.
     """
     line = json.dumps(value, ensure_ascii=False)
     items = list(value.values()) if isinstance(value, Mapping) else value

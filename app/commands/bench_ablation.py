@@ -1,4 +1,4 @@
-"""`hybridseg bench ablation`: what each choice in the network is worth, at an equal budget of computing time."""
+"""`hybridseg bench ablation`: compare trained variants of the network at an equal budget of computing time."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from .command import Command, make_folder
 
 @dataclass
 class BenchAblation(Command):
-    """Train variants of the network and its peers alike for an equal time, and compare them on the validation cases.
+    """Train variants of the network and reference networks for an equal time, and compare their validation scores.
 
-    All train by the bundle's `train.json`, on one thread, for as many steps as fit into the budget, rounded up to whole
-    epochs: what a step costs is measured side by side before, so that neither the load of the machine nor an
-    interruption changes a result. The recipe, its learning rate with it, is the bundle's for all, fitted to no peer.
-    The interval is that over the cases; what another seed would change is not in it: give several --seeds. The bundle's
-    test cases are not touched. Finished trainings are kept, and those that were interrupted go on.
+    Every network trains with the bundle's `train.json` on one thread, for as many steps as fit into the budget, rounded
+    up to whole epochs. The time of a step is measured before, side by side, so neither the load of the machine nor an
+    interruption changes a result. All use the bundle's recipe, including its learning rate; it is not tuned for any
+    reference network. The confidence interval covers the choice of cases, not of seeds: for that, give several --seeds.
+    The bundle's test cases are not used. Finished trainings are kept, and interrupted ones resume.
     """
 
     dataset: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
     """Folder of the bundle's dataset."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = Path("runs/ablation")
-    """Folder for all that is made; results that are there are used: one folder for one bundle and its dataset."""
+    """Folder for costs and results; existing results are reused, so use one folder per bundle and dataset."""
     bundle: Annotated[str, tyro.conf.arg(metavar="BUNDLE")] = "hippocampus_mri_segmentation"
-    """Bundle whose recipe all train by: a name or a folder."""
+    """Bundle whose recipe is used: a name or a folder."""
     networks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="(default: all)")] = ()
-    """Only these; the default network is always among them."""
+    """Networks to train; the default network is always included."""
     seeds: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N")] = (0,)
-    """A training for each."""
+    """Random seeds; each network is trained once per seed."""
     minutes: Annotated[float, tyro.conf.arg(metavar="MINUTES")] = 10.0
-    """Computing time of each training, on one thread of the CPU."""
+    """Computing time per training, on one CPU thread."""
     jobs: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Trainings side by side."""
+    """Number of trainings in parallel."""
     table: bool = False
-    """Only print the table of what is there."""
+    """Print the table of existing results, without training."""
 
     def run(self) -> int:
-        """Run it.
+        """Train and compare.
 
         Returns:
-            0, or 1 when a training failed.
+            0, or 1 if a training failed.
 
         Raises:
-            ValueError: an option cannot be used, or there is no such bundle or dataset.
+            ValueError: an option cannot be used, or the bundle or dataset does not exist.
         """
         names = list(dict.fromkeys([DEFAULT, *(self.networks or VARIANTS)]))
         for name in names:
@@ -61,14 +61,15 @@ class BenchAblation(Command):
         if not self.dataset.is_dir():
             raise ValueError(f"dataset: {self.dataset}: must be a folder")
         make_folder(self.output)
-        from hybridseg.app.benchmarks.ablation import Ablation
+        from hybridseg.app.benchmarks import Ablation
 
         ablation = Ablation(bundle_path(self.bundle), self.dataset.resolve(), self.output.resolve(), self.minutes)
         failed = 0
         if not self.table:
-            costs = ablation.measure_costs({name: VARIANTS[name] for name in names})
-            for outcome in ablation.train({name: VARIANTS[name] for name in names}, self.seeds, costs, jobs=self.jobs):
-                print(outcome, flush=True)
-                failed += outcome.error is not None
+            definitions = {name: VARIANTS[name] for name in names}
+            costs = ablation.measure_costs(definitions)
+            for result in ablation.train(definitions, self.seeds, costs, jobs=self.jobs):
+                print(result, flush=True)
+                failed += result.error is not None
         print(ablation.report(names, self.seeds))
         return 1 if failed else 0

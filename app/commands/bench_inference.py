@@ -1,4 +1,4 @@
-"""`hybridseg bench inference`: what it takes from a CT's file to its label map, beside the model zoo's recipe."""
+"""`hybridseg bench inference`: time and memory to segment a CT, compared with the recipe of MONAI's model zoo."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tyro
 
 from hybridseg.bundles import bundle_path
 
-from .command import Command
+from .command import BUNDLE_DEFAULT, Command, check_at_least
 
 REFERENCE, DEFAULTS = "recipe", "defaults"
 STAGES = ("read", "prepare", "network", "restore", "write")
@@ -21,27 +21,27 @@ STAGES = ("read", "prepare", "network", "restore", "write")
 
 @dataclass
 class BenchInference(Command):
-    """Segment a CT by a bundle in several ways, each in a process of its own: seconds by stage, and peak memory.
+    """Segment a CT with a bundle in several ways, each in its own process: seconds by stage, and peak memory.
 
-    `recipe` is what bundles of the model zoo do: MONAI's LoadImaged, Orientationd, Spacingd, SlidingWindowInferer with
-    constant blending, the probabilities of all classes put back by Invertd, SaveImaged. The others are ours: with the
-    defaults, with a lever taken back, with probabilities put back in place of logits, and with all of that. Masks are
-    compared with those of the recipe with Gaussian blending. Importing and the loading of weights are left out; they
-    are the same for all.
+    `recipe` is the pipeline of the bundles of MONAI's model zoo: LoadImaged, Orientationd, Spacingd,
+    SlidingWindowInferer with constant blending, Invertd on the probabilities of all classes, SaveImaged. The other ways
+    are ours: `defaults`; without one optimisation (`fp32`, `fp32 blending`, `every window`); resampling `probabilities`
+    instead of logits; and `as the recipe`, all of these together. Masks are compared with those of the recipe with
+    Gaussian blending. Imports and the loading of weights, which are the same for all, are not counted.
     """
 
     volume: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="VOLUME")]
-    """A CT."""
+    """CT to segment."""
     bundle: Annotated[str, tyro.conf.arg(metavar="BUNDLE")] = "phantom_ct_segmentation"
-    """A CT bundle whose inference.json has `spacing` and `window`."""
+    """CT bundle whose inference.json has `spacing` and `window`."""
     grid: Annotated[
-        tuple[int, int, int] | None, tyro.conf.arg(metavar="X Y Z", help_behavior_hint="(default: its own)")
+        tuple[int, int, int] | None, tyro.conf.arg(metavar="X Y Z", help_behavior_hint="(default: the CT's)")
     ] = None
-    """Resample the CT to so many voxels first, and add noise of 12 HU."""
-    spacing: Annotated[float | None, tyro.conf.arg(metavar="MM", help_behavior_hint="(default: the bundle's)")] = None
-    """Voxel size of the network's grid."""
-    classes: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the bundle's)")] = None
-    """Classes of a network with random weights in place of the bundle's: for costs only."""
+    """Resample the CT to this many voxels first, and add noise of 12 HU."""
+    spacing: Annotated[float | None, tyro.conf.arg(metavar="MM", help_behavior_hint=BUNDLE_DEFAULT)] = None
+    """Voxel size of the network's grid, in mm."""
+    classes: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BUNDLE_DEFAULT)] = None
+    """Use a network with this many classes and random weights, to measure its cost only."""
     ways: Annotated[tuple[str, ...], tyro.conf.arg(metavar="WAY ...")] = (
         REFERENCE,
         "recipe, Gaussian",
@@ -52,7 +52,7 @@ class BenchInference(Command):
         "probabilities",
         "as the recipe",
     )
-    """Which to measure."""
+    """Ways to measure."""
     threads: int = 1
     """CPU threads."""
     json: bool = False
@@ -62,18 +62,17 @@ class BenchInference(Command):
         """Measure and print.
 
         Returns:
-            0, or 1 when a way failed.
+            0, or 1 if a way failed.
 
         Raises:
-            ValueError: an option, the volume or the bundle cannot be used.
+            ValueError: an option, the volume or the bundle is invalid.
         """
-        from hybridseg.app.benchmarks.inference_cost import WAYS, InferenceTask, compare, measure, resize
+        from hybridseg.app.benchmarks.inference_cost import WAYS, InferenceTask, add_dice, measure_inference, resize
 
         for way in self.ways:
             if way not in WAYS:
                 raise ValueError(f"ways: {way!r}: must be one of {', '.join(WAYS)}")
-        if self.threads < 1:
-            raise ValueError(f"threads: {self.threads}: must be at least 1")
+        check_at_least(1, threads=self.threads)
         with TemporaryDirectory(prefix="hybridseg-") as folder:
             volume = self.volume
             if self.grid is not None:
@@ -87,19 +86,19 @@ class BenchInference(Command):
                 threads=self.threads,
                 folder=folder,
             )
-            rows = [measure(task, way) for way in self.ways]
-            compare(task, rows)
+            rows = [measure_inference(task, way) for way in self.ways]
+            add_dice(task, rows)
         print(json.dumps(rows, indent=2) if self.json else table(rows))
         return int(any("error" in row for row in rows))
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows as text; behind a sum, how many times that of the defaults it is."""
+    """Format the rows; after each total, its ratio to that of the defaults."""
     from hybridseg.app.runtime.console import align
 
     defaults = next((row for row in rows if row["way"] == DEFAULTS and "error" not in row), None)
 
-    def times(row: Mapping[str, Any], name: str) -> str:
+    def ratio(row: Mapping[str, Any], name: str) -> str:
         return "" if defaults is None or row is defaults else f"{row[name] / defaults[name]:.1f}x"
 
     lines = [["way", *STAGES, "all", "", "but network", "", "peak memory", "", "Dice"]]
@@ -109,6 +108,6 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             continue
         cells = [row["way"], *(f"{row['seconds'][stage]:.2f} s" for stage in STAGES)]
         for name, unit, factor in (("all", "s", 1.0), ("but_network", "s", 1.0), ("peak_memory", "GB", 1e-9)):
-            cells += [f"{row[name] * factor:.2f} {unit}", times(row, name)]
+            cells += [f"{row[name] * factor:.2f} {unit}", ratio(row, name)]
         lines.append([*cells, "" if row.get("dice") is None else f"{row['dice']:.4f}"])
     return "\n".join(align(lines))

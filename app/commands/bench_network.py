@@ -1,4 +1,4 @@
-"""`hybridseg bench network`: what networks cost side by side, in time, memory and work."""
+"""`hybridseg bench network`: compare time, memory and operations of networks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from .command import Command
+from .command import Command, check_at_least
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,62 +19,61 @@ NETWORKS = ("base", "SwinUNETR", "SwinUNETR v2", "DynUNet", "SegResNet", "MedNeX
 
 @dataclass
 class BenchNetwork(Command):
-    """Measure networks side by side: a forward pass, a training step, their memory, parameters and multiply-adds.
+    """Compare networks: time of a forward pass and a training step, memory, parameters and multiply-adds.
 
-    The networks take turns, and the fastest of the repetitions is told; behind it how many times that of the first
-    network it is. A training step is forward, cross-entropy and backward, without the optimizer. Memory is what a
-    training step takes beyond what was there before the first, in a process of its own. `rate` is the share of this
-    machine's measured rate of matrix products that the step reaches, counted as three forward passes.
+    The networks take turns; a row shows the fastest repetition, and its ratio to the first network. A training step is
+    a forward pass, cross-entropy and a backward pass, without the optimizer. Memory is the peak of a training step in a
+    process of its own, beyond what was held before the first step. `rate` is the speed of the step, counted as three
+    forward passes, relative to the measured speed of matrix products on this machine.
     """
 
     networks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = NETWORKS
-    """A preset (tiny, small, base), SwinUNETR (feature size 48), SwinUNETR v2, DynUNet (six stages), SegResNet or
-    MedNeXt; the first is the measure."""
+    """Presets (tiny, small, base) and reference networks (SwinUNETR with feature size 48, SwinUNETR v2, DynUNet with
+    six stages, SegResNet, MedNeXt); all are compared with the first."""
     size: tuple[int, int, int] = (96, 96, 96)
-    """Voxels of the image."""
+    """Size of the image in voxels."""
     channels: int = 1
-    """Of the image."""
+    """Number of image channels."""
     classes: int = 14
-    """Of the logits."""
+    """Number of classes."""
     batch: int = 1
-    """Images at once."""
+    """Number of images in a batch."""
     device: str = "cpu"
-    """cpu, cuda or cuda:N."""
+    """Device to measure on: auto, cpu, cuda or cuda:N."""
     threads: int = 1
-    """CPU threads."""
+    """Number of CPU threads."""
     repeats: int = 3
-    """Turns of each network, after one that is not counted."""
+    """Repetitions of each network, after a warm-up."""
     precisions: tuple[Literal["fp32", "bf16"], ...] = ("fp32", "bf16")
-    """bf16 is autocast."""
+    """Precisions to measure; bf16 is by autocast."""
     channels_last: bool = False
-    """Give all networks their weights and images in channels-last order; HybridSeg's have it by themselves."""
+    """Use the channels-last memory format for all networks and images; the presets always use it."""
     compile: bool = False
-    """Compile all networks by torch.compile."""
+    """Compile all networks with torch.compile."""
     allocator: Literal["default", "keep"] = "default"
-    """`keep` tells glibc to keep freed memory, for all networks: by default it gives large blocks back to the system,
-    and to get them again takes up to half of the time on a CPU."""
+    """`keep` makes glibc keep freed memory, for all networks alike; by default it returns large blocks to the system,
+    and asking for them again takes up to half of the time on a CPU."""
     profile: bool = False
-    """Tell too where the time of the first network's step goes."""
+    """Also print how the time of a step of the first network is divided among kinds of operations."""
     json: bool = False
-    """Print as JSON."""
+    """Print the result as JSON."""
 
     def run(self) -> int:
         """Measure and print.
 
         Returns:
-            0, or 1 when a network failed.
+            0, or 1 if a network failed.
 
         Raises:
             ValueError: an option cannot be used.
         """
-        for name in ("channels", "classes", "batch", "threads", "repeats"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: {getattr(self, name)}: must be at least 1")
+        check_at_least(1, channels=self.channels, classes=self.classes, batch=self.batch)
+        check_at_least(1, threads=self.threads, repeats=self.repeats)
         if min(self.size) < 1:
             raise ValueError(f"size: {self.size}: must be positive")
-        from hybridseg.app.benchmarks.network_cost import measure
+        from hybridseg.app.benchmarks.network_cost import measure_networks
         from hybridseg.app.benchmarks.network_workload import NetworkTask
-        from hybridseg.app.inference.predictor import choose_device
+        from hybridseg.app.runtime.machine import choose_device
 
         task = NetworkTask(
             networks=self.networks,
@@ -89,34 +88,40 @@ class BenchNetwork(Command):
             keep_memory=self.allocator == "keep",
             profile=self.profile,
         )
-        record = measure(task, progress=sys.stderr.isatty())
+        record = measure_networks(task, progress=sys.stderr.isatty())
         print(json.dumps(record, indent=2) if self.json else tables(record))
         return int(any("error" in row for rows in record["costs"].values() for row in rows))
 
 
 def tables(record: Mapping[str, Any]) -> str:
-    """A table for each precision."""
+    """Return a table for each precision, as text."""
     from hybridseg.app.runtime.console import align
 
     machine = record["machine"]
     lines = [f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}"]
     for precision, rows in record["costs"].items():
-        lines += ["", f"{precision}, of {machine['gigaflops'][precision]:.0f} GFLOP/s in matrix products"]
+        lines += ["", f"{precision}, {machine['gigaflops'][precision]:.0f} GFLOP/s in matrix products"]
         header = ["network", "parameters", "multiply-adds", "forward", "", "step", "", "memory", "", "rate"]
-        lines += align([header, *(row_of(row, rows) for row in rows)])
+        lines += align([header, *(cells_of(row, rows) for row in rows)])
         if shares := machine.get("profile", {}).get(precision):
-            told = ", ".join(f"{kind} {share:.0%}" for kind, share in sorted(shares.items(), key=lambda item: -item[1]))
-            lines.append(f"a step of {rows[0]['network']}: {told}")
+            lines.append(f"a step of {rows[0]['network']}: {describe_profile(shares)}")
     return "\n".join(lines)
 
 
-def row_of(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line of a table: costs, and how many times those of the first network they are."""
+def cells_of(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the cells of a network's row: its costs, each with the ratio to the first network."""
     if "error" in row:
         return [row["network"], *[""] * 8, row["error"]]
     cells = [row["network"], f"{row['parameters'] / 1e6:.1f} M", f"{row['multiply_adds'] / 1e9:.0f} G"]
     for name, unit, factor in (("forward", "s", 1.0), ("step", "s", 1.0), ("memory", "GB", 1e-9)):
         first = rows[0].get(name)
-        times = f"{row[name] / first:.1f}x" if first and row is not rows[0] else ""
-        cells += [f"{row[name] * factor:.3g} {unit}", times]
+        ratio = f"{row[name] / first:.1f}x" if first and row is not rows[0] else ""
+        cells += [f"{row[name] * factor:.3g} {unit}", ratio]
     return [*cells, f"{row['rate']:.0%}"]
+
+
+def describe_profile(shares: Mapping[str, Any]) -> str:
+    """Return the kinds of operations with their shares, the largest first."""
+    if "error" in shares:
+        return f"no profile: {shares['error']}"
+    return ", ".join(f"{kind} {share:.0%}" for kind, share in sorted(shares.items(), key=lambda item: -item[1]))

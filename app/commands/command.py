@@ -1,4 +1,4 @@
-"""What every command is: a dataclass whose fields are the options, and whose `run()` does the work."""
+"""The base class of commands, and checks that several commands share."""
 
 from __future__ import annotations
 
@@ -7,36 +7,39 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
+BUNDLE_DEFAULT = "(default: the bundle's)"
+"""What `--help` shows as the default of an option whose default is in the bundle."""
+
 
 @dataclass(kw_only=True)
 class Command(ABC):
-    """A command; the docstring under each field is what `--help` says of the option."""
+    """A command: its fields are the options, and the docstring under a field is the help of that option."""
 
     debug: bool = False
-    """Show the traceback of an error, and what the libraries warn of."""
+    """Show tracebacks of errors and warnings of libraries."""
 
     @abstractmethod
     def run(self) -> int:
         """Do the work.
 
         Returns:
-            The exit code: 0 when all is done, 1 when some cases failed.
+            The exit code: 0 if everything succeeded, 1 if some cases failed.
 
         Raises:
             ValueError: wrong usage, found before anything is computed.
-            OSError: a folder that cannot be made or a file that cannot be written.
+            OSError: a folder cannot be made, or a file cannot be written.
         """
 
 
 def make_folder(path: Path, field: str = "output") -> None:
-    """Make the output folder, and find out now, not after an hour of computing, that it cannot be written to.
+    """Make the output folder, and check now, not after an hour of computing, that it is writable.
 
     Args:
         path: the folder.
         field: the option that names it.
 
     Raises:
-        ValueError: it cannot be made or written to.
+        ValueError: the folder cannot be made or written to.
     """
     rule = "must be a folder that can be made and written to"
     try:
@@ -45,3 +48,18 @@ def make_folder(path: Path, field: str = "output") -> None:
         raise ValueError(f"{field}: {path}: {error.strerror}: {rule}") from error
     if not os.access(path, os.W_OK | os.X_OK):
         raise ValueError(f"{field}: {path}: no permission: {rule}")
+
+
+def check_at_least(least: int, **options: int | None) -> None:
+    """Check that numbers are large enough.
+
+    Args:
+        least: the smallest number allowed.
+        **options: the value of each option by name; None where it was not given.
+
+    Raises:
+        ValueError: a number is smaller.
+    """
+    for name, value in options.items():
+        if value is not None and value < least:
+            raise ValueError(f"{name}: {value}: must be at least {least}")

@@ -1,8 +1,7 @@
-"""`hybridseg evaluate`: measure label maps against their references."""
+"""`hybridseg evaluate`: score label maps against their references."""
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import inf
@@ -13,7 +12,8 @@ import tyro
 from tqdm import tqdm
 
 from hybridseg.app.bundling.config import label_parts
-from hybridseg.app.runtime.console import one_line, say
+from hybridseg.app.runtime.console import say
+from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.bundles import bundle_path
 
 from .command import Command, make_folder
@@ -25,44 +25,42 @@ if TYPE_CHECKING:
 
 @dataclass
 class Evaluate(Command):
-    """Measure label maps against references of the same name: Dice, distances of surfaces and volumes of each label.
+    """Score label maps against references of the same name: Dice, surface distances and volumes of each label.
 
-    Of a bundle whose labels make regions, such as a whole tumour, each region is measured instead.
+    With a bundle that predicts regions of several labels, such as the whole tumour, each region is scored instead.
     """
 
     predictions: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="PREDICTIONS")]]
-    """Folder of label maps to measure, or one of them."""
+    """Folder of predicted label maps, or a single one."""
     references: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="REFERENCES")]]
-    """Folder of label maps taken for true, or one of them."""
+    """Folder of reference label maps, or a single one."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="")] = None
     """Folder for scores.csv and scores.json (each case and label) and summary.json."""
     bundle: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER", help_behavior_hint="")] = None
-    """Bundle whose labels, or regions of labels, are measured, by its names for them."""
-    labels: Annotated[
-        tuple[str, ...], tyro.conf.arg(metavar="N[=NAME] ...", help_behavior_hint="(default: all there are)")
-    ] = ()
-    """Labels to measure, instead of a bundle's: `--labels 1=anterior 2=posterior`."""
+    """Bundle that names the labels, or regions of labels, to score."""
+    labels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="N[=NAME] ...", help_behavior_hint="(default: all)")] = ()
+    """Labels to score, instead of a bundle's: `--labels 1=anterior 2=posterior`."""
     tolerance: Annotated[float, tyro.conf.arg(metavar="MM")] = 1.0
-    """Distance in mm up to which surfaces agree, for the surface Dice."""
+    """Tolerance of the surface Dice in mm: the distance up to which surfaces agree."""
     resample: bool = False
-    """Put predictions on another grid onto their reference's, by nearest neighbour, instead of refusing them."""
+    """Resample predictions on another grid to their reference's, by nearest neighbour, instead of failing."""
     complete: bool = False
-    """Take a reference without a prediction for a case that failed; otherwise it is told and left out."""
+    """Count a reference without a prediction as a failed case; otherwise it is reported and left out."""
     json: bool = False
     """Print the scores and their summary as JSON instead of a table."""
 
     def run(self) -> int:
-        """Measure the predictions.
+        """Score the predictions.
 
         Returns:
-            0 when all were measured, 1 when some could not be, or have no prediction and `complete` is set.
+            0 if all cases were scored, 1 if some failed, or lack a prediction with `complete`.
 
         Raises:
-            ValueError: a folder, the labels or the tolerance cannot be used.
+            ValueError: a folder, a label or the tolerance is invalid.
         """
         if not 0 < self.tolerance < inf:
             raise ValueError(f"tolerance: {self.tolerance}: must be a length above 0 mm")
-        names, regions = self.parts()
+        names, regions = self.labels_to_score()
         from hybridseg.app.evaluation.files import score_files
         from hybridseg.app.evaluation.tables import summary_record, summary_table, write_reports
         from hybridseg.app.runtime.console import as_json
@@ -73,68 +71,62 @@ class Evaluate(Command):
         if self.output is not None:
             make_folder(self.output)
         scores: list[LabelScore] = []
-        failures = self.tell_unpredicted({case_name(path) for path in predictions}, references)
+        failures = CaseFailures("evaluate", debug=self.debug)
+        self.check_complete({case_name(path) for path in predictions}, references, failures)
         cases = len(predictions) + len(failures)
         for path in tqdm(predictions, desc="cases", unit="case", leave=False, disable=None):
-            try:
-                reference = references.get(case_name(path))
+            with failures.catch(str(path)):
                 scores += score_files(
                     path,
-                    reference,
+                    references.get(case_name(path)),
                     label_names=names,
                     regions=regions,
                     tolerance=self.tolerance,
                     resample=self.resample,
                 )
-            except Exception as error:
-                if self.debug:
-                    traceback.print_exception(error)
-                failures.append(one_line(error))
-                say("evaluate", failures[-1])
         if self.output is not None:
             write_reports(scores, self.output, tolerance=self.tolerance)
         if self.json:
             record = summary_record(scores, tolerance=self.tolerance)
-            print(as_json({**record, "scores": [asdict(score) for score in scores], "errors": failures}))
+            print(as_json({**record, "scores": [asdict(score) for score in scores], "errors": failures.messages}))
         else:
             if scores:
                 print(summary_table(scores, tolerance=self.tolerance))
-            print(f"{cases - len(failures)} of {cases} cases measured")
-        return int(bool(failures))
+            print(f"{cases - len(failures)} of {cases} cases scored")
+        return int(len(failures) > 0)
 
-    def tell_unpredicted(self, predicted: set[str], references: Mapping[str, Path]) -> list[str]:
-        """Tell of references without a prediction, unless a single prediction was asked for.
+    def check_complete(self, predicted: set[str], references: Mapping[str, Path], failures: CaseFailures) -> None:
+        """Report references without a prediction; they are failed cases if the predictions must be complete.
 
         Args:
             predicted: names of the cases that have a prediction.
             references: the reference of each case.
-
-        Returns:
-            A failure for each of them where predictions must be complete.
+            failures: collects the failed cases.
         """
         unpredicted = {case: path for case, path in references.items() if case not in predicted}
         if self.complete:
-            rule = "every reference needs a prediction of its name"
-            failures = [f"{path}: no prediction named {case}: {rule}" for case, path in unpredicted.items()]
-            for failure in failures:
-                say("evaluate", failure)
-            return failures
-        if unpredicted and self.predictions.is_dir():
+            for case, path in unpredicted.items():
+                rule = "every reference needs a prediction of its name"
+                failures.add(case, f"{path}: no prediction named {case}: {rule}")
+        elif unpredicted and self.predictions.is_dir():  # with a single prediction, the others are not expected
             left_out = f"{len(unpredicted)} of {len(references)} references have no prediction and are left out"
             say("evaluate", f"{left_out}, such as {next(iter(unpredicted))} (--complete counts them as failed)")
-        return []
 
-    def parts(self) -> tuple[dict[int, str] | None, Regions | None]:
-        """The labels to measure by number, None for all there are; and the regions to measure instead, if any."""
+    def labels_to_score(self) -> tuple[dict[int, str] | None, Regions | None]:
+        """Return the names of the labels to score by number (None for all), and the regions to score instead, if any.
+
+        Raises:
+            ValueError: a label or the bundle is invalid, or both are given.
+        """
         if self.labels and self.bundle:
-            raise ValueError(f"labels: {' '.join(self.labels)}: must not be given beside a bundle, which names its own")
+            raise ValueError(f"labels: {' '.join(self.labels)}: must not be given together with a bundle")
         if self.bundle:
             return label_parts(bundle_path(self.bundle))
         return dict(map(parse_label, self.labels)) or None, None
 
 
 def parse_label(text: str) -> tuple[int, str]:
-    """Take `2=posterior`, or `2`, apart.
+    """Parse `2=posterior`, or `2`.
 
     Raises:
         ValueError: the label is not a number from 1.

@@ -1,4 +1,4 @@
-"""`hybridseg export`: a bundle's network as a file that other programs run."""
+"""`hybridseg export`: write a bundle's network to a file that other programs run."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import tyro
 
 from hybridseg.bundles import bundle_path
 
-from .command import Command
+from .command import BUNDLE_DEFAULT, Command
 
 Format = Literal["onnx", "torchscript", "exported-program"]
 EXTENSIONS: Mapping[Format, str] = {"onnx": ".onnx", "torchscript": ".ts", "exported-program": ".pt2"}
-"""Of the files of each format."""
+"""The file name extension of each format."""
 
 
 @dataclass
 class Export(Command):
-    """Write a bundle's network for a window of fixed size and any batch, and check that the file gives what it gives.
+    """Export a bundle's network to ONNX, TorchScript or torch.export, and check the file against the network.
 
-    What surrounds the network (preprocessing, windows, restoring) is the caller's to do, as in the bundle's
-    inference.json.
+    The file takes windows of one fixed size, in batches of any size. Preprocessing, sliding windows and resampling
+    back are not in it: the calling program has to do them as the bundle's inference.json does.
     """
 
     bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
@@ -32,13 +32,13 @@ class Export(Command):
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")]
     """File to write."""
     format: Annotated[Format | None, tyro.conf.arg(metavar="FORMAT", help_behavior_hint="")] = None
-    """onnx, torchscript or exported-program; by default what the extension says: .onnx, .ts or .pt2 (torch.export)."""
-    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="(default: its own)")] = None
-    """Other weights than the bundle's, such as the model.pt of a training."""
-    size: Annotated[
-        tuple[int, int, int] | None, tyro.conf.arg(metavar="N N N", help_behavior_hint="(default: the bundle's)")
-    ] = None
-    """Voxels of the window."""
+    """onnx, torchscript or exported-program; by default taken from the extension: .onnx, .ts or .pt2 (torch.export)."""
+    checkpoint: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint=BUNDLE_DEFAULT)] = None
+    """Weights to export, such as the model.pt of a training."""
+    size: Annotated[tuple[int, int, int] | None, tyro.conf.arg(metavar="N N N", help_behavior_hint=BUNDLE_DEFAULT)] = (
+        None
+    )
+    """Size of the window in voxels."""
     json: bool = False
     """Print as JSON."""
 
@@ -49,8 +49,8 @@ class Export(Command):
             0.
 
         Raises:
-            ValueError: an option, the bundle or its weights cannot be used, a package is missing, or the file would
-                give other logits than the network.
+            ValueError: an option, the bundle or its weights cannot be used, a package is missing, or the file gives
+                other logits than the network.
         """
         if self.size is not None and min(self.size) < 1:
             raise ValueError(f"size: {self.size}: must be positive")
@@ -69,6 +69,7 @@ class Export(Command):
         channels = input_channels(bundle)
         largest = export_network(predictor.network, self.output, kind, (channels, *size))
         record = {"file": str(self.output), "format": kind, "window": [channels, *size], "largest_difference": largest}
-        shown = f"{self.output}: {kind}, windows (batch, {', '.join(map(str, (channels, *size)))}), "
-        print(json.dumps(record) if self.json else f"{shown}logits differ by at most {largest:.1e} of the largest")
+        shape = f"(batch, {', '.join(map(str, (channels, *size)))})"
+        summary = f"{self.output}: {kind} for windows {shape}; logits differ by at most {largest:.1e} of the largest"
+        print(json.dumps(record) if self.json else summary)
         return 0

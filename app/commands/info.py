@@ -1,4 +1,4 @@
-"""`hybridseg info`: what is installed."""
+"""`hybridseg info`: list what is installed."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from typing import Annotated, Any
 
 import tyro
 
+from hybridseg.app.runtime.console import align
 from hybridseg.bundles import bundle_names, bundle_path
 
 from .command import Command
 
 WINDOW = 96
-"""Voxels along each axis of the window whose cost is told."""
+"""Voxels along each axis of the window for which multiply-adds are counted."""
 
 
 @dataclass
 class Info(Command):
-    """List the shipped bundles, the networks and the parts they are made of, or tell where a bundle is."""
+    """List the shipped bundles, the network presets and the parts of networks, or print where a bundle is."""
 
     path: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
-    """Print only the folder of this bundle, whose configs/ hold the configurations."""
+    """Print only the folder of this bundle."""
     json: bool = False
     """Print as JSON."""
 
     def run(self) -> int:
-        """Print it.
+        """Print the lists, or the folder.
 
         Returns:
             0.
@@ -46,8 +47,6 @@ class Info(Command):
             record = {"bundles": bundles, "networks": networks, "parts": parts}
             print(json.dumps(record, indent=2, ensure_ascii=False))
             return 0
-        from hybridseg.app.runtime.console import align
-
         rows = [["bundle", "version", "weights"], *([b["name"], b["version"], _weights(b)] for b in bundles)]
         for line, task in zip(align(rows), ["task", *(bundle["task"] for bundle in bundles)], strict=True):
             print(f"{line}  {task}")
@@ -65,7 +64,7 @@ class Info(Command):
 
 
 def describe_bundle(name: str) -> dict[str, Any]:
-    """Name, version, task and folder of a shipped bundle, and whether its weights are there."""
+    """Return name, version, task and folder of a shipped bundle, and whether it has weights."""
     folder = bundle_path(name)
     metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
     return {
@@ -78,7 +77,7 @@ def describe_bundle(name: str) -> dict[str, Any]:
 
 
 def describe_networks() -> dict[str, dict[str, int]]:
-    """Parameters of each preset, and multiply-adds of a window, with one input channel and two classes."""
+    """Count parameters and multiply-adds for a window of each preset, with one input channel and two classes."""
     from hybridseg.networks import PRESETS, create_model
     from hybridseg.networks.inspection.cost import count_multiply_adds, count_parameters
 
@@ -91,7 +90,7 @@ def describe_networks() -> dict[str, dict[str, int]]:
 
 
 def describe_parts() -> dict[str, dict[str, str]]:
-    """What each field of `NetworkConfig` that names a part may be, with the beginning of its documentation."""
+    """List the choices for each part of a network, with the first words of their documentation."""
     from hybridseg.networks import DOWNSAMPLINGS, FEED_FORWARDS, FUSIONS, MIXERS, PROJECTIONS, STEMS
 
     choices = {

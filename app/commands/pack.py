@@ -1,4 +1,4 @@
-"""`hybridseg pack`: a bundle as a zip that runs where HybridSeg is not installed."""
+"""`hybridseg pack`: pack a bundle into a zip that runs where HybridSeg is not installed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .command import Command
 
 @dataclass
 class Pack(Command):
-    """Write a bundle with the code it needs as a zip, which runs by MONAI alone where HybridSeg is not installed."""
+    """Pack a bundle with the code it needs into a zip that runs with MONAI where HybridSeg is not installed."""
 
     bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
     """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE.zip")]
-    """File to write; RUN.md in it says how to run it."""
+    """Zip to write; the RUN.md inside explains how to run it."""
     json: bool = False
     """Print as JSON."""
 
     def run(self) -> int:
-        """Write it.
+        """Write the zip.
 
         Returns:
             0.
@@ -42,6 +42,6 @@ class Pack(Command):
         modules = pack_bundle(bundle, self.output)
         size = self.output.stat().st_size
         record = {"file": str(self.output), "bytes": size, "modules": modules}
-        shown = f"{self.output}: {size / 1e6:.1f} MB, with {len(modules)} modules of HybridSeg; how to run it: RUN.md"
+        shown = f"{self.output}: {size / 1e6:.1f} MB, with {len(modules)} modules of HybridSeg; see RUN.md inside"
         print(json.dumps(record) if self.json else shown)
         return 0

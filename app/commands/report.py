@@ -1,4 +1,4 @@
-"""`hybridseg report`: a cohort of label maps, or a training, on one page for a browser."""
+"""`hybridseg report`: one HTML page on a cohort of label maps, or on a training."""
 
 from __future__ import annotations
 
@@ -9,61 +9,60 @@ from typing import Annotated
 
 import tyro
 
-from .command import Command, make_folder
+from .command import Command, check_at_least, make_folder
 
 
 @dataclass
 class Report(Command):
-    """Write one HTML page on label maps, with scores and pictures, worst case first, or on a training, or on both.
+    """Write an HTML report on label maps (scores and pictures, worst case first), on a training, or on both.
 
-    The page needs no other file and no network.
+    The page is a single file and needs no network.
     """
 
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE.html")]
-    """The page."""
+    """File to write the page to."""
     predictions: tyro.conf.Positional[
         Annotated[Path | None, tyro.conf.arg(metavar="[PREDICTIONS]", help_behavior_hint="")]
     ] = None
-    """Folder of label maps, such as `hybridseg predict` writes it, or one of them."""
+    """Folder of label maps, such as the output of `hybridseg predict`, or one label map."""
     references: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
-    """Folder of label maps taken for true, by the same names: scores, and outlines in the pictures."""
+    """Folder of reference label maps with the same names: adds scores, and outlines in the pictures."""
     scores: Annotated[
-        Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: PREDICTIONS, where they are there)")
+        Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: PREDICTIONS, if it has scores)")
     ] = None
-    """Folder that `hybridseg evaluate -o` wrote, whose scores are taken instead of measuring."""
+    """Folder written by `hybridseg evaluate -o`; its scores are used instead of measuring again."""
     images: Annotated[
-        Path | None, tyro.conf.arg(metavar="INPUT", help_behavior_hint="(default: those that run.json names)")
+        Path | None, tyro.conf.arg(metavar="INPUT", help_behavior_hint="(default: images in run.json)")
     ] = None
-    """What the label maps were predicted of, as for `hybridseg predict`: a picture of each case."""
+    """Images that the label maps were predicted from, as given to `hybridseg predict`: adds pictures of the cases."""
     bundle: Annotated[
-        str | None, tyro.conf.arg(metavar="NAME|FOLDER", help_behavior_hint="(default: that of run.json)")
+        str | None, tyro.conf.arg(metavar="NAME|FOLDER", help_behavior_hint="(default: bundle in run.json)")
     ] = None
-    """Bundle whose names for labels, or regions of labels, are used."""
+    """Bundle whose label names or regions are used."""
     run_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
-    """Folder of a training, whose curves are drawn."""
+    """Run folder of a training: adds its curves."""
     cases: Annotated[int, tyro.conf.arg(metavar="N")] = 20
-    """Cases to draw at most, the worst ones."""
+    """Largest number of cases with pictures, worst first."""
     tolerance: Annotated[
-        float | None, tyro.conf.arg(metavar="MM", help_behavior_hint="(default: that of the scores taken, or 1)")
+        float | None, tyro.conf.arg(metavar="MM", help_behavior_hint="(default: tolerance of existing scores, or 1)")
     ] = None
-    """Distance in mm up to which surfaces agree, for the surface Dice."""
+    """Tolerance of the surface Dice, in mm."""
     resample: bool = False
-    """Take label maps on another grid than their reference or image, put onto it by nearest neighbour."""
-    title: Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="(default: what it is about)")] = None
+    """Resample label maps on another grid to that of their reference or image, by nearest neighbour."""
+    title: Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="(default: name of folder)")] = None
     """Heading of the page."""
 
     def run(self) -> int:
         """Write the page.
 
         Returns:
-            0, or 1 when some cases could not be measured or drawn; the page tells which.
+            0, or 1 if some cases could not be measured or drawn; the page lists them.
 
         Raises:
-            ValueError: an option or a folder cannot be used.
+            ValueError: an option is invalid, or a folder is missing or does not match the others.
         """
         self.check()
-        from hybridseg.app.reporting.contents import describe_cohort, describe_training
-        from hybridseg.app.reporting.page import Contents, page
+        from hybridseg.app.reporting import Contents, describe_cohort, describe_training, render_page
         from hybridseg.transforms.io.atomic import replacing
 
         contents, failed = Contents(), False
@@ -82,28 +81,27 @@ class Report(Command):
                 cases=self.cases,
                 debug=self.debug,
             )
-        about = self.predictions or self.run_dir
-        title = self.title or f"Segmentation report: {about.resolve().name if about else ''}"
+        subject = self.predictions or self.run_dir
+        title = self.title or f"Segmentation report: {subject.resolve().name if subject else ''}"
         with replacing(self.output) as temporary:
-            temporary.write_text(page(replace(contents, title=title)), encoding="utf-8")
+            temporary.write_text(render_page(replace(contents, title=title)), encoding="utf-8")
         print(f"report written to {self.output}")
         return int(failed)
 
     def check(self) -> None:
-        """Refuse what can be seen to be wrong before anything is computed.
+        """Check the options before anything is computed.
 
         Raises:
-            ValueError: an option cannot be used.
+            ValueError: an option is invalid.
         """
         if self.tolerance is not None and not 0 < self.tolerance < inf:
             raise ValueError(f"tolerance: {self.tolerance}: must be a length above 0 mm")
-        if self.cases < 0:
-            raise ValueError(f"cases: {self.cases}: must be at least 0")
+        check_at_least(0, cases=self.cases)
         if self.predictions is None and self.run_dir is None:
             raise ValueError("predictions: none: must be given, or --run-dir, or both")
         for name in ("references", "scores", "images", "bundle"):
             if self.predictions is None and getattr(self, name) is not None:
-                raise ValueError(f"{name}: {getattr(self, name)}: must be given beside PREDICTIONS")
+                raise ValueError(f"{name}: {getattr(self, name)}: must be given with PREDICTIONS")
         if self.output.suffix.lower() not in (".html", ".htm") or self.output.is_dir():
             raise ValueError(f"output: {self.output}: must be a file whose name ends in .html")
         make_folder(self.output.parent)

@@ -1,4 +1,4 @@
-"""`hybridseg train`: MONAI's training of a bundle, with what can go wrong found before it starts."""
+"""`hybridseg train`: check options, data and run folder, then train a bundle by MONAI."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from hybridseg.app.bundling.monai_command import as_word, bundle_run, show_command
-from hybridseg.app.bundling.overrides import SEPARATOR, read_settings, refuse_unknown
+from hybridseg.app.bundling.overrides import SEPARATOR, check_key, read_settings
 from hybridseg.app.runtime.child_process import run_child
 from hybridseg.app.runtime.console import say
 from hybridseg.app.training.run_folder import latest_epoch
 from hybridseg.bundles import bundle_path
 
-from .command import Command, make_folder
+from .command import BUNDLE_DEFAULT, Command, check_at_least, make_folder
 
 if TYPE_CHECKING:
     from monai.bundle import ConfigParser
@@ -31,37 +31,36 @@ KEYS: Mapping[str, str] = {
     "pretrained": "pretrained",
     "resume": "resume",
 }
-"""The key of train.json that each option sets."""
+"""The key of train.json that each option sets, by field."""
 SUBSETS: Mapping[str, str] = {"training": "train::dataset::data", "validation": "validate::dataset::data"}
-BY_BUNDLE = "(default: the bundle's)"
 
 
 @dataclass
 class Train(Command):
-    """Train a bundle on a dataset: `python -m monai.bundle run`, once options, data and run folder are found good."""
+    """Train a bundle on a dataset: check options, data and run folder, then start `python -m monai.bundle run`."""
 
     bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
     """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle."""
     dataset: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATASET")]]
-    """Folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, or with images and labels."""
-    run_dir: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint=BY_BUNDLE)] = (
-        None
-    )
-    """Folder of the run: weights, checkpoints, curves, the division of the cases, training.log."""
-    epochs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BY_BUNDLE)] = None
-    """Epochs to train."""
+    """Folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, or with folders images, labels."""
+    run_dir: Annotated[
+        Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint=BUNDLE_DEFAULT)
+    ] = None
+    """Folder for the run: weights, checkpoints, curves, split.json, training.log."""
+    epochs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BUNDLE_DEFAULT)] = None
+    """Number of epochs."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
-    """auto, cpu, cuda or cuda:N; auto takes a GPU if there is one."""
-    seed: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BY_BUNDLE)] = None
-    """Of the training, and of the division of the cases where no list divides them."""
-    fold: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BY_BUNDLE)] = None
-    """Which fold validates, where the bundle knows folds."""
+    """auto, cpu, cuda or cuda:N; auto uses a GPU if there is one."""
+    seed: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BUNDLE_DEFAULT)] = None
+    """Random seed of the training, and of the split of the cases if the bundle has no split.json."""
+    fold: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BUNDLE_DEFAULT)] = None
+    """Fold to validate on, if the bundle has folds."""
     pretrained: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
-    """Weights to start from, such as the model.pt of another training; what does not fit the network is left out."""
+    """Weights to start from, such as the model.pt of another training; tensors that do not match are skipped."""
     resume: bool = False
-    """Go on with the run in the run folder, from its last whole epoch."""
+    """Resume the run in the run folder after its last complete epoch."""
     processes: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Processes that train together, each on a GPU of its own where there are GPUs."""
+    """Processes that train together, each on its own GPU if there are GPUs."""
     set: tyro.conf.UseAppendAction[
         Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY=VALUE", help_behavior_hint="(repeatable)")]
     ] = ()
@@ -75,14 +74,14 @@ class Train(Command):
 
         Raises:
             ValueError: an option, the bundle, the dataset or the run folder cannot be used.
-            KeyboardInterrupt: Ctrl-C has ended the training; the message says how to go on.
+            KeyboardInterrupt: Ctrl-C stopped the training; the message says how to resume it.
         """
         self.check_numbers()
         root = bundle_path(self.bundle)
         names = ["train.json", "multi_gpu_train.json"] if self.processes > 1 else ["train.json"]
         configs = [root / "configs" / name for name in names]
         overrides = self.overrides()
-        from hybridseg.app.inference.predictor import choose_device
+        from hybridseg.app.runtime.machine import choose_device
 
         choose_device(self.device)
         config = self.read_config(configs, overrides)
@@ -96,23 +95,23 @@ class Train(Command):
         command = bundle_run(configs, overrides, self.processes)
         cases = ", ".join(f"{count} for {subset}" for subset, count in counts.items())
         print(f"cases    {cases}\nrun      {run_dir}\n\n{show_command(command)}\n", flush=True)
-        self.tell_of_prediction(root / "configs" / "inference.json")
+        self.warn_of_prediction(root / "configs" / "inference.json")
         return self.train(command, run_dir)
 
     def check_numbers(self) -> None:
-        """Refuse a number that is too small, and a GPU for several processes."""
-        for name, least in (("epochs", 1), ("seed", 0), ("fold", 0), ("processes", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ValueError(f"{name}: {value}: must be at least {least}")
+        """Check the numbers, and that several processes do not ask for one GPU."""
+        check_at_least(1, epochs=self.epochs, processes=self.processes)
+        check_at_least(0, seed=self.seed, fold=self.fold)
         if self.processes > 1 and self.device not in ("auto", "cpu"):
-            raise ValueError(f"device: {self.device!r}: must be auto or cpu for several processes: each takes its own")
+            raise ValueError(
+                f"device: {self.device!r}: must be auto or cpu for several processes, which each take their own GPU"
+            )
 
     def overrides(self) -> dict[str, object]:
-        """What the options and `--set` change in the config, by key.
+        """Return what the arguments, the options and `--set` change in the config, by key.
 
         Raises:
-            ValueError: a setting is not key=value, or sets what an option sets already.
+            ValueError: a setting is not key=value, or sets a key that an option sets too.
         """
         given: dict[str, object] = {"dataset_dir": self.dataset}
         for option, key in KEYS.items():
@@ -121,43 +120,42 @@ class Train(Command):
                 given[key] = value
         settings = read_settings(self.set)
         if twice := given.keys() & settings.keys():
-            raise ValueError(f"set: {min(twice)!r}: must not be set twice; an option or argument sets it already")
+            raise ValueError(f"set: {min(twice)!r}: must be set once; an option or argument sets it too")
         return given | settings
 
     def read_config(self, configs: Sequence[Path], overrides: Mapping[str, object]) -> ConfigParser:
-        """The config as MONAI's command line will make it, except that every key that is set must be there.
+        """Build the config as MONAI's command line will, but only with keys that exist.
 
         Raises:
-            ValueError: a file cannot be read, or the config has no such key.
+            ValueError: a file cannot be read, or the config lacks a key that is set.
         """
         from fire.parser import DefaultParseValue
         from monai.bundle import ConfigParser
 
-        from hybridseg.transforms.datasets.dataset import read_json
+        from hybridseg.app.bundling.config import read_config
 
-        config = ConfigParser(read_json(configs[0]))
+        config = ConfigParser(read_config(configs[0]))
         for path in configs[1:]:
-            config.update(read_json(path))
+            config.update(read_config(path))
         options = {key: option.replace("_", "-") for option, key in KEYS.items()} | {"dataset_dir": "dataset"}
         for key in (*overrides, "run_dir"):
-            refuse_unknown(key, options.get(key, "set"), config.get(), configs[0])
+            check_key(key, options.get(key, "set"), config.get(), configs[0])
         for key, value in overrides.items():
             config[key] = DefaultParseValue(as_word(value)) if isinstance(value, str | Path) else value
         return config
 
     def check_run_folder(self, config: ConfigParser) -> Path:
-        """The run folder, which is there and can be written to.
+        """Make the run folder if needed, and return it.
 
         Raises:
-            ValueError: it cannot be made or written to, has a run that is not to be resumed or is finished, or none to
-                resume.
+            ValueError: it is not writable, holds a run that is finished or is not to be resumed, or no run to resume.
         """
         run_dir = Path(config.get_parsed_content("run_dir"))
         done = latest_epoch(run_dir)
         if done and not self.resume:
-            raise ValueError(f"run-dir: {run_dir}: has a run already: go on with it by --resume, or name another")
+            raise ValueError(f"run-dir: {run_dir}: has a run already: resume it with --resume, or name another")
         if self.resume and not done:
-            raise ValueError(f"run-dir: {run_dir}: has no checkpoint_epoch=N.pt: there is nothing to resume")
+            raise ValueError(f"run-dir: {run_dir}: has no checkpoint_epoch=N.pt: there is no run to resume")
         epochs = config.get_parsed_content("max_epochs") if "max_epochs" in config else None
         if epochs is not None and done >= epochs:
             raise ValueError(f"epochs: {epochs}: must be more than the {done} that the run in {run_dir} has done")
@@ -165,10 +163,10 @@ class Train(Command):
         return run_dir
 
     def count_cases(self, config: ConfigParser, subset: str, key: str) -> int:
-        """How many cases the config finds in the dataset for a subset.
+        """Count the cases that the config finds in the dataset for a subset.
 
         Raises:
-            ValueError: the dataset cannot be used, or there is none.
+            ValueError: the dataset cannot be used, or has no such case.
         """
         from hybridseg.transforms.errors import VolumeError
 
@@ -176,31 +174,31 @@ class Train(Command):
             raise VolumeError(self.dataset, f"no cases for {subset}", "at least one is needed")
         return len(cases)
 
-    def tell_of_prediction(self, inference: Path) -> None:
-        """Say which of the settings prediction needs too, and does not know."""
+    def warn_of_prediction(self, inference: Path) -> None:
+        """Warn of settings that prediction needs too, but reads from its own config."""
         from hybridseg.transforms.datasets.dataset import read_json
 
         known = read_json(inference).keys() - KEYS.values() if inference.is_file() else set()
         if keys := [key for key in read_settings(self.set) if key.partition(SEPARATOR)[0] in known]:
-            rule = f"to predict, set the same in configs/{inference.name} of a copy of the bundle"
+            rule = f"for prediction, change configs/{inference.name} in a copy of the bundle alike"
             say("train", f"set for this training only: {', '.join(keys)}: {rule}")
 
     def train(self, command: list[str], run_dir: Path) -> int:
-        """Run the command, and say where its weights are, or why there are none."""
+        """Run the command, and print where its weights are, or report why there are none."""
         log = run_dir / "training.log"
         try:
             run_child(command, log, show_traceback=self.debug)
         except subprocess.CalledProcessError as error:
-            say("train", f"training failed: {error.output} ({log} has all that it printed)")
+            say("train", f"training failed: {error.output} (full output: {log})")
             return 1
         except KeyboardInterrupt:
-            how = "no epoch was finished, and there is nothing to resume"
+            advice = "no epoch was complete, so there is no run to resume"
             if epoch := latest_epoch(run_dir):
-                how = f"the same command with --resume goes on after epoch {epoch}"
-            raise KeyboardInterrupt(f"interrupted: {how}") from None
+                advice = f"the same command with --resume continues after epoch {epoch}"
+            raise KeyboardInterrupt(f"interrupted: {advice}") from None
         weights = run_dir / "model.pt"
         if not weights.is_file():
-            say("train", f"{weights}: was not written: {log} may say why")
+            say("train", f"{weights}: was not written: see {log}")
             return 1
         print(f"\nweights  {weights}")
         print(f"use      hybridseg predict SCAN -o labels --bundle {self.bundle} --checkpoint {weights}")

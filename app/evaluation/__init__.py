@@ -1,4 +1,4 @@
-"""Metrics of label maps against their references, their summary and tables."""
+"""Compare label maps with reference label maps: metrics, their summary over cases, tables and files."""
 
 from typing import TYPE_CHECKING
 
@@ -8,17 +8,21 @@ if TYPE_CHECKING:
     from .error_distance import error_distances
     from .files import score_files
     from .handler import ScoreCases
-    from .metrics import LabelScore, score_case
-    from .summary import summarise_scores
-    from .tables import summary_table, write_reports
+    from .metrics import LabelScore, Outcome, score_case
+    from .summary import Spread, Summary, summarise_scores
+    from .tables import summary_record, summary_table, write_reports
 
 __all__ = [
     "LabelScore",
+    "Outcome",
     "ScoreCases",
+    "Spread",
+    "Summary",
     "error_distances",
     "score_case",
     "score_files",
     "summarise_scores",
+    "summary_record",
     "summary_table",
     "write_reports",
 ]
@@ -29,8 +33,8 @@ __getattr__ = lazy_names(
         "error_distance": ["error_distances"],
         "files": ["score_files"],
         "handler": ["ScoreCases"],
-        "metrics": ["LabelScore", "score_case"],
-        "summary": ["summarise_scores"],
-        "tables": ["summary_table", "write_reports"],
+        "metrics": ["LabelScore", "Outcome", "score_case"],
+        "summary": ["Spread", "Summary", "summarise_scores"],
+        "tables": ["summary_record", "summary_table", "write_reports"],
     },
 )

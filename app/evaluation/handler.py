@@ -1,4 +1,4 @@
-"""Score the cases of an evaluation run of MONAI as `hybridseg evaluate` does."""
+"""The handler of a MONAI evaluator that scores cases as `hybridseg evaluate` does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ignite.engine import Engine, Events
 from monai.utils import ImageMetaKey
 
 from hybridseg.transforms.errors import VolumeError
-from hybridseg.transforms.grid import grid_difference, voxel_lengths
+from hybridseg.transforms.grid import grid_difference, voxel_lengths, voxel_volume_ml
 from hybridseg.transforms.io.names import case_name
 from hybridseg.transforms.regions import Regions
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 class ScoreCases:
-    """Score each case as `hybridseg evaluate` does; at the end write the scores and log their table.
+    """Scores each case as `hybridseg evaluate` does; at the end writes the scores and logs their table.
 
-    The evaluator's postprocessed outputs have `pred` and `label`, MetaTensors (1, X, Y, Z) of labels on one grid.
+    The evaluator's postprocessed outputs have `pred` and `label`, MetaTensors (1, X, Y, Z) of labels on the same grid.
 
     Args:
-        label_names: name of each label to score; a JSON configuration gives the labels as text.
+        label_names: names of the labels to score, by number; JSON configurations give the numbers as text.
         output_dir: folder for `scores.csv`, `scores.json` and `summary.json`.
         tolerance: of the surface Dice, in mm.
-        regions: score these instead of labels.
+        regions: regions to score as a whole, instead of labels.
     """
 
     def __init__(
@@ -45,13 +45,13 @@ class ScoreCases:
         self.scores: list[LabelScore] = []
 
     def attach(self, evaluator: Engine) -> None:
-        """Called by MONAI's engines for each of their handlers."""
+        """Register with an evaluator; MONAI's engines call this for each of their handlers."""
         evaluator.add_event_handler(Events.STARTED, lambda: self.scores.clear())
         evaluator.add_event_handler(Events.ITERATION_COMPLETED, self.score)
         evaluator.add_event_handler(Events.COMPLETED, self.report)
 
     def score(self, evaluator: Engine) -> None:
-        """Score the cases of the batch that was just predicted."""
+        """Score the cases of the current batch."""
         from hybridseg.app.labels.label_maps import compact_labels
 
         from .metrics import score_case
@@ -59,17 +59,19 @@ class ScoreCases:
         outputs: Any = evaluator.state.output
         for output in outputs:
             label, prediction = output["label"], output["pred"]
-            grids = [(volume.shape[1:], volume.affine.cpu().numpy()) for volume in (label, prediction)]
-            if fault := grid_difference(*grids[0], *grids[1]):
-                raise VolumeError(label.meta[ImageMetaKey.FILENAME_OR_OBJ], fault, "must be on the grid of its image")
+            affine, predicted_affine = (volume.affine.cpu().numpy() for volume in (label, prediction))
+            file = label.meta[ImageMetaKey.FILENAME_OR_OBJ]
+            if difference := grid_difference(label.shape[1:], affine, prediction.shape[1:], predicted_affine):
+                raise VolumeError(file, difference, "must be on the grid of its image")
             self.scores += score_case(
                 compact_labels(prediction[0]),
                 compact_labels(label[0]),
-                spacing=voxel_lengths(label.affine.cpu().numpy()).tolist(),
+                spacing=voxel_lengths(affine).tolist(),
+                voxel_ml=voxel_volume_ml(affine),
                 label_names=self.label_names,
                 regions=self.regions,
                 tolerance=self.tolerance,
-                case=case_name(label.meta[ImageMetaKey.FILENAME_OR_OBJ]),
+                case=case_name(file),
             )
 
     def report(self) -> None:

@@ -1,11 +1,12 @@
-"""Scores of many cases summed up: outcomes counted, means with their deviations and confidence intervals.
+"""Summarise the scores of many cases: outcomes counted, means with standard deviations and confidence intervals.
 
-The intervals are of the percentile bootstrap (Efron and Tibshirani 1993, chapter 13), which resamples whole cases: the
-labels of one patient are not independent. With a handful of cases such intervals are too narrow.
+Intervals are by percentile bootstrap (Efron and Tibshirani 1993, chapter 13) over whole cases, since the labels of one
+patient are not independent. With a handful of cases such intervals are too narrow.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
@@ -19,19 +20,19 @@ from .metrics import LabelScore
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
 SEED = 0
-"""Of the resampling: the same scores give the same interval."""
+"""Seed of the resampling: the same scores give the same interval."""
 RESAMPLED_AT_ONCE = 1 << 22
-"""Cases drawn at once, of all that the resamples take: 8 bytes each."""
+"""Cases drawn at once, over several resamples: 8 bytes each."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean over scores, how far they spread, and how far the mean can be trusted.
+    """Mean, standard deviation and confidence interval of a metric.
 
     Args:
-        mean: None when there are no scores.
-        std: standard deviation (of the population); None when there are no scores.
-        low: lower end of the mean's 95 % confidence interval; None when fewer than two cases have scores.
+        mean: None without scores.
+        std: standard deviation of the population; None without scores.
+        low: lower end of the mean's 95 % confidence interval; None with scores of fewer than two cases.
         high: its upper end, or None.
     """
 
@@ -43,17 +44,20 @@ class Spread:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """The agreement about one label, or about all, over cases.
+    """Scores of one label, or of all labels, over cases.
 
     Args:
-        label: the label's number; None for all labels.
-        name: the label's name, or `all labels`.
-        found, missed, false, absent: cases with each outcome; for all labels, pairs of case and label.
-        dice: over all that are not absent.
-        surface_dice: over all that are not absent.
-        hd95: in mm, over the found ones.
-        assd: in mm, over the found ones.
-        volume_difference_ml: prediction minus reference, in ml, over all that are not absent.
+        label: number of the label; None for all labels.
+        name: name of the label, or `all labels`.
+        found: cases with this outcome; for all labels, pairs of case and label.
+        missed: likewise.
+        false: likewise.
+        absent: likewise.
+        dice: over all except absent labels.
+        surface_dice: over all except absent labels.
+        hd95: in mm, over found labels.
+        assd: in mm, over found labels.
+        volume_difference_ml: prediction minus reference, in ml, over all except absent labels.
     """
 
     label: int | None
@@ -70,32 +74,32 @@ class Summary:
 
 
 def summarise_scores(scores: Iterable[LabelScore]) -> list[Summary]:
-    """Sum up the scores of many cases.
+    """Summarise the scores of many cases.
 
     Returns:
-        One summary for each label, in order of number, and at the end one for all labels, which counts every pair of
-        case and label alike.
+        A summary for each label, by number, and last one for all labels, in which every pair of case and label has the
+        same weight.
     """
     scores = list(scores)
     labels = sorted({(score.label, score.name) for score in scores})
-    by_label = [sum_up(label, name, [score for score in scores if score.label == label]) for label, name in labels]
-    return [*by_label, sum_up(None, "all labels", scores)]
+    by_label = [summarise(label, name, [score for score in scores if score.label == label]) for label, name in labels]
+    return [*by_label, summarise(None, "all labels", scores)]
 
 
-def sum_up(label: int | None, name: str, scores: Sequence[LabelScore]) -> Summary:
-    """Count the outcomes, and take mean, deviation and interval of what was scored."""
-    outcomes = [score.outcome for score in scores]
+def summarise(label: int | None, name: str, scores: Sequence[LabelScore]) -> Summary:
+    """Summarise the scores of one label, or of all labels."""
+    outcomes = Counter(score.outcome for score in scores)
 
-    def over_cases(value: Callable[[LabelScore], float | None]) -> Spread:
-        return spread((score.case, value(score)) for score in scores)
+    def over_cases(metric: Callable[[LabelScore], float | None]) -> Spread:
+        return spread((score.case, metric(score)) for score in scores)
 
     return Summary(
         label=label,
         name=name,
-        found=outcomes.count("found"),
-        missed=outcomes.count("missed"),
-        false=outcomes.count("false"),
-        absent=outcomes.count("absent"),
+        found=outcomes["found"],
+        missed=outcomes["missed"],
+        false=outcomes["false"],
+        absent=outcomes["absent"],
         dice=over_cases(lambda score: score.dice),
         surface_dice=over_cases(lambda score: score.surface_dice),
         hd95=over_cases(lambda score: score.hd95),
@@ -105,10 +109,10 @@ def sum_up(label: int | None, name: str, scores: Sequence[LabelScore]) -> Summar
 
 
 def spread(scored: Iterable[tuple[str, float | None]]) -> Spread:
-    """Mean, deviation and interval of the values that are not None.
+    """Return mean, standard deviation and confidence interval of the values that are not None.
 
     Args:
-        scored: case and value; a case may come several times, with a value for each of its labels.
+        scored: pairs of case and value; a case may occur several times, once for each of its labels.
 
     Examples:
         >>> from hybridseg.app.evaluation.summary import spread
@@ -119,18 +123,18 @@ def spread(scored: Iterable[tuple[str, float | None]]) -> Spread:
     for case, value in scored:
         if value is not None:
             by_case.setdefault(case, []).append(value)
-    known = [value for values in by_case.values() for value in values]
-    if not known:
+    values = [value for case_values in by_case.values() for value in case_values]
+    if not values:
         return Spread(None, None, None, None)
     low, high = interval([*by_case.values()]) if len(by_case) > 1 else (None, None)
-    return Spread(round(fmean(known), 6), round(pstdev(known), 6), low, high)
+    return Spread(round(fmean(values), 6), round(pstdev(values), 6), low, high)
 
 
 def interval(cases: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """Ends of the 95 % confidence interval of the mean over all values, by resampling cases.
+    """Return the 95 % confidence interval of the mean over all values, by resampling cases.
 
     Args:
-        cases: the values of each case, of two cases at least.
+        cases: the values of each case; at least two cases.
     """
     sums, counts = np.array([sum(values) for values in cases]), np.array([len(values) for values in cases])
 

@@ -1,4 +1,4 @@
-"""The three planes of a volume along the axes of the patient."""
+"""The axial, coronal and sagittal plane of a volume."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 Volume = NDArray[Any]
+"""Values (X, Y, Z) with axes to the right, anterior and superior, or a plane of them (rows, columns)."""
 
 
 @dataclass(frozen=True)
 class Plane:
-    """A plane through a volume whose axes are right, anterior and superior.
+    """A plane through a volume with axes to the right, anterior and superior.
 
     Args:
-        name: what radiologists call it.
-        axis: the axis across it.
-        sides: what is to the left, right, bottom and top of the picture; the patient's right is on the left.
+        name: its anatomical name.
+        axis: the axis perpendicular to it.
+        sides: the patient's sides at the left, right, bottom and top of the picture; right is on the left.
     """
 
     name: str
@@ -27,7 +28,7 @@ class Plane:
     sides: str
 
     def cut(self, volume: Volume, index: int) -> Volume:
-        """The plane (rows from bottom to top, columns from left to right) at an index of its axis."""
+        """Return the slice (rows from bottom to top, columns from left to right) at an index of its axis."""
         return np.flip(np.take(volume, index, self.axis).T, axis=1)
 
     @property
@@ -36,7 +37,7 @@ class Plane:
         return (0 if self.axis else 1), (1 if self.axis == 2 else 2)
 
     def size(self, lengths: Sequence[float]) -> tuple[float, float]:
-        """Width and height in mm, given those of the volume's axes."""
+        """Return its width and height in mm, given the lengths of the volume's axes in mm."""
         return lengths[self.axes[0]], lengths[self.axes[1]]
 
 

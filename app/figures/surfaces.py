@@ -1,4 +1,4 @@
-"""The labels of a case as solid bodies seen from three sides: a picture that needs no graphics card."""
+"""A picture of the labels as solid bodies, seen from three sides and rendered without a graphics card."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.grid import voxel_lengths
 from hybridseg.transforms.io.atomic import replacing
 
-from .case import BACKGROUND, FAINT, PANEL, TEXT, colours, draw_sides
+from .panels import BACKGROUND, FAINT, PANEL, TEXT, colours, draw_sides
 from .planes import PLANES, Plane
-from .volumes import oriented
+from .volumes import reorient
 
 VIEWS: Mapping[str, str] = {"axial": "from the feet", "coronal": "from the front", "sagittal": "from the left"}
 LONGEST = 240
-"""Voxels along the longest edge of the grid that is drawn."""
+"""Voxels along the longest edge of the rendered grid."""
 WIDTH = 9.0
-"""Of the picture, in inches."""
+"""Width of the picture, in inches."""
 LIGHT = LightSource(azdeg=315, altdeg=50)
 
 
@@ -45,41 +45,41 @@ def draw_surfaces(path: PathLike, *, labels: MetaTensor, label_names: Mapping[in
     """
     if not label_names:
         raise ValueError("label_names: none: at least one label is needed")
-    bodies = oriented("labels", labels)
-    lengths = voxel_lengths(bodies.affine.cpu().numpy()) * bodies.shape[1:]
+    volume = reorient("labels", labels)
+    lengths = voxel_lengths(volume.affine.cpu().numpy()) * volume.shape[1:]
     voxel = lengths.max() / LONGEST
     shape = [max(1, round(length / voxel)) for length in lengths.tolist()]
-    solids = {label: solid(bodies.as_tensor()[0] == label, shape) for label in label_names}
+    bodies = {label: resample_mask(volume.as_tensor()[0] == label, shape) for label in label_names}
     sizes = [plane.size(shape) for plane in PLANES]
     scale = WIDTH / sum(width for width, _ in sizes)
     height = scale * max(height for _, height in sizes) + 0.6
     figure = Figure(figsize=(WIDTH, height), facecolor=BACKGROUND, layout="constrained")
     panels = figure.subplots(1, len(PLANES), width_ratios=[width for width, _ in sizes])
     for axes, plane in zip(panels, PLANES, strict=True):
-        axes.imshow(view(solids, plane), origin="lower")
+        axes.imshow(render(bodies, plane), origin="lower")
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         axes.set_title(VIEWS[plane.name], color=FAINT, fontsize=10)
         draw_sides(axes, plane.sides)
-    named = zip(colours(len(solids)), label_names.values(), strict=True)
+    named = zip(colours(len(bodies)), label_names.values(), strict=True)
     marks = [Patch(color=colour, label=name) for colour, name in named]
     figure.legend(handles=marks, loc="outside lower center", ncols=6, frameon=False, labelcolor=TEXT, fontsize=9)
     with replacing(path, suffix=".png") as temporary:
         figure.savefig(temporary, dpi=80)
 
 
-def solid(mask: torch.Tensor, shape: Sequence[int]) -> NDArray[np.bool_]:
-    """A mask (X, Y, Z) on a grid of another shape over the same volume."""
+def resample_mask(mask: torch.Tensor, shape: Sequence[int]) -> NDArray[np.bool_]:
+    """Resample a mask (X, Y, Z) to another shape over the same volume."""
     fine = F.interpolate(mask[None, None].float(), size=list(shape), mode="trilinear")
     return (fine[0, 0] > 0.5).cpu().numpy()
 
 
-def view(solids: Mapping[int, NDArray[np.bool_]], plane: Plane) -> NDArray[Any]:
-    """What is seen when looking along a plane's axis, red, green and blue (rows from bottom to top, columns, 3)."""
-    height, width = plane.cut(next(iter(solids.values())), 0).shape
+def render(bodies: Mapping[int, NDArray[np.bool_]], plane: Plane) -> NDArray[Any]:
+    """Render masks (X, Y, Z) as seen along a plane's axis: RGB (rows from bottom to top, columns, 3)."""
+    height, width = plane.cut(next(iter(bodies.values())), 0).shape
     nearest = np.full((height, width), np.inf)
     picture = np.full((height, width, 3), to_rgb(PANEL))
-    for colour, mask in zip(colours(len(solids)), solids.values(), strict=True):
+    for colour, mask in zip(colours(len(bodies)), bodies.values(), strict=True):
         towards = np.flip(mask, 1) if plane.axis == 1 else mask  # the front, the feet and the left are nearest
         hit = plane.cut(np.any(towards, plane.axis, keepdims=True), 0)
         depth = np.where(hit, plane.cut(towards.argmax(plane.axis, keepdims=True), 0), mask.shape[plane.axis])
@@ -90,6 +90,6 @@ def view(solids: Mapping[int, NDArray[np.bool_]], plane: Plane) -> NDArray[Any]:
 
 
 def smooth(depth: NDArray[Any], hit: NDArray[np.bool_]) -> NDArray[Any]:
-    """Depths (rows, columns) without the steps of voxels; only those that are hit count."""
+    """Smooth away the steps of voxels in depths (rows, columns), taking only pixels that are hit."""
     weight = gaussian_filter(hit.astype(np.float64), 1.5)
     return gaussian_filter(np.where(hit, depth, 0.0), 1.5) / np.maximum(weight, 1e-6)

@@ -1,4 +1,4 @@
-"""Volumes as they are drawn: sound, of one channel, with axes to the right, anterior and superior."""
+"""Loads, checks and reorients the volumes to draw: one channel, axes to the right, anterior and superior."""
 
 from __future__ import annotations
 
@@ -13,17 +13,24 @@ from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.grid import grid_difference
 from hybridseg.transforms.io.checks import check_label_map, finite_range
 
-Given = MetaTensor | PathLike
-"""A volume, or the path of one."""
+VolumeOrPath = MetaTensor | PathLike
 
 
-def checked(given: Mapping[str, Given | None]) -> dict[str, MetaTensor]:
-    """The volumes that are there and sound, those given by their path read from it; all but the image are labels."""
+def load_volumes(given: Mapping[str, VolumeOrPath | None]) -> dict[str, MetaTensor]:
+    """Load the volumes given by their path, and check those in memory as loading checks files.
+
+    Args:
+        given: volumes by name; all but `image` are labels, and None is left out.
+
+    Raises:
+        VolumeError: an image with NaN or infinite voxels, labels that are not integers from 0 to 65535, or a file that
+            cannot be read.
+    """
     volumes = {name: volume for name, volume in given.items() if isinstance(volume, MetaTensor)}
     for name, volume in volumes.items():
         check = finite_range if name == "image" else check_label_map
         check(name, volume.cpu().float().numpy())
-    paths: dict[Hashable, Given] = {
+    paths: dict[Hashable, VolumeOrPath] = {
         name: volume for name, volume in given.items() if volume is not None and name not in volumes
     }
     if paths:
@@ -32,13 +39,13 @@ def checked(given: Mapping[str, Given | None]) -> dict[str, MetaTensor]:
     return {name: volumes[name] for name in given if name in volumes}
 
 
-def oriented(name: str, volume: MetaTensor, image: MetaTensor | None = None) -> MetaTensor:
-    """The volume (1, X, Y, Z) with axes to the right, anterior and superior.
+def reorient(name: str, volume: MetaTensor, image: MetaTensor | None = None) -> MetaTensor:
+    """Return the volume (1, X, Y, Z) with axes to the right, anterior and superior.
 
     Args:
-        name: what an error calls it.
+        name: its name in errors.
         volume: (1, X, Y, Z); its affine says where its axes point.
-        image: the volume on whose grid it must be; None for any grid.
+        image: the volume whose grid it must have; None allows any grid.
 
     Raises:
         ValueError: it has several channels, or is on another grid.
@@ -47,6 +54,6 @@ def oriented(name: str, volume: MetaTensor, image: MetaTensor | None = None) -> 
         raise ValueError(f"{name}: shape {tuple(volume.shape)}: must be (1, X, Y, Z)")
     if image is not None:
         grids = [(one.shape[1:], one.affine.cpu().numpy()) for one in (volume, image)]
-        if fault := grid_difference(*grids[0], *grids[1]):
-            raise ValueError(f"{name}: {fault}: must be on the image's grid")
+        if difference := grid_difference(*grids[0], *grids[1]):
+            raise ValueError(f"{name}: {difference}: must be on the image's grid")
     return cast(MetaTensor, Orientation(axcodes="RAS", labels=None)(volume))

@@ -1,28 +1,46 @@
-"""The widgets of a `SliceViewer`; needs ipywidgets and anywidget."""
+"""The notebook widgets of a slice viewer; needs ipywidgets and anywidget."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from functools import partial
 from html import escape
-from typing import Any
+from typing import Any, Protocol
 
 import anywidget
 import ipywidgets
 import traitlets
 
-from .case import colours
-from .planes import PLANES, Plane
-from .viewer import SliceViewer
+from .panels import colours
+from .planes import PLANES, Plane, Volume
+
+
+class Viewer(Protocol):
+    """What the controls show and change; `SliceViewer` says what each part is."""
+
+    image: Volume
+    truth: Volume | None
+    label_names: dict[int, str]
+    rows: list[list[str]]
+    position: tuple[int, ...]
+    opacity: float
+    chosen: Collection[int]
+    outlined: bool
+
+    def show(self, *labels: int) -> None: ...
+    def place(self, plane: Plane) -> tuple[float, float]: ...
+    def move_to(self, plane: Plane, x: float, y: float) -> None: ...
+    def here(self) -> str: ...
+    def draw(self, plane: Plane) -> bytes: ...
 
 
 class Picture(anywidget.AnyWidget):
-    """A picture with a cross on it, which tells where it is pressed.
+    """A picture with a cross on it that reports where it is pressed.
 
     Attributes:
         png: the picture.
-        cross: where the lines of the cross meet, as shares of the width from the left and of the height from the top.
-        pressed: where the pointer is or was held down, alike.
+        cross: centre of the cross, as shares of the width from the left and of the height from the top.
+        pressed: where the pointer is or was last held down, in the same shares.
     """
 
     _esm = """
@@ -65,25 +83,25 @@ class Picture(anywidget.AnyWidget):
 
 
 class Controls:
-    """Three pictures, each with a slider, and below them what chooses opacity and labels, and the table.
+    """Three pictures, each with a slider, and below them the controls of opacity and labels, and the table.
 
-    A plane is drawn again only when what it shows has changed; the crosses move without drawing.
+    A plane is redrawn only when it has changed; the crosses move without redrawing.
 
     Args:
-        viewer: what is shown, and changed.
+        viewer: the viewer to show and change.
 
     Attributes:
         box: the widget that holds all others.
-        pictures: of each plane.
-        sliders: the position of each plane.
-        opacity: of the labels.
-        labels: a box for each label.
-        truth: whether the truth is outlined.
-        jump: a label to go to.
-        status: what is at the position.
+        pictures: one for each plane.
+        sliders: position of each plane.
+        opacity: opacity of the labels.
+        labels: a check box for each label.
+        truth: check box, whether the reference is outlined.
+        jump: drop-down list of labels to go to.
+        status: text on the voxel at the position.
     """
 
-    def __init__(self, viewer: SliceViewer) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
         self._drawn: dict[Plane, Hashable] = {}
         self.pictures = {plane: Picture() for plane in PLANES}
@@ -93,7 +111,7 @@ class Controls:
         }
         self.opacity = ipywidgets.FloatSlider(max=1, step=0.05, description="opacity")
         self.labels = {label: check_box(name) for label, name in viewer.label_names.items()}
-        self.truth = check_box("outline the truth")
+        self.truth = check_box("outline the reference")
         names = {name: label for label, name in viewer.label_names.items()}
         self.jump = ipywidgets.Dropdown(options={"": None} | names, description="go to")
         self.status = ipywidgets.HTML()
@@ -109,7 +127,7 @@ class Controls:
         self.jump.observe(self._jump, "value")
 
     def refresh(self) -> None:
-        """Show the viewer as it is now."""
+        """Update the widgets from the viewer."""
         viewer = self.viewer
         self.opacity.value, self.truth.value = viewer.opacity, viewer.outlined
         for label, box in self.labels.items():
@@ -135,7 +153,7 @@ class Controls:
         return [*lines, ipywidgets.Box(list(self.labels.values()), layout=row), ipywidgets.HTML(self._table())]
 
     def _table(self) -> str:
-        """The statistics as HTML, with the labels' colours."""
+        """Return the statistics as HTML, with the labels' colours."""
         if not self.viewer.label_names:
             return ""
         marks = ["", *(f"<span style='color: {colour}'>&#9632;</span> " for colour in colours(len(self.labels)))]
@@ -172,7 +190,7 @@ class Controls:
 
 
 def check_box(description: str) -> ipywidgets.Checkbox:
-    """A check box as wide as its text."""
+    """Return a check box as wide as its text."""
     return ipywidgets.Checkbox(
         description=description, indent=False, layout=ipywidgets.Layout(width="auto", margin="0 1em 0 0")
     )

@@ -1,8 +1,7 @@
-"""Segment many volumes one after another: while one is computed, the next is read and the last is written."""
+"""Segment many volumes, one at a time: the next one is read and the last one written in the meantime."""
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tqdm import tqdm
 
-from hybridseg.app.runtime.console import one_line, say
+from hybridseg.app.runtime.console import say
+from hybridseg.app.runtime.failed_cases import catch_failure
 from hybridseg.app.runtime.machine import peak_memory_bytes
 
 if TYPE_CHECKING:
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 CaseStatus = Literal["waiting", "written", "skipped", "failed"]
 Finish = Callable[["InputCase", "Data"], object]
-"""Writes all results of a case whose logits are there."""
+"""Writes all results of a case whose logits are computed."""
 
 
 @dataclass(kw_only=True)
 class PredictedCase:
-    """What became of one case.
+    """The record of one case.
 
     Args:
-        case: its name.
-        input: the volume, or the volumes of its channels.
-        output: the label map's file.
-        outcome: `waiting` at first; at the end `written`, `skipped` since the output was there, or `failed`.
-        seconds: what its stages took: `preparing`, `network`, `writing`. Stages of several cases overlap.
-        peak_memory_bytes: most memory that the process had held when the case was done; of the GPU, where there is one.
-        error: why it failed.
+        case: name of the case.
+        inputs: its volume, or the volume of each of its channels.
+        output: file of the label map.
+        outcome: `waiting` at first; finally `written`, `skipped` because the output exists, or `failed`.
+        seconds: duration of each stage: `preparing`, `network`, `writing`. Stages of different cases overlap.
+        peak_memory_bytes: peak memory of the process when the case was done; of the GPU if there is one.
+        error: why the case failed.
     """
 
     case: str
-    input: str
+    inputs: list[str]
     output: str
     outcome: CaseStatus = "waiting"
     seconds: dict[str, float] = field(default_factory=dict)
@@ -48,36 +48,35 @@ class PredictedCase:
     error: str | None = None
 
     def record(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the record for JSON."""
         return asdict(self)
+
+    def fail(self, message: str) -> None:
+        """Note that the case failed, and why."""
+        self.outcome, self.error = "failed", message
 
     @contextmanager
     def stage(self, name: str, *, debug: bool) -> Iterator[None]:
-        """Time a stage; whatever goes wrong is noted, so that other cases can go on."""
+        """Time a stage; an error fails the case and is not raised, so that the other cases continue."""
         start = monotonic()
-        try:
+        with catch_failure(", ".join(self.inputs), self.fail, debug=debug):
             yield
-        except Exception as error:
-            if debug:
-                traceback.print_exception(error)
-            message = one_line(error)
-            self.outcome, self.error = "failed", message if self.input in message else f"{self.input}: {message}"
         self.seconds[name] = round(monotonic() - start, 3)
 
 
 def segment_cases(
     predictor: Predictor, work: Sequence[tuple[InputCase, PredictedCase]], finish: Finish, *, debug: bool = False
 ) -> Iterator[PredictedCase]:
-    """Segment cases; at most one is read ahead, and one waits to be written.
+    """Segment cases; at most one is read ahead, and at most one waits to be written.
 
     Args:
         predictor: the bundle.
-        work: what to segment, and the record where its end is noted.
+        work: each case and its record, which is updated.
         finish: writes the results of a case.
-        debug: show the traceback of an error.
+        debug: print the traceback of an error.
 
     Yields:
-        Each record when its case is done.
+        Each record as soon as its case is done.
     """
 
     def prepare(case: InputCase, record: PredictedCase) -> Data:
@@ -111,13 +110,13 @@ def segment_cases(
             yield finishing.result()
     finally:
         if finishing is not None and not finishing.done():
-            say("predict", "stopping: the case before is still being written")
+            say("predict", "stopping: waiting until the previous case is written")
         for pool in (reading, writing):
             pool.shutdown(cancel_futures=True)
 
 
 def infer(predictor: Predictor, data: Data, case: str) -> Data:
-    """Put the network over a case, with a progress bar over its windows."""
+    """Apply the network to a case, with a progress bar over its windows."""
     with tqdm(desc=case, unit="window", leave=False, disable=None) as bar:
 
         def advance(windows: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""A network written as ONNX, TorchScript or a torch.export program, read again, and compared with itself."""
+"""Write a network as ONNX, TorchScript or a torch.export program, and compare the file with the network."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from torch import Tensor, nn
 from hybridseg.transforms.io.atomic import replacing
 
 TOLERANCE = 1e-4
-"""By which a logit may differ, in parts of 1 + the largest; in float32 a network differs from itself in float64 too."""
+"""Largest difference of a logit, relative to 1 + the largest logit: what float32 rounding may cause."""
 BATCHES = (1, 3)
-"""With which a file is tried; it was made with another."""
+"""Batch sizes that a file is tested with; it is made with another."""
 ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 
 Run = Callable[[Tensor], Tensor]
 
 
 def export_network(network: nn.Module, path: Path, kind: str, shape: tuple[int, ...]) -> float:
-    """Write a network for windows of one size and batches of any, whole and checked, or not at all.
+    """Write a network for windows of one size and any batch size; a file that fails the check is not kept.
 
     Args:
-        network: takes (B, C, D, H, W) and gives one tensor in evaluation mode; on the CPU.
+        network: takes (B, C, D, H, W) and returns one tensor in evaluation mode; on the CPU.
         path: the file to write.
         kind: one of `FORMATS`.
-        shape: of a window (C, D, H, W).
+        shape: shape of a window (C, D, H, W).
 
     Returns:
-        The largest difference of a logit of random windows, in parts of 1 + the largest logit.
+        The largest difference of a logit over random windows, relative to 1 + the largest logit.
 
     Raises:
         ValueError: a package is missing, the file cannot be written, or it gives other logits than the network.
@@ -55,23 +55,23 @@ def export_network(network: nn.Module, path: Path, kind: str, shape: tuple[int, 
 
 @torch.inference_mode()
 def difference(network: nn.Module, run: Run, windows: Tensor) -> float:
-    """The largest difference of a logit, in parts of 1 + the largest logit."""
+    """Return the largest difference of a logit, relative to 1 + the largest logit."""
     logits = network(windows)
     return float((logits - run(windows)).abs().max() / (1 + logits.abs().max()))
 
 
 def write_torchscript(network: nn.Module, windows: Tensor, path: Path) -> None:
-    """Trace a network."""
+    """Trace a network and write it as TorchScript."""
     torch.jit.save(torch.jit.trace(network, windows, check_trace=False), path)
 
 
 def load_torchscript(path: Path) -> Run:
-    """What runs a traced network."""
+    """Load a TorchScript file."""
     return torch.jit.load(path)
 
 
 def capture(network: nn.Module, windows: Tensor) -> torch.export.ExportedProgram:
-    """The graph of a network, for any batch."""
+    """Capture the graph of a network for any batch size."""
     batch = torch.export.Dim("batch", min=1, max=1024)
     return torch.export.export(network, (windows,), dynamic_shapes=({0: batch},))
 
@@ -82,12 +82,12 @@ def write_program(network: nn.Module, windows: Tensor, path: Path) -> None:
 
 
 def load_program(path: Path) -> Run:
-    """What runs a torch.export program."""
+    """Load a torch.export program."""
     return torch.export.load(path).module()
 
 
 def write_onnx(network: nn.Module, windows: Tensor, path: Path) -> None:
-    """Write a network as ONNX, in one file."""
+    """Write a network as one ONNX file."""
     graph = capture(network, windows)
     program = torch.onnx.export(graph, dynamo=True, verbose=False, input_names=["image"], output_names=["pred"])
     assert program is not None
@@ -95,7 +95,7 @@ def write_onnx(network: nn.Module, windows: Tensor, path: Path) -> None:
 
 
 def load_onnx(path: Path) -> Run:
-    """What runs an ONNX file, on the CPU."""
+    """Load an ONNX file, to run on the CPU."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""What is written for a case: the label map and, where asked for, what people want beside it."""
+"""Write the results of a case: the label map and, on request, statistics, a picture and probabilities."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from monai.data import MetaTensor
 
 from hybridseg.app.labels.keep import keep_labels, keep_largest_components
-from hybridseg.app.labels.label_maps import compact_labels
+from hybridseg.app.labels.label_maps import LabelMap, compact_labels
 from hybridseg.app.labels.label_statistics import LabelStatistics, label_statistics
 from hybridseg.transforms.datasets.inputs import InputCase
 from hybridseg.transforms.io.atomic import replacing
@@ -25,20 +25,19 @@ from hybridseg.transforms.io.save import write_labels
 if TYPE_CHECKING:
     from .predictor import Data, Predictor
 
-
 PROBABILITY_STEP = 1 / 65535
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """Writes the results of cases into a folder; the label map last, so that a case that has one is done.
+    """Writes the results of cases into a folder; the label map last, so that a case with a label map is complete.
 
     Args:
-        folder: of all results.
-        predictor: the bundle that gave them.
-        labels: the labels to keep; the others become background.
-        largest_component: keep only the largest connected piece of each label.
-        probabilities: write them too.
+        folder: output folder.
+        predictor: the bundle that segmented the cases.
+        labels: labels to keep; the others become background.
+        largest_component: keep only the largest connected component of each label.
+        probabilities: write probabilities too.
         statistics: measure the labels too.
         preview: draw a picture too.
     """
@@ -52,71 +51,90 @@ class Outputs:
     preview: bool = False
 
     def write(self, case: InputCase, data: Data) -> list[LabelStatistics]:
-        """Write `<case>.nii.gz`, and before it what else is asked for; a case from DICOM gets a DICOM SEG too.
+        """Write `<case>.nii.gz`, and before it the other results; for a DICOM case, also a DICOM SEG.
 
         Args:
             case: the case.
             data: its `image` and, as `pred`, its logits (K, D, H, W), both on the network's grid.
 
         Returns:
-            The statistics; empty where none are asked for.
+            The statistics; empty unless they are requested.
         """
-        source = case.images[0]
         if self.probabilities:
-            logits = data["pred"].float()
-            classes = self.predictor.regions is None and len(logits) > 1
-            path = self.folder / "probabilities" / f"{case.name}.nii.gz"
-            write_probabilities(logits.softmax(0) if classes else logits.sigmoid(), data["image"].affine, path)
+            self.write_probabilities(case, data)
         restored: MetaTensor = self.predictor.restore(data)["pred"]
         affine = restored.affine.numpy()
         labels = keep_labels(restored.as_tensor()[0].cpu().numpy(), self.labels)
         if self.largest_component:
             keep_largest_components(labels)
-        names = {label: name for label, name in self.predictor.label_names.items() if label in self.labels}
         rows: list[LabelStatistics] = []
         if self.statistics or self.preview:
             image: MetaTensor = LoadVolumed("image", channels=len(data["image"]))(case.entry)["image"]
             if self.statistics:
                 channels = [channel.numpy() for channel in image.as_tensor()]
-                rows = label_statistics(labels, channels, affine=affine, label_names=names, case=case.name)
+                rows = label_statistics(labels, channels, affine=affine, label_names=self.label_names, case=case.name)
             if self.preview:
-                from hybridseg.app.figures.case import draw_case
-
-                prediction = MetaTensor(torch.from_numpy(labels)[None], affine=restored.affine)
-                path = self.folder / f"{case.name}.png"
-                first = MetaTensor(image.as_tensor()[:1], affine=image.affine)
-                window = self.predictor.window
-                draw_case(path, image=first, prediction=prediction, label_names=names, title=case.name, window=window)
-        if isinstance(source, DicomFolder) and find_spec("highdicom"):
-            from hybridseg.transforms.io.dicom.segmentation import write_segmentation
-
-            with open_series(source) as series:
-                write_segmentation(
-                    labels,
-                    series.files,
-                    self.folder / f"{case.name}.dcm",
-                    label_names=names,
-                    codes=self.predictor.label_codes,
-                    algorithm=f"HybridSeg {self.predictor.bundle}",
-                    version=version("hybridseg"),
-                )
-        write_labels(labels, self.folder / f"{case.name}.nii.gz", reference=source, affine=affine)
+                self.draw_preview(case, image, MetaTensor(torch.from_numpy(labels)[None], affine=restored.affine))
+        if isinstance(case.images[0], DicomFolder) and find_spec("highdicom"):
+            self.write_dicom(case.name, case.images[0], labels)
+        write_labels(labels, self.folder / f"{case.name}.nii.gz", reference=case.images[0], affine=affine)
         return rows
+
+    @property
+    def label_names(self) -> dict[int, str]:
+        """The names of the labels that are kept, by number."""
+        return {label: name for label, name in self.predictor.label_names.items() if label in self.labels}
+
+    def write_probabilities(self, case: InputCase, data: Data) -> None:
+        """Write `probabilities/<case>.nii.gz`."""
+        logits = data["pred"].float()
+        are_classes = self.predictor.regions is None and len(logits) > 1
+        probabilities = logits.softmax(0) if are_classes else logits.sigmoid()
+        path = self.folder / "probabilities" / f"{case.name}.nii.gz"
+        write_probabilities(probabilities, data["image"].affine, path)
+
+    def draw_preview(self, case: InputCase, image: MetaTensor, prediction: MetaTensor) -> None:
+        """Draw the first channel of an image (C, X, Y, Z) and its labels (1, X, Y, Z) as `<case>.png`."""
+        from hybridseg.app.figures.case import draw_case
+
+        draw_case(
+            self.folder / f"{case.name}.png",
+            image=MetaTensor(image.as_tensor()[:1], affine=image.affine),
+            prediction=prediction,
+            label_names=self.label_names,
+            title=case.name,
+            window=self.predictor.window,
+        )
+
+    def write_dicom(self, name: str, source: DicomFolder, labels: LabelMap) -> None:
+        """Write the labels (X, Y, Z) of a DICOM series as a DICOM SEG, `<name>.dcm`."""
+        from hybridseg.transforms.io.dicom.segmentation import write_segmentation
+
+        with open_series(source) as series:
+            write_segmentation(
+                labels,
+                series.files,
+                self.folder / f"{name}.dcm",
+                label_names=self.label_names,
+                codes=self.predictor.label_codes,
+                algorithm=f"HybridSeg {self.predictor.bundle}",
+                version=version("hybridseg"),
+            )
 
 
 def measure_written(
     case: InputCase, path: Path, *, channels: int, label_names: Mapping[int, str]
 ) -> list[LabelStatistics]:
-    """The statistics of a case whose label map is written already.
+    """Measure a case whose label map was written earlier.
 
     Args:
         case: the case.
-        path: of its label map.
-        channels: of its image.
-        label_names: the labels to measure, and their names.
+        path: file of its label map.
+        channels: number of channels of its image.
+        label_names: names of the labels to measure, by number.
 
     Raises:
-        VolumeError: a file cannot be read, or the two are not on one grid.
+        VolumeError: a file cannot be read, or the grids differ.
     """
     load = LoadVolumed(["image", "labels"], label_keys=["labels"], channels=channels)
     volumes = load({**case.entry, "labels": str(path)})
@@ -129,8 +147,8 @@ def measure_written(
 def write_probabilities(probabilities: torch.Tensor, affine: torch.Tensor, path: Path) -> None:
     """Write the probabilities (K, D, H, W) of all classes or regions as NIfTI (D, H, W, K), in steps of 1/65535.
 
-    They stay on the network's grid: on the file's they would take gigabytes. Viewers lay them over the image by their
-    affine.
+    They stay on the network's grid, since they would need gigabytes on the file's. Viewers use the affine to overlay
+    them on the image.
     """
     steps = (probabilities.movedim(0, -1) / PROBABILITY_STEP).round().to(torch.uint16)
     image = nib.Nifti1Image(steps.cpu().numpy(), affine.numpy())

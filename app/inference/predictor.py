@@ -1,4 +1,4 @@
-"""A bundle ready to segment volumes: used alike by the command, by Python and by notebooks."""
+"""A bundle ready to segment volumes, for the command line, Python and notebooks."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from torch import Tensor, nn
 
-from hybridseg.app.bundling.config import shown_window
+from hybridseg.app.bundling.config import read_config, shown_window
+from hybridseg.app.runtime.machine import choose_device
 from hybridseg.bundles import bundle_path
 from hybridseg.networks.weights import load_weights
-from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.inferers import Progress, WindowInferer
 from hybridseg.transforms.regions import Regions, region_labels
 
 Data = dict[Hashable, Any]
-"""A case on its way through the pipelines: `image`, then `pred` too."""
+"""A case on its way through the pipelines: `image`, later also `pred`."""
 
 
 class Ensemble(nn.Module):
     """The mean of the logits of several networks.
 
     Args:
-        networks: of one kind, each with its own weights.
+        networks: networks of the same kind, each with its own weights.
     """
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
@@ -44,32 +44,32 @@ class Ensemble(nn.Module):
 
 
 class Predictor:
-    """Segments volumes exactly as the bundle's `configs/inference.json` says, with the items of that file.
+    """Segments volumes as configured in the bundle's `configs/inference.json`.
 
-    They are `label_names`, `preprocessing` (from {"image": path} to a tensor on the network's grid), `network`,
-    `checkpoint` (path of its weights), `inferer` and `postprocessing` (from {"image", "pred"} to labels on the file's
-    grid); for `mirror`, `mirror_axes` too, and for a network of regions that overlap, `regions`. A
-    configuration is code: use bundles that you trust.
+    The configuration must have `label_names`, `preprocessing` (from {"image": path} to a tensor on the network's grid),
+    `network`, `checkpoint` (path of its weights), `inferer` and `postprocessing` (from {"image", "pred"} to labels on
+    the file's grid); also `mirror_axes` for `mirror`, and `regions` if the network predicts overlapping regions. A
+    configuration is code: use only bundles that you trust.
 
     Args:
-        bundle: name of a shipped bundle, or the folder of any.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` takes a GPU where there is one.
-        checkpoint: other weights than the bundle's, such as the `model.pt` of a training; of several, such as those of
-            five folds, the logits are averaged.
-        overlap: share of a window that the next one covers too; None leaves it to the bundle.
-        batch: windows that are computed at once; None leaves it to the bundle.
-        mirror: average over windows mirrored along the axes for which the bundle allows it.
+        bundle: name of a shipped bundle, or the folder of any bundle.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` uses a GPU if there is one.
+        checkpoint: weights to use instead of the bundle's, such as the `model.pt` of a training; the logits of several,
+            such as those of five folds, are averaged.
+        overlap: overlap of neighbouring windows, as a share of a window; None uses the bundle's.
+        batch: windows computed at once; None uses the bundle's.
+        mirror: average over windows mirrored along the axes that the bundle allows.
 
     Raises:
-        ValueError: the bundle, the device or the weights cannot be used, or an option breaks its rule.
+        ValueError: the bundle, the device, the weights or an option is invalid.
 
     Attributes:
-        bundle: name of its folder.
-        label_names: name of each label.
-        regions: the labels of each region that the network gives; None where it gives classes.
-        window: the intensities that a bundle for CT tells apart, in HU, to show an image by; None for others.
-        label_codes: codes of the labels in DICOM, where the bundle has them; see `write_segmentation`.
-        device: where the network is.
+        bundle: name of the bundle's folder.
+        label_names: name of each label, by number.
+        regions: labels of each region that the network predicts; None if it predicts classes.
+        window: intensity window to display CT, in HU; None for other bundles.
+        label_codes: DICOM codes of the labels, if the bundle has them; see `write_segmentation`.
+        device: device of the network.
         network: the network, in evaluation mode.
         checkpoints: files of its weights.
     """
@@ -87,15 +87,16 @@ class Predictor:
         root = bundle_path(bundle)
         self.device = choose_device(device)
         config_file = root / "configs" / "inference.json"
-        config = ConfigParser(read_json(config_file))
+        config = ConfigParser(read_config(config_file))
         config["bundle_root"] = str(root)
         config["device"] = f"$torch.device('{self.device}')"
-        config["output_dir"] = None  # the caller gets the labels, nothing is written
+        config["output_dir"] = None  # labels are returned, not written
         windows = {"overlap": overlap, "sw_batch_size": batch}
         if mirror:
             windows["mirror_axes"] = config.get("mirror_axes")
             if not windows["mirror_axes"]:
-                raise VolumeError(config_file, "no mirror_axes", "mirroring needs an axis that leaves every label true")
+                rule = "mirroring needs an axis along which all labels stay correct"
+                raise VolumeError(config_file, "no mirror_axes", rule)
         for name, value in windows.items():
             if value is not None:
                 config["inferer"][name] = value
@@ -111,17 +112,15 @@ class Predictor:
         self.label_names = {int(label): str(name) for label, name in item("label_names").items()}
         self.regions: Regions | None = item("regions") if "regions" in config else None
         if self.regions is not None and set(region_labels(self.regions)) != set(self.label_names):
-            told = f"regions that write {sorted(region_labels(self.regions))}"
-            raise VolumeError(config_file, told, f"must be the label_names, {sorted(self.label_names)}")
+            written = f"regions that write {sorted(region_labels(self.regions))}"
+            raise VolumeError(config_file, written, f"must be the label_names, {sorted(self.label_names)}")
         self.preprocessing = item("preprocessing")
         self.inferer = item("inferer")
         self.postprocessing = item("postprocessing")
         given = [checkpoint] if isinstance(checkpoint, str | os.PathLike) else list(checkpoint or [item("checkpoint")])
         self.checkpoints = [Path(path) for path in given]
         if not checkpoint and not self.checkpoints[0].is_file():
-            rule = (
-                "this bundle has no weights yet: train some as its docs/README.md says, and name them by --checkpoint"
-            )
+            rule = "this bundle has no weights yet: train them as described in its docs/README.md, and use --checkpoint"
             raise VolumeError(self.checkpoints[0], "does not exist", rule)
         networks: list[nn.Module] = [item("network").eval()]
         networks += [deepcopy(networks[0]) for _ in self.checkpoints[1:]]
@@ -134,46 +133,28 @@ class Predictor:
 
         Args:
             image: path of a volume, or a list of one for each channel; see `LoadVolumed`.
-            progress: told of every batch of windows, where the bundle's inferer is a `WindowInferer`.
+            progress: called after every batch of windows, if the bundle's inferer is a `WindowInferer`.
 
         Returns:
-            Labels (1, X, Y, Z) on the file's own grid; `affine` (4, 4) takes voxel indices to RAS mm.
+            Labels (1, X, Y, Z) on the file's own grid, with its `affine` (4, 4) from voxel indices to RAS mm.
 
         Raises:
-            ValueError: the file cannot be segmented, perhaps inside of the RuntimeError that MONAI makes of it.
+            ValueError: the file cannot be segmented; MONAI may wrap the error in a RuntimeError.
         """
         return self.restore(self.infer(self.prepare({"image": image}), progress))["pred"]
 
     @torch.inference_mode()
     def prepare(self, case: Mapping[Any, Any]) -> Data:
-        """Read `image`, a path, and bring it onto the network's grid: (C, D, H, W)."""
+        """Read `image`, a path, and preprocess it to (C, D, H, W) on the network's grid."""
         return self.preprocessing(case)
 
     @torch.inference_mode()
     def infer(self, case: Data, progress: Progress | None = None) -> Data:
         """Add `pred`: logits (K, D, H, W) on the network's grid."""
-        if isinstance(self.inferer, WindowInferer):
-            self.inferer.progress = progress
-        return {**case, "pred": self.inferer(case["image"][None].to(self.device), self.network)[0]}
+        options = {"progress": progress} if isinstance(self.inferer, WindowInferer) else {}
+        return {**case, "pred": self.inferer(case["image"][None].to(self.device), self.network, **options)[0]}
 
     @torch.inference_mode()
     def restore(self, case: Data) -> Data:
-        """Replace `pred` by labels (1, X, Y, Z) on the file's own grid."""
+        """Convert the logits in `pred` to labels (1, X, Y, Z) on the file's own grid."""
         return self.postprocessing(case)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name.
-
-    Raises:
-        ValueError: there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or not (index.isdecimal() or name in ("cpu", "cuda")):
-        raise ValueError(f"device: {name!r}: must be auto, cpu, cuda or cuda:N")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        found = f"PyTorch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices"
-        raise ValueError(f"device: {name!r}: {found}: must be one of them, or cpu")
-    return torch.device(name)

@@ -1,12 +1,10 @@
-"""`run.json`: what was run, with what, on what, and what became of each case; statistics, where they were asked for.
+"""The record of a run, `run.json`: versions, bundle, options and what happened to each case; and its statistics.
 
-What earlier runs noted of a label map that is there stays, until a run makes the label map anew.
+What earlier runs recorded about existing label maps stays until a run writes the label map again.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,20 +17,20 @@ from uuid import uuid4
 from hybridseg.app.runtime.console import as_json
 from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.errors import VolumeError
-from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.atomic import replacing, write_csv
 
 RUN, STATISTICS = "run.json", "statistics"
 
 
 @dataclass
 class RunRecord:
-    """The record of a run into a folder; cases that an earlier run finished keep what that one noted.
+    """The record of a run into a folder, which keeps what earlier runs recorded about cases they finished.
 
     Args:
-        folder: of the run.
+        folder: output folder of the run.
         about: versions, bundle, device and options.
-        cases: what became of each case of this run, by name.
-        statistics: rows of each case of this run, by name.
+        cases: record of each case of this run, by name.
+        statistics: statistics of each case of this run, by name: a row for each label and channel.
     """
 
     folder: Path
@@ -45,24 +43,24 @@ class RunRecord:
         self.read_earlier()
 
     def read_earlier(self) -> None:
-        """Read what other runs noted of the label maps that are there.
+        """Read what other runs recorded about existing label maps.
 
         Raises:
             VolumeError: a record cannot be read.
         """
-        cases = {case["case"]: case for case in read(self.folder / RUN).get("cases", [])}
+        cases = {case["case"]: case for case in read_record(self.folder / RUN).get("cases", [])}
         statistics: dict[str, list[Mapping[str, Any]]] = {}
-        for row in read(self.folder / f"{STATISTICS}.json").get("labels", []):
+        for row in read_record(self.folder / f"{STATISTICS}.json").get("labels", []):
             statistics.setdefault(row["case"], []).append(row)
-        self.earlier = {name: case for name, case in cases.items() if self.is_there(name)}
-        self.earlier_statistics = {name: rows for name, rows in statistics.items() if self.is_there(name)}
+        self.earlier = {name: case for name, case in cases.items() if self.has_label_map(name)}
+        self.earlier_statistics = {name: rows for name, rows in statistics.items() if self.has_label_map(name)}
 
-    def is_there(self, case: str) -> bool:
-        """Whether a case has a label map."""
+    def has_label_map(self, case: str) -> bool:
+        """Return whether the label map of a case exists."""
         return (self.folder / f"{case}.nii.gz").is_file()
 
     def note(self, case: Mapping[str, Any], statistics: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Note what became of a case."""
+        """Record a case and its statistics; for a skipped case, keep what an earlier run recorded."""
         name = case["case"]
         if case["outcome"] == "skipped":
             self.cases[name] = self.earlier.get(name, case)
@@ -73,14 +71,18 @@ class RunRecord:
             self.statistics[name] = statistics
 
     def merge(self, others: Iterable[RunRecord]) -> None:
-        """Take in what other processes noted."""
+        """Add the cases of other processes of the same run."""
         for other in others:
             self.cases |= other.cases
             self.statistics |= other.statistics
 
     def write(self, *, finished: bool = False) -> None:
-        """Write the record, whole or not at all, with what others that run side by side have noted meanwhile."""
-        with suppress(VolumeError):  # otherwise as it was at first
+        """Write `run.json` and the statistics atomically, with what concurrent runs have recorded in the meantime.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        with suppress(VolumeError):  # a broken record: keep what was read at first
             self.read_earlier()
         cases = self.earlier | self.cases
         record = {
@@ -89,32 +91,31 @@ class RunRecord:
             "finished": now() if finished else None,
             "cases": [cases[name] for name in sorted(cases)],
         }
-        own = f".{uuid4().hex}"  # of jobs that write at the same time, none renames what another has half written
+        own = f".{uuid4().hex}"  # a temporary name of our own: concurrent runs must not rename a half-written file
         with replacing(self.folder / RUN, own) as temporary:
             temporary.write_text(as_json(record) + "\n", encoding="utf-8")
         untouched = {name: rows for name, rows in self.earlier_statistics.items() if name not in self.cases}
         statistics = untouched | self.statistics
         rows = [row for name in sorted(statistics) for row in statistics[name]]
         if not rows:
-            for kind in ("json", "csv") if self.earlier_statistics else ():  # of label maps that are others now
+            for kind in ("json", "csv") if self.earlier_statistics else ():  # of label maps that were replaced
                 (self.folder / f"{STATISTICS}.{kind}").unlink(missing_ok=True)
             return
         with replacing(self.folder / f"{STATISTICS}.json", own) as temporary:
             temporary.write_text(as_json({"labels": rows}) + "\n", encoding="utf-8")
-        table = io.StringIO(newline="")
-        writer = csv.DictWriter(table, fieldnames=list(dict.fromkeys(chain.from_iterable(rows))))
-        writer.writeheader()
-        writer.writerows(rows)
-        with replacing(self.folder / f"{STATISTICS}.csv", own) as temporary:
-            temporary.write_text(table.getvalue(), encoding="utf-8", errors="backslashreplace", newline="")
+        write_csv(self.folder / f"{STATISTICS}.csv", list(dict.fromkeys(chain.from_iterable(rows))), rows, suffix=own)
 
 
-def read(path: Path) -> Mapping[str, Any]:
-    """An earlier record; empty where there is none."""
+def read_record(path: Path) -> Mapping[str, Any]:
+    """Read an earlier record; empty if there is none.
+
+    Raises:
+        VolumeError: it cannot be read.
+    """
     record = read_json(path) if path.is_file() else {}
     return record if isinstance(record, Mapping) else {}
 
 
 def now() -> str:
-    """The time of day, with its zone."""
+    """Return date and time with the time zone."""
     return datetime.now().astimezone().isoformat(timespec="seconds")

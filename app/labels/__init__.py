@@ -1,4 +1,4 @@
-"""Label maps in memory and in files: volumes, intensities, which labels to keep."""
+"""Label maps: read them, resample them, keep some labels, measure volumes and intensities."""
 
 from typing import TYPE_CHECKING
 
@@ -7,10 +7,14 @@ from hybridseg.app.runtime.lazy import lazy_names
 if TYPE_CHECKING:
     from .files import load_labels
     from .keep import keep_labels, keep_largest_components
-    from .label_maps import compact_labels, resample_labels
+    from .label_maps import LabelMap, compact_labels, count_labels, resample_labels
+    from .label_statistics import LabelStatistics
 
 __all__ = [
+    "LabelMap",
+    "LabelStatistics",
     "compact_labels",
+    "count_labels",
     "keep_labels",
     "keep_largest_components",
     "load_labels",
@@ -22,6 +26,7 @@ __getattr__ = lazy_names(
     {
         "files": ["load_labels"],
         "keep": ["keep_labels", "keep_largest_components"],
-        "label_maps": ["compact_labels", "resample_labels"],
+        "label_maps": ["LabelMap", "compact_labels", "count_labels", "resample_labels"],
+        "label_statistics": ["LabelStatistics"],  # the module shadows the function of its name
     },
 )

@@ -1,7 +1,8 @@
-"""Label maps in memory: in the smallest type that holds them, and from one grid to another."""
+"""Label maps in memory: their smallest data type, counts of voxels, and resampling to another grid."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,23 +12,34 @@ from torch import Tensor
 
 from hybridseg.transforms.grid import label_dtype
 
-Labels = NDArray[np.uint8 | np.uint16]
-"""Labels (X, Y, Z)."""
+LabelMap = NDArray[np.integer]
+"""Labels (X, Y, Z); 0 is the background."""
+
+COUNTED_AT_ONCE = 1 << 20
+"""Voxels counted at once: numpy needs 8 bytes for each meanwhile."""
 
 
-def compact_labels(labels: Tensor) -> Labels:
-    """Labels (X, Y, Z) of any type, 0 to 65535, as uint8, or uint16 where there are labels beyond 255."""
-    compact: Labels = labels.cpu().numpy().astype(label_dtype(int(labels.max())))
+def compact_labels(labels: Tensor) -> LabelMap:
+    """Convert labels (X, Y, Z) of any data type, 0 to 65535, to uint8, or to uint16 if there are labels beyond 255."""
+    compact: LabelMap = labels.cpu().numpy().astype(label_dtype(int(labels.max())))
     return compact
 
 
+def count_labels(labels: LabelMap) -> NDArray[np.intp]:
+    """Count the voxels of each label, from 0 to the largest."""
+    flat = labels.ravel(order="K")
+    parts = np.array_split(flat, math.ceil(flat.size / COUNTED_AT_ONCE))
+    length = int(flat.max()) + 1
+    return np.sum([np.bincount(part, minlength=length) for part in parts], axis=0)
+
+
 def resample_labels(
-    labels: Labels,
+    labels: LabelMap,
     affine: NDArray[np.floating],
     shape: Sequence[int],
     reference_affine: NDArray[np.floating],
-) -> Labels:
-    """Put labels on a reference grid by nearest neighbour: no label is made that was not there.
+) -> LabelMap:
+    """Resample labels to a reference grid by nearest neighbour, which makes no new labels.
 
     Args:
         labels: (X, Y, Z).
@@ -40,6 +52,6 @@ def resample_labels(
         centres of its border voxels.
     """
     mapping = np.linalg.inv(affine) @ reference_affine  # reference voxel indices to those of the labels
-    resampled: Labels = np.empty(tuple(shape), labels.dtype)
+    resampled: LabelMap = np.empty(tuple(shape), labels.dtype)
     affine_transform(labels, mapping, output=resampled, order=0, mode="grid-constant")
     return resampled

@@ -1,10 +1,9 @@
-"""How large each label is, and how bright the image is within it."""
+"""The volume of each label, and the image intensities within it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,24 +11,32 @@ from scipy.ndimage import find_objects
 
 from hybridseg.transforms.grid import voxel_volume_ml
 
+from .label_maps import LabelMap
+
 PERCENTILES = (5, 25, 50, 75, 95)
 DIGITS = 7
-"""Of an intensity, whatever its unit makes of its size: about those that a float32 voxel has."""
+"""Significant digits of an intensity, whatever its unit: about as many as float32 has."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelStatistics:
-    """A label of a case.
+    """Volume and intensities of one label in one channel of one case.
+
+    Intensities are in the unit of the image file (HU for CT), and None if the label has no voxels.
 
     Args:
         case: name of the case.
-        label: the label's number.
-        name: the label's name.
+        label: number of the label.
+        name: name of the label.
         channel: of the image, from 0.
-        voxels: with the label.
-        volume_ml: their volume.
-        mean: of the image's intensities there, in the unit of its file (HU for CT); None without voxels, as are
-        p5, p25, median, p75, p95: percentiles.
+        voxels: number of voxels with the label.
+        volume_ml: their volume, in ml.
+        mean: mean intensity.
+        p5: 5th percentile of the intensity.
+        p25: 25th percentile.
+        median: 50th percentile.
+        p75: 75th percentile.
+        p95: 95th percentile.
     """
 
     case: str
@@ -47,7 +54,7 @@ class LabelStatistics:
 
 
 def label_statistics(
-    labels: NDArray[np.integer],
+    labels: LabelMap,
     channels: Sequence[NDArray[np.floating]],
     *,
     affine: NDArray[np.floating],
@@ -60,11 +67,11 @@ def label_statistics(
         labels: (X, Y, Z).
         channels: images (X, Y, Z) on the same grid.
         affine: (4, 4), voxel indices to mm.
-        label_names: the labels to measure, and their names.
+        label_names: names of the labels to measure, by number.
         case: name of the case.
 
     Returns:
-        An entry for each label and channel.
+        Statistics of each label and channel.
     """
     voxel_ml = voxel_volume_ml(affine)
     boxes = find_objects(labels)
@@ -72,19 +79,20 @@ def label_statistics(
     for label, name in label_names.items():
         box = boxes[label - 1] if label <= len(boxes) else None
         mask = labels[box] == label if box is not None else np.zeros((0,), dtype=bool)
+        voxels = int(mask.sum())
         for channel, image in enumerate(channels):
-            values = image[box][mask] if box is not None else np.array([])
-            mean = float(values.mean(dtype=np.float64)) if values.size else None
-            spread = np.percentile(values, PERCENTILES).tolist() if values.size else [None] * len(PERCENTILES)
-            mean, p5, p25, median, p75, p95 = map(rounded, (mean, *spread))
+            intensities = image[box][mask] if box is not None else np.array([])
+            mean = float(intensities.mean(dtype=np.float64)) if voxels else None
+            percentiles = np.percentile(intensities, PERCENTILES).tolist() if voxels else [None] * len(PERCENTILES)
+            p5, p25, median, p75, p95 = map(round_intensity, percentiles)
             row = LabelStatistics(
                 case=case,
                 label=label,
                 name=name,
                 channel=channel,
-                voxels=int(mask.sum()),
-                volume_ml=round(int(mask.sum()) * voxel_ml, 6),
-                mean=mean,
+                voxels=voxels,
+                volume_ml=round(voxels * voxel_ml, 6),
+                mean=round_intensity(mean),
                 p5=p5,
                 p25=p25,
                 median=median,
@@ -95,11 +103,6 @@ def label_statistics(
     return rows
 
 
-def rounded(value: float | None) -> float | None:
-    """An intensity with `DIGITS` digits."""
+def round_intensity(value: float | None) -> float | None:
+    """Round an intensity to `DIGITS` significant digits."""
     return None if value is None else float(f"{value:.{DIGITS}g}")
-
-
-def as_records(rows: Sequence[LabelStatistics]) -> list[dict[str, Any]]:
-    """The rows for JSON and CSV."""
-    return [asdict(row) for row in rows]

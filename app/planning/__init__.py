@@ -1,4 +1,4 @@
-"""From a dataset to the settings of a bundle: survey, fingerprint, topology, step cost, decisions."""
+"""Planning: from a dataset to a bundle that is ready to train on it."""
 
 from typing import TYPE_CHECKING
 
@@ -6,20 +6,30 @@ from hybridseg.app.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .case_fingerprint import CaseFingerprint
-    from .dataset_fingerprint import DatasetFingerprint
-    from .planner import Planner
+    from .dataset_fingerprint import DatasetFingerprint, summarise_cases
+    from .plan import BundlePlan, PlanOptions, plan_bundle
+    from .planner import Decision, Planner
+    from .survey import survey_dataset
 
 __all__ = [
+    "BundlePlan",
     "CaseFingerprint",
     "DatasetFingerprint",
+    "Decision",
+    "PlanOptions",
     "Planner",
+    "plan_bundle",
+    "summarise_cases",
+    "survey_dataset",
 ]
 
 __getattr__ = lazy_names(
     __name__,
     {
         "case_fingerprint": ["CaseFingerprint"],
-        "dataset_fingerprint": ["DatasetFingerprint"],
-        "planner": ["Planner"],
+        "dataset_fingerprint": ["DatasetFingerprint", "summarise_cases"],
+        "plan": ["BundlePlan", "PlanOptions", "plan_bundle"],
+        "planner": ["Decision", "Planner"],
+        "survey": ["survey_dataset"],
     },
 )

@@ -1,7 +1,7 @@
-"""What a bundle for a dataset should be: each value of its configuration, with the reason in a sentence.
+"""Decide how a bundle for a dataset is configured: each value with its reason in a sentence.
 
-After nnU-Net (Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z), with its thresholds where no other
-reason is given. A decision is named as the key of the configuration that takes its value.
+The rules and thresholds are those of nnU-Net (Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z) unless
+another reason is given. A decision has the name of the key in the configuration that takes its value.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from hybridseg.transforms.regions import check_region_labels
 
 from .dataset_fingerprint import DatasetFingerprint
 from .step_cost import StepCost, largest_that_fits
-from .topology import is_anisotropic, patch_sizes, plan_downsampling, target_spacing
+from .topology import FEWEST_VOXELS, is_anisotropic, patch_sizes, plan_downsampling, target_spacing
 
 SAMPLES = 2
 """Patches in a training step."""
 LARGE = 64
-"""Voxels along the shortest axis from which volumes are large."""
-FULL = 0.75
-"""Share of a volume within the body's bounding box below which the rest is cut away."""
+"""Voxels along the shortest axis of volumes that count as large."""
+CROP_BELOW = 0.75
+"""Share of a volume that the body's bounding box fills, below which the rest is cropped."""
 MARGIN = 8
-"""Voxels left around the body."""
+"""Voxels kept around the body."""
 STEPS = {"tiny": 5000, "small": 7500, "base": 25000}
-"""Of a training, by preset."""
+"""Training steps by preset."""
 MOST_EPOCHS = 1000
 VALIDATIONS = 25
 
 Measure = Callable[[Mapping[str, Any]], StepCost | None]
-"""From settings to what a training step costs; None where there was not memory enough."""
+"""From settings to the cost of a training step; None if memory ran out."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Decision:
     """A value of the configuration.
 
     Attributes:
-        name: the key that takes it.
-        value: what it takes.
-        reason: a sentence.
+        name: the key that takes the value.
+        value: the value.
+        reason: why, in a sentence.
     """
 
     name: str
@@ -54,15 +54,15 @@ class Decision:
 
 
 class Planner:
-    """Decides one thing after the other, each from the dataset and from what was decided before.
+    """Makes one decision after the other, each from the dataset and the decisions before it.
 
     Args:
-        dataset: what the folder says.
-        facts: what its volumes say.
-        training: how many of the cases train, the others being a fold.
-        memory: bytes that a training step may take.
-        measure: tells what a step of given settings costs.
-        given: settings that the user has decided.
+        dataset: channels, label names and regions of the dataset.
+        fingerprint: what was measured of its cases.
+        training: number of training cases, which leaves out one fold.
+        memory: bytes that a training step may need.
+        measure: measures what a step with given settings costs.
+        given: settings that the user has chosen, by name; they replace decisions.
 
     Attributes:
         decisions: by name, in the order in which they were made.
@@ -71,7 +71,7 @@ class Planner:
     def __init__(
         self,
         dataset: Dataset,
-        facts: DatasetFingerprint,
+        fingerprint: DatasetFingerprint,
         *,
         training: int,
         memory: int,
@@ -79,7 +79,7 @@ class Planner:
         given: Mapping[str, Any] | None = None,
     ) -> None:
         self.dataset = dataset
-        self.facts = facts
+        self.fingerprint = fingerprint
         self.training = training
         self.memory = memory
         self.measure = measure
@@ -87,18 +87,19 @@ class Planner:
         self.decisions: dict[str, Decision] = {}
 
     def plan(self) -> dict[str, Decision]:
-        """Decide everything.
+        """Make all decisions.
 
         Raises:
-            ValueError: labels are missing in between, regions do not tell them apart, or not even the smallest patch
-                fits into the memory.
+            ValueError: a label number is missing, regions do not determine the labels, or even the smallest patch
+                does not fit into the memory.
         """
-        for decide in (self.labels, self.intensities, self.grid, self.network, self.patch, self.moves, self.schedule):
-            decide()
+        steps = (self.labels, self.intensities, self.grid, self.network, self.patch, self.augmentation, self.schedule)
+        for step in steps:
+            step()
         return self.decisions
 
     def decide(self, name: str, value: Any, reason: str) -> Any:
-        """Write down a decision, unless the user has made another."""
+        """Record a decision, unless the user has given the value, and return the value."""
         if name in self.given:
             value, reason = self.given[name], "Given by the user."
         self.decisions[name] = Decision(name, value, reason)
@@ -108,141 +109,141 @@ class Planner:
         return self.decisions[name].value
 
     def labels(self) -> None:
-        """What the network tells apart."""
-        names = {label: self.dataset.label_names.get(label, f"label_{label}") for label in self.label_values()}
-        source = "regions" if self.dataset.regions else "label maps"
-        reason = f"Numbers of the {source}, as the dataset does not name them."
-        self.decide("label_names", names, "The dataset's names." if self.dataset.label_names else reason)
-        check_region_labels(sorted(names), self.dataset.regions)
-        regions = {name: list(labels) for name, labels in self.dataset.regions.items()}
-        if regions:
-            self.decide("regions", regions, "Regions that overlap each have an output of their own, with a sigmoid.")
-
-    def label_values(self) -> list[int]:
-        """The labels without the background."""
+        """Decide which labels or regions the network segments."""
         listed = self.dataset.label_values
-        return sorted(listed if listed is not None else self.facts.labels)
+        numbers = sorted(listed if listed is not None else self.fingerprint.labels)
+        names = {label: self.dataset.label_names.get(label, f"label_{label}") for label in numbers}
+        source = "regions" if self.dataset.regions else "label maps"
+        unnamed = f"The numbers found in the {source}, since the dataset does not name its labels."
+        self.decide("label_names", names, "Named by the dataset." if self.dataset.label_names else unnamed)
+        check_region_labels(numbers, self.dataset.regions)
+        if self.dataset.regions:
+            regions = {name: list(labels) for name, labels in self.dataset.regions.items()}
+            self.decide("regions", regions, "Regions may overlap, so each has its own output with a sigmoid.")
 
     def intensities(self) -> None:
-        """How intensities are normalised."""
+        """Decide how intensities are normalised."""
         channels = self.dataset.channel_names
         self.decide("channels", len(channels), f"The channels of an image: {', '.join(channels)}.")
         if self.dataset.is_ct:
-            self.decide("modality", "CT", "The dataset calls its channel CT: HU mean the same in every volume.")
-            low, high = (getattr(self.facts.channels[0], share) for share in ("percentile_0_5", "percentile_99_5"))
-            lowest = 10 * math.floor(low / 10)
-            window = [lowest, max(10 * math.ceil(high / 10), lowest + 10)]  # of a phantom all may have one HU
-            share = "Between these HU lie 99 % of the labelled voxels; they become -1 and 1."
-            self.decide("window", window, share)
-            self.decide("padding", -1.0, "Around a small volume there is air, as the window scales it.")
+            self.decide("modality", "CT", "The dataset names its channel CT, so intensities are HU in every volume.")
+            pooled = self.fingerprint.channels[0]
+            lowest = 10 * math.floor(pooled.percentile_0_5 / 10)
+            highest = 10 * math.ceil(pooled.percentile_99_5 / 10)
+            window = [lowest, max(highest, lowest + 10)]  # all labelled voxels of a phantom may have one HU
+            reason = "99 % of the labelled voxels lie between these HU, which are scaled to -1 and 1."
+            self.decide("window", window, reason)
+            self.decide("padding", -1.0, "Small volumes are padded with air, which the window scales to -1.")
         else:
-            reason = "Not CT by name, so intensities have no unit: each channel is z-scored over the body's voxels."
+            reason = "The channels are not named CT, so each is z-scored over the voxels of the body."
             self.decide("modality", "MRI", reason)
-            self.decide("padding", 0.0, "Around a small volume there is the mean of the body.")
+            self.decide("padding", 0.0, "Small volumes are padded with the mean of the body, which is 0.")
 
     def grid(self) -> None:
-        """Spacing, and what is cut away."""
-        facts = self.facts
-        spacing = target_spacing(facts.median_spacing, facts.fine_spacing)
-        reason = "The median voxel of the dataset."
-        if is_anisotropic(facts.median_spacing):
-            reason = "The median voxel of the dataset; along the axis of thick slices the finest tenth of the cases."
-        self.decide("spacing", list(spacing), reason)
-        filled = facts.median_content
-        if filled < FULL:
-            reason = f"The body fills {filled:.0%} of a volume: what is more than {MARGIN} voxels off is cut away."
+        """Decide on the spacing, and whether volumes are cropped to the body."""
+        median, fine = self.fingerprint.median_spacing, self.fingerprint.fine_spacing
+        reason = "The median spacing of the dataset."
+        if is_anisotropic(median):
+            reason = "The median spacing of the dataset; across thick slices the 10th percentile."
+        self.decide("spacing", list(target_spacing(median, fine)), reason)
+        share = self.fingerprint.median_body_share
+        if share < CROP_BELOW:
+            reason = f"The body fills {share:.0%} of a volume: all but a margin of {MARGIN} voxels is cropped."
             self.decide("crop_margin", MARGIN, reason)
         else:
-            self.decide("crop_margin", None, f"The body fills {filled:.0%} of a volume: there is nothing to cut away.")
+            self.decide("crop_margin", None, f"The body fills {share:.0%} of a volume: cropping would save little.")
 
     def shape(self) -> Triple:
-        """A typical volume on the network's grid, in voxels."""
-        edges = zip(self.facts.median_extent_mm, self["spacing"], strict=True)
+        """Return the size of a typical volume on the network's grid, in voxels."""
+        edges = zip(self.fingerprint.median_extent_mm, self["spacing"], strict=True)
         depth, height, width = (max(1, round(extent / edge)) for extent, edge in edges)
         return depth, height, width
 
     def network(self) -> None:
-        """Its size, strides and kernels."""
+        """Decide on the preset, and on strides and kernels if voxels are not cubes."""
         shape = self.shape()
         stages = {name: len(preset.channels) for name, preset in PRESETS.items()}
         large = min(shape) >= LARGE or sorted(shape)[1] >= 2 * LARGE
         shown, enough = " x ".join(map(str, shape)), "enough" if large else "too few"
-        reason = f"A typical volume has {shown} voxels on this grid, {enough} for a fourth halving."
+        reason = f"A typical volume has {shown} voxels on this grid, {enough} for a fourth downsampling."
         preset = self.decide("preset", "base" if large else "small", reason)
         plan = plan_downsampling(self["spacing"], shape, stages[preset])
         self.stride = plan.total
         if not plan.is_isotropic:
-            reason = (
-                "An axis is halved once its voxels are less than twice as long as the shortest, and it is long enough."
-            )
+            fine = "its voxels are less than twice as long as the shortest"
+            reason = f"An axis is halved when {fine}, and it has at least {2 * FEWEST_VOXELS} of them."
             self.decide("strides", plan.strides, reason)
-            reason = "No convolution along an axis whose voxels are twice as long as the shortest."
+            reason = "No convolution along an axis whose voxels are at least twice as long as the shortest."
             self.decide("kernels", plan.kernels, reason)
-            self.decide("stem_kernel", plan.stem_kernel, "The same at full resolution.")
+            self.decide("stem_kernel", plan.stem_kernel, "The same rule at full resolution.")
 
     def patch(self) -> None:
-        """The largest patch whose training step fits into the memory: measured, not estimated."""
+        """Decide on the largest patch whose training step fits into the memory: measured, not estimated."""
         shape = self.shape()
         sizes = patch_sizes(shape, self["spacing"], self.stride)
-        whole = sizes[-1]
+        largest = sizes[-1]
         if "patch_size" in self.given:
             sizes = [self.given["patch_size"]]
         self.sampling(sizes[0], shape)
         best, cost = largest_that_fits(sizes, self.cost, self.memory)
-        holds = all(p >= n for p, n in zip(best, shape, strict=True))
-        largest = "it holds a volume" if holds else "none larger is planned"
-        why = largest if best == whole else "the next larger would not fit"
-        reason = f"Its step took {cost.bytes / 1e9:.2f} GB of {self.memory / 1e9:g} GB and {cost.seconds:.1f} s; {why}."
-        self.decide("patch_size", list(best), reason)
+        if best != largest:
+            limit = "the next larger patch needs more"
+        elif all(p >= n for p, n in zip(best, shape, strict=True)):
+            limit = "the patch holds a whole volume"
+        else:
+            limit = "the largest patch that is planned"
+        used = f"A step needed {cost.bytes / 1e9:.2f} GB of {self.memory / 1e9:g} GB and {cost.seconds:.1f} s"
+        self.decide("patch_size", list(best), f"{used}; {limit}.")
         self.sampling(best, shape)
 
     def sampling(self, patch: Triple, shape: Triple) -> None:
-        """How many patches a step takes, and from how many cases."""
-        covers = math.prod(min(n, p) / n for n, p in zip(shape, patch, strict=True)) > 0.8
-        few = f"{SAMPLES} patches a step: each is normalised by itself, so few suffice and leave time for more steps"
-        if covers:
+        """Decide from how many cases a step takes its patches, and how many from each."""
+        covered = math.prod(min(n, p) / n for n, p in zip(shape, patch, strict=True))
+        few = f"{SAMPLES} patches per step: each is normalised by itself, so few are enough and steps are short"
+        if covered > 0.8:
             self.decide("batch_size", SAMPLES, f"{few}.")
-            self.decide("patches", 1, "A patch holds nearly the whole volume.")
+            self.decide("patches", 1, "A patch covers nearly the whole volume.")
         else:
-            self.decide("batch_size", 1, f"{few}; they come from one case.")
-            self.decide("patches", SAMPLES, "A volume is prepared once for all the patches of a step.")
+            self.decide("batch_size", 1, f"{few}; both come from one case.")
+            self.decide("patches", SAMPLES, "A volume is loaded once for all patches of a step.")
 
     def cost(self, patch: Triple) -> StepCost | None:
-        """What a step with a patch costs."""
+        """Measure a step with a patch, and all that has been decided so far."""
         values = {name: decision.value for name, decision in self.decisions.items()}
         return self.measure(values | {"patch_size": list(patch)})
 
-    def moves(self) -> None:
-        """How patches are moved and mirrored."""
+    def augmentation(self) -> None:
+        """Decide how patches are mirrored and rotated."""
         names = (*self["label_names"].values(), *self.dataset.regions)
         sided = [name for name in names if tells_sides(name)]
         if sided:
             shown = ", ".join(sided[:2])
-            reason = f"Left and right are told apart ({shown}): mirrored volumes would have wrong labels."
+            reason = f"Labels distinguish left from right ({shown}), so a mirrored volume would have wrong labels."
             self.decide("flip_axes", [], reason)
         else:
-            self.decide("flip_axes", [0], "No label tells left from right: a mirrored volume is as good as another.")
-        self.decide("mirror_axes", self["flip_axes"], "What training mirrors, prediction may mirror.")
+            self.decide("flip_axes", [0], "No label distinguishes left from right, so volumes may be mirrored.")
+        self.decide("mirror_axes", self["flip_axes"], "The axes that training mirrors; prediction may mirror them too.")
         spacing = self["spacing"]
         if is_anisotropic(spacing):
             axis = spacing.index(max(spacing))
             rotation = [15.0 if other == axis else 0.0 for other in range(3)]
-            self.decide("rotation", rotation, "Turned within the slices only, which are far apart.")
+            self.decide("rotation", rotation, "Degrees; rotation within slices only, since the slices are thick.")
         else:
-            reason = "Turned about every axis: no edge of a voxel is more than three times another."
+            reason = "Degrees; rotation about every axis, since no voxel edge is more than 3 times another."
             self.decide("rotation", [15.0] * 3, reason)
 
     def schedule(self) -> None:
-        """How long it trains."""
+        """Decide how long to train, how often to validate, and how many prepared cases to keep in memory."""
         per_epoch = math.ceil(self.training / self["batch_size"])
         steps = STEPS[self["preset"]]
         epochs = min(MOST_EPOCHS, max(1, round(steps / per_epoch)))
-        reason = f"{epochs * per_epoch} steps, {per_epoch} in an epoch (training cases: {self.training})."
+        reason = f"{epochs * per_epoch} steps, {per_epoch} per epoch (training cases: {self.training})."
         self.decide("max_epochs", epochs, reason)
         interval = max(1, epochs // VALIDATIONS)
-        self.decide("val_interval", interval, f"{epochs // interval} validations choose the weights that are kept.")
+        reason = f"The best of {epochs // interval} validations chooses the weights that are kept."
+        self.decide("val_interval", interval, reason)
         voxels = math.prod(self.shape())
-        cached = self.facts.cases * voxels * 4 * (self["channels"] + 1)
-        rate = min(1.0, math.floor(100 * self.memory / cached) / 100)
-        reason = f"All prepared cases take about {cached / 1e6:,.0f} MB; they may take as much memory as a step."
+        all_cases = self.fingerprint.cases * voxels * 4 * (self["channels"] + 1)
+        rate = min(1.0, math.floor(100 * self.memory / all_cases) / 100)
+        reason = f"All prepared cases need about {all_cases / 1e6:,.0f} MB; they may use as much memory as a step."
         self.decide("cache_rate", rate, reason)

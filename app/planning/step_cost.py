@@ -1,12 +1,11 @@
-"""What a training step of a bundle costs: measured in a process of its own, before which nothing was allocated."""
+"""Measure what a training step costs, and find the largest patch whose step fits into the memory.
+
+A step is measured in its own process, in which nothing was allocated before.
+"""
 
 from __future__ import annotations
 
-import json
 import math
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,70 +16,101 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
+from hybridseg.app.runtime.child_process import ChildError, answer_json, run_json
 from hybridseg.app.runtime.machine import peak_memory
 from hybridseg.app.training.step import Step
 from hybridseg.networks.validation import Triple
 
 STEPS = 2
-"""The first of which is slower, as memory is asked for."""
-
-
-KILLED = (-signal.SIGKILL, -signal.SIGABRT)
-"""How a process ends for which the system, or C++, finds no memory."""
-
-
-NO_MEMORY = ("out of memory", "allocate memory", "MemoryError")
-"""What torch, CUDA and Python say then, not always in the last line."""
+"""Steps that are measured; the first is slower, since it allocates memory."""
+GROWTH = 4
+"""The next patch has at most this many times the voxels of the last one that fitted."""
 
 
 @dataclass(frozen=True)
 class StepCost:
-    """Of a training step.
+    """Cost of a training step.
 
     Attributes:
-        bytes: the most memory held, beyond the network's weights.
-        seconds: of the faster of two.
+        bytes: peak memory beyond the network's weights.
+        seconds: time of the faster of two steps.
     """
 
     bytes: int
     seconds: float
 
 
+def largest_that_fits(
+    sizes: Sequence[Triple], cost: Callable[[Triple], StepCost | None], memory: int
+) -> tuple[Triple, StepCost]:
+    """Find the largest patch whose training step fits into the memory.
+
+    Memory grows nearly in proportion to voxels, so the memory of one patch predicts which to try next; a patch that is
+    expected to need too much is tried only if it is the next larger one.
+
+    Args:
+        sizes: patches (D, H, W) in voxels, the smallest first.
+        cost: measures a step with a patch; None if memory ran out.
+        memory: bytes that a step may need.
+
+    Returns:
+        The largest patch that fits, and the cost of its step.
+
+    Raises:
+        ValueError: even the smallest patch needs too much.
+    """
+    voxels = [math.prod(size) for size in sizes]
+    best = cost(sizes[0])
+    if best is None or best.bytes > memory:
+        needed = "more than the device has" if best is None else f"{best.bytes / 1e9:.2f} GB"
+        shown = " x ".join(map(str, sizes[0]))
+        smallest = "the smallest patch" if len(sizes) > 1 else "the patch"
+        rule = f"must hold a step with {smallest}, {shown}, which needs {needed}"
+        raise ValueError(f"memory: {memory / 1e9:g} GB: {rule}")
+    fits, too_large = 0, len(sizes)
+    while fits + 1 < too_large:
+        expected = min(voxels[fits] * memory / best.bytes, GROWTH * voxels[fits])
+        index = max(index for index in range(fits, too_large) if voxels[index] <= expected)
+        index = max(index, fits + 1)
+        found = cost(sizes[index])
+        if found is not None and found.bytes <= memory:
+            fits, best = index, found
+        else:
+            too_large = index
+    return sizes[fits], best
+
+
 def measure_step(config: Mapping[str, Any], *, channels: int, label_channels: int) -> StepCost | None:
-    """Do a training step on noise, as `train.json` has it.
+    """Run the training step of a `train.json` on noise, and measure it.
 
     Args:
         config: content of `train.json`, with `patch_size`, `batch_size` and `patches`.
-        channels: of an image.
-        label_channels: 1 for a label map, otherwise one for each region.
+        channels: number of channels of an image.
+        label_channels: 1 for a label map, otherwise the number of regions.
 
     Returns:
-        What it cost; None where there was not memory enough.
+        The cost of the step; None if memory ran out.
 
     Raises:
-        RuntimeError: the step failed for another reason.
+        ChildError: the step failed for another reason.
     """
-    task = json.dumps({"config": config, "channels": channels, "label_channels": label_channels})
-    command = [sys.executable, "-m", __name__]
-    done = subprocess.run(command, input=task, capture_output=True, text=True, check=False)
-    if done.returncode:
-        if done.returncode in KILLED or any(words in done.stderr for words in NO_MEMORY):
+    request = {"config": config, "channels": channels, "label_channels": label_channels}
+    try:
+        return StepCost(**run_json(__name__, request, task="a training step of the planned network"))
+    except ChildError as error:
+        if error.out_of_memory:
             return None
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise RuntimeError(f"a training step of the planned network failed: {reason}")
-    return StepCost(**json.loads(done.stdout.splitlines()[-1]))
+        raise
 
 
-def main() -> None:
-    """Measure what another process asks for on standard input, and print it as JSON."""
-    task = json.load(sys.stdin)
-    config = task["config"]
+def steps_on_noise(config: Mapping[str, Any], channels: int, label_channels: int) -> dict[str, Any]:
+    """Measure training steps on noise in this process; see `measure_step`."""
     with TemporaryDirectory() as folder:
-        parser = ConfigParser(config | {"run_dir": str(Path(folder) / "run")})
+        parser = ConfigParser({**config, "run_dir": str(Path(folder) / "run")})
         step = Step(parser)
         samples = config["batch_size"] * config.get("patches", 1)
-        size = (samples, task["channels"], *config["patch_size"])
-        label = torch.randint(2, (samples, task["label_channels"], *config["patch_size"])).float()
+        size = (samples, channels, *config["patch_size"])
+        label = torch.randint(2, (samples, label_channels, *config["patch_size"])).float()
         batch = {"image": torch.randn(size), "label": label}
         with peak_memory(torch.device(step.device)) as peak:
             seconds = []
@@ -90,51 +120,8 @@ def main() -> None:
                 if step.device.type == "cuda":
                     torch.cuda.synchronize(step.device)
                 seconds.append(perf_counter() - start)
-    print(json.dumps(asdict(StepCost(peak[0], min(seconds)))))
+    return asdict(StepCost(peak[0], min(seconds)))
 
 
 if __name__ == "__main__":
-    main()
-
-
-STRIDE_IN_VOXELS = 4
-"""How many times as many voxels the next patch may have at most as the last one that fitted."""
-
-
-def largest_that_fits(
-    sizes: Sequence[Triple], cost: Callable[[Triple], StepCost | None], memory: int
-) -> tuple[Triple, StepCost]:
-    """Find it.
-
-    Memory grows nearly in proportion to voxels, so what a patch took tells which to try next; none is tried that is
-    expected to take more than there is.
-
-    Args:
-        sizes: patches (D, H, W) in voxels, the smallest first.
-        cost: what a step with a patch costs; None where there was not memory enough.
-        memory: bytes that a step may take.
-
-    Returns:
-        The largest patch, and what its step costs.
-
-    Raises:
-        ValueError: not even the smallest fits.
-    """
-    voxels = [math.prod(size) for size in sizes]
-    known = cost(sizes[0])
-    if known is None or known.bytes > memory:
-        took = "more than there is" if known is None else f"{known.bytes / 1e9:.2f} GB"
-        shown = " x ".join(map(str, sizes[0]))
-        smallest = "the smallest patch" if len(sizes) > 1 else "the patch"
-        raise ValueError(f"memory: {memory / 1e9:g} GB: must hold a step with {smallest}, {shown}: {took}")
-    fits, beyond = 0, len(sizes)
-    while fits + 1 < beyond:
-        expected = min(voxels[fits] * memory / known.bytes, STRIDE_IN_VOXELS * voxels[fits])
-        index = max(index for index in range(fits, beyond) if voxels[index] <= expected)
-        index = max(index, fits + 1)
-        found = cost(sizes[index])
-        if found is not None and found.bytes <= memory:
-            fits, known = index, found
-        else:
-            beyond = index
-    return sizes[fits], known
+    answer_json(steps_on_noise)

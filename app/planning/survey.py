@@ -1,9 +1,7 @@
-"""Measure every case of a dataset, in several processes, and keep each result, so that a stopped survey goes on."""
+"""Measure every case of a dataset in several processes, and keep each result, so that a stopped survey can resume."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import multiprocessing
 import os
@@ -21,25 +19,25 @@ from tqdm import tqdm
 from hybridseg.transforms.datasets.dataset import Dataset, LabelledCase
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.intensity import WarnOfModalityd, ct_body, mri_body
-from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.atomic import replacing, write_csv
 from hybridseg.transforms.io.load import LoadVolumed
 
 from .case_fingerprint import CaseFingerprint
 from .measure_case import measure_case
 
-VERSION = 2
-"""Of what is measured: results of another one are measured anew."""
-BYTES_PER_JOB = 200_000_000
+VERSION = 3
+"""Of what is measured: cases measured by another version are measured again."""
+BYTES_PER_PROCESS = 200_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class SurveyJob:
-    """A case to be measured.
+    """A case to measure.
 
     Args:
         case: name and files.
-        channels: that its image must have.
-        labels: those that may occur; None for any.
+        channels: the number of channels that the image must have.
+        labels: the labels that may occur; None for any.
         is_ct: whether intensities are HU.
         result: the file that keeps the result.
     """
@@ -51,32 +49,33 @@ class SurveyJob:
     result: Path
 
 
-def survey(dataset: Dataset, folder: PathLike, *, jobs: int = 1, progress: bool = True) -> list[CaseFingerprint]:
+def survey_dataset(
+    dataset: Dataset, folder: PathLike, *, jobs: int = 1, progress: bool = True
+) -> list[CaseFingerprint]:
     """Measure all cases of a dataset.
 
-    Each process holds one case at a time, and what is kept of a case takes some ten kilobytes, so memory does not grow
-    with the number of cases. A case is measured again only if one of its files has another size or time than when it
-    was measured (of a MetaImage or NRRD with voxels in a second file, the first counts), or other channels or labels
-    are wanted.
+    Each process holds one case at a time, and the result of a case takes about ten kilobytes, so memory does not grow
+    with the number of cases. A case is measured again only if the size or time of one of its files has changed (for a
+    MetaImage or NRRD with voxels in a second file, the header counts), or if other channels or labels are wanted.
 
     Args:
-        dataset: whose cases are measured.
-        folder: for a file `<case>.json` of each, made when it is not there.
-        jobs: processes; with one, this process measures.
+        dataset: the dataset.
+        folder: where the file `<case>.json` of each case is kept; created if missing.
+        jobs: number of processes; with one, this process measures.
         progress: show a progress bar, on a terminal.
 
     Returns:
-        The fingerprints in order of case name, with those that lack a file; of two with the same image the later has a
-        fault.
+        The fingerprints in order of case name, those of cases that lack a file too; of two cases with the same image
+        the later has a problem.
 
     Raises:
-        ValueError: jobs below 1.
+        ValueError: `jobs` is below 1.
         OSError: the folder cannot be written to.
-        MemoryError: a process was ended by the system.
+        MemoryError: the system ended a process.
     """
     if jobs < 1:
         raise ValueError(f"jobs: {jobs}: must be at least 1")
-    tasks = [
+    todo = [
         SurveyJob(
             case=case,
             channels=len(dataset.channel_names),
@@ -87,27 +86,27 @@ def survey(dataset: Dataset, folder: PathLike, *, jobs: int = 1, progress: bool 
         for case in dataset.cases
     ]
     measured: dict[str, CaseFingerprint] = {}
-    with tqdm(total=len(tasks), desc="measuring", unit="case", disable=None if progress else True) as bar:
-        for fingerprint in _measured(tasks, jobs):
+    with tqdm(total=len(todo), desc="measuring", unit="case", disable=None if progress else True) as bar:
+        for fingerprint in _measure_all(todo, jobs):
             measured[fingerprint.case] = fingerprint
             bar.update()
-    whole = mark_duplicates([measured[case["case"]] for case in dataset.cases], dataset.cases)
-    lacking = [CaseFingerprint(case=name, faults=(fault,)) for name, fault in dataset.faults.items()]
-    return sorted([*whole, *lacking], key=lambda fingerprint: fingerprint.case)
+    complete = mark_duplicates([measured[case["case"]] for case in dataset.cases], dataset.cases)
+    incomplete = [CaseFingerprint(case=name, problems=(problem,)) for name, problem in dataset.faults.items()]
+    return sorted([*complete, *incomplete], key=lambda fingerprint: fingerprint.case)
 
 
 def default_jobs(dataset: Dataset) -> int:
-    """A process for each `BYTES_PER_JOB` of images, as starting one takes seconds; no more than there are cores."""
+    """Return a process for each `BYTES_PER_PROCESS` of images, as starting one takes seconds; at most one per core."""
     images = [case["image"] for case in dataset.cases]
     paths = [path for image in images for path in ([image] if isinstance(image, str) else image)]
-    return min(os.cpu_count() or 1, 1 + sum(map(os.path.getsize, paths)) // BYTES_PER_JOB)
+    return min(os.cpu_count() or 1, 1 + sum(map(os.path.getsize, paths)) // BYTES_PER_PROCESS)
 
 
 def mark_duplicates(fingerprints: Sequence[CaseFingerprint], cases: Sequence[LabelledCase]) -> list[CaseFingerprint]:
-    """Give a fault to each case whose image an earlier case has too.
+    """Add a problem to each case whose image is also that of an earlier case.
 
     Args:
-        fingerprints: of the cases.
+        fingerprints: one for each case.
         cases: in the same order.
     """
     first: dict[str, str] = {}
@@ -116,25 +115,29 @@ def mark_duplicates(fingerprints: Sequence[CaseFingerprint], cases: Sequence[Lab
         earlier = first.setdefault(fingerprint.image_hash, case["case"]) if fingerprint.image_hash else case["case"]
         if earlier != case["case"]:
             image = case["image"] if isinstance(case["image"], str) else case["image"][0]
-            fault = VolumeError(image, f"the voxels of case {earlier!r}", "every image must be there once")
-            fingerprint = replace(fingerprint, faults=(*fingerprint.faults, str(fault)))
+            problem = VolumeError(image, f"the same voxels as case {earlier!r}", "every image must occur once")
+            fingerprint = replace(fingerprint, problems=(*fingerprint.problems, str(problem)))
         marked.append(fingerprint)
     return marked
 
 
-def refuse_gaps(dataset: Dataset, fingerprints: Iterable[CaseFingerprint]) -> None:
-    """Where a dataset does not list its labels, refuse those above a number that no case has, and name a case.
+def check_label_gaps(dataset: Dataset, fingerprints: Iterable[CaseFingerprint]) -> None:
+    """Check that the labels of a dataset that does not list them are 1 to their number.
+
+    One stray voxel would otherwise make labels that no case has.
 
     Args:
-        dataset: that was measured.
-        fingerprints: of its cases without faults.
+        dataset: the dataset.
+        fingerprints: its cases without problems.
 
     Raises:
-        ValueError: one stray voxel would otherwise make labels that no case has.
+        ValueError: a number is missing; the message names cases with the label beyond it.
     """
+    if dataset.label_values is not None:
+        return
     cases: dict[int, list[str]] = {}
-    for fingerprint in fingerprints if dataset.label_values is None else ():
-        for label in fingerprint.labels:
+    for fingerprint in fingerprints:
+        for label in fingerprint.label_volumes:
             cases.setdefault(label, []).append(fingerprint.case)
     for number, label in enumerate(sorted(cases), 1):
         if label != number:
@@ -143,11 +146,11 @@ def refuse_gaps(dataset: Dataset, fingerprints: Iterable[CaseFingerprint]) -> No
 
 
 def warn_of_modality(dataset: Dataset, name: str) -> None:
-    """Warn where the intensities of a case are hardly those of the modality that the dataset's channels are named for.
+    """Warn if the intensities of a case do not look like the modality for which the dataset's channels are named.
 
     Args:
-        dataset: whose channels are called CT, or otherwise.
-        name: of a case without faults.
+        dataset: the dataset.
+        name: of a case without problems.
     """
     image = next(case["image"] for case in dataset.cases if case["case"] == name)
     loaded = LoadVolumed(["image"], channels=len(dataset.channel_names))({"image": image})
@@ -155,41 +158,51 @@ def warn_of_modality(dataset: Dataset, name: str) -> None:
 
 
 def write_integrity_report(fingerprints: Iterable[CaseFingerprint], path: PathLike) -> None:
-    """Write a CSV with a row for each case and fault; a case without faults has one row, where the fault is empty.
+    """Write a CSV with a row for each case and problem; a case without problems has one row with an empty problem.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
-    table = io.StringIO(newline="")
-    writer = csv.writer(table)
-    writer.writerow(["case", "fault"])
-    for fingerprint in fingerprints:
-        writer.writerows([fingerprint.case, fault] for fault in fingerprint.faults or ("",))
-    with replacing(path) as temporary:
-        temporary.write_text(table.getvalue(), encoding="utf-8", errors="backslashreplace", newline="")
+    rows = [
+        {"case": fingerprint.case, "problem": problem}
+        for fingerprint in fingerprints
+        for problem in fingerprint.problems or ("",)
+    ]
+    write_csv(path, ["case", "problem"], rows)
 
 
-def _measured(tasks: Sequence[SurveyJob], jobs: int) -> Iterator[CaseFingerprint]:
-    """The results, as they come: first those that are kept."""
+def measure_job(job: SurveyJob) -> CaseFingerprint:
+    """Measure a case and keep the result."""
+    conditions = _conditions(job)  # before its files are read, so that what changes meanwhile is read again
+    body = ct_body if job.is_ct else mri_body
+    fingerprint = measure_case(job.case, channels=job.channels, labels=job.labels, body=body)
+    record = {"conditions": conditions, "fingerprint": asdict(fingerprint)}
+    with replacing(job.result) as temporary:
+        temporary.write_text(json.dumps(record, allow_nan=False) + "\n", encoding="utf-8")
+    return fingerprint
+
+
+def _measure_all(todo: Sequence[SurveyJob], jobs: int) -> Iterator[CaseFingerprint]:
+    """Yield the results as they come, those that were kept first."""
     waiting = []
-    for task in tasks:
-        kept = _read_result(task)
+    for job in todo:
+        kept = _read_result(job)
         if kept is None:
-            waiting.append(task)
+            waiting.append(job)
         else:
             yield kept
     if jobs == 1 or len(waiting) < 2:
-        yield from map(measure, waiting)
+        yield from map(measure_job, waiting)
         return
     context = multiprocessing.get_context("spawn")  # a fork would share locks of torch's threads
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(min(jobs, len(waiting)), mp_context=context, initializer=_prepare_process)
     try:
-        for future in as_completed([pool.submit(measure, task) for task in waiting]):
+        for future in as_completed([pool.submit(measure_job, job) for job in waiting]):
             yield future.result()
     except BrokenProcessPool:
-        raise MemoryError("a measuring process was ended, perhaps for lack of memory: take fewer jobs") from None
-    except BaseException:  # such as Ctrl-C: what is being measured would take long, and is measured again
+        raise MemoryError("a measuring process was ended, perhaps for lack of memory: use fewer --jobs") from None
+    except BaseException:  # such as Ctrl-C: cases in progress would take long; they are measured again next time
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
         raise
@@ -197,42 +210,31 @@ def _measured(tasks: Sequence[SurveyJob], jobs: int) -> Iterator[CaseFingerprint
         pool.shutdown(cancel_futures=True)
 
 
-def measure(task: SurveyJob) -> CaseFingerprint:
-    """Measure a case and keep the result."""
-    conditions = _conditions(task)  # before its files are read, so that what changes meanwhile is read again
-    body = ct_body if task.is_ct else mri_body
-    fingerprint = measure_case(task.case, channels=task.channels, labels=task.labels, body=body)
-    record = {"conditions": conditions, "fingerprint": asdict(fingerprint)}
-    with replacing(task.result) as temporary:
-        temporary.write_text(json.dumps(record, allow_nan=False) + "\n", encoding="utf-8")
-    return fingerprint
-
-
-def _conditions(task: SurveyJob) -> dict[str, Any]:
-    """What a result depends on."""
-    images = [task.case["image"]] if isinstance(task.case["image"], str) else task.case["image"]
+def _conditions(job: SurveyJob) -> dict[str, Any]:
+    """Return what a result depends on."""
+    images = [job.case["image"]] if isinstance(job.case["image"], str) else job.case["image"]
     files = {}
-    for path in (*images, task.case["label"]):
+    for path in (*images, job.case["label"]):
         try:
             status = os.stat(path)
             files[path] = [status.st_size, status.st_mtime_ns]
-        except OSError:  # will be told as a fault of the case
+        except OSError:  # becomes a problem of the case
             files[path] = []
-    labels = None if task.labels is None else list(task.labels)
-    return {"version": VERSION, "files": files, "channels": task.channels, "labels": labels, "is_ct": task.is_ct}
+    labels = None if job.labels is None else list(job.labels)
+    return {"version": VERSION, "files": files, "channels": job.channels, "labels": labels, "is_ct": job.is_ct}
 
 
-def _read_result(task: SurveyJob) -> CaseFingerprint | None:
-    """The result that an earlier survey kept, if it would be the same today."""
+def _read_result(job: SurveyJob) -> CaseFingerprint | None:
+    """Read the result that an earlier survey kept, if it would be the same today."""
     try:
-        record = json.loads(task.result.read_text(encoding="utf-8"))
-        return CaseFingerprint.from_record(record["fingerprint"]) if record["conditions"] == _conditions(task) else None
-    except (OSError, ValueError, TypeError, KeyError):  # absent, or another file of that name
+        record = json.loads(job.result.read_text(encoding="utf-8"))
+        return CaseFingerprint.from_record(record["fingerprint"]) if record["conditions"] == _conditions(job) else None
+    except (OSError, ValueError, TypeError, KeyError):  # missing, or another file of that name
         return None
 
 
 def _prepare_process() -> None:
-    """Leave Ctrl-C to the process that asked, and end with it, even if it was killed; one thread, since all work."""
+    """Use one thread, since every process works; leave Ctrl-C to the parent, and end with it, even if it is killed."""
     import torch
 
     torch.set_num_threads(1)

@@ -1,7 +1,7 @@
-"""Grid, downsampling and patch of a planned bundle: what follows from the size of the voxels and of the volumes.
+"""Choose spacing, downsampling and patch sizes of a planned bundle from the size of its voxels and volumes.
 
-The rules are nnU-Net's (Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z, supplementary note 2) where no
-other source is named. Everything is along the patient's axes right, anterior, superior.
+The rules are those of nnU-Net (Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z, supplementary note 2).
+All sizes are along the patient's axes right, anterior, superior.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from dataclasses import dataclass
 from hybridseg.networks.validation import Triple, each_axis, times
 
 ANISOTROPIC = 3.0
-"""How many times as long as the others the longest edge of a voxel is from where the grid is called anisotropic."""
+"""A grid is anisotropic if the longest edge of a voxel is more than this many times the shortest."""
 COARSE = 2.0
-"""From how many times the shortest edge of a voxel an axis is neither convolved along nor halved."""
+"""An axis is neither convolved along nor halved while its voxel edge is at least this many times the shortest."""
 FEWEST_VOXELS = 4
-"""Along an axis, at the coarsest scale."""
+"""Voxels along an axis at the coarsest scale, at least."""
 LONGEST_PATCH = 128
-"""Voxels along each axis of the largest patch that is planned, if it is a cube; others have as many voxels."""
+"""Edge of the largest patch that is planned, in voxels, if it is a cube; no other patch has more voxels."""
 
 
 @dataclass(frozen=True)
 class Downsampling:
-    """How the network goes from scale to scale.
+    """Strides and kernels of a network.
 
     Attributes:
-        strides: of each stage, in voxels.
-        kernels: of each stage, in voxels.
-        stem_kernel: at full resolution, in voxels.
+        strides: stride of each stage, in voxels.
+        kernels: kernel of each stage, in voxels.
+        stem_kernel: kernel at full resolution, in voxels.
     """
 
     strides: tuple[Triple, ...]
@@ -38,7 +38,7 @@ class Downsampling:
 
     @property
     def total(self) -> Triple:
-        """The stride of the coarsest scale, in voxels."""
+        """Return the stride of the coarsest scale, in voxels."""
         stride = (1, 1, 1)
         for step in self.strides:
             stride = times(stride, step)
@@ -46,16 +46,16 @@ class Downsampling:
 
     @property
     def is_isotropic(self) -> bool:
-        """Whether it is what the presets do anyway: 3 x 3 x 3 kernels, and every axis halved by every stage."""
+        """Whether it equals the presets: 3 x 3 x 3 kernels, and every stage halves every axis."""
         return {*self.kernels, self.stem_kernel} == {(3, 3, 3)} and set(self.strides) == {(2, 2, 2)}
 
 
 def target_spacing(median: Sequence[float], tenth_percentile: Sequence[float]) -> tuple[float, ...]:
-    """The grid to resample to, in mm: the median of each axis; along a coarse one the finest tenth of the cases.
+    """Return the spacing to resample to, in mm: the median; along the axis of thick slices the 10th percentile.
 
     Args:
-        median: spacing over the cases, in mm.
-        tenth_percentile: likewise.
+        median: median spacing of the cases, in mm.
+        tenth_percentile: 10th percentile of their spacing, in mm.
     """
     coarse = median.index(max(median))
     chosen = list(median)
@@ -66,17 +66,17 @@ def target_spacing(median: Sequence[float], tenth_percentile: Sequence[float]) -
 
 
 def is_anisotropic(spacing: Sequence[float]) -> bool:
-    """Whether one edge of a voxel is much longer than the shortest."""
+    """Return whether one edge of a voxel is much longer than the shortest."""
     return max(spacing) / min(spacing) > ANISOTROPIC
 
 
 def plan_downsampling(spacing: Sequence[float], shape: Sequence[int], stages: int) -> Downsampling:
-    """Halve what is fine and long enough; convolve along what is fine enough.
+    """Halve each axis while it is fine and long enough; convolve along each axis that is fine enough.
 
     Args:
-        spacing: of the network's grid, in mm.
-        shape: of a typical volume on it, in voxels.
-        stages: of the network.
+        spacing: spacing of the network's grid, in mm.
+        shape: size of a typical volume on that grid, in voxels.
+        stages: number of stages of the network.
     """
     edges, size = list(spacing), list(shape)
     strides: list[Triple] = []
@@ -96,34 +96,29 @@ def plan_downsampling(spacing: Sequence[float], shape: Sequence[int], stages: in
 
 
 def kernel_for(edges: Sequence[float]) -> Triple:
-    """Three voxels along each axis, one along those that are coarse."""
+    """Return a kernel of three voxels along each axis, but one along coarse axes."""
     depth, height, width = (1 if edge >= COARSE * min(edges) else 3 for edge in edges)
     return depth, height, width
 
 
 def patch_sizes(shape: Sequence[int], spacing: Sequence[float], stride: Triple) -> list[Triple]:
-    """The patches to choose from, the smallest first: all multiples of the stride, each axis no longer than a volume.
+    """Return the patches to choose from, the smallest first: multiples of the stride, no longer than a volume needs.
 
-    The largest is the whole of a typical volume, as far as it is not larger than planned at all; each smaller one is
-    shorter along the axis that is longest in mm, so that patches become cubes.
+    The largest holds a typical volume, unless that exceeds `LONGEST_PATCH`; each smaller one is shorter along the axis
+    that is longest in mm, so that patches become cubes.
 
     Args:
-        shape: of a typical volume on the network's grid, in voxels.
-        spacing: of the grid, in mm.
-        stride: of the network's coarsest scale, in voxels.
+        shape: size of a typical volume on the network's grid, in voxels.
+        spacing: spacing of that grid, in mm.
+        stride: stride of the network's coarsest scale, in voxels.
     """
     patch = list(each_axis(lambda n, step: math.ceil(n / step) * step, shape, stride))
     sizes: list[Triple] = []
     while True:
         if math.prod(patch) <= LONGEST_PATCH**3:
             sizes.append((patch[0], patch[1], patch[2]))
-        shrinkable = [axis for axis in range(3) if patch[axis] > least(stride[axis])]
+        shrinkable = [axis for axis in range(3) if patch[axis] > stride[axis] * FEWEST_VOXELS]
         if not shrinkable:
             return sizes[::-1]
         longest = max(shrinkable, key=lambda axis: patch[axis] * spacing[axis])
         patch[longest] -= stride[longest]
-
-
-def least(stride: int) -> int:
-    """Voxels along an axis of the smallest patch."""
-    return stride * FEWEST_VOXELS

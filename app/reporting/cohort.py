@@ -1,10 +1,8 @@
-"""A cohort of label maps for a report: measured, put in order of what is worst, and drawn."""
+"""A cohort of label maps for a report: score or measure them, sort them worst first, and draw them."""
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -15,7 +13,7 @@ from tqdm import tqdm
 from hybridseg.app.evaluation.files import score_files
 from hybridseg.app.evaluation.metrics import LabelScore
 from hybridseg.app.labels.files import load_labels
-from hybridseg.app.runtime.console import one_line, say
+from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.transforms.datasets.inputs import InputCase
 from hybridseg.transforms.regions import Regions
 
@@ -28,34 +26,33 @@ class DrawnCase:
     """The pictures of a case.
 
     Args:
-        case: its name.
-        panels: its planes.
-        through: what they go through.
-        told: of each label found, by number: its Dice or its volume.
-        with_truth: whether the reference is drawn too.
+        case: name of the case.
+        panels: a picture of each plane.
+        through: what the planes go through, in words.
+        values: Dice or volume of each label found, by number.
+        with_reference: whether the reference is drawn too.
     """
 
     case: str
     panels: Sequence[Panel]
     through: str
-    told: Mapping[int, str]
-    with_truth: bool
+    values: Mapping[int, str]
+    with_reference: bool
 
 
 @dataclass(kw_only=True)
 class Cohort:
-    """Label maps and what is known of them; a case that cannot be used is noted, and the others go on.
+    """Label maps, and what is measured of them; a failed case is reported in one line and the others continue.
 
     Args:
         predictions: file of each case.
-        references: file of each case that has a truth.
-        label_names: of the labels; None takes all that occur, by number.
+        references: file of each case that has a reference.
+        label_names: names of the labels; None takes all labels that occur, named by number.
         regions: measure these instead of labels.
-        resample: take predictions on another grid than that of their reference or image.
-        debug: show the traceback of an error.
-        scores: of the cases and labels; filled by `score`, or from a file.
-        volumes: of the cases and labels; filled by `measure_volumes`.
-        failures: case and line of each error.
+        resample: accept predictions on another grid than that of their reference or image.
+        scores: of cases and labels; filled by `score`, or from a file.
+        volumes: of cases and labels; filled by `measure_volumes`.
+        failures: the cases that failed.
     """
 
     predictions: Mapping[str, Path]
@@ -63,26 +60,14 @@ class Cohort:
     label_names: Mapping[int, str] | None = None
     regions: Regions | None = None
     resample: bool = False
-    debug: bool = False
     scores: list[LabelScore] = field(default_factory=list)
     volumes: list[LabelVolume] = field(default_factory=list)
-    failures: list[tuple[str, str]] = field(default_factory=list)
-
-    @contextmanager
-    def noting(self, case: str) -> Iterator[None]:
-        """Do something for a case; an error is told and noted, and goes no further."""
-        try:
-            yield
-        except Exception as error:
-            if self.debug:
-                traceback.print_exception(error)
-            self.failures.append((case, one_line(error)))
-            say("report", self.failures[-1][1])
+    failures: CaseFailures = field(default_factory=lambda: CaseFailures("report"))
 
     def score(self, tolerance: float) -> None:
-        """Score every prediction; `tolerance` is that of the surface Dice, in mm."""
+        """Score every prediction against its reference, the surface Dice at a tolerance in mm."""
         for case, path in tqdm(self.predictions.items(), desc="scores", unit="case", leave=False, disable=None):
-            with self.noting(case):
+            with self.failures.catch(case):
                 self.scores += score_files(
                     path,
                     self.references.get(case),
@@ -96,16 +81,20 @@ class Cohort:
         """Measure the volumes of every prediction."""
         found: dict[str, Mapping[int, float]] = {}
         for case, path in tqdm(self.predictions.items(), desc="volumes", unit="case", leave=False, disable=None):
-            with self.noting(case):
+            with self.failures.catch(case):
                 found[case] = label_volumes(*load_labels(path))
         self.volumes = cohort_volumes(found, label_names=self.label_names, regions=self.regions)
 
     def worst_first(self) -> list[str]:
-        """The cases measured: by mean Dice from the lowest, or by the largest z-score of a volume, farthest first."""
-        measured: dict[str, list[float]] = {}
+        """Return the measured cases, worst first.
+
+        Cases with scores are sorted by mean Dice, lowest first; cases with volumes by their largest absolute z-score,
+        highest first.
+        """
+        dice: dict[str, list[float]] = {}
         for score in self.scores:
-            measured.setdefault(score.case, []).extend([] if score.dice is None else [score.dice])
-        rank = {case: fmean(dice) if dice else inf for case, dice in measured.items()}
+            dice.setdefault(score.case, []).extend([] if score.dice is None else [score.dice])
+        rank = {case: fmean(values) if values else inf for case, values in dice.items()}
         for volume in self.volumes:
             rank[volume.case] = min(rank.get(volume.case, inf), -abs(volume.z or 0.0))
         return sorted(rank, key=lambda case: (rank[case], case))
@@ -118,17 +107,17 @@ class Cohort:
         channels: int = 1,
         window: tuple[float, float] | None = None,
     ) -> list[DrawnCase]:
-        """Draw cases whose image is there.
+        """Draw the cases that have an image.
 
         Args:
-            cases: their names.
-            image: gives the image of a case, None where there is none.
-            channels: of an image.
+            cases: names of the cases.
+            image: returns the image of a case, or None.
+            channels: channels of an image.
             window: intensities drawn black and white; None takes percentiles of each image.
         """
         drawn = []
         for case in tqdm(cases, desc="pictures", unit="case", leave=False, disable=None):
-            with self.noting(case):
+            with self.failures.catch(case):
                 if case not in self.predictions or (found := image(case)) is None:
                     continue
                 focus, through = self.focus(case)
@@ -147,8 +136,8 @@ class Cohort:
                         case=case,
                         panels=panels,
                         through=through,
-                        told=self.told(case),
-                        with_truth=case in self.references,
+                        values=self.label_values(case),
+                        with_reference=case in self.references,
                     )
                 )
         return drawn
@@ -160,7 +149,10 @@ class Cohort:
         return self.label_names or {item.label: item.name for item in measured}
 
     def focus(self, case: str) -> tuple[Sequence[int], str]:
-        """The labels that a picture of a case shall show, and what that is in words."""
+        """Return the labels that the pictures of a case go through, and what that is in words.
+
+        This is the label with the lowest Dice, or else the farthest outlier, or else the largest volume.
+        """
         scored = [score for score in self.scores if score.case == case and score.dice is not None]
         if scored:
             worst = min(scored, key=lambda score: (score.dice, score.surface_dice))
@@ -174,13 +166,13 @@ class Cohort:
         return self.members(shown), f"the largest extent of {shown.name} ({shown.ml:.1f} ml)"
 
     def members(self, item: LabelScore | LabelVolume) -> Sequence[int]:
-        """The labels of what was measured."""
+        """Return the labels that a score or volume is about: one, or those of a region."""
         return [item.label] if self.regions is None else self.regions[item.name]
 
-    def told(self, case: str) -> dict[int, str]:
-        """What is told of each label that was found: its Dice, or its volume."""
+    def label_values(self, case: str) -> dict[int, str]:
+        """Return the Dice, or else the volume, of each label found in a case; empty for regions."""
         if self.regions is not None:
             return {}
-        told = {volume.label: f"{volume.ml:.1f} ml" for volume in self.volumes if volume.case == case and volume.ml}
+        values = {volume.label: f"{volume.ml:.1f} ml" for volume in self.volumes if volume.case == case and volume.ml}
         scored = [score for score in self.scores if score.case == case and score.dice is not None]
-        return told | {score.label: f"{score.dice:.3f}" for score in scored}
+        return values | {score.label: f"{score.dice:.3f}" for score in scored}

@@ -1,27 +1,60 @@
-"""What the page of a report tells of a cohort and of a training, gathered from their folders."""
+"""The contents of a report, gathered from the folders of a cohort and of a training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hybridseg.app.bundling.config import bundle_version, input_channels, label_parts, shown_window
+from hybridseg.app.evaluation.metrics import LabelScore
+from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.bundles import bundle_path
 from hybridseg.transforms.datasets.inputs import find_cases
 
-from .cohort import Cohort
-from .curves import read_curves
-from .page import Contents
+from .cohort import Cohort, DrawnCase
+from .curves import Curve, read_curves
+from .outliers import LabelVolume
 from .sources import case_files, failed_cases, recorded_image, run_record, scores_for
 
 TOLERANCE = 1.0
-"""Of the surface Dice, in mm, as `hybridseg evaluate` has it."""
+"""Default tolerance of the surface Dice in mm, as of `hybridseg evaluate`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """The contents of a report; the page leaves out what is empty.
+
+    Args:
+        title: of the page.
+        facts: what was run with what, by name.
+        order: the cases, worst first.
+        scores: of cases and labels.
+        tolerance: of the surface Dice, in mm.
+        volumes: of cases and labels.
+        pictures: of cases, worst first.
+        label_names: of the labels drawn.
+        failures: each failed case and its error.
+        notes: what is missing, in sentences.
+        curves: of the training.
+    """
+
+    title: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    order: Sequence[str] = ()
+    scores: Sequence[LabelScore] = ()
+    tolerance: float = 1.0
+    volumes: Sequence[LabelVolume] = ()
+    pictures: Sequence[DrawnCase] = ()
+    label_names: Mapping[int, str] = field(default_factory=dict)
+    failures: Sequence[tuple[str, str]] = ()
+    notes: Sequence[str] = ()
+    curves: Sequence[Curve] = ()
 
 
 def describe_training(run_dir: Path) -> Contents:
-    """The curves of a training.
+    """Read the curves of a training.
 
     Raises:
         ValueError: there are none.
@@ -48,22 +81,22 @@ def describe_cohort(
     """Measure and draw a cohort of label maps.
 
     Args:
-        predictions: folder of label maps, or one of them.
-        contents: what the page tells beside.
-        references: folder of label maps taken for true.
-        scores: folder of scores to take instead of measuring.
-        images: what the label maps were predicted of; None takes what the record of the run names.
-        bundle: name or folder; None takes that of the record.
+        predictions: folder of label maps, or one label map.
+        contents: the contents so far, such as the curves of a training.
+        references: folder of reference label maps.
+        scores: folder of scores to use instead of measuring.
+        images: images that the label maps were predicted from; None takes those in the record of the run.
+        bundle: name or folder; None takes the bundle in the record.
         tolerance: of the surface Dice, in mm; None takes that of the scores, or 1.
-        resample: take label maps on another grid.
-        cases: to draw at most.
-        debug: show the traceback of an error.
+        resample: accept label maps on another grid.
+        cases: largest number of cases to draw.
+        debug: print the traceback of each failed case.
 
     Returns:
         The contents with the cohort, and whether a case could not be measured or drawn.
 
     Raises:
-        ValueError: a folder cannot be used.
+        ValueError: a folder is missing, empty or does not match the others.
     """
     record = run_record(predictions)
     folder = bundle_path(bundle) if bundle is not None else recorded_bundle(record)
@@ -75,14 +108,13 @@ def describe_cohort(
         label_names=names,
         regions=regions,
         resample=resample,
-        debug=debug,
+        failures=CaseFailures("report", debug=debug),
     )
     channels = 1 if folder is None else input_channels(folder)
     given = None if images is None else {image.name: image for image in find_cases([images], channels=channels)}
     facts = {"Cases": str(len(cohort.predictions)), **run_facts(record, folder)}
-    taken = scores_for(cohort, predictions, chosen=scores, tolerance=tolerance)
-    if taken is not None:
-        cohort.scores, tolerance = taken
+    if (found := scores_for(cohort, predictions, chosen=scores, tolerance=tolerance)) is not None:
+        cohort.scores, tolerance = found
         facts["Scores"] = "of an earlier evaluation"
     elif references is not None:
         cohort.score(tolerance or TOLERANCE)
@@ -97,7 +129,7 @@ def describe_cohort(
         channels=channels,
         window=None if folder is None else shown_window(folder),
     )
-    failures = [*earlier, *cohort.failures]
+    failures = [*earlier, *cohort.failures.failures]
     if failures:
         facts["Failed"] = str(len({case for case, _ in failures}))
     contents = replace(
@@ -110,24 +142,24 @@ def describe_cohort(
         pictures=pictures,
         label_names=cohort.names,
         failures=failures,
-        notes=notes(cohort, predictions, order, drawn=len(pictures), wanted=cases),
+        notes=missing_notes(cohort, predictions, order, drawn=len(pictures), wanted=cases),
     )
-    return contents, bool(cohort.failures)
+    return contents, len(cohort.failures) > 0
 
 
 def recorded_bundle(record: Mapping[str, Any]) -> Path | None:
-    """The folder of the bundle of a run, where it is there still."""
+    """Return the folder of the bundle that a run used; None if it is not recorded, or no longer there."""
     folder = Path(str(record.get("bundle", "")))
     return folder if (folder / "configs" / "inference.json").is_file() else None
 
 
 def run_facts(record: Mapping[str, Any], bundle: Path | None) -> dict[str, str]:
-    """What was run with what, as far as it is known."""
+    """Return what a run used and when it finished, for all that is recorded."""
     facts = {}
     if bundle is not None:
         facts["Bundle"] = bundle.name
         if version := bundle_version(bundle):
-            facts["Version of the bundle"] = version
+            facts["Bundle version"] = version
     checkpoints = record.get("checkpoints")
     if isinstance(checkpoints, Sequence) and not isinstance(checkpoints, str):
         facts["Weights"] = ", ".join(Path(str(path)).name for path in checkpoints)
@@ -141,21 +173,21 @@ def run_facts(record: Mapping[str, Any], bundle: Path | None) -> dict[str, str]:
     return facts
 
 
-def notes(cohort: Cohort, predictions: Path, order: Sequence[str], *, drawn: int, wanted: int) -> list[str]:
-    """What is missing on the page, in sentences."""
-    told = []
+def missing_notes(cohort: Cohort, predictions: Path, order: Sequence[str], *, drawn: int, wanted: int) -> list[str]:
+    """Say in sentences what the page lacks: references without prediction, cases without scores or pictures."""
+    notes = []
     unpredicted = sorted(set(cohort.references) - set(cohort.predictions)) if predictions.is_dir() else []
     if unpredicted:
         total = len(cohort.references)
-        told.append(f"{len(unpredicted)} of {total} references have no prediction: {listed(unpredicted)}.")
-    failed = {case for case, _ in cohort.failures}
+        notes.append(f"{len(unpredicted)} of {total} references have no prediction: {join_names(unpredicted)}.")
+    failed = {case for case, _ in cohort.failures.failures}
     if unmeasured := [case for case in cohort.predictions if case not in order and case not in failed]:
-        told.append(f"{len(unmeasured)} cases have no scores: {listed(unmeasured)}.")
+        notes.append(f"{len(unmeasured)} cases have no scores: {join_names(unmeasured)}.")
     if 0 < drawn < len(order) and drawn >= wanted:
-        told.append(f"The pictures show the {drawn} worst of {len(order)} cases.")
-    return told
+        notes.append(f"Only the {drawn} worst of {len(order)} cases have pictures.")
+    return notes
 
 
-def listed(names: Sequence[str], most: int = 10) -> str:
-    """Names in a sentence, so many of them at most."""
+def join_names(names: Sequence[str], most: int = 10) -> str:
+    """Join names with commas; count those beyond the first `most`."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,4 +1,4 @@
-"""The curves of a training, out of the TensorBoard event files in the folder of its run."""
+"""The curves of a training, read from the TensorBoard event files in its run folder."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PER_ITERATION = ("train_loss", "Loss")
-"""What MONAI's handler logs of every iteration, by our name for it and by its own; all else is logged by epoch."""
+"""Tags that are logged at every iteration, ours and that of MONAI's handler; all others are logged at every epoch."""
 EVENTS = "events.out.tfevents.*"
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A number that changed during a training.
+    """A scalar logged during a training.
 
     Args:
         name: its tag in the event files.
-        unit: what the steps count: `epoch` or `iteration`.
+        unit: unit of the steps: `epoch` or `iteration`.
         points: step and value, in order of steps; at least one.
     """
 
@@ -37,18 +37,19 @@ class Curve:
 
 
 def read_curves(run_dir: Path) -> list[Curve]:
-    """The curves of a run, of all its starts together; where one goes on, what an earlier one had beyond is dropped.
+    """Read the curves of a run, joining those of resumed trainings.
 
-    The loss of every iteration is left out where that of every epoch is there. Values that are not finite are left out.
+    A resumed training replaces what an earlier start logged beyond the checkpoint. Values that are not finite are left
+    out, and so is the loss per iteration if there is one per epoch.
 
     Args:
         run_dir: the folder with the event files.
 
     Returns:
-        The loss, and then what was measured, by name.
+        The losses first, then the other curves, by name.
 
     Raises:
-        ValueError: there is no such folder, or there are no curves in it.
+        ValueError: the folder does not exist, or has no curves.
     """
     if not run_dir.is_dir():
         raise ValueError(f"run_dir: {run_dir}: must be the folder of a training")

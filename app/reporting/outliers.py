@@ -1,4 +1,4 @@
-"""Volumes of labels over a cohort, and which of them are far from the others."""
+"""Volumes of labels over a cohort, and the outliers among them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import median_abs_deviation
 
-from hybridseg.app.evaluation.metrics import count_labels
+from hybridseg.app.labels.label_maps import count_labels
 from hybridseg.transforms.grid import voxel_volume_ml
 from hybridseg.transforms.regions import Regions, region_labels
 
 FEWEST = 5
-"""Cases below which no volume is called an outlier."""
+"""Smallest number of cases in which outliers are marked."""
 LIMIT = 3.5
-"""Robust z-score beyond which a volume is an outlier, as Iglewicz and Hoaglin (1993) advise."""
+"""Absolute robust z-score above which a volume is an outlier (Iglewicz and Hoaglin 1993)."""
 MEDIAN_DEVIATION_TO_STD, MEAN_DEVIATION_TO_STD = 1.482602, 1.253314
-"""Standard deviation of a normal distribution over its median and over its mean absolute deviation."""
+"""Standard deviation of a normal distribution divided by its median and by its mean absolute deviation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +28,9 @@ class LabelVolume:
     Args:
         case: name of the case.
         label: the label's number; of a region, the label that it writes.
-        name: of the label or region.
-        ml: its volume.
-        z: robust z-score of the volume among those of the cohort; None where there are too few cases.
+        name: name of the label or region.
+        ml: volume in ml.
+        z: robust z-score of the volume within the cohort; None with too few cases.
     """
 
     case: str
@@ -41,12 +41,12 @@ class LabelVolume:
 
     @property
     def outlier(self) -> bool:
-        """Whether it is far from the others."""
+        """Whether the volume is far from the others."""
         return self.z is not None and abs(self.z) > LIMIT
 
 
 def label_volumes(labels: NDArray[np.integer], affine: NDArray[np.floating]) -> dict[int, float]:
-    """The volume in ml of each label that a map (X, Y, Z) has; the affine (4, 4) takes indices to mm."""
+    """Return the volume in ml of each label in a map (X, Y, Z); the affine (4, 4) maps indices to mm."""
     voxel_ml = voxel_volume_ml(affine)
     counts = count_labels(labels)
     return {int(label): round(int(counts[label]) * voxel_ml, 6) for label in np.flatnonzero(counts) if label}
@@ -58,15 +58,15 @@ def cohort_volumes(
     label_names: Mapping[int, str] | None = None,
     regions: Regions | None = None,
 ) -> list[LabelVolume]:
-    """The volumes of a cohort with their z-scores.
+    """Return the volumes of a cohort with their z-scores.
 
     Args:
-        cases: volume in ml of each label that is there, by case.
-        label_names: the labels to take, and their names; None takes all that occur.
-        regions: take these, each as a whole, instead of labels.
+        cases: volume in ml of each label found, by case.
+        label_names: the labels to measure, and their names; None takes all that occur.
+        regions: measure these, each as a whole, instead of labels.
 
     Returns:
-        For each label or region that occurs in some case, its volume in every case: 0 where it is not there.
+        The volume of each label or region in every case, 0 where it is missing; labels found in no case are left out.
     """
     if label_names is None:
         label_names = {label: str(label) for label in sorted({label for found in cases.values() for label in found})}
@@ -85,12 +85,13 @@ def cohort_volumes(
 
 
 def robust_z(values: Sequence[float]) -> list[float | None]:
-    """How many standard deviations each value lies from the median, the deviation being told by the median deviation.
+    """Return the distance of each value from the median, in standard deviations.
 
-    Where more than half of the values are equal, it is told by the mean deviation.
+    The standard deviation is estimated from the median absolute deviation, or from the mean absolute deviation if more
+    than half of the values are equal.
 
     Returns:
-        A score for each value; None for all where there are fewer than `FEWEST`.
+        A score for each value; None for all if there are fewer than `FEWEST`.
 
     Example:
         >>> from hybridseg.app.reporting.outliers import robust_z
@@ -99,8 +100,6 @@ def robust_z(values: Sequence[float]) -> list[float | None]:
     """
     if len(values) < FEWEST:
         return [None] * len(values)
-    away = np.asarray(values) - np.median(values)
-    deviation = MEDIAN_DEVIATION_TO_STD * float(median_abs_deviation(values)) or MEAN_DEVIATION_TO_STD * float(
-        np.abs(away).mean()
-    )
-    return [round(float(distance), 3) for distance in (away / deviation if deviation else away)]
+    distances = np.asarray(values) - np.median(values)
+    std = MEDIAN_DEVIATION_TO_STD * median_abs_deviation(values) or MEAN_DEVIATION_TO_STD * np.abs(distances).mean()
+    return [round(float(distance), 3) for distance in (distances / std if std else distances)]

@@ -1,99 +1,121 @@
-"""The page of a report: one HTML file that needs no other, and no network."""
+"""The page of a report: one self-contained HTML file that needs no network, laid out by the templates."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from hybridseg.app.evaluation.metrics import LabelScore
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
-from .cohort import DrawnCase
-from .curves import Curve
-from .figures import picture_parts, training_parts
-from .html import name, paragraph, section, text
-from .outliers import LabelVolume
-from .tables import agreement_parts, failure_parts, score_parts, volume_parts
+from .charts import Chart, curve_chart
+from .contents import Contents
+from .gallery import Gallery, picture_section
+from .tables import (
+    Table,
+    TableSection,
+    agreement_section,
+    curve_table,
+    failure_section,
+    score_section,
+    volume_section,
+)
+
+FOLDER = Path(__file__).parent
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{}'"
+"""Content security policy: the browser may load embedded pictures and styles, and run the script with this hash."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Contents:
-    """What a report tells; each part is left out where it is empty.
+@dataclass(frozen=True)
+class CurveFigure:
+    """A curve of a training, as a chart and in numbers."""
+
+    name: str
+    chart: Chart
+    table: Table
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page.
 
     Args:
-        title: of the page.
-        facts: what was run with what, by name.
-        order: the cases, worst first.
-        scores: of cases and labels.
-        tolerance: of the surface Dice, in mm.
-        volumes: of cases and labels.
-        pictures: of cases, worst first.
-        label_names: of the labels drawn.
-        failures: case and line of what failed.
-        notes: what is missing, in sentences.
-        curves: of the training.
+        name: its anchor.
+        heading: its heading.
+        template: file of the template that lays out its content.
+        content: the content; an empty section is left out.
     """
 
-    title: str = ""
-    facts: Mapping[str, str] = field(default_factory=dict)
-    order: Sequence[str] = ()
-    scores: Sequence[LabelScore] = ()
-    tolerance: float = 1.0
-    volumes: Sequence[LabelVolume] = ()
-    pictures: Sequence[DrawnCase] = ()
-    label_names: Mapping[int, str] = field(default_factory=dict)
-    failures: Sequence[tuple[str, str]] = ()
-    notes: Sequence[str] = ()
-    curves: Sequence[Curve] = ()
+    name: str
+    heading: str
+    template: str
+    content: TableSection | Gallery | Sequence[CurveFigure] | None
 
 
-def page(contents: Contents) -> str:
-    """The page as text."""
-    sections = {
-        "failures": ("Failures", failure_parts(contents.failures)),
-        "agreement": ("Agreement", agreement_parts(contents.scores, contents.tolerance)),
-        "volumes": ("Volumes", volume_parts(contents.volumes, contents.order)),
-        "pictures": ("Pictures", picture_parts(contents.pictures, contents.label_names)),
-        "scores": ("Scores", score_parts(contents.scores, contents.order)),
-        "training": ("Training", training_parts(contents.curves)),
-    }
-    shown = {part: (heading, parts) for part, (heading, parts) in sections.items() if parts}
-    links = "".join(f'<li><a href="#{part}">{heading}</a></li>' for part, (heading, _) in shown.items())
-    facts = "".join(f"<div><dt>{text(fact)}</dt><dd>{name(value)}</dd></div>" for fact, value in contents.facts.items())
-    style, script = (Path(__file__).with_name(file).read_text(encoding="utf-8") for file in ("report.css", "report.js"))
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest(script)}'"
-    body = "\n".join(section(part, heading, *parts) for part, (heading, parts) in shown.items())
-    notes = "\n".join(paragraph(note, "quiet") for note in contents.notes)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{text(contents.title)}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<a class="skip" href="#content">Skip to the content</a>
-<header>
-<h1>{name(contents.title)}</h1>
-<dl>{facts}</dl>
-<nav aria-label="Sections"><ul>{links}</ul></nav>
-</header>
-<main id="content">
-{notes}
-{body}
-</main>
-<footer><p>Made by hybridseg report. Not for clinical use without validation.</p></footer>
-<script>{script}</script>
-</body>
-</html>
-"""
+def render_page(contents: Contents) -> str:
+    """Return the page as HTML; all text is escaped."""
+    style, script = (FOLDER.joinpath(file).read_text(encoding="utf-8") for file in ("report.css", "report.js"))
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            title=contents.title,
+            facts=contents.facts,
+            notes=contents.notes,
+            sections=[section for section in page_sections(contents) if section.content],
+            policy=POLICY.format(digest(script)),
+            style=Markup(style),
+            script=Markup(script),
+        )
+    )
+
+
+def page_sections(contents: Contents) -> list[Section]:
+    """Return the sections from top to bottom, including empty ones."""
+    scores, order = contents.scores, contents.order
+    curves = [CurveFigure(curve.name, curve_chart(curve), curve_table(curve)) for curve in contents.curves]
+    return [
+        Section("failures", "Failures", "table_section.html", failure_section(contents.failures)),
+        Section("agreement", "Agreement", "table_section.html", agreement_section(scores, contents.tolerance)),
+        Section("volumes", "Volumes", "table_section.html", volume_section(contents.volumes, order)),
+        Section("pictures", "Pictures", "pictures.html", picture_section(contents.pictures, contents.label_names)),
+        Section("scores", "Scores", "table_section.html", score_section(scores, order)),
+        Section("training", "Training", "curves.html", curves),
+    ]
+
+
+def environment() -> Environment:
+    """Return the templates, which escape whatever they show."""
+    templates = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        finalize=printable,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters["breakable"] = breakable
+    return templates
+
+
+def printable(value: object) -> str:
+    """Return text with non-printable characters, such as line breaks, as Python escapes; markup stays as it is."""
+    if isinstance(value, Markup):
+        return value
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def breakable(name: str) -> Markup:
+    """Return a name as markup that lets narrow screens break it after an underscore."""
+    return Markup("_<wbr>").join(escape(part) for part in printable(name).split("_"))
 
 
 def digest(script: str) -> str:
-    """The hash by which a browser knows the one script that it may run."""
+    """Return the hash of a script as a content security policy writes it."""
     return b64encode(sha256(script.encode()).digest()).decode()

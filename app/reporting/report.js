@@ -1,4 +1,4 @@
-// Tables marked data-sortable get a button in each column heading. Without a script they read in the order they have.
+// Adds a sort button to each column heading of tables marked data-sortable. Without scripts the tables stay as they are.
 "use strict";
 const collator = new Intl.Collator("en", { numeric: true });
 const valueOf = (row, column) => row.cells[column].dataset.value;
@@ -10,13 +10,13 @@ function compare(a, b) {
 
 function sort(table, heading) {
   const column = heading.cellIndex;
-  const falling = heading.getAttribute("aria-sort") === "ascending";
+  const descending = heading.getAttribute("aria-sort") === "ascending";
   for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-  heading.setAttribute("aria-sort", falling ? "descending" : "ascending");
+  heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
   const rows = [...table.tBodies[0].rows].sort((one, other) => {
     const [a, b] = [valueOf(one, column), valueOf(other, column)];
-    if (a === "" || b === "") return (a === "") - (b === ""); // what is not known stays last
-    return falling ? compare(b, a) : compare(a, b);
+    if (a === "" || b === "") return (a === "") - (b === ""); // missing values stay last
+    return descending ? compare(b, a) : compare(a, b);
   });
   table.tBodies[0].append(...rows);
 }

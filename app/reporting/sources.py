@@ -1,4 +1,4 @@
-"""What a report finds in the folders it is given: the record of a prediction run, scores that are there, images."""
+"""Input files of a report: label maps, the record of a prediction run, scores of an earlier evaluation, images."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any, get_args
 
 from tqdm import tqdm
 
-from hybridseg.app.evaluation.metrics import LabelScore, Outcome, count_labels
-from hybridseg.app.inference.run_record import RUN, read
+from hybridseg.app.evaluation.metrics import LabelScore, Outcome
+from hybridseg.app.inference.run_record import RUN, read_record
 from hybridseg.app.labels.files import load_labels
+from hybridseg.app.labels.label_maps import count_labels
 from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.datasets.inputs import InputCase, find_cases
 from hybridseg.transforms.errors import VolumeError
@@ -26,24 +27,24 @@ SCORES_RULE = "must be written by hybridseg evaluate -o"
 
 
 def run_record(predictions: Path) -> Mapping[str, Any]:
-    """The record that `hybridseg predict` left beside its label maps; empty where there is none.
+    """Read the record that `hybridseg predict` wrote beside its label maps; empty if there is none.
 
     Raises:
-        VolumeError: it is not one.
+        VolumeError: the file is not such a record.
     """
     path = (predictions if predictions.is_dir() else predictions.parent) / RUN
-    record = read(path)
+    record = read_record(path)
     cases = record.get("cases", [])
     if not isinstance(cases, list) or not all(isinstance(case, Mapping) and "case" in case for case in cases):
-        raise VolumeError(path, "cases that are none", "must be written by hybridseg predict")
+        raise VolumeError(path, "invalid list of cases", "must be written by hybridseg predict")
     return record
 
 
 def read_scores(folder: Path) -> tuple[list[LabelScore], float]:
-    """The scores that `hybridseg evaluate` wrote into a folder, and the tolerance of their surface Dice in mm.
+    """Read the scores that `hybridseg evaluate` wrote to a folder, and the tolerance of their surface Dice in mm.
 
     Raises:
-        VolumeError: they are not there, or are not such scores.
+        VolumeError: the files are missing, or are not such scores.
     """
     path = folder / SCORES
     records = read_json(path)
@@ -59,7 +60,7 @@ def read_scores(folder: Path) -> tuple[list[LabelScore], float]:
 
 
 def is_score(row: Any) -> bool:
-    """Whether a record has the fields of a score, with values of their kinds."""
+    """Whether a record has the fields of a `LabelScore`, with values of the right types."""
     if not isinstance(row, Mapping) or set(row) != {field.name for field in fields(LabelScore)}:
         return False
     words = all(isinstance(row[name], str) for name in ("case", "name")) and row["outcome"] in get_args(Outcome)
@@ -68,14 +69,14 @@ def is_score(row: Any) -> bool:
 
 
 def newer_than(path: Path, others: Iterable[Path]) -> bool:
-    """Whether a file is there, and none of the others was written after it; one that is gone is told later."""
+    """Whether a file exists and no other was written after it; missing others are reported when they are loaded."""
     return path.is_file() and all(
         other.stat().st_mtime <= path.stat().st_mtime for other in others if os.path.exists(other)
     )
 
 
 def recorded_image(record: Mapping[str, Any], case: str) -> InputCase | None:
-    """The image of a case that `hybridseg predict` recorded; None where it is not there any more.
+    """Find the image of a case in the record of `hybridseg predict`; None if it does not exist any more.
 
     Raises:
         VolumeError: it cannot be used.
@@ -83,17 +84,25 @@ def recorded_image(record: Mapping[str, Any], case: str) -> InputCase | None:
     options = record.get("options")
     series = options.get("series") if isinstance(options, Mapping) else None
     for known in record.get("cases", []):
-        if known["case"] == case and (paths := recorded_paths(str(known.get("input", "")))):
+        if known["case"] == case and (paths := recorded_inputs(known)):
             found = [part for path in paths for part in find_cases([path], series=series)]
             return InputCase(case, tuple(image for part in found for image in part.images))
     return None
 
 
+def recorded_inputs(case: Mapping[str, Any]) -> list[str]:
+    """Return the input paths in the record of a case: all of them, or none if one does not exist any more."""
+    inputs = case.get("inputs")
+    if not isinstance(inputs, list):  # an earlier version joined them
+        return recorded_paths(str(case.get("input", "")))
+    return inputs if all(os.path.exists(str(path)) for path in inputs) else []
+
+
 def recorded_paths(joined: str) -> list[str]:
-    """The paths that `hybridseg predict` recorded, joined by commas, of which a path may have some too (`Doe, Jane`).
+    """Split the input paths that earlier versions joined by ", ", which a path may contain too (`Doe, Jane`).
 
     Returns:
-        All of them, or none where one is not there any more.
+        All of them, or none if one does not exist any more.
     """
     paths, parts = [], joined.split(", ")
     while parts:
@@ -107,16 +116,20 @@ def recorded_paths(joined: str) -> list[str]:
 
 
 def failed_cases(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The cases that `hybridseg predict` could not segment, each with its line."""
+    """Return the cases that failed in `hybridseg predict`, each with its error."""
     failed = [case for case in record.get("cases", []) if case.get("outcome") == "failed"]
     return [(str(case["case"]), str(case.get("error"))) for case in failed]
 
 
 def case_files(path: Path, *, may_be_empty: bool = False) -> dict[str, Path]:
-    """The label map of each case in a folder, or the one that a file is.
+    """Find the label map of each case in a folder, or of the one case of a file.
+
+    Args:
+        path: folder or file.
+        may_be_empty: allow a folder without label maps.
 
     Raises:
-        VolumeError: there are none, though there must be, or two of one name.
+        VolumeError: there are none, or two of the same name.
     """
     if may_be_empty and path.is_dir() and not list_volumes(path):
         return {}
@@ -126,45 +139,47 @@ def case_files(path: Path, *, may_be_empty: bool = False) -> dict[str, Path]:
 def scores_for(
     cohort: Cohort, folder: Path, *, chosen: Path | None, tolerance: float | None
 ) -> tuple[list[LabelScore], float] | None:
-    """The scores of a cohort that `hybridseg evaluate` has written, and the tolerance of their surface Dice in mm.
+    """Find scores of a cohort that `hybridseg evaluate` wrote, and the tolerance of their surface Dice in mm.
+
+    Scores beside the label maps are used only if they are newer than the label maps and references and have the same
+    cases, labels, tolerance, and numbers of reference voxels.
 
     Args:
-        cohort: whose scores.
-        folder: of its label maps; the scores in it are taken where they are newer than these, of these cases and
-            labels, of that tolerance, and of these references, as far as their voxels tell.
-        chosen: the folder of scores to take whatever their age.
-        tolerance: in mm; None takes any.
+        cohort: the cohort.
+        folder: folder of its label maps.
+        chosen: folder of scores to use regardless of their age; None looks beside the label maps.
+        tolerance: in mm; None accepts any.
 
     Returns:
-        None where there are no scores to take.
+        None if there are no scores to use.
 
     Raises:
-        VolumeError: the chosen scores cannot be read, or are of other cases or of another tolerance.
+        VolumeError: the chosen scores cannot be read, or have other cases or another tolerance.
     """
     path = (chosen or folder) / SCORES
     if chosen is None and not newer_than(path, [*cohort.predictions.values(), *cohort.references.values()]):
         return None
     scores, measured_at = read_scores(path.parent)
     cases = {score.case for score in scores}
-    known = cohort.regions or cohort.label_names
-    names = None if known is None else {*(known if cohort.regions else known.values())}
     if chosen is not None:
-        if strange := sorted(cases - set(cohort.predictions)):
-            raise VolumeError(path, f"scores of {strange[0]!r}", f"must be of the label maps in {folder}")
+        if unknown := sorted(cases - set(cohort.predictions)):
+            raise VolumeError(path, f"scores of {unknown[0]!r}", f"must be of the label maps in {folder}")
         if tolerance not in (None, measured_at):
             raise VolumeError(
                 path, f"surface Dice at {measured_at:g} mm", f"must be at the tolerance, {tolerance:g} mm"
             )
         return scores, measured_at
-    fits = cases == set(cohort.predictions) and tolerance in (None, measured_at)
-    fits = fits and (names is None or {score.name for score in scores} <= names)
-    return (scores, measured_at) if fits and are_against(scores, cohort) else None
+    known = cohort.regions or cohort.label_names
+    names = None if known is None else {*(known if cohort.regions else known.values())}
+    matching = cases == set(cohort.predictions) and tolerance in (None, measured_at)
+    matching = matching and (names is None or {score.name for score in scores} <= names)
+    return (scores, measured_at) if matching and have_same_references(scores, cohort) else None
 
 
-def are_against(scores: Iterable[LabelScore], cohort: Cohort) -> bool:
-    """Whether the references of a cohort have as many voxels with each label as those of the scores had.
+def have_same_references(scores: Iterable[LabelScore], cohort: Cohort) -> bool:
+    """Whether each label has as many voxels in the references of a cohort as it had in those of the scores.
 
-    The scores do not tell what they were measured against; the label maps of another reader have other voxels.
+    The scores do not record their references; another reader's label maps differ in their numbers of voxels.
     """
     by_case: dict[str, list[LabelScore]] = {}
     for score in scores:
@@ -173,7 +188,7 @@ def are_against(scores: Iterable[LabelScore], cohort: Cohort) -> bool:
     for case, path in tqdm(compared.items(), desc="references", unit="case", leave=False, disable=None):
         try:
             labels, _ = load_labels(path)
-        except ValueError:  # told when it is measured
+        except ValueError:  # reported when it is scored
             return False
         counts = dict(enumerate(count_labels(labels).tolist()))
         for score in by_case[case]:

@@ -1,1 +1,47 @@
-"""The terminal, the machine, child processes and processes side by side."""
+"""What every command stands on: terminal, machine, child processes, parallel processes, failed cases, lazy imports."""
+
+from typing import TYPE_CHECKING
+
+from .lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .child_process import ChildError, answer_json, run_child, run_json
+    from .console import align, as_json, one_line, quiet, say
+    from .distributed import gather, own_device, rank, world_size
+    from .failed_cases import CaseFailures, catch_failure
+    from .machine import choose_device, device_name, peak_memory, peak_memory_bytes, versions
+
+__all__ = [
+    "CaseFailures",
+    "ChildError",
+    "align",
+    "answer_json",
+    "as_json",
+    "catch_failure",
+    "choose_device",
+    "device_name",
+    "gather",
+    "lazy_names",
+    "one_line",
+    "own_device",
+    "peak_memory",
+    "peak_memory_bytes",
+    "quiet",
+    "rank",
+    "run_child",
+    "run_json",
+    "say",
+    "versions",
+    "world_size",
+]
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "child_process": ["ChildError", "answer_json", "run_child", "run_json"],
+        "console": ["align", "as_json", "one_line", "quiet", "say"],
+        "distributed": ["gather", "own_device", "rank", "world_size"],
+        "failed_cases": ["CaseFailures", "catch_failure"],
+        "machine": ["choose_device", "device_name", "peak_memory", "peak_memory_bytes", "versions"],
+    },
+)

@@ -1,4 +1,4 @@
-"""What appears on a user's terminal: one line for each error, and nothing that a library wants to tell."""
+"""Output on the terminal: one-line errors, no noise from libraries, tables and JSON."""
 
 from __future__ import annotations
 
@@ -13,32 +13,30 @@ from contextlib import contextmanager
 from typing import Any
 
 LONGEST_MESSAGE = 1000
-
-
 WARNING_MODULE = "hybridseg.transforms.intensity"
-"""The module whose own warnings are told."""
+"""The module whose warnings are shown."""
 
 
 def say(command: str, message: str) -> None:
-    """Print a line to standard error, without tearing a progress bar.
+    """Print `hybridseg COMMAND: MESSAGE` to standard error, above any progress bar.
 
-    What a file's name may hold and a terminal would obey, such as a line break or an escape, is shown as Python has it.
+    Control characters, which file names may contain and a terminal would obey, are printed as Python escapes.
     """
     from tqdm import tqdm
 
-    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in message)
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in message)
     tqdm.write(f"hybridseg {command}: {shown}", file=sys.stderr)
 
 
 def cause(error: BaseException) -> BaseException:
-    """What matters of an error: MONAI wraps what its transforms and configurations raise into a RuntimeError."""
+    """Return the original error: MONAI wraps errors of transforms and configs into RuntimeErrors."""
     while isinstance(error, RuntimeError) and error.__cause__ is not None:
         error = error.__cause__
     return error
 
 
 def one_line(error: BaseException) -> str:
-    """What to tell of an error: our own messages (ValueError) as they are, others with their kind before them."""
+    """Return an error as one line: the message of a ValueError, which is ours, or the error type and its message."""
     error = cause(error)
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
@@ -50,13 +48,13 @@ def one_line(error: BaseException) -> str:
 
 @contextmanager
 def quiet(command: str, *, enabled: bool = True) -> Iterator[None]:
-    """Keep warnings and log messages of libraries from the screen, in this process and in those it starts.
+    """Hide warnings and log messages of libraries, in this process and in its child processes.
 
-    What `WarnOfModalityd` warns of is told in a line, as errors are; by processes it starts, as Python tells warnings.
+    A warning of `WarnOfModalityd` is printed as one line by this process, and in Python's own form by child processes.
 
     Args:
-        command: its name, for these lines.
-        enabled: False changes nothing.
+        command: name of the command, for these lines.
+        enabled: False hides nothing.
     """
     if not enabled:
         yield
@@ -79,16 +77,16 @@ def quiet(command: str, *, enabled: bool = True) -> Iterator[None]:
 
 
 def as_json(record: Any) -> str:
-    """JSON for people and machines; infinity and nan, which JSON lacks, are our mistake.
+    """Return indented JSON; infinity and NaN, which JSON lacks, raise a ValueError.
 
-    Bytes of a file's name that are no UTF-8 become JSON's escapes, since Python cannot write them otherwise.
+    Bytes in file names that are not UTF-8 become JSON escapes, since Python cannot write them otherwise.
     """
     text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
     return text.encode(errors="backslashreplace").decode()
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of columns two spaces apart, the first to the left and the others to the right."""
+    """Return the lines of a table: the first column aligned left, the others right, two spaces apart."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(_pad(row, widths)).rstrip() for row in rows]
 

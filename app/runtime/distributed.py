@@ -1,4 +1,4 @@
-"""Processes that `torchrun` starts side by side: which part of the work each has, and one report of all."""
+"""Parallel processes under `torchrun`: their ranks and devices, and gathering of their results."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ LONGEST_WAIT = timedelta(days=30)
 
 
 def rank() -> int:
-    """Which of the processes this is; 0 when it is alone."""
+    """Return the rank of this process; 0 if it is the only one."""
     return int(os.environ.get("RANK", 0))
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """Return the number of processes."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def own_device(name: str) -> str:
-    """`auto` becomes one of the machine's GPUs for each process, where there are GPUs."""
+    """Replace `auto` by a GPU of its own for each of several processes, if there are GPUs."""
     import torch
 
     if name != "auto" or world_size() == 1 or not torch.cuda.is_available():
@@ -29,7 +29,10 @@ def own_device(name: str) -> str:
 
 
 def gather(value: Any) -> list[Any]:
-    """The values of all processes, for the first one; nothing for the others. All wait until all are there."""
+    """Gather a value of every process: a list in the first process, an empty one in the others.
+
+    Every process waits until all have arrived.
+    """
     if world_size() == 1:
         return [value]
     from torch import distributed

@@ -1,4 +1,4 @@
-"""Public names of a package that are imported when they are first used (PEP 562), so that `--help` imports no torch."""
+"""Public names of a package, imported on first use (PEP 562), so that `--help` imports no torch."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 
 def lazy_names(package: str, public: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
-    """Make the `__getattr__` of a package.
+    """Return the `__getattr__` of a package.
 
     Args:
         package: the package's `__name__`.
-        public: modules within the package, and the public names that each defines.
+        public: the public names that each module of the package defines.
     """
     module_of = {name: module for module, names in public.items() for name in names}
 

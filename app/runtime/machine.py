@@ -1,8 +1,10 @@
-"""What the machine and the installation are, for records of a run."""
+"""The machine and the installation: devices, memory, and the versions that a run's record names.
+
+torch is imported only when a function needs it, so that commands can import this module and still answer at once.
+"""
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import threading
@@ -12,24 +14,81 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 if TYPE_CHECKING:
     import torch
 
 PACKAGES = ("hybridseg", "monai", "torch", "numpy", "nibabel", "SimpleITK")
+SAMPLING_SECONDS = 0.002
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of a name: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` takes a GPU if there is one.
+
+    Raises:
+        ValueError: the name is none of these, or there is no such GPU.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or not (index.isdecimal() or name in ("cpu", "cuda")):
+        raise ValueError(f"device: {name!r}: must be auto, cpu, cuda or cuda:N")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        found = f"PyTorch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices"
+        raise ValueError(f"device: {name!r}: {found}: must be one of them, or cpu")
+    return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """Return the model name of a GPU or of the processor."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return processor_name()
+
+
+def processor_name() -> str:
+    """Return the model name of the processor (Linux), or its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def versions() -> Mapping[str, str]:
-    """Of Python and the packages that have a part in a result."""
+    """Return the versions of Python and of the packages that can change a result."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
+def resident_memory() -> int:
+    """Return the bytes of memory that this process holds now."""
+    return psutil.Process().memory_info().rss
+
+
 def peak_memory_bytes(device: torch.device) -> int:
-    """Most memory that this process has held: of the GPU if it computes there, otherwise resident in memory."""
+    """Return the most bytes that this process has held so far, on the GPU if `device` is one."""
     if device.type == "cuda":
         import torch
 
         return torch.cuda.max_memory_allocated(device)
-    try:  # the kernel's figure for this program; getrusage also knows that of the one which started it
+    return peak_resident_memory()
+
+
+def peak_resident_memory() -> int:
+    """Return the most bytes of memory that this process has held so far.
+
+    psutil knows it on Windows only. On Linux, getrusage would not do: its figure survives `exec`, so a child process
+    would inherit the peak of the process that started it.
+    """
+    if (peak := getattr(psutil.Process().memory_info(), "peak_wset", None)) is not None:
+        return peak
+    try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
     except (OSError, StopIteration):
@@ -39,31 +98,13 @@ def peak_memory_bytes(device: torch.device) -> int:
         return largest if sys.platform == "darwin" else largest * 1024
 
 
-def device_name(device: torch.device) -> str:
-    """What the processor or GPU calls itself."""
-    if device.type == "cuda":
-        import torch
-
-        return torch.cuda.get_device_name(device)
-    return processor_name()
-
-
-def processor_name() -> str:
-    """What the processor calls itself (Linux), or its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-SAMPLING_SECONDS = 0.002
-
-
 @contextmanager
 def peak_memory(device: torch.device) -> Iterator[list[int]]:
-    """Give a list whose only entry is, at the end, the most memory held within, beyond that at the beginning."""
+    """Measure the most memory held inside a `with` block, beyond what was held before it.
+
+    Yields:
+        A list of one number, the bytes; it is valid after the block. In main memory it is sampled in the background.
+    """
     peak = [0]
     if device.type == "cuda":
         import torch
@@ -86,9 +127,3 @@ def peak_memory(device: torch.device) -> Iterator[list[int]]:
     finally:
         ended.set()
         watcher.join()
-
-
-def resident_memory() -> int:
-    """Bytes of this process in memory (Linux)."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

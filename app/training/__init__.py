@@ -1,4 +1,4 @@
-"""What a training needs beside MONAI: handlers, checkpoints, the learning-rate schedule, the training step."""
+"""What trainings need besides MONAI: handlers, checkpoints, the learning-rate schedule, the training step."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Checkpoints in the folder of a training, and early stopping that a resumed training continues."""
+"""Save and resume: checkpoints in the run folder, and early stopping with a state."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from hybridseg.transforms.io.atomic import replacing
 from .run_folder import checkpoint_epochs
 
 KEPT = 2
-"""Checkpoints that stay in the folder of a run."""
+"""Number of checkpoints kept in the folder of a run."""
 
 logger = logging.getLogger("hybridseg.training")
 
 
 class Checkpoints:
-    """Save after every epoch what a training needs to continue, and continue from there when asked.
+    """Save a checkpoint after every epoch, and resume from the latest one when asked.
 
-    A resumed run has the learning rate and the epochs that the config sets now. Otherwise it equals the uninterrupted
-    run (see `reproducibility`).
+    A resumed run equals the uninterrupted one (see `reproducibility`), unless the config now sets another learning rate
+    or number of epochs.
 
     Args:
         run_dir: folder of the run; it keeps the last two checkpoints.
         objects: what to save by name, such as network, optimizer, lr_scheduler and best.
-        resume: True continues from the newest readable checkpoint in `run_dir`, False starts anew, and "auto" does what
-            the folder allows, for schedulers that repeat a command.
+        resume: True resumes from the latest readable checkpoint in `run_dir`, False starts a new run, and "auto" resumes
+            if there is a checkpoint, for schedulers that repeat a command.
 
     Raises:
         ValueError: `run_dir` has a run and `resume` is False, or the other way round, or no checkpoint can be read.
@@ -48,17 +48,17 @@ class Checkpoints:
         self.objects = objects
         epochs = checkpoint_epochs(run_dir)
         if resume is True and not epochs:
-            raise ValueError(f"run_dir: {run_dir}: has no checkpoint_epoch=N.pt: there is nothing to resume")
+            raise ValueError(f"run_dir: {run_dir}: has no checkpoint_epoch=N.pt: there is no run to resume")
         if resume is False and epochs:
-            raise ValueError(f"run_dir: {run_dir}: has a run already: resume it by --resume True, or name another")
-        self.checkpoint = newest_readable(run_dir) if epochs else None
+            raise ValueError(f"run_dir: {run_dir}: has a run already: resume it with --resume True, or name another")
+        self.checkpoint = latest_readable(run_dir) if epochs else None
 
     def attach(self, trainer: Engine) -> None:
-        """Called by MONAI's engines for each of their handlers."""
+        """Register with the trainer; MONAI's engines call this for each handler."""
         objects = {**self.objects, "trainer": trainer}
         if self.checkpoint is not None:
-            anywhere: Any = "cpu"  # a name is what torch takes; MONAI's annotation knows dicts only
-            CheckpointLoader(self.checkpoint, objects, map_location=anywhere).attach(trainer)
+            cpu: Any = "cpu"  # torch takes a name; MONAI's annotation allows only a dict
+            CheckpointLoader(self.checkpoint, objects, map_location=cpu).attach(trainer)
             for schedule in objects.values():
                 if isinstance(schedule, LambdaLR):
                     trainer.add_event_handler(Events.STARTED, follow_config, schedule, list(schedule.base_lrs))
@@ -74,10 +74,10 @@ class Checkpoints:
 
 
 class RunFolder(BaseSaveHandler):
-    """Writes checkpoints so that a killed run leaves whole ones only, and removes the oldest after the newest is there.
+    """Writes each checkpoint completely or not at all, and then removes all but the latest `KEPT`.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -98,14 +98,14 @@ class RunFolder(BaseSaveHandler):
 
 
 def follow_config(schedule: LambdaLR, rates: Sequence[float]) -> None:
-    """Give the optimizer of a schedule that was loaded from a checkpoint other learning rates than those of then."""
+    """Set the learning rates of a schedule and its optimizer, which were loaded from a checkpoint, to `rates`."""
     schedule.base_lrs = list(rates)
     for group, rate, factor in zip(schedule.optimizer.param_groups, rates, schedule.lr_lambdas, strict=True):
         group["initial_lr"], group["lr"] = rate, rate * factor(schedule.last_epoch)
 
 
-def newest_readable(run_dir: str | Path) -> str:
-    """Return the newest checkpoint of a run that can be read, with a warning for each that cannot.
+def latest_readable(run_dir: str | Path) -> str:
+    """Return the latest checkpoint of a run that can be read; warn about each that cannot.
 
     Raises:
         ValueError: none can be read.
@@ -122,17 +122,17 @@ def newest_readable(run_dir: str | Path) -> str:
 
 
 class EarlyStop(EarlyStopHandler):
-    """MONAI's `EarlyStopHandler` with a state for checkpoints: the best score, and for how long there was no better.
+    """MONAI's `EarlyStopHandler` with a state for checkpoints: the best score, and how long ago it was reached.
 
-    Without it a training of many short jobs would begin to wait anew in each, and never stop early.
+    Without the state, every resumed run would count its patience from zero, so many short jobs would never stop early.
     """
 
-    _handler: Any  # ignite's EarlyStopping, which counts; there once the trainer is set
+    _handler: Any  # ignite's EarlyStopping, which counts; exists once the trainer is set
 
     def state_dict(self) -> Mapping[str, Any]:
-        """What a resumed training must know."""
+        """Return the state for a checkpoint."""
         return self._handler.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state_dict`."""
+        """Restore the state from a checkpoint."""
         self._handler.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""Handlers of a run: what a training keeps and shows, where it goes on from, and the scores of an evaluation."""
+"""Handlers of a training: keep the best weights, and report progress."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ logger = logging.getLogger("hybridseg.training")
 
 
 class BestModel:
-    """Keep the weights of the best validation so far: a state dict of tensors, replaced as a whole.
+    """Save the weights after each validation that beats the best one so far.
+
+    The file is a state dict of tensors; it is replaced as a whole.
 
     Args:
-        network: the network that trains.
+        network: the network in training.
         path: the file to write, such as `<run_dir>/model.pt`.
     """
 
@@ -38,11 +40,11 @@ class BestModel:
         self.epoch = 0
 
     def attach(self, validator: Engine) -> None:
-        """Called by MONAI's engines for each of their handlers."""
+        """Register with the validator; MONAI's engines call this for each handler."""
         validator.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, validator: Engine) -> None:
-        state: Any = validator.state  # MONAI's engines add what the key metric is
+        state: Any = validator.state  # MONAI's engines add the key metric
         score = float(state.metrics[state.key_metric_name])
         if score > self.score:
             if not is_finite(self.network.state_dict().values()):
@@ -54,20 +56,20 @@ class BestModel:
                     torch.save(self.network.state_dict(), temporary)
 
     def state_dict(self) -> dict[str, float]:
-        """What a resumed training must know: the best score and its epoch."""
+        """Return the state for a checkpoint: the best score and its epoch."""
         return {"score": self.score, "epoch": self.epoch}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """The inverse of `state_dict`."""
+        """Restore the state from a checkpoint."""
         self.score, self.epoch = state["score"], int(state["epoch"])
 
 
 class TrainingProgress:
-    """A progress bar (of tqdm, if it is there) over each epoch and each validation, and a line for every validation.
+    """Show a progress bar over each epoch and each validation (if tqdm is installed), and log a line per validation.
 
     Args:
         validator: the engine that validates.
-        best: what keeps the best weights.
+        best: the handler that saves the best weights.
     """
 
     def __init__(self, validator: Engine, best: BestModel) -> None:
@@ -76,7 +78,7 @@ class TrainingProgress:
         self.start = monotonic()
 
     def attach(self, trainer: Engine) -> None:
-        """Called by MONAI's engines for each of their handlers."""
+        """Register with the trainer; MONAI's engines call this for each handler."""
         RunningAverage(output_transform=lambda output: output["loss"].item()).attach(trainer, "loss")
         if idist.get_rank() == 0:
             if find_spec("tqdm"):
@@ -86,7 +88,7 @@ class TrainingProgress:
             trainer.add_event_handler(Events.COMPLETED, self.conclude)
 
     def report(self, trainer: Engine) -> None:
-        """Log one line: epoch, loss, the metric that chooses, the best so far, and the time since the start."""
+        """Log one line: epoch, loss, key metric, the best so far, and the time since the start."""
         state: Any = self.validator.state
         name = state.key_metric_name
         seconds = int(monotonic() - self.start)
@@ -99,7 +101,7 @@ class TrainingProgress:
         )
 
     def conclude(self) -> None:
-        """Log where the best weights are."""
+        """Log at the end where the best weights are."""
         if self.best.epoch:
             logger.info(f"best weights, of epoch {self.best.epoch}: {self.best.path}")
         else:

@@ -1,4 +1,4 @@
-"""Start a training from other weights, and log what was taken."""
+"""Start a training from other weights, and log which tensors were loaded."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from hybridseg.networks.weights import load_matching
 from hybridseg.transforms.errors import PathLike
 
 NAMED = 6
-"""Tensors of each kind that a message names."""
+"""Tensors of each kind that the log names."""
 
 logger = logging.getLogger("hybridseg.training")
 
 
 def load_pretrained(network: nn.Module, path: PathLike | None) -> None:
-    """Start from other weights: take what fits by name and shape, and log what did not.
+    """Load the weights that match the network by name and shape, and log which do not.
 
-    The first process logs; under torchrun every process takes the same.
+    Under torchrun every process loads them, and the first one logs.
 
     Args:
-        network: changed in place, before an optimizer or DistributedDataParallel has it.
+        network: changed in place, before an optimizer or DistributedDataParallel gets it.
         path: a state dict, such as the `model.pt` of another training; None leaves the network as it is.
 
     Raises:
-        WeightsError: the file cannot be used, or nothing in it fits.
+        WeightsError: the file cannot be used, or none of its tensors matches.
     """
     if path is None:
         return
@@ -36,19 +36,19 @@ def load_pretrained(network: nn.Module, path: PathLike | None) -> None:
     if idist.get_rank() > 0:
         return
     logger.info(
-        f"pretrained: {len(loaded.taken)} of the network's {len(network.state_dict())} tensors taken from {path}"
+        f"pretrained: {len(loaded.taken)} of the network's {len(network.state_dict())} tensors loaded from {path}"
     )
-    left = {
+    skipped = {
         "of another shape": loaded.other_shape,
         "in the file only": loaded.file_only,
         "in the network only": loaded.network_only,
     }
-    for kind, names in left.items():
+    for kind, names in skipped.items():
         if names:
             logger.info(f"  {len(names)} {kind}: {shorten(names)}")
 
 
 def shorten(names: Sequence[str]) -> str:
-    """The first few of a list, and how many more there are."""
+    """Join the first few names of a list, and say how many more there are."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more

@@ -1,4 +1,4 @@
-"""The learning-rate schedule of a training."""
+"""The learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from collections.abc import Callable
 
 
 def warmup_cosine(epochs: int) -> Callable[[int], float]:
-    """A factor for the learning rate: up from a tenth over the first fiftieth of the epochs, down to 0 along a cosine.
+    """Return a schedule for torch's LambdaLR: warm-up from 0.1 over 2% of the epochs, then a cosine down to 0.
 
-    A plain function, which torch's LambdaLR leaves out of checkpoints: a run that is resumed for longer follows the new
-    schedule (`Checkpoints`).
+    Args:
+        epochs: number of epochs of the training.
+
+    Returns:
+        The factor of the learning rate by epoch. It is a plain function, which LambdaLR does not save in checkpoints,
+        so a run that is resumed for more epochs follows the new schedule (`Checkpoints`).
     """
     warmup = max(1, epochs // 50)
 

@@ -1,4 +1,4 @@
-"""A training step as a bundle's configuration has it, for measuring what it costs."""
+"""One training step as a bundle's `train.json` defines it, to measure its cost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from monai.bundle import ConfigParser
 
 
 class Step:
-    """A training step of a bundle's network on a batch: forward, loss, backward, optimizer."""
+    """A training step on a batch: forward pass, loss, backward pass, optimizer.
+
+    Args:
+        parser: the content of `train.json`.
+    """
 
     def __init__(self, parser: ConfigParser) -> None:
         self.network = parser.get_parsed_content("network").train()

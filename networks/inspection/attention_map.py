@@ -1,7 +1,7 @@
-"""Which voxels a voxel attends to: the weights of one query, taken from what a mixer really computes.
+"""Which voxels a voxel attends to: the attention weights of one query in a mixer.
 
-Attention is fused in torch: its weights never exist. They are made here for one query from the queries, keys, bias and
-mask that the mixer hands to `scaled_dot_product_attention`, so that nothing of the mixer is written a second time.
+torch's fused attention never stores its weights. They are computed here for one query from the queries, keys and bias
+that the mixer passes to `scaled_dot_product_attention`, so that no mixer is implemented twice.
 
 D, H, W  voxels of the stage's map     M  windows        N  voxels of a window
 h        heads                         C  channels
@@ -9,31 +9,32 @@ h        heads                         C  channels
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from hybridseg.networks.blocks import Block
 from hybridseg.networks.hybrid_swin_unetr import HybridSwinUNETR
-from hybridseg.networks.mixers.global_attention import RelativeMixer
-from hybridseg.networks.mixers.window import WindowMixer
-from hybridseg.networks.mixers.window_grid import WindowGrid, distances, window_grid
+from hybridseg.networks.mixers.base import Mixer
+from hybridseg.networks.mixers.window_grid import WindowGrid, distances
 from hybridseg.networks.validation import Triple, each_axis
 
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """What one voxel of a stage's map attends to.
+    """The attention weights of one voxel of a stage's map.
 
     Attributes:
-        weights: (h, D, H, W), of which each head's sum to 1; 0 at voxels that the query cannot meet.
-        windows: (D, H, W), a number for each voxel, the same for those that may meet.
+        weights: (h, D, H, W), each head sums to 1; 0 outside the window of the query.
+        windows: (D, H, W), the number of each voxel's window.
         query: the voxel of the map that attends, along (D, H, W).
-        stride: voxels of the image to one of the map, along (D, H, W).
+        stride: voxels of the image per voxel of the map along (D, H, W).
     """
 
     weights: Tensor
@@ -42,14 +43,14 @@ class AttentionMap:
     stride: Triple
 
     def spread(self) -> Tensor:
-        """To how many voxels each head (h) attends: the exponential of the entropy, 1 where one has all the weight."""
+        """Return how many voxels each head (h) attends to: the exponential of the entropy, 1 for a single voxel."""
         return torch.special.entr(self.weights).sum(dim=(1, 2, 3)).exp()
 
     def distance(self, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> Tensor:
-        """How far from the query each head (h) attends in the mean, in voxels of the image.
+        """Return the mean distance from the query at which each head (h) attends, in voxels of the image.
 
         Args:
-            spacing: mm of a voxel of the image along (D, H, W), for mm.
+            spacing: voxel size of the image along (D, H, W) in mm, for a distance in mm.
         """
         steps = [length * stride for length, stride in zip(spacing, self.stride, strict=True)]
         depth, height, width = self.windows.shape
@@ -61,18 +62,18 @@ class AttentionMap:
 def attention_map(
     network: HybridSwinUNETR, image: Tensor, voxel: Sequence[int], *, stage: int = -1, block: int = 0
 ) -> AttentionMap:
-    """Ask a block which voxels it attends to from one voxel.
+    """Compute which voxels one voxel attends to in a block.
 
     Args:
-        network: in evaluation mode.
-        image: (1, C, D, H, W), as the network takes it.
-        voxel: of the image, along (D, H, W); the voxel of the map in which it lies attends.
-        stage: of the encoder, 0 for the first after the stem, -1 for the deepest.
-        block: of the stage, from 0; in a stage of windows every second is shifted.
+        network: a network in evaluation mode.
+        image: (1, C, D, H, W), preprocessed for the network.
+        voxel: a voxel of the image along (D, H, W); the query is the voxel of the map that contains it.
+        stage: stage of the encoder, 0 for the first after the stem, -1 for the deepest.
+        block: block of the stage, from 0; with windows every second block is shifted.
 
     Raises:
-        ValueError: more than one image, a voxel outside of it, no such stage or block, or one whose mixer is neither a
-            `WindowMixer` nor a `RelativeMixer`.
+        ValueError: more than one image, a voxel outside it, no such stage or block, or a mixer whose `windows` are
+            None.
 
     Examples:
         >>> from hybridseg.networks import create_model
@@ -87,67 +88,67 @@ def attention_map(
     stages = network.encoder.stages
     if not -len(stages) <= stage < len(stages):
         raise ValueError(f"stage: {stage}: the network has {len(stages)}: must be {-len(stages)} to {len(stages) - 1}")
-    blocks = stages[stage].get_submodule("blocks")
-    assert isinstance(blocks, nn.ModuleList)
+    blocks = list(stages[stage].get_submodule("blocks").children())
     if not 0 <= block < len(blocks):
         raise ValueError(f"block: {block}: the stage has {len(blocks)}: must be 0 to {len(blocks) - 1}")
-    mixer = blocks[block].get_submodule("mixer")
-    if not isinstance(mixer, WindowMixer | RelativeMixer):
-        raise ValueError(f"stage: {stage}: {type(mixer).__name__}: must have windowed or relative attention")
+    mixer = cast(Block, blocks[block]).mixer
     x = input_of(mixer, network, image)
     depth, height, width = x.shape[2:]
-    grid = grid_of(mixer, (depth, height, width))
+    grid = mixer.windows((depth, height, width))
+    if grid is None:
+        raise ValueError(f"stage: {stage}: {type(mixer).__name__}: must have window, relative or rotary attention")
     stride = network.scales[1:][stage]
     query = each_axis(lambda at, s: at // s, voxel, stride)
-    return AttentionMap(attention_weights(mixer, x, grid, query), grid.numbers(), query, stride)
+    return AttentionMap(attention_weights(mixer, x, grid, query), grid.window_numbers(), query, stride)
 
 
 def input_of(layer: nn.Module, network: nn.Module, image: Tensor) -> Tensor:
-    """What a layer of the network is given."""
-    given: list[Tensor] = []
-    handle = layer.register_forward_pre_hook(lambda _, arguments: given.append(arguments[0]))
+    """Run the network and return the input of one of its layers."""
+    inputs: list[Tensor] = []
+    handle = layer.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
     try:
         network(image)
     finally:
         handle.remove()
-    return given[0]
+    return inputs[0]
 
 
-def grid_of(mixer: WindowMixer | RelativeMixer, size: Triple) -> WindowGrid:
-    """The windows of a mixer on a map of `size` voxels: for attention among all voxels the one that holds them all."""
-    return (
-        window_grid(size, mixer.window, mixer.shifted)
-        if isinstance(mixer, WindowMixer)
-        else window_grid(size, size, False)
-    )
+def attention_weights(mixer: Mixer, x: Tensor, grid: WindowGrid, query: Triple) -> Tensor:
+    """Compute the weights (h, D, H, W) with which a voxel attends to the voxels of its map.
 
-
-def attention_weights(mixer: WindowMixer | RelativeMixer, x: Tensor, grid: WindowGrid, query: Triple) -> Tensor:
-    """The weights (h, D, H, W) by which a voxel of the map `x` (1, C, D, H, W) attends to each."""
+    Args:
+        mixer: a mixer with attention.
+        x: its input (1, C, D, H, W).
+        grid: its windows on this map.
+        query: the voxel along (D, H, W).
+    """
     with Attention() as attention:
         mixer(x)
-    queries, keys = (part.flatten(0, 1).unflatten(0, (-1, mixer.heads)) for part in attention.arguments[:2])
-    bias = attention.options["attn_mask"].flatten(0, 1).unflatten(0, (-1, mixer.heads))  # (M or 1, h, N, N)
-    scale = attention.options.get("scale") or queries.shape[-1] ** -0.5
+    queries, keys = (part.flatten(0, 1).unflatten(0, (math.prod(grid.count), -1)) for part in attention.arguments[:2])
+    heads, channels = queries.shape[1], queries.shape[3]  # queries and keys are (M, h, N, C / h)
+    scale = attention.options.get("scale") or channels**-0.5
     depth, height, width = grid.size
     voxels = torch.arange(1, depth * height * width + 1, device=x.device).view(1, *grid.size, 1)
     places = grid.partition(voxels)[0, :, :, 0] - 1  # (M, N), -1 for padding
     at = (query[0] * height + query[1]) * width + query[2]
     window, token = (places == at).nonzero()[0].tolist()
     scores = torch.einsum("hc,hnc->hn", queries[window, :, token], keys[window]) * scale
-    scores = scores + bias[window % len(bias), :, token]
+    bias = attention.options.get("attn_mask")
+    if bias is not None:
+        bias = bias.flatten(0, 1).unflatten(0, (-1, heads))  # (M or 1, h, N, N)
+        scores = scores + bias[window % len(bias), :, token]
     real = places[window] >= 0
-    weights = torch.zeros(mixer.heads, depth * height * width, dtype=scores.dtype, device=x.device)
+    weights = torch.zeros(heads, depth * height * width, dtype=scores.dtype, device=x.device)
     weights[:, places[window, real]] = scores.softmax(dim=-1)[:, real]
     return weights.unflatten(1, grid.size)
 
 
 class Attention(TorchFunctionMode):
-    """Remembers, as a context, what the last attention within it was given.
+    """A context manager that records the arguments of the last attention inside it.
 
     Attributes:
         arguments: queries, keys and values.
-        options: the keywords, `attn_mask` among them.
+        options: the keyword arguments, such as `attn_mask`.
     """
 
     def __init__(self) -> None:

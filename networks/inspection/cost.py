@@ -1,4 +1,4 @@
-"""What a network costs, counted without computing anything: parameters, and multiply-adds of a forward pass."""
+"""The cost of a network, counted on meta tensors: parameters, and multiply-adds of a forward pass."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_parameters(network: nn.Module) -> int:
-    """The trained numbers of a network."""
+    """Count the parameters of a network."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def count_multiply_adds(network: nn.Module, shape: tuple[int, int, int, int, int]) -> int:
-    """The multiply-adds of convolutions, matrix products and attention in a forward pass.
+    """Count the multiply-adds of convolutions, matrix products and attention in a forward pass.
 
     Args:
-        network: any; it stays as it is.
-        shape: of the images (B, C, D, H, W).
+        network: any network; not changed.
+        shape: shape of the images (B, C, D, H, W).
     """
     counter = FlopCounterMode(display=False)
-    shadow = deepcopy(network).eval().to("meta")
+    copy = deepcopy(network).eval().to("meta")
     with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), counter:
-        shadow(torch.empty(shape, device="meta"))
+        copy(torch.empty(shape, device="meta"))
     return counter.get_total_flops() // 2

@@ -1,9 +1,9 @@
-"""What of the image a voxel of a network really sees: the effective receptive field.
+"""The effective receptive field: how much each voxel of the image affects a voxel of the output.
 
 Luo et al. 2016, Understanding the Effective Receptive Field (https://arxiv.org/abs/1701.04128): the gradient of one
-central unit with respect to the input, over several inputs. Deviations: in place of a mean, in which signs cancel, the
-root of the mean square; and a unit is the sum of a voxel's channels, each with a random sign in each input, so that the
-mean square is that of all channels together: the mixed terms vanish in the mean.
+central unit with respect to the input, over several inputs. Deviations: the root mean square instead of the mean, in
+which signs cancel; and a unit is the sum of a voxel's channels, each with a random sign in each input, so that the mean
+square is that of all channels: the mixed terms vanish in the mean.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from hybridseg.networks.mixers.window_grid import distances
 def effective_receptive_field(
     network: nn.Module, images: Tensor, *, layer: nn.Module | None = None, seed: int = 0
 ) -> Tensor:
-    """How much each voxel of the image changes the central voxel of an output.
+    """Compute how much each voxel of the image affects the central voxel of an output.
 
-    Instance normalisation lets every voxel of the image have a little influence, whatever the kernels.
+    Through instance normalisation every voxel of the image has some influence, whatever the kernels.
 
     Args:
-        network: in evaluation mode.
-        images: (B, C, D, H, W); one input after the other, so that memory is that of one.
-        layer: a module of the network, at the central voxel of whose output (the last, if it runs several times) the
-            gradient starts; None takes the network's own.
-        seed: of the random signs.
+        network: a network in evaluation mode.
+        images: (B, C, D, H, W); processed one at a time, to save memory.
+        layer: a module of the network; the gradient starts at the central voxel of its output (the last, if it runs
+            several times), or of the network's output if None.
+        seed: seed of the random signs.
 
     Returns:
-        (D, H, W), at least 0: over the images and all channels, the root of the mean square of the gradient.
+        (D, H, W), at least 0: the root mean square of the gradient over the images and all channels.
 
     Raises:
-        ValueError: images that are not (B, C, D, H, W), or none.
+        ValueError: the images are not (B, C, D, H, W), or there are none.
 
     Examples:
         >>> blur = nn.Conv3d(1, 1, 3, padding=1)
@@ -70,15 +70,15 @@ def effective_receptive_field(
 
 
 def reach(field: Tensor, share: float = 0.5, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> float:
-    """The radius of the smallest ball about the central voxel that holds a share of a receptive field.
+    """Return the radius of the smallest ball around the central voxel that contains a share of a receptive field.
 
     Args:
-        field: (D, H, W), as `effective_receptive_field` gives it.
-        share: of the field's sum.
-        spacing: mm of a voxel along (D, H, W); 1 gives the radius in voxels.
+        field: (D, H, W), as returned by `effective_receptive_field`.
+        share: share of the field's sum, such as 0.5.
+        spacing: voxel size along (D, H, W) in mm; 1 for a radius in voxels.
 
     Returns:
-        The radius in mm, to the centre of the last voxel that is needed.
+        The radius in mm, to the centre of the last voxel needed.
 
     Raises:
         ValueError: `share` is not above 0 and at most 1.

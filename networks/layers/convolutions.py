@@ -1,7 +1,7 @@
-"""Convolutions for which torch's own path on a CPU is slow or wrong, computed another way; on other devices they are
-torch's.
+"""Convolutions, with workarounds where torch's CPU kernels are slow or wrong; other devices use torch's own.
 
-Everything takes and gives (B, C, D, H, W), and is fast where the channels lie next to each other in memory.
+Everything maps (B, C, D, H, W) to such a map and is fast in `torch.channels_last_3d`. Each workaround names the version
+of torch for which it was written and when it can be removed.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class ConvNormAct(nn.Sequential):
         out_channels: channels out.
         kernel: voxels of the kernel along (D, H, W), odd.
         stride: downsampling along (D, H, W), in voxels.
-        groups: the convolution mixes the channels of a group only.
-        dilation: distance between the voxels a kernel sees.
+        groups: groups of the convolution.
+        dilation: distance between the voxels of the kernel.
     """
 
     def __init__(
@@ -58,17 +58,18 @@ def conv(
     groups: int = 1,
     dilation: int = 1,
 ) -> SafeConv:
-    """A convolution without bias that keeps the size, or divides it by `stride`, rounded up."""
+    """Make a convolution without bias that keeps the size, or divides it by `stride`, rounded up."""
     padding = each_axis(lambda entry: dilation * (entry // 2), kernel)
     return SafeConv(in_channels, out_channels, kernel, stride, padding, dilation=dilation, groups=groups, bias=False)
 
 
 class SafeConv(nn.Conv3d):
-    """torch's convolution, with the right gradient on maps that are short along D.
+    """torch's convolution, with the correct gradient on maps that are short along D.
 
-    Where the padding at the two ends meets, that is on maps of no more than `2 * padding` voxels, oneDNN (as in torch
-    2.13) takes the gradient of the kernel in bfloat16 from unset memory, and the training goes wrong without a word or
-    ends in NaN. Here the zeros are made part of the map, of which it computes the gradient rightly.
+    Workaround for torch 2.13: on CPUs with AVX512_BF16 and without AMX, oneDNN computes the bfloat16 gradient of the
+    kernel from uninitialised memory on maps of at most `2 * padding` voxels along D: training silently goes wrong or
+    ends in NaN. Here the padding is added to the map first. Remove this when the test of gradients on short maps passes
+    with `nn.Conv3d` under `ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16`.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
@@ -83,6 +84,9 @@ class SafeConv(nn.Conv3d):
 class PointwiseConv(nn.Conv3d):
     """A 1x1x1 convolution as a matrix product over the voxels.
 
+    Workaround for torch 2.13: on a CPU its convolution takes 7 times as long with 16 channels in and 3 out. Remove this
+    when `nn.Conv3d` is as fast.
+
     Args:
         in_channels: channels in.
         out_channels: channels out.
@@ -93,17 +97,18 @@ class PointwiseConv(nn.Conv3d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         tokens = functional.linear(to_tokens(input), self.weight.flatten(1), self.bias)
-        if tokens.requires_grad and runs_on_cpu(input):  # a loss may give its gradient in the other order of memory
+        if tokens.requires_grad and runs_on_cpu(input):  # a loss may return its gradient in another layout
             tokens.register_hook(torch.Tensor.contiguous)
         return to_map(tokens)
 
 
 class DepthwiseConv(nn.Conv3d):
-    """A convolution of each channel by itself, of stride 1 and the size of its input.
+    """A depth-wise convolution of stride 1 that keeps the size.
 
-    Its gradient on a CPU: that of the input is a convolution by the mirrored kernel, ten times faster than what torch
-    calls for it; in training it is computed in the type of the kernel, also under autocast: in float32 the gradient of
-    the kernel is twice as fast as in bfloat16.
+    Workaround for torch 2.13: on a CPU the gradient of the input is computed as a convolution with the flipped kernel,
+    ten times as fast as torch's; and training runs in the type of the kernel even under autocast, as the gradient of
+    the kernel is twice as fast in float32 as in bfloat16. Remove this when a training step of `nn.Conv3d` is as fast in
+    both types.
 
     Args:
         channels: channels in and out.

@@ -6,26 +6,25 @@ from torch import Tensor, nn
 
 from hybridseg.networks.layers.convolutions import conv
 from hybridseg.networks.layers.norms import InstanceNorm
-from hybridseg.networks.validation import Triple
+
+from .base import BlockContext, Mixer
 
 
-class ConvMixer(nn.Module):
+class ConvMixer(Mixer):
     """Two convolutions, each after normalisation and activation.
 
     The pre-activation residual branch of He et al. 2016 (https://arxiv.org/abs/1603.05027, figure 1b), in three
     dimensions and with instance normalisation.
 
     Args:
-        channels: channels in and out.
-        index: the block's index among those of its stage with this mixer; all are alike.
-        kernel: voxels of the kernels.
-        dropout: of no use here.
+        context: channels and kernel.
     """
 
     mixes_channels = True
 
-    def __init__(self, channels: int, index: int = 0, *, kernel: Triple = (3, 3, 3), dropout: float = 0.0) -> None:
+    def __init__(self, context: BlockContext) -> None:
         super().__init__()
+        channels, kernel = context.channels, context.kernel
         self.layers = nn.Sequential(
             InstanceNorm(channels),
             nn.LeakyReLU(inplace=True),

@@ -1,4 +1,4 @@
-"""How queries, keys and values of attention are projected from the voxels."""
+"""Projections of voxels to the queries, keys and values of attention."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ from torch import Tensor, nn
 from hybridseg.networks.layers.convolutions import DepthwiseConv
 from hybridseg.networks.layers.layout import to_map, to_tokens
 from hybridseg.networks.registry import build
-from hybridseg.networks.validation import Triple
+
+from .base import BlockContext
 
 
 class LinearProjection(nn.Linear):
-    """Queries, keys and values of each voxel by itself: (B, D, H, W, C) to (B, D, H, W, 3 C).
+    """Project each voxel separately: (B, D, H, W, C) to (B, D, H, W, 3 C).
 
     Args:
-        channels: channels of a voxel.
-        kernel: of no use here.
+        context: channels of a voxel.
     """
 
-    def __init__(self, channels: int, *, kernel: Triple) -> None:
-        super().__init__(channels, 3 * channels)
+    def __init__(self, context: BlockContext) -> None:
+        super().__init__(context.channels, 3 * context.channels)
 
 
 class DepthwiseProjection(nn.Module):
-    """Queries, keys and values that have seen the neighbours of each voxel: (B, D, H, W, C) to (B, D, H, W, 3 C).
+    """Project each voxel together with its neighbours: (B, D, H, W, C) to (B, D, H, W, 3 C).
 
-    The convolutional projection of CvT (Wu et al. 2021, https://arxiv.org/abs/2103.15808, equation 2). Deviation: one
-    depth-wise convolution, added to its input, serves all three.
+    The convolutional projection of CvT (Wu et al. 2021, https://arxiv.org/abs/2103.15808, equation 2). Deviation:
+    queries, keys and values share one depth-wise convolution, which is added to its input.
 
     Args:
-        channels: channels of a voxel.
-        kernel: voxels of the kernel.
+        context: channels of a voxel, and kernel.
     """
 
-    def __init__(self, channels: int, *, kernel: Triple) -> None:
+    def __init__(self, context: BlockContext) -> None:
         super().__init__()
-        self.depthwise = DepthwiseConv(channels, kernel)
-        self.linear = nn.Linear(channels, 3 * channels)
+        self.depthwise = DepthwiseConv(context.channels, context.kernel)
+        self.linear = nn.Linear(context.channels, 3 * context.channels)
 
     def forward(self, tokens: Tensor) -> Tensor:
         local = self.depthwise(to_map(tokens))
@@ -48,6 +47,6 @@ class DepthwiseProjection(nn.Module):
 PROJECTIONS: Mapping[str, type[nn.Module]] = {"linear": LinearProjection, "depthwise": DepthwiseProjection}
 
 
-def project(name: str, channels: int, kernel: Triple) -> nn.Module:
-    """The projection of a mixer by the name in its options."""
-    return build(name, PROJECTIONS, "projection", channels, kernel=kernel)
+def project(name: str, context: BlockContext) -> nn.Module:
+    """Build the projection that a mixer's options name."""
+    return build(name, PROJECTIONS, nn.Module, "projection", context)

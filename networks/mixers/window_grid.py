@@ -1,12 +1,12 @@
-"""The geometry of 3D shifted windows: how a feature map is cut, which tokens may meet, which offset lies between them.
+"""The geometry of 3D shifted windows: partition and merge of a feature map, attention masks, relative offsets.
 
 Follows Swin (Liu et al. 2021, https://arxiv.org/abs/2103.14030, figures 2 and 4). Deviations: windows are balanced to
-the map, so next to nothing is padded, and a window's relative offsets are looked up by their distance in voxels, so
-the bias is right for any window size.
+the map, so that padding is minimal, and relative offsets are looked up by their distance in voxels, so that the bias is
+right for any window size.
 
     size     voxels of the map along (D, H, W)
-    window   voxels of one window, N in all
-    count    windows along each axis, M in all
+    window   voxels of one window along (D, H, W), N in total
+    count    windows along each axis, M in total
     padded   window * count, at least size
 """
 
@@ -26,12 +26,12 @@ from torch.nn import functional
 from hybridseg.networks.validation import Triple, each_axis
 
 DEPTH, HEIGHT, WIDTH = 0, 1, 2
-Result = TypeVar("Result")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
 class WindowGrid:
-    """A map of `size` voxels, cut into `count` windows of `window` voxels after a cyclic shift by `shift` voxels."""
+    """A map of `size` voxels, partitioned into `count` windows of `window` voxels after a cyclic shift by `shift`."""
 
     size: Triple
     window: Triple
@@ -40,11 +40,11 @@ class WindowGrid:
 
     @property
     def padded(self) -> Triple:
-        """Voxels of the map with its padding, at the far end of each axis."""
+        """Voxels of the map with its padding at the far end of each axis."""
         return each_axis(mul, self.window, self.count)
 
     def partition(self, tokens: Tensor) -> Tensor:
-        """Cut `tokens` (B, D, H, W, C) into windows (B, M, N, C), padding with zeros and shifting first."""
+        """Pad `tokens` (B, D, H, W, C) with zeros, shift them, and partition them into windows (B, M, N, C)."""
         padding = [entry for axis in (WIDTH, HEIGHT, DEPTH) for entry in (0, self.padded[axis] - self.size[axis])]
         tokens = functional.pad(tokens, (0, 0, *padding)) if any(padding) else tokens
         tokens = torch.roll(tokens, [-shift for shift in self.shift], dims=(1, 2, 3)) if any(self.shift) else tokens
@@ -54,7 +54,7 @@ class WindowGrid:
         return windows.flatten(4, 6).flatten(1, 3)
 
     def merge(self, windows: Tensor) -> Tensor:
-        """Put `windows` (B, M, N, C) back in place as (B, D, H, W, C): the inverse of `partition`."""
+        """Merge `windows` (B, M, N, C) into tokens (B, D, H, W, C): the inverse of `partition`."""
         windows = windows.unflatten(2, self.window).unflatten(1, self.count)
         tokens = windows.permute(0, 1, 4, 2, 5, 3, 6, 7)  # (B, window and voxel within it along each axis, C)
         for axis in (DEPTH, HEIGHT, WIDTH):
@@ -63,8 +63,8 @@ class WindowGrid:
         depth, height, width = self.size
         return tokens[:, :depth, :height, :width]
 
-    def numbers(self) -> Tensor:
-        """A number (D, H, W) for each voxel of the map, the same for those that may meet, and no others; on the CPU."""
+    def window_numbers(self) -> Tensor:
+        """Number the voxels of the map (D, H, W) by window, on the CPU: two attend to each other if equal."""
         number = torch.zeros(1, 1, 1, dtype=torch.long)
         for axis, (size, window, shift) in enumerate(zip(self.size, self.window, self.shift, strict=True)):
             along = (torch.arange(size) - shift).div(window, rounding_mode="floor") + (shift > 0)
@@ -77,12 +77,12 @@ class WindowGrid:
 def window_grid(size: Triple, largest: Triple, shifted: bool) -> WindowGrid:
     """Balance windows to a map.
 
-    Along an axis of n voxels under windows of at most w, k = ceil(n / w) windows of ceil(n / k) voxels are taken. An
-    axis with one window is not shifted: all its tokens meet anyway.
+    An axis of n voxels has k = ceil(n / w) windows of ceil(n / k) voxels, where w is the most a window may have. An
+    axis with one window is not shifted: all its tokens attend to each other anyway.
 
     Args:
         size: voxels of the map along (D, H, W).
-        largest: voxels a window may have along each axis.
+        largest: voxels of the largest window along (D, H, W).
         shifted: shift by half a window, as in every second block.
     """
     count = each_axis(lambda n, w: math.ceil(n / w), size, largest)
@@ -91,30 +91,31 @@ def window_grid(size: Triple, largest: Triple, shifted: bool) -> WindowGrid:
     return WindowGrid(size, window, count, shift)
 
 
-def kept(make: Callable[..., Result]) -> Callable[..., Result]:
-    """Remember what a function made of its arguments; not while a graph is captured, to which its tensors belong."""
-    remembered = lru_cache(maxsize=16)(make)
+def cache_outside_graphs(make: Callable[..., Made]) -> Callable[..., Made]:
+    """Cache a function's results, except while a graph is captured: the tensors made then belong to the graph."""
+    cached = lru_cache(maxsize=16)(make)
 
     @wraps(make)
-    def get(*arguments: Hashable) -> Result:
+    def get(*arguments: Hashable) -> Made:
         captured = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        return (make if captured else remembered)(*arguments)
+        return (make if captured else cached)(*arguments)
 
     return get
 
 
-@kept
+@cache_outside_graphs
 def attention_mask(grid: WindowGrid, device: torch.device) -> Tensor | None:
-    """Which tokens may meet: True where query and key are neighbours in the unshifted map and both are voxels of it.
+    """Return which keys a query may attend to: those that lie in the same window of the unshifted map.
 
-    A cyclic shift brings the two ends of an axis into one window; they stay strangers. Padding meets only padding.
+    A cyclic shift brings the two ends of an axis into one window; they do not attend to each other. Padding attends
+    only to padding.
 
     Returns:
-        (M, N, N) boolean, or None where every token of a window may meet every other.
+        (M, N, N) boolean, or None where all tokens of a window attend to each other.
     """
     if grid.padded == grid.size and not any(grid.shift):
         return None
-    with torch.inference_mode(False):  # made once, used in evaluation and in training alike
+    with torch.inference_mode(False):  # cached for evaluation and training alike
         region = torch.zeros(1, 1, 1, 1, 1, dtype=torch.long, device=device)
         real = torch.ones_like(region)
         for axis, (size, padded, shift) in enumerate(zip(grid.size, grid.padded, grid.shift, strict=True), start=1):
@@ -128,17 +129,18 @@ def attention_mask(grid: WindowGrid, device: torch.device) -> Tensor | None:
         return label[:, :, None] == label[:, None, :]
 
 
-@kept
+@cache_outside_graphs
 def relative_offset(window: Triple, largest: Triple, device: torch.device) -> Tensor:
-    """Where the offset between each query and key of a window stands in a flattened table of (2w - 1)^3 offsets.
+    """Return the index of each offset between query and key of a window in a flattened table of (2w - 1)^3 offsets.
 
     Args:
-        window: voxels of the window at hand.
-        largest: voxels of the largest window, for which the table has room; offsets beyond it stand at its border.
-        device: where the result lives.
+        window: voxels of the window along (D, H, W).
+        largest: voxels of the largest window, which sets the size of the table; larger offsets are clamped to its
+            border.
+        device: device of the result.
 
     Returns:
-        (N * N) indices; the table's centre is offset zero, whatever the window.
+        (N * N) indices; the centre of the table is offset zero for any window.
     """
     with torch.inference_mode(False):
         position = voxel_positions(window, device)
@@ -149,19 +151,19 @@ def relative_offset(window: Triple, largest: Triple, device: torch.device) -> Te
 
 
 def offset_distances(largest: Triple) -> Tensor:
-    """The length in voxels of each offset of a table, in the order of `relative_offset`: ((2w - 1)^3)."""
+    """Return the length in voxels of each offset of a table, in the order of `relative_offset`: ((2w - 1)^3)."""
     size = each_axis(lambda entry: 2 * entry - 1, largest)
     offsets = voxel_positions(size, torch.get_default_device()) + 1 - torch.tensor(largest)
     return offsets.float().norm(dim=-1)
 
 
 def voxel_positions(size: Triple, device: torch.device) -> Tensor:
-    """The indices (N, 3) of the voxels of a map along (D, H, W), the last axis fastest."""
+    """Return the indices (N, 3) of the voxels of a map along (D, H, W), the last axis fastest."""
     axes = [torch.arange(entry, device=device) for entry in size]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
 
 
 def distances(size: Triple, voxel: Triple, spacing: Sequence[float] = (1.0, 1.0, 1.0)) -> Tensor:
-    """How far from a voxel each voxel of a map is, with `spacing` along (D, H, W): (N), the last axis fastest."""
+    """Return the distance (N) of each voxel of a map from `voxel`, `spacing` being along (D, H, W)."""
     offset = voxel_positions(size, torch.device("cpu")) - torch.tensor(voxel)
     return (offset * torch.tensor(spacing, dtype=torch.float32)).norm(dim=-1)

@@ -1,4 +1,4 @@
-"""A bundle that answers in a second, volumes to feed it, a cohort to report on, and a way to type commands."""
+"""A bundle that segments in a second, volumes for it, a cohort to report on, and a way to run commands."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SPACING = np.diag([2.0, 1.5, 3.0, 1.0])
 
 @dataclass
 class CommandResult:
-    """What a command line did: its exit code, and what it printed."""
+    """The exit code of a command line, and what it printed."""
 
     code: int
     out: str
@@ -37,7 +37,7 @@ class CommandResult:
 
 
 def hybridseg(*words: str | Path) -> CommandResult:
-    """Type `hybridseg` and these words."""
+    """Run the command line `hybridseg` with these words."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = main([str(word) for word in words])
@@ -45,12 +45,12 @@ def hybridseg(*words: str | Path) -> CommandResult:
 
 
 def predict(bundle: Path, output: Path, *words: str | Path) -> CommandResult:
-    """Type `hybridseg predict`."""
+    """Run `hybridseg predict`."""
     return hybridseg("predict", *words, "-o", output, "--bundle", bundle)
 
 
 def label_maps(output: Path) -> list[str]:
-    """All that lies in an output folder, except the record of the run."""
+    """List the files of an output folder, except the record of the run."""
     return sorted(path.name for path in output.iterdir() if path.name != "run.json") if output.exists() else []
 
 
@@ -71,7 +71,7 @@ def read_volume(path: Path) -> nib.Nifti1Image:
 
 
 def voxels_of(path: Path) -> np.ndarray:
-    """The voxels of a NIfTI file."""
+    """Read the voxels of a NIfTI file."""
     return np.asarray(read_volume(path).dataobj)
 
 
@@ -94,20 +94,20 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Callable[[str], Path]:
-    """Makes `images/<name>.nii.gz` of noise."""
+    """Writes `images/<name>.nii.gz` of noise."""
     return lambda name: write_volume(tmp_path / "images" / f"{name}.nii.gz")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """An empty folder for images beside others."""
+    """An empty folder for images."""
     (tmp_path / "images").mkdir()
     return tmp_path / "images"
 
 
 @pytest.fixture
 def cohort(tmp_path: Path) -> Path:
-    """Two predictions in `labels`, `good` off by a voxel and `bad` without one of two labels, and all they need."""
+    """Predictions in `labels`, `good` off by a voxel and `bad` without one of two labels; references and images."""
     truth = np.zeros((16, 16, 16), dtype=np.uint8)
     truth[3:13, 3:13, 3:8] = 1
     truth[3:13, 3:13, 9:13] = 2
@@ -123,13 +123,13 @@ def cohort(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def report(cohort: Path) -> Callable[..., Page]:
-    """Reports on the cohort, by default with all that there is, and reads the page."""
+    """Writes a report on the cohort, by default with references and images, and reads the page."""
 
     def write(*words: str | Path, code: int = 0, err: str = "") -> Page:
         options = words or ("--references", cohort / "truth", "--images", cohort / "images")
-        outcome = hybridseg("report", cohort / "labels", "-o", cohort / "page.html", *options)
-        assert (outcome.code, outcome.out) == (code, f"report written to {cohort / 'page.html'}\n")
-        assert outcome.err == err or (err and err in outcome.err)
+        result = hybridseg("report", cohort / "labels", "-o", cohort / "page.html", *options)
+        assert (result.code, result.out) == (code, f"report written to {cohort / 'page.html'}\n")
+        assert err in result.err if err else result.err == ""
         return Page(cohort / "page.html")
 
     return write

@@ -1,4 +1,4 @@
-"""Pages of reports taken apart."""
+"""Scores for reports, and a parser of their pages."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+from hybridseg.app.evaluation.metrics import LabelScore
+
 VOID = {"meta", "img"}
 
 
 class Page(HTMLParser):
-    """A page taken apart; a tag that is closed by another, or not at all, is an error."""
+    """A parsed page; a tag that is not closed, or closed by another, is an error."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -19,7 +21,7 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[tuple[str, str]] = []
-        self.feed(self.source.replace("<wbr>", ""))  # where a name may be broken
+        self.feed(self.source.replace("<wbr>", ""))  # line breaks allowed in names
         self.close()
         assert self.open == []
 
@@ -39,16 +41,35 @@ class Page(HTMLParser):
             self.words.append((self.open[-1] if self.open else "", data))
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
-        """The attributes of all tags of a name."""
+        """Return the attributes of all tags of a name."""
         return [attributes for name, attributes in self.tags if name == tag]
 
     def text(self, tag: str) -> list[str]:
-        """The words within tags of a name."""
+        """Return the texts within tags of a name."""
         return [words for name, words in self.words if name == tag]
 
     def rows(self, section: str) -> list[list[str]]:
-        """What the cells of a section's tables are sorted by."""
+        """Return the sort values of the cells in a section's tables."""
         (part,) = re.findall(rf'<section id="{section}".*?</section>', self.source, re.DOTALL)
         rows = re.findall(r"<tr>(.*?)</tr>", part, re.DOTALL)
         values = [[html.unescape(value) for value in re.findall(r'data-value="(.*?)"', row)] for row in rows]
-        return [row for row in values if row]  # a row of headings has none
+        return [row for row in values if row]  # headings have none
+
+
+def make_score(case: str, label: int, name: str, dice: float) -> LabelScore:
+    """Return a score of a label that was found."""
+    return LabelScore(
+        case=case,
+        label=label,
+        name=name,
+        outcome="found",
+        reference_voxels=1,
+        prediction_voxels=1,
+        reference_ml=1.0,
+        prediction_ml=1.0,
+        volume_difference_ml=0.0,
+        dice=dice,
+        surface_dice=dice,
+        hd95=1.0,
+        assd=1.0,
+    )

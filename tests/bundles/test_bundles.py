@@ -1,4 +1,4 @@
-"""Every shipped bundle, and planned ones, against MONAI's own tools, from a working directory that is not theirs."""
+"""Every shipped bundle, and planned ones, pass MONAI's own tools from any working directory."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from hybridseg.app.cli import main
 from hybridseg.bundles import bundle_names, bundle_path
 from hybridseg.transforms import LabelsToRegionsd, region_labels
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
-from hybridseg.transforms.phantoms.head import write_heads
+from hybridseg.transforms.phantoms import write_heads, write_phantoms
 
 SCHEMA = Path(__file__).parent / "metadata_schema.json"
 OVERRIDES = ("bundle_root", "dataset_dir", "run_dir", "device", "max_epochs", "val_interval")
@@ -44,7 +43,7 @@ PLANNED = {
 
 @pytest.fixture(scope="session")
 def planned(tmp_path_factory) -> Callable[[str], Path]:
-    """Makes a planned bundle, once."""
+    """Plans a bundle, once."""
 
     @cache
     def plan(name: str) -> Path:
@@ -70,25 +69,25 @@ def read(bundle: Path, *names: str) -> ConfigParser:
     return parser
 
 
-def test_the_bundle_is_complete(bundle):
+def test_bundle_is_complete(bundle):
     assert [name for name in FILES if not (bundle / name).is_file()] == []
 
 
-def test_the_metadata_follows_the_schema(bundle):
+def test_metadata_follow_the_schema(bundle):
     verify_metadata(
         meta_file=str(bundle / "configs/metadata.json"),
-        filepath=str(SCHEMA),  # since it is there, and is what the hash says, nothing is downloaded
+        filepath=str(SCHEMA),  # exists and has this hash, so nothing is downloaded
         hash_val=hashlib.sha256(SCHEMA.read_bytes()).hexdigest(),
         hash_type="sha256",
     )
 
 
-def test_the_changelog_has_the_version(bundle):
+def test_changelog_has_the_version(bundle):
     metadata = json.loads((bundle / "configs/metadata.json").read_text())
     assert metadata["version"] in metadata["changelog"]
 
 
-def test_the_network_takes_and_gives_what_the_metadata_say(bundle):
+def test_network_has_the_shapes_of_the_metadata(bundle):
     configs = bundle / "configs"
     verify_net_in_out(
         net_id="network_def",
@@ -101,7 +100,7 @@ def test_the_network_takes_and_gives_what_the_metadata_say(bundle):
 @pytest.mark.parametrize(
     ("config", "properties"), [("train.json", TrainProperties), ("inference.json", InferProperties)]
 )
-def test_the_properties_of_a_workflow_are_where_monai_looks(bundle, config, properties):
+def test_workflow_properties_are_where_monai_looks(bundle, config, properties):
     parser = read(bundle, config)
     for name, entry in properties.items():
         present = entry["id"] in parser
@@ -111,7 +110,7 @@ def test_the_properties_of_a_workflow_are_where_monai_looks(bundle, config, prop
             assert parser[reference] == f"@{entry['id']}", name
 
 
-def test_what_a_user_overrides_stands_at_the_top_level(bundle):
+def test_overridden_keys_are_at_the_top_level(bundle):
     config = json.loads((bundle / "configs/train.json").read_text())
     assert [name for name in OVERRIDES if name not in config] == []
 
@@ -130,18 +129,25 @@ def test_training_and_inference_preprocess_alike(bundle):
     assert training == inference
 
 
-def test_validation_and_inference_slide_alike_a_window(bundle):
+def test_validation_and_inference_use_the_same_inferer(bundle):
     assert read(bundle, "train.json")["validate::inferer"] == read(bundle, "inference.json")["inferer"]
 
 
-def test_what_several_processes_leave_to_the_first_writes_curves(bundle):
+def test_only_the_first_process_writes_curves(bundle):
     config = read(bundle, "train.json", "multi_gpu_train.json")
+    assert config["write_curves"] == "$@curves and dist.get_rank() == 0"
     for handlers in (config["train::handlers"], config["validate::handlers"]):
-        disabled = [handler["_target_"] for handler in handlers if "_disabled_" in handler]
-        assert disabled == ["monai.handlers.TensorBoardStatsHandler"]
+        disabled = {handler["_target_"]: handler["_disabled_"] for handler in handlers if "_disabled_" in handler}
+        assert disabled == {"monai.handlers.TensorBoardStatsHandler": "$not @write_curves"}
 
 
-def test_the_metadata_name_the_labels_or_regions_of_the_configs(bundle):
+def test_train_handlers_are_a_list_of_dictionaries(bundle):
+    """MONAI Label calls `.get("_target_")` on every entry."""
+    assert all("_target_" in handler for handler in read(bundle, "train.json")["train::handlers"])
+    assert all(isinstance(handler, dict) for handler in read(bundle, "train.json")["train::handlers"])
+
+
+def test_metadata_name_the_labels_or_regions(bundle):
     outputs = json.loads((bundle / "configs/metadata.json").read_text())["network_data_format"]["outputs"]["pred"]
     config = read(bundle, "inference.json")
     channels = config["regions"] if "regions" in config else ["background", *config["label_names"].values()]
@@ -158,8 +164,8 @@ def test_regions_write_the_labels_that_have_names(bundle):
     assert config["inferer"]["unseen"] < 0
 
 
-def test_the_loss_is_dice_and_the_cross_entropy_of_the_channels(bundle):
-    """Of regions the binary one, channel by channel."""
+def test_loss_is_dice_and_cross_entropy_of_the_channels(bundle):
+    """For regions, the binary cross-entropy of each channel."""
     config = read(bundle, "train.json")
     loss = config.get_parsed_content("loss").loss
     labels = torch.randint(0, 1 + len(config["label_names"]), (2, 1, 6, 5, 4))
@@ -179,7 +185,7 @@ def test_the_loss_is_dice_and_the_cross_entropy_of_the_channels(bundle):
 def test_no_case_is_in_two_subsets(bundle):
     path = bundle / "configs/split.json"
     if not path.is_file():
-        pytest.skip(f"{bundle.name} divides its cases by a seed")
+        pytest.skip(f"{bundle.name} splits its cases by a seed")
     listed = json.loads(path.read_text())
     subsets = [*listed.pop("folds", []), *listed.values()]
     names = [name for subset in subsets for name in subset]
@@ -187,7 +193,7 @@ def test_no_case_is_in_two_subsets(bundle):
     assert set(listed) in ({"training", "validation", "test"}, {"test"})
 
 
-def test_the_weights_load_as_tensors_and_fit_the_network(bundle):
+def test_weights_load_as_tensors_and_match_the_network(bundle):
     weights = bundle / "models/model.pt"
     if not weights.is_file():
         pytest.skip(f"{bundle.name} ships no weights")
@@ -196,8 +202,8 @@ def test_the_weights_load_as_tensors_and_fit_the_network(bundle):
     network.load_state_dict(torch.load(weights, weights_only=True))
 
 
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # the size is fixed by tracing, as it says
-def test_the_weights_export_as_torchscript(bundle, tmp_path):
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # tracing fixes the size, on purpose
+def test_weights_export_as_torchscript(bundle, tmp_path):
     weights = bundle / "models/model.pt"
     if not weights.is_file():
         pytest.skip(f"{bundle.name} ships no weights")

@@ -1,4 +1,4 @@
-"""A classifier takes any size, keeps items apart, starts from a segmentation network, and learns from phantoms."""
+"""The classifier: any size, batch items do not mix, pretrained encoders, and learning on phantoms."""
 
 from __future__ import annotations
 
@@ -10,30 +10,29 @@ from torch import Tensor
 from torch.nn import functional
 
 from hybridseg.networks import PRESETS, create_classifier, create_model
-from hybridseg.transforms.phantoms.abdomen import phantom
-from hybridseg.transforms.phantoms.abdomen_patient import ORGANS
+from hybridseg.transforms.phantoms import ORGANS, phantom
 
 SIZE = 16
-PLACES = ("liver", "spleen", "spine")
+CROPPED = ("liver", "spleen", "spine")
 
 
 def crops(seed: int) -> Tensor:
-    """The surroundings of each of `PLACES` in one patient (3, 1, 16, 16, 16), at 8 mm."""
+    """Crop a patch around each organ of one patient: (3, 1, 16, 16, 16), at 8 mm."""
     scan = phantom(seed, spacing=(8, 8, 8), orientation="RAS", tilt=0)
     image = np.pad((np.clip(scan.image, -150, 250) + 150) / 400, SIZE // 2)
     labels = {name: label for label, name in ORGANS.items()}
-    centres = ndimage.center_of_mass(scan.label > 0, scan.label, [labels[name] for name in PLACES])
+    centres = ndimage.center_of_mass(scan.label > 0, scan.label, [labels[name] for name in CROPPED])
     cut = [image[tuple(slice(int(middle), int(middle) + SIZE) for middle in centre)] for centre in centres]
     return torch.tensor(np.stack(cut), dtype=torch.float32)[:, None]
 
 
-def test_it_learns_which_organ_it_sees_and_knows_it_in_patients_it_has_not_seen():
+def test_it_learns_to_recognise_organs_of_unseen_patients():
     train, unseen = torch.cat([crops(seed) for seed in range(4)]), torch.cat([crops(seed) for seed in range(4, 10)])
-    model = create_classifier("tiny", in_channels=1, classes=len(PLACES))
+    model = create_classifier("tiny", in_channels=1, classes=len(CROPPED))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     losses = []
     for _ in range(15):
-        loss = functional.cross_entropy(model(train), torch.arange(len(PLACES)).repeat(4))
+        loss = functional.cross_entropy(model(train), torch.arange(len(CROPPED)).repeat(4))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -41,7 +40,7 @@ def test_it_learns_which_organ_it_sees_and_knows_it_in_patients_it_has_not_seen(
     assert losses[-1] < 0.2 * losses[0]
     with torch.inference_mode():
         found = model.eval()(unseen).argmax(dim=1)
-    assert (found == torch.arange(len(PLACES)).repeat(6)).float().mean() > 0.9
+    assert (found == torch.arange(len(CROPPED)).repeat(6)).float().mean() > 0.9
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -55,7 +54,7 @@ def test_every_parameter_gets_a_gradient(preset):
 
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (7, 19, 33)])
-def test_any_size_gives_finite_logits_and_items_do_not_mix(size):
+def test_any_size_gives_finite_logits_per_item(size):
     model = create_classifier("tiny", in_channels=2, classes=3).eval()
     images = torch.randn(2, 2, *size)
     with torch.inference_mode():
@@ -66,7 +65,7 @@ def test_any_size_gives_finite_logits_and_items_do_not_mix(size):
     torch.testing.assert_close(logits, alone, rtol=1e-4, atol=1e-5)
 
 
-def test_the_padding_to_whole_strides_is_not_averaged():
+def test_padding_is_not_averaged():
     model = create_classifier("tiny", in_channels=1, classes=2).eval()
     with torch.no_grad():
         pooled = []
@@ -79,7 +78,7 @@ def test_the_padding_to_whole_strides_is_not_averaged():
     torch.testing.assert_close(pooled[0][:, -coarsest.shape[1] :], coarsest)
 
 
-def test_it_starts_from_the_encoder_of_a_segmentation_network():
+def test_it_loads_the_encoder_of_a_segmentation_network():
     model = create_model("tiny", in_channels=1, out_channels=4)
     classifier = create_classifier("tiny", in_channels=1, classes=2)
     classifier.encoder.load_state_dict(model.encoder.state_dict())
@@ -94,14 +93,14 @@ def test_it_starts_from_the_encoder_of_a_segmentation_network():
         ({"preset": "huge"}, "preset: 'huge': must be one of tiny, small, base"),
         ({"classes": 0}, "classes: 0: must be a positive integer"),
         ({"in_channels": 0}, "in_channels: 0: must be a positive integer"),
-        ({"width": 3}, "width: no field of the network: must be one of in_channels"),
+        ({"width": 3}, "width: not a field of the network: must be one of in_channels"),
     ],
 )
-def test_what_cannot_work_is_refused_by_field_value_and_rule(overrides, message):
+def test_invalid_values_raise(overrides, message):
     with pytest.raises(ValueError, match=message):
         create_classifier(**{"preset": "tiny", "in_channels": 1, "classes": 2, **overrides})
 
 
-def test_an_image_without_a_batch_is_refused():
+def test_image_without_a_batch_raises():
     with pytest.raises(ValueError, match=r"image: shape \(1, 16, 16, 16\): must be \(B, C, D, H, W\)"):
         create_classifier("tiny", in_channels=1, classes=2)(torch.zeros(1, 16, 16, 16))

@@ -1,4 +1,4 @@
-"""A detector trains without torchvision and finds organs; its pyramid, boxes and anchors are what they say."""
+"""The detector: training without torchvision, the pyramid, boxes and anchors."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from torch import Tensor
 
 from hybridseg.networks import PRESETS, create_detector, create_model
 from hybridseg.networks.detector import FeaturePyramid, HybridDetector
-from hybridseg.transforms.phantoms.abdomen import phantom
-from hybridseg.transforms.phantoms.abdomen_patient import ORGANS
+from hybridseg.transforms.phantoms import ORGANS, phantom
 
 KINDS = {"liver": 0, "kidney_left": 1, "kidney_right": 1}
 NOTHING = {"boxes": torch.zeros(0, 6), "labels": torch.zeros(0, dtype=torch.long)}
@@ -22,13 +21,13 @@ SOMETHING = {"boxes": torch.tensor([[4.0, 6, 2, 12, 14, 9]]), "labels": torch.te
 
 
 def tiny_detector(**overrides: Any) -> HybridDetector:
-    """A small detector of two kinds of objects."""
+    """Make a small detector for two kinds of objects."""
     options: dict[str, Any] = {"in_channels": 1, "classes": 2, "anchor_shapes": [(8, 8, 8), (16, 16, 16)]}
     return create_detector("tiny", **{**options, "pyramid_channels": 16, **overrides})
 
 
 def scan_with_boxes() -> tuple[Tensor, dict[str, Tensor]]:
-    """A phantom at 10 mm (1, 1, D, H, W) and the boxes of its liver and kidneys."""
+    """Make a phantom at 10 mm (1, 1, D, H, W) and the boxes of its liver and kidneys."""
     scan = phantom(0, spacing=(10, 10, 10), orientation="RAS", tilt=0)
     places = ndimage.find_objects(scan.label)
     found = [(places[label - 1], KINDS[name]) for label, name in ORGANS.items() if name in KINDS]
@@ -38,7 +37,7 @@ def scan_with_boxes() -> tuple[Tensor, dict[str, Tensor]]:
     return image, target
 
 
-def test_it_trains_and_finds_the_liver_and_the_kidneys_best():
+def test_it_learns_to_find_the_liver_and_the_kidneys():
     image, target = scan_with_boxes()
     detector = tiny_detector(anchor_shapes=[(8, 8, 12), (16, 16, 16)], pyramid_channels=32)
     optimizer = torch.optim.AdamW(detector.network.parameters(), lr=1e-3)
@@ -73,7 +72,7 @@ def test_every_parameter_gets_a_gradient(preset):
 
 @pytest.mark.parametrize("levels", [1, 2, 4])
 @pytest.mark.parametrize("size", [(1, 1, 1), (7, 19, 33)])
-def test_the_pyramid_has_the_coarsest_scales_of_an_image_of_any_size_finest_first(levels, size):
+def test_pyramid_has_the_coarsest_scales_finest_first(levels, size):
     encoder = create_model("tiny", in_channels=1, out_channels=2, strides=[(1, 2, 2), 2, 2]).encoder
     pyramid = FeaturePyramid(encoder, levels=levels, out_channels=8).eval()
     assert pyramid.scales == [(1, 1, 1), (1, 2, 2), (2, 4, 4), (4, 8, 8)][-levels:]
@@ -85,7 +84,7 @@ def test_the_pyramid_has_the_coarsest_scales_of_an_image_of_any_size_finest_firs
     assert all(x.isfinite().all() for x in features)
 
 
-def test_each_level_of_the_pyramid_knows_what_the_coarser_ones_know():
+def test_finest_level_depends_on_all_coarser_levels():
     pyramid = FeaturePyramid(create_model("tiny", in_channels=1, out_channels=2).encoder, levels=3, out_channels=8)
     finest = pyramid(torch.randn(1, 1, 16, 16, 16))[0]
     finest.square().sum().backward()
@@ -94,7 +93,7 @@ def test_each_level_of_the_pyramid_knows_what_the_coarser_ones_know():
 
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (5, 40, 3), (20, 33, 17)])
-def test_boxes_lie_within_an_image_of_any_size_the_best_first(size):
+def test_boxes_lie_within_the_image_best_first(size):
     detector = tiny_detector().eval()
     detector.set_box_selector_parameters(score_thresh=0.0)
     with torch.inference_mode():
@@ -109,7 +108,7 @@ def test_boxes_lie_within_an_image_of_any_size_the_best_first(size):
         assert (result["labels_scores"].diff() <= 0).all()
 
 
-def test_anchors_stand_in_the_middle_of_their_voxels_and_grow_with_the_level():
+def test_anchors_are_centred_and_grow_with_the_level():
     detector = tiny_detector(anchor_shapes=[(4, 6, 8)], strides=[(1, 2, 2), 2, 2]).eval()
     with torch.inference_mode():
         detector(torch.zeros(1, 1, 8, 16, 24))
@@ -124,19 +123,19 @@ def test_anchors_stand_in_the_middle_of_their_voxels_and_grow_with_the_level():
     )
 
 
-def test_an_image_without_objects_trains_alone_and_beside_another():
+def test_images_without_objects_can_be_trained_on():
     detector = tiny_detector()
     images = torch.randn(2, 1, 20, 33, 17)
-    alone = detector(images, [NOTHING, NOTHING])
-    assert alone["box_regression"] == 0
-    beside = detector(images, [NOTHING, SOMETHING])
-    assert beside["box_regression"] > 0
-    for losses in (alone, beside):
+    empty = detector(images, [NOTHING, NOTHING])
+    assert empty["box_regression"] == 0
+    mixed = detector(images, [NOTHING, SOMETHING])
+    assert mixed["box_regression"] > 0
+    for losses in (empty, mixed):
         assert losses["classification"].isfinite()
         losses["classification"].backward()
 
 
-def test_anchors_match_the_box_that_they_overlap_most_and_none_where_there_is_none():
+def test_anchors_match_the_box_of_largest_overlap():
     detector = tiny_detector()
     boxes = torch.tensor([[0.0, 0, 0, 8, 8, 8], [16, 16, 16, 32, 32, 32]])
     images = torch.zeros(2, 1, 32, 32, 32)
@@ -152,9 +151,9 @@ def test_anchors_match_the_box_that_they_overlap_most_and_none_where_there_is_no
     assert torch.equal(some[chosen], overlap.argmax(dim=0))
 
 
-# MONAI rounds the sizes of listed images as tensors with numpy.
+# MONAI rounds the sizes of a list of images with numpy.
 @pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning")
-def test_images_of_different_sizes_may_come_as_a_list():
+def test_list_of_images_may_differ_in_size():
     detector = tiny_detector()
     images = [torch.randn(1, 20, 33, 17), torch.randn(1, 9, 16, 30)]
     assert detector(images, [SOMETHING, NOTHING])["box_regression"] > 0
@@ -165,7 +164,7 @@ def test_images_of_different_sizes_may_come_as_a_list():
         assert (result["boxes"][:, 3:] <= torch.tensor(image.shape[1:])).all()
 
 
-def test_sliding_windows_as_large_as_the_image_give_what_the_whole_image_gives():
+def test_window_as_large_as_the_image_gives_the_same():
     detector = tiny_detector().eval()
     detector.set_box_selector_parameters(score_thresh=0.0)
     detector.set_sliding_window_inferer(roi_size=(24, 32, 16))
@@ -187,7 +186,7 @@ def test_boxes_are_float32_under_autocast():
     assert detector.anchors[0].dtype == result["boxes"].dtype == torch.float32
 
 
-def test_it_starts_from_the_encoder_of_a_segmentation_network():
+def test_it_loads_the_encoder_of_a_segmentation_network():
     model = create_model("tiny", in_channels=1, out_channels=4)
     network: Any = tiny_detector().network
     network.feature_extractor.encoder.load_state_dict(model.encoder.state_dict())
@@ -202,7 +201,7 @@ def test_it_starts_from_the_encoder_of_a_segmentation_network():
         ({"preset": "huge"}, "preset: 'huge': must be one of tiny, small, base"),
         ({"classes": 0}, "classes: 0: must be a positive integer"),
         ({"levels": 0}, "levels: 0: must be a positive integer"),
-        ({"levels": 5}, "levels: 5: must be at most 4, the scales of the encoder"),
+        ({"levels": 5}, "levels: 5: must be at most 4, the encoder's scales"),
         ({"pyramid_channels": 12}, "pyramid_channels: 12: must be a multiple of 8"),
         ({"pyramid_channels": "wide"}, "pyramid_channels: 'wide': must be a positive integer"),
         ({"anchor_shapes": []}, r"anchor_shapes: \[\]: must be a list of shapes, three lengths each"),
@@ -210,10 +209,10 @@ def test_it_starts_from_the_encoder_of_a_segmentation_network():
         ({"anchor_shapes": (8, 8, 8)}, r"anchor_shapes: \(8, 8, 8\): must be a list of shapes, three lengths each"),
         ({"anchor_shapes": [(8, 8)]}, r"anchor_shapes: \(8, 8\): must be one integer or three"),
         ({"anchor_shapes": [(1, 8, 8)]}, r"anchor_shapes: \(1, 8, 8\): must be at least 2 voxels long"),
-        ({"width": 3}, "width: no field of the network: must be one of in_channels"),
+        ({"width": 3}, "width: not a field of the network: must be one of in_channels"),
     ],
 )
-def test_what_cannot_work_is_refused_by_field_value_and_rule(overrides, message):
+def test_invalid_values_raise(overrides, message):
     options = {"preset": "tiny", "in_channels": 1, "classes": 2, "anchor_shapes": [(8, 8, 8)], **overrides}
     with pytest.raises(ValueError, match=message):
         create_detector(**options)

@@ -1,15 +1,14 @@
-"""Over every preset: any size, finite, every parameter with a gradient, checkpointing changes nothing."""
+"""Every preset: any size, finite, a gradient for every parameter, equal copies, unchanged by checkpointing."""
 
 from __future__ import annotations
 
 import pickle
-import re
 from copy import deepcopy
 
 import pytest
 import torch
 
-from hybridseg.networks import PRESETS, HybridSwinUNETR, create_model
+from hybridseg.networks import PRESETS, create_model
 
 LIMITS = {"tiny": (0, 1e6), "small": (2e6, 4e6), "base": (1e7, 2e7)}
 
@@ -19,13 +18,10 @@ def preset(request) -> str:
     return request.param
 
 
-def test_the_number_of_parameters_is_what_the_preset_promises(preset):
+def test_number_of_parameters_lies_within_its_limits(preset):
     low, high = LIMITS[preset]
-    assert (
-        low
-        < sum(parameter.numel() for parameter in create_model(preset, in_channels=1, out_channels=14).parameters())
-        < high
-    )
+    model = create_model(preset, in_channels=1, out_channels=14)
+    assert low < sum(parameter.numel() for parameter in model.parameters()) < high
 
 
 @pytest.mark.parametrize("size", [(16, 16, 16), (1, 1, 1), (7, 19, 33), (40, 3, 21)])
@@ -54,17 +50,18 @@ def test_batch_items_do_not_mix(preset):
         torch.testing.assert_close(model(images), alone, rtol=1e-4, atol=1e-5)
 
 
-def test_copies_and_pickles_give_the_same(preset):
+@pytest.mark.parametrize("copy", [deepcopy, lambda model: pickle.loads(pickle.dumps(model))], ids=["copy", "pickle"])
+def test_copies_have_the_same_weights_and_logits(preset, copy):
     model = create_model(preset, in_channels=1, out_channels=2).eval()
+    twin = copy(model)
     image = torch.randn(1, 1, 16, 24, 16)
-    with torch.inference_mode():
-        logits = model(image)
-        for twin in (deepcopy(model), pickle.loads(pickle.dumps(model))):
-            assert torch.equal(twin(image), logits)
+    for first, second in zip(model.state_dict().values(), twin.state_dict().values(), strict=True):
+        assert torch.equal(first, second)
+    with torch.inference_mode():  # the kernels may depend on where and how the copied weights lie in memory
+        torch.testing.assert_close(twin(image), model(image), rtol=1e-4, atol=1e-5)
 
 
 def test_half_precision_gives_nearly_the_same(preset):
-    torch.manual_seed(0)
     model = create_model(preset, in_channels=1, out_channels=2).eval()
     image = torch.randn(1, 1, 24, 40, 24)
     with torch.inference_mode():
@@ -74,7 +71,7 @@ def test_half_precision_gives_nearly_the_same(preset):
     assert (half - logits).abs().mean() < 0.02 * logits.std()
 
 
-def test_checkpointing_changes_nothing(preset):
+def test_checkpointing_keeps_the_gradients(preset):
     plain = create_model(preset, in_channels=1, out_channels=2)
     checkpointed = create_model(preset, in_channels=1, out_channels=2, checkpointing=True)
     checkpointed.load_state_dict(plain.state_dict())
@@ -85,58 +82,14 @@ def test_checkpointing_changes_nothing(preset):
         torch.testing.assert_close(first.grad, second.grad, msg=name)
 
 
-def test_deep_supervision_gives_every_scale_finest_first_in_training_only():
-    model = create_model("tiny", in_channels=1, out_channels=3)
-    image = torch.randn(1, 1, 20, 33, 17)
-    assert [tuple(logits.shape[2:]) for logits in model(image)] == [(20, 33, 17), (10, 17, 9), (5, 9, 5)]
-    assert isinstance(model.eval()(image), torch.Tensor)
-    single = create_model("tiny", in_channels=1, out_channels=3, deep_supervision=False)
-    assert isinstance(single(image), torch.Tensor)
-
-
-def test_strides_may_differ_between_axes():
-    model = create_model("tiny", in_channels=1, out_channels=2, strides=[[1, 2, 2], [1, 2, 2], 2])
-    assert model.stride == (2, 8, 8)
-    assert [tuple(logits.shape[2:]) for logits in model(torch.randn(1, 1, 6, 32, 32))] == [
-        (6, 32, 32),
-        (6, 16, 16),
-        (6, 8, 8),
-    ]
-
-
-@pytest.mark.parametrize("shape", [(1, 16, 16, 16), (0, 1, 16, 16, 16), (1, 1, 16, 0, 16)])
-def test_an_image_of_another_rank_or_without_voxels_is_refused(shape):
-    with pytest.raises(ValueError, match=rf"image: shape {re.escape(str(shape))}: must be \(B, C, D, H, W\), none of"):
-        create_model("tiny", in_channels=1, out_channels=2)(torch.zeros(shape))
-
-
-def test_a_network_is_built_from_its_config_alone():
-    model = create_model("tiny", in_channels=1, out_channels=2)
-    twin = HybridSwinUNETR(model.config)
-    assert [value.shape for value in twin.state_dict().values()] == [
-        value.shape for value in model.state_dict().values()
-    ]
-
-
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
         ({"preset": "huge"}, "preset: 'huge': must be one of tiny, small, base"),
         ({"preset": ["tiny"]}, r"preset: \['tiny'\]: must be one of tiny, small, base"),
-        ({"widths": (1, 2)}, "widths: no field of the network: must be one of in_channels"),
-        ({"in_channels": 0}, "in_channels: 0: must be a positive integer"),
-        ({"depths": (1, 2)}, "depths: 2 entries: must have one per stage, 3 as channels has"),
-        ({"mixers": "conv"}, "mixers: 'conv': must be a list with one entry per stage"),
-        ({"strides": (2, 2, (2, 2))}, r"strides: \(2, 2\): must be one integer or three"),
-        ({"stem": "patchwork"}, "stem: 'patchwork': must be one of conv, grouped, levit, patch"),
-        (
-            {"mixers": ("conv", "conv", "fourier")},
-            "mixers: 'fourier': must be one of conv, gated, relative, rotary, window, or the dotted path of a class",
-        ),
-        ({"mixers": ("conv", "conv", "window")}, "mixers: 'window': .*missing.*'heads'"),
-        ({"mixers": ("conv", "conv", {"name": "conv", "heads": 2})}, "mixers: .*unexpected keyword argument 'heads'"),
+        ({"widths": (1, 2)}, "widths: not a field of the network: must be one of in_channels"),
     ],
 )
-def test_what_cannot_work_is_refused_by_field_value_and_rule(overrides, message):
+def test_unknown_presets_and_fields_raise(overrides, message):
     with pytest.raises(ValueError, match=message):
         create_model(**{"preset": "tiny", "in_channels": 1, "out_channels": 2, **overrides})

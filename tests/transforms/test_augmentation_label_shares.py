@@ -1,4 +1,4 @@
-"""Shares are those of MONAI's one-hot labels that are not empty, and lead back to the labels."""
+"""Label shares are MONAI's one-hot labels without the empty channels, and give the labels back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def apply(*transforms: Any, label: torch.Tensor) -> dict[str, Any]:
     return done
 
 
-def test_shares_of_labels_that_occur_lead_back_to_them(labels):
+def test_shares_give_the_labels_back(labels):
     shares = apply(LabelsToSharesd("label"), label=labels)["label"]
     assert torch.equal(shares, torch.stack([(labels[0] == label).float() for label in (0, 3, 4, 9)]))
     done = apply(LabelsToSharesd("label"), SharesToLabelsd("label"), label=labels)
@@ -34,12 +34,12 @@ def test_shares_of_labels_that_occur_lead_back_to_them(labels):
 
 
 @pytest.mark.parametrize("label", [0.0, 7.0])
-def test_one_label_alone_stays(label):
+def test_single_label_is_kept(label):
     labels = torch.full((1, 3, 3, 3), label)
     assert torch.equal(apply(LabelsToSharesd("label"), SharesToLabelsd("label"), label=labels)["label"], labels)
 
 
-def test_moved_labels_are_those_that_all_channels_would_give(labels):
+def test_rotated_shares_equal_rotated_one_hot_labels(labels):
     move: dict[str, Any] = {"prob": 1.0, "rotate_range": [0.3] * 3, "scale_range": [0.2] * 3, "padding_mode": "border"}
     few = apply(
         LabelsToSharesd("label"), RandAffined("label", **move), SharesToLabelsd("label"), label=MetaTensor(labels)

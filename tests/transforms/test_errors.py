@@ -5,12 +5,12 @@ import pickle
 from hybridseg.transforms import VolumeError
 
 
-def test_message_is_one_line_whatever_its_parts() -> None:
+def test_message_is_one_line() -> None:
     error = VolumeError("case.nii", "two\nlines", "must  be\tone")
     assert str(error) == "case.nii: two lines: must be one"
 
 
-def test_the_name_of_a_file_is_left_as_it_is() -> None:
+def test_file_name_is_not_changed() -> None:
     assert str(VolumeError("my  case.nii", "two\nlines", "must")) == "my  case.nii: two lines: must"
 
 

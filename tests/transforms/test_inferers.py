@@ -1,4 +1,4 @@
-"""Mixed precision: bfloat16 within where the hardware has it, float32 outside, off when asked."""
+"""Mixed precision: bfloat16 only with hardware support and if enabled, and float32 logits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def model():
     return create_model("tiny", in_channels=1, out_channels=2)
 
 
-def test_logits_are_float32_and_close_to_those_of_float32(model, monkeypatch):
+def test_bfloat16_gives_float32_logits_close_to_exact_ones(model, monkeypatch):
     monkeypatch.setattr(inferers, "computes_bfloat16", lambda device: True)
     image = torch.randn(1, 1, 16, 16, 16)
     exact, mixed = model(image), MixedPrecisionInferer()(image, model)
@@ -24,7 +24,7 @@ def test_logits_are_float32_and_close_to_those_of_float32(model, monkeypatch):
 
 
 @pytest.mark.parametrize(("enabled", "hardware"), [(False, True), (True, False)])
-def test_float32_where_it_is_off_or_the_hardware_lacks_it(model, monkeypatch, enabled, hardware):
+def test_float32_if_disabled_or_without_hardware(model, monkeypatch, enabled, hardware):
     monkeypatch.setattr(inferers, "computes_bfloat16", lambda device: hardware)
     image = torch.randn(1, 1, 16, 16, 16)
     model.eval()

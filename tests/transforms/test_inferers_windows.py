@@ -1,4 +1,4 @@
-"""Windows cover the volume and are blended as MONAI blends them; nothing to see is not computed; mirrors average."""
+"""Windows cover the volume and are blended as in MONAI; uniform windows are skipped; mirror images are averaged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def network() -> nn.Module:
 
 
 @given(st.integers(1, 300), st.integers(1, 64), st.floats(0, 0.9))
-def test_windows_cover_an_axis_with_the_overlap_and_no_more_than_needed(length: int, window: int, overlap: float):
+def test_fewest_windows_cover_an_axis_with_the_overlap(length: int, window: int, overlap: float):
     length = max(length, window)
     starts = window_starts(length, window, overlap)
     assert (starts[0], starts[-1]) == (0, length - window)
@@ -33,7 +33,7 @@ def test_windows_cover_an_axis_with_the_overlap_and_no_more_than_needed(length: 
 
 
 @pytest.mark.parametrize("size", [(16, 24, 8), (13, 27, 38), (5, 6, 7)])
-def test_it_blends_as_monai_does(network: nn.Module, size: tuple[int, int, int]):
+def test_blending_equals_monai(network: nn.Module, size: tuple[int, int, int]):
     image = torch.randn(2, 1, *size)
     ours = WindowInferer((8, 8, 8), 3, 0.5, amp=False, half=False)(image, network)
     reference = SlidingWindowInferer((8, 8, 8), 3, 0.5, mode="gaussian")(image, network)
@@ -49,7 +49,7 @@ def test_half_precision_keeps_the_labels(network: nn.Module):
     assert (half.argmax(1) == exact.argmax(1)).float().mean() > 0.99
 
 
-def test_a_perfect_network_is_handed_on_in_any_layout():
+def test_identity_network_reproduces_the_image():
     class Copy(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return torch.cat([x, -x], dim=1)
@@ -71,18 +71,23 @@ def test_windows_without_contrast_are_not_computed():
     image[..., 3:5] = 2.0
     progress = []
     inferer = WindowInferer((8, 8, 8), sw_batch_size=2, overlap=0.0)
-    inferer.progress = lambda done, total: progress.append((done, total))
-    labels = inferer(image, network).argmax(1)
+    labels = inferer(image, network, progress=lambda done, total: progress.append((done, total))).argmax(1)
     assert seen == [1]
     assert progress == [(1, 1)]
     assert (labels[..., :8] == 1).all()
     assert (labels[..., 8:] == 0).all()
-    assert inferer(torch.zeros(1, 1, 8, 8, 64), network).shape == (1, 2, 8, 8, 64)  # one window tells the classes
+    assert inferer(torch.zeros(1, 1, 8, 8, 64), network).shape == (
+        1,
+        2,
+        8,
+        8,
+        64,
+    )  # one gives the number of classes
     WindowInferer((8, 8, 8), sw_batch_size=8, overlap=0.0, skip_uniform=False)(image, network)
     assert seen == [1, 1, 8]
 
 
-def test_voxels_of_no_window_that_was_computed_are_background_for_certain():
+def test_classes_of_skipped_windows_are_background():
     image = torch.full((1, 1, 8, 8, 64), -1.0)
     image[..., 3:5] = 2.0
     logits = WindowInferer((8, 8, 8), overlap=0.0)(image, lambda windows: torch.cat([0 * windows] * 14, dim=1))
@@ -90,7 +95,7 @@ def test_voxels_of_no_window_that_was_computed_are_background_for_certain():
     assert (logits[:, :, ..., 8:].float().softmax(1)[:, 0] > 0.999).all()
 
 
-def test_voxels_of_no_window_that_was_computed_are_outside_of_every_region():
+def test_regions_of_skipped_windows_are_empty():
     image = torch.full((1, 1, 8, 8, 64), -1.0)
     image[..., 3:5] = 2.0
     for overlap, computed in ((0.0, 8), (0.5, 12)):
@@ -99,15 +104,15 @@ def test_voxels_of_no_window_that_was_computed_are_outside_of_every_region():
         assert (logits[..., computed:] == -10).all()
 
 
-def test_the_logits_of_one_volume_are_there_once(network: nn.Module, monkeypatch: pytest.MonkeyPatch):
+def test_logits_of_one_volume_are_not_copied(network: nn.Module, monkeypatch: pytest.MonkeyPatch):
     inferer, image = WindowInferer((8, 8, 8)), torch.randn(1, 1, 9, 9, 9)
     logits = inferer.infer(image[0], network)
-    monkeypatch.setattr(inferer, "infer", lambda volume, network: logits)
+    monkeypatch.setattr(inferer, "infer", lambda volume, network, progress: logits)
     assert inferer(image, network).data_ptr() == logits.data_ptr()
 
 
 def test_mirror_images_are_averaged():
-    def network(windows: Tensor) -> Tensor:  # whose answer depends on where in the window a voxel lies
+    def network(windows: Tensor) -> Tensor:  # depends on the position within the window
         return windows * torch.arange(8.0).view(1, 1, 8, 1, 1) + torch.arange(8.0)
 
     image = torch.randn(1, 1, 8, 8, 8)
@@ -124,14 +129,14 @@ def test_mirror_images_are_averaged():
         ({"mirror_axes": (3,)}, r"mirror_axes: \[3\]: must be of 0, 1 and 2"),
     ],
 )
-def test_wrong_options_are_refused(options: dict[str, Any], message: str):
+def test_invalid_options_are_errors(options: dict[str, Any], message: str):
     settings: dict[str, Any] = {"roi_size": (8, 8, 8), **options}
     with pytest.raises(ValueError, match=message):
         WindowInferer(**settings)
 
 
-def test_logits_of_another_size_are_refused():
+def test_logits_of_another_size_are_errors():
     with pytest.raises(
-        ValueError, match=r"network: logits of \(4, 4, 4\) voxels: must be of the window's, \(8, 8, 8\)"
+        ValueError, match=r"network: logits of \(4, 4, 4\) voxels: must have the size of the window, \(8, 8, 8\)"
     ):
         WindowInferer((8, 8, 8))(torch.randn(1, 1, 8, 8, 8), nn.AvgPool3d(2))

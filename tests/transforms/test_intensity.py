@@ -1,4 +1,4 @@
-"""Intensities of MRI: the body mask, the z-score and the bias field do not depend on the scanner's unit."""
+"""Body masks, modality check, z-score and bias field."""
 
 from __future__ import annotations
 
@@ -14,61 +14,61 @@ from hybridseg.transforms.intensity import CorrectBiasFieldd, WarnOfModalityd, Z
 
 @pytest.fixture
 def head() -> torch.Tensor:
-    """A bright ball of 12 voxels radius in dark, noisy air: (1, 32, 32, 32)."""
+    """A bright ball with a radius of 12 voxels in dark, noisy air: (1, 32, 32, 32)."""
     axis = torch.arange(32.0) - 15.5
     radius = torch.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
     return (torch.where(radius < 12, 900.0, 20.0) + 10 * torch.randn(32, 32, 32))[None]
 
 
-def test_the_body_is_what_is_brighter_than_air(head):
+def test_mri_body_is_brighter_than_air(head):
     assert torch.equal(mri_body(head), head > 450)
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(1e-3, 0.0), (1e3, 0.0), (1.0, -5000.0)])
-def test_the_body_does_not_depend_on_the_unit_of_intensity(head, scale, shift):
+def test_mri_body_does_not_depend_on_intensity_scale(head, scale, shift):
     assert torch.equal(mri_body(scale * head + shift), mri_body(head))
 
 
-def test_ct_without_air_and_lung():
+def test_ct_body_excludes_air_and_lung():
     assert ct_body(torch.tensor([-1000.0, -800.0, -100.0, 40.0])).tolist() == [False, False, True, True]
 
 
 @pytest.mark.parametrize(
-    ("lowest", "hounsfield", "told"),
+    ("lowest", "hounsfield", "message"),
     [
-        (-1024.0, False, r"scan.nii: the lowest voxel is -1024: like air in CT, and this is a pipeline for MRI"),
-        (-60.0, False, None),  # overshoot of a resampling
+        (-1024.0, False, r"scan.nii: the lowest voxel is -1024: as low as air in CT, but this pipeline is for MRI"),
+        (-60.0, False, None),  # overshoot of an interpolation
         (0.0, True, r"scan.nii: the lowest voxel is 0: CT in HU has fat and air below 0: is this CT\?"),
         (-90.0, True, None),  # a crop of fat and muscle
     ],
 )
-def test_intensities_of_the_other_modality_are_warned_of(lowest: float, hounsfield: bool, told: str | None) -> None:
+def test_intensities_of_another_modality_give_a_warning(lowest: float, hounsfield: bool, message: str | None) -> None:
     image = MetaTensor(torch.full((1, 4, 4, 4), 50.0), meta={"filename_or_obj": "scan.nii"})
     image[0, 0, 0, 0] = lowest
     check = WarnOfModalityd("image", hounsfield=hounsfield)
-    if told is None:
+    if message is None:
         with warnings.catch_warnings(action="error"):
             assert check({"image": image})["image"] is image
     else:
-        with pytest.warns(UserWarning, match=told):
+        with pytest.warns(UserWarning, match=message):
             check({"image": image})
 
 
-def test_ct_beside_another_channel_is_no_mistake() -> None:
+def test_ct_beside_another_channel_gives_no_warning() -> None:
     image = MetaTensor(torch.zeros(2, 4, 4, 4))
     image[0] = -1000
     with warnings.catch_warnings(action="error"):
         WarnOfModalityd("image", hounsfield=False)({"image": image})
 
 
-def test_the_body_has_mean_zero_and_deviation_one(head):
+def test_z_score_of_the_body(head):
     image = ZScoreBodyd("image")({"image": head})["image"]
     body = image[mri_body(head)]
     assert body.mean().abs() < 1e-4
     assert (body.std() - 1).abs() < 1e-3
 
 
-def test_channels_are_scored_each_by_itself_and_the_input_is_left_alone(head):
+def test_z_score_per_channel_leaves_the_input_unchanged(head):
     both = torch.cat([head, 100 * head + 7])
     before = both.clone()
     image = ZScoreBodyd("image")({"image": both})["image"]
@@ -76,7 +76,7 @@ def test_channels_are_scored_each_by_itself_and_the_input_is_left_alone(head):
     assert torch.equal(both, before)
 
 
-def test_a_uniform_body_is_centred_not_divided_by_zero():
+def test_uniform_body_is_only_centred():
     image = torch.zeros(1, 8, 8, 8)
     image[:, 2:6, 2:6, 2:6] = 5.0
     scored = ZScoreBodyd("image")({"image": image})["image"]
@@ -84,8 +84,8 @@ def test_a_uniform_body_is_centred_not_divided_by_zero():
     assert scored[0, 3, 3, 3] == 0
 
 
-def test_a_channel_without_a_body_is_refused(head):
-    """Nearly all of its voxels have its highest value: none is brighter than nearly all."""
+def test_channel_without_a_body_is_an_error(head):
+    """Nearly all voxels have the highest value, so none is above the threshold."""
     flat = torch.full((1, 32, 32, 32), 100.0)
     flat[0, 0, 0, 0] = 0
     image = MetaTensor(torch.cat([head, flat]), meta={"filename_or_obj": "scan.nii"})
@@ -93,12 +93,12 @@ def test_a_channel_without_a_body_is_refused(head):
         ZScoreBodyd("image")({"image": image})
 
 
-def test_a_single_slice_keeps_its_bias(head):
+def test_single_slice_is_not_bias_corrected(head):
     image = MetaTensor(head[..., 16:17], affine=torch.eye(4))
     assert torch.equal(CorrectBiasFieldd("image")({"image": image})["image"], image)
 
 
-def test_the_bias_field_is_evened_out(head):
+def test_bias_field_is_corrected(head):
     bias = torch.exp(torch.linspace(-0.5, 0.5, 32))[None, :, None, None]
     shaded = MetaTensor(head * bias, affine=torch.diag(torch.tensor([2.0, 2.0, 2.0, 1.0])))
     corrected = CorrectBiasFieldd("image", iterations=(20, 20))({"image": shaded})["image"]

@@ -1,4 +1,4 @@
-"""The pipelines on real files: what the network sees is where and what it should be."""
+"""Pipelines on real files: the network's input has the right geometry and intensities."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from nibabel.orientations import aff2axcodes
 
 from hybridseg.app.runtime.console import one_line
 from hybridseg.transforms import augmentation, ct_preprocessing, mri_preprocessing, postprocessing
-from hybridseg.transforms.phantoms.abdomen import phantom
+from hybridseg.transforms.phantoms import phantom
 
 
 def apply(pipeline: Compose, data: Any) -> Any:
-    """Run a pipeline, whose result MONAI's annotations do not know."""
+    """Run a pipeline; MONAI does not annotate the type of its result."""
     return pipeline(data)
 
 
@@ -45,8 +45,8 @@ def test_ct_is_oriented_resampled_and_windowed(case):
     assert set(label.unique().tolist()) == {0, 1, 2, 3, 4, 5}
 
 
-def test_a_label_stays_on_its_organ(case):
-    """Centre of mass of the liver in mm of the world, before and after."""
+def test_label_stays_on_its_organ(case):
+    """The centre of mass of the liver in mm is the same before and after."""
     file = nib.Nifti1Image.from_filename(case["label"])
     before = apply_affine(file.affine, np.argwhere(np.asarray(file.dataobj) == 1)).mean(axis=0)
     label = apply(ct_preprocessing(["image", "label"], spacing=(3, 3, 3), window=(-200, 300)), case)["label"]
@@ -54,40 +54,32 @@ def test_a_label_stays_on_its_organ(case):
     np.testing.assert_allclose(after, before, atol=1.0)
 
 
-def test_a_scan_of_air_has_no_body_to_crop_to(tmp_path):
+def test_cropping_a_scan_of_air_is_an_error(tmp_path):
     air = np.random.default_rng(0).integers(-1010, -990, (8, 8, 8)).astype(np.int16)
     nib.save(nib.Nifti1Image(air, np.eye(4)), tmp_path / "air.nii.gz")
     pipeline = ct_preprocessing(["image"], spacing=(1, 1, 1), window=(-200, 300), crop_margin=2)
     with pytest.raises(RuntimeError) as caught:
         apply(pipeline, {"image": str(tmp_path / "air.nii.gz")})
-    fault = one_line(caught.value)
-    assert fault == f"{tmp_path / 'air.nii.gz'}: no voxel brighter than air: there must be a body"
+    assert one_line(caught.value) == f"{tmp_path / 'air.nii.gz'}: no voxel brighter than air: there must be a body"
 
 
-def test_a_label_beyond_the_classes_is_refused(case):
+def test_label_above_the_last_class_is_an_error(case):
     pipeline = ct_preprocessing(["image", "label"], spacing=(4, 4, 4), classes=5, window=(-200, 300))
     with pytest.raises(RuntimeError) as caught:
         apply(pipeline, case)
     assert "labels from 0 to 5: must be from 0 to 4" in str(caught.value.__cause__)
 
 
-def test_the_crop_keeps_the_body(case):
-    whole, cropped = (
+def test_crop_keeps_the_body(case):
+    full, cropped = (
         apply(ct_preprocessing(["image"], spacing=(4, 4, 4), window=(-200, 300), crop_margin=margin), case)["image"]
         for margin in (None, 1)
     )
-    assert cropped.numel() < whole.numel()
-    assert (cropped > -1).sum() == (whole > -1).sum()
+    assert cropped.numel() < full.numel()
+    assert (cropped > -1).sum() == (full > -1).sum()
 
 
-def test_foreground_statistics_give_a_z_score(case):
-    statistics = {"low": -100.0, "high": 300.0, "mean": 80.0, "deviation": 40.0}
-    image = apply(ct_preprocessing(["image"], spacing=(4, 4, 4), foreground=statistics), case)["image"]
-    assert image.min() == pytest.approx((-100 - 80) / 40)
-    assert image.max() == pytest.approx((300 - 80) / 40)
-
-
-def test_mri_of_any_unit_looks_the_same_to_the_network(data_dir, tmp_path):
+def test_mri_intensity_scale_does_not_matter(data_dir, tmp_path):
     path = data_dir / "Task04_Hippocampus/imagesTr/hippocampus_001.nii.gz"
     file = nib.Nifti1Image.from_filename(path)
     scaled = tmp_path / "scaled.nii.gz"
@@ -101,7 +93,7 @@ def test_mri_of_any_unit_looks_the_same_to_the_network(data_dir, tmp_path):
     )
 
 
-def test_patches_have_their_size_and_whole_labels(case):
+def test_patches_have_the_right_size_and_integer_labels(case):
     preprocessing = ct_preprocessing(["image", "label"], spacing=(4, 4, 4), window=(-200, 300))
     patches = apply(augmentation(patch_size=(32, 40, 112), classes=6, patches=3, flip_axes=[0]), preprocessing(case))
     assert len(patches) == 3
@@ -111,7 +103,7 @@ def test_patches_have_their_size_and_whole_labels(case):
         assert set(patch["label"].unique().tolist()) <= {0, 1, 2, 3, 4, 5}
 
 
-def test_small_organs_are_seen_as_often_as_large_ones():
+def test_small_organs_are_sampled_as_often_as_large_ones():
     labels = torch.zeros(1, 30, 30, 30)
     labels[0, 5:25, 5:15, 5:25] = 1
     labels[0, 20:22, 20:22, 20:22] = 2
@@ -120,18 +112,18 @@ def test_small_organs_are_seen_as_often_as_large_ones():
     case = {"image": MetaTensor(torch.randn(1, 30, 30, 30)), "label": MetaTensor(labels)}
     centres = torch.stack([patch["label"][0, 1, 1, 1] for patch in apply(pipeline, case)])
     large, small = ((centres == label).float().mean().item() for label in (1, 2))
-    assert 0.2 < small < 0.3  # a quarter is centred on each of the two, the rest anywhere in the background
-    assert 0.2 < large < 0.3  # and none is lost to the third label, which is not there
+    assert 0.2 < small < 0.3  # each of the two gets a quarter, the background the rest
+    assert 0.2 < large < 0.3  # the third label, which does not occur, gets none
 
 
-def test_a_case_without_any_label_gives_patches_of_background():
+def test_case_without_labels_gives_background_patches():
     case = {"image": MetaTensor(torch.randn(1, 20, 20, 20)), "label": MetaTensor(torch.zeros(1, 20, 20, 20))}
     patches = apply(augmentation(patch_size=(8, 8, 8), classes=4, patches=3), case)
     assert [patch["label"].max() for patch in patches] == [0, 0, 0]
 
 
-def test_a_rotated_label_follows_the_rotated_image():
-    """The image is the depth below the surface of two balls, so it says where they are after any rotation."""
+def test_rotated_label_follows_the_rotated_image():
+    """The image is the depth below the surface of two balls, so it gives their position after any rotation."""
     grid = torch.stack(torch.meshgrid(*[torch.arange(40.0)] * 3, indexing="ij"))
     small, large = (
         radius - (grid - torch.tensor(centre).view(3, 1, 1, 1)).norm(dim=0)
@@ -144,10 +136,10 @@ def test_a_rotated_label_follows_the_rotated_image():
         assert set(patch["label"].unique().tolist()) == {0, 1, 2}
         wrong += ((patch["label"] > 0) != (patch["image"] > 0)).sum().item()
         surface += (patch["image"].abs() < 0.5).sum().item()
-    assert wrong < 0.08 * surface  # 0.06; with labels taken from the nearest voxel 0.10
+    assert wrong < 0.08 * surface  # 0.06; nearest-neighbour labels give 0.10
 
 
-def test_a_small_volume_is_padded_with_air(case):
+def test_small_volume_is_padded_with_air(case):
     done = apply(ct_preprocessing(["image", "label"], spacing=(4, 4, 4), window=(-200, 300)), case)
     size = [length + 8 for length in done["image"].shape[1:]]
     pipeline = Compose(
@@ -160,8 +152,8 @@ def test_a_small_volume_is_padded_with_air(case):
     assert (patch["label"][:, :4] == 0).all()
 
 
-def test_augmentation_is_drawn_anew_from_a_cached_dataset(case):
-    """Flattened, MONAI sees where randomness begins; nested, it would cache one draw for ever."""
+def test_cached_cases_are_augmented_anew(case):
+    """CacheDataset finds the first random transform of a flat pipeline; of a nested one, it would cache the patches."""
     pipeline = Compose(
         [
             ct_preprocessing(["image", "label"], spacing=(4, 4, 4), window=(-200, 300)),
@@ -173,32 +165,31 @@ def test_augmentation_is_drawn_anew_from_a_cached_dataset(case):
     assert not torch.equal(first, second)
 
 
-def test_a_perfect_prediction_comes_back_on_the_grid_of_the_file(case, tmp_path):
+def test_perfect_prediction_is_restored_to_the_file_grid(case, tmp_path):
     done = apply(ct_preprocessing(["image", "label"], spacing=(2.5, 2.5, 2.5), window=(-200, 300), crop_margin=2), case)
     logits = torch.nn.functional.one_hot(done["label"][0].long(), 6).movedim(-1, 0).float()
     labels = apply(postprocessing(output_dir=str(tmp_path)), {"pred": logits, "image": done["image"]})["pred"]
-    truth, written = (
+    reference, written = (
         nib.Nifti1Image.from_filename(case["label"]),
         nib.Nifti1Image.from_filename(tmp_path / "image.nii.gz"),
     )
-    np.testing.assert_array_equal(written.affine, truth.affine)
-    truth_voxels, voxels = (np.asarray(file.dataobj) for file in (truth, written))
+    np.testing.assert_array_equal(written.affine, reference.affine)
+    reference_voxels, voxels = (np.asarray(file.dataobj) for file in (reference, written))
     np.testing.assert_array_equal(voxels, labels[0])
     for organ in range(1, 6):
-        overlap = 2 * np.sum((voxels == organ) & (truth_voxels == organ))
-        assert overlap / (np.sum(voxels == organ) + np.sum(truth_voxels == organ)) > 0.93
+        overlap = 2 * np.sum((voxels == organ) & (reference_voxels == organ))
+        assert overlap / (np.sum(voxels == organ) + np.sum(reference_voxels == organ)) > 0.93
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "window, foreground: None, None: exactly one must be given"),
         ({"window": (0, 1), "spacing": (4, 4)}, r"spacing: \[4, 4\]: must be three positive lengths in mm"),
         ({"window": (0, 1), "crop_margin": -1}, "crop_margin: -1: must not be negative"),
         ({"window": (300, -200)}, "window: 300 to -200 HU: the highest must be above the lowest"),
         ({"window": (0, 1), "keys": ["label"]}, r"keys: \['label'\]: must be 'image', or 'image' and 'label'"),
     ],
 )
-def test_options_that_cannot_work_are_refused(options, message):
+def test_invalid_options_are_errors(options, message):
     with pytest.raises(ValueError, match=message):
         ct_preprocessing(**{"spacing": (4, 4, 4), **options})

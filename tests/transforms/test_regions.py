@@ -1,4 +1,4 @@
-"""Regions that overlap: what each one writes, and labels turned into regions and back."""
+"""Overlapping regions: the label that each writes, and labels turned into regions and back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TUMOUR = {"whole tumour": [1, 2, 3], "tumour core": [2, 3], "enhancing tumour": 
         ({"organ": [65535]}, (65535,)),
     ],
 )
-def test_true_regions_give_the_true_labels(regions: dict[str, list[int]], written: tuple[int, ...]) -> None:
+def test_reference_regions_give_the_reference_labels(regions: dict[str, list[int]], written: tuple[int, ...]) -> None:
     assert region_labels(regions) == written
     labels = np.random.default_rng(0).choice([0, *written], (6, 5, 4))
     masks = LabelsToRegionsd("label", regions)({"label": torch.from_numpy(labels)[None]})["label"]
@@ -38,7 +38,7 @@ def test_true_regions_give_the_true_labels(regions: dict[str, list[int]], writte
     ("regions", "message"),
     [
         ({}, "regions: none: at least one is needed"),
-        ({"whole": []}, r"regions: 'whole': \[\]: must be labels, whole numbers from 1 to 65535"),
+        ({"whole": []}, r"regions: 'whole': \[\]: must be labels, integers from 1 to 65535"),
         ({"whole": [0, 1]}, r"regions: 'whole': \[0, 1\]: must be labels"),
         ({"whole": [65536]}, r"regions: 'whole': \[65536\]: must be labels"),
         ({"whole": [1.0]}, r"regions: 'whole': \[1.0\]: must be labels"),
@@ -49,14 +49,14 @@ def test_true_regions_give_the_true_labels(regions: dict[str, list[int]], writte
         ({"one": [1], "same": [1]}, r"regions: 'one': \[1\], of which none in no later region"),
     ],
 )
-def test_regions_from_which_labels_cannot_be_told_are_refused(regions: dict[str, Any], message: str) -> None:
+def test_invalid_regions_are_errors(regions: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         region_labels(regions)
     with pytest.raises(ValueError, match=message):
         LabelsToRegionsd("label", regions)
 
 
-def test_regions_keep_their_place_in_space() -> None:
+def test_regions_keep_the_affine() -> None:
     labels = MetaTensor(
         torch.tensor([0.0, 1, 2, 3]).reshape(1, 4, 1, 1), affine=torch.diag(torch.tensor([2.0, 3, 4, 1]))
     )
@@ -84,8 +84,8 @@ def test_augmented_labels_become_nested_regions() -> None:
         assert (core >= enhancing).all()
 
 
-def test_dice_focal_loss_with_gamma_0_is_dice_and_binary_cross_entropy() -> None:
-    """Which the configs of bundles with regions rely on; MONAI's DiceCELoss would take softmax for several channels."""
+def test_dice_focal_loss_with_gamma_0_is_dice_plus_bce() -> None:
+    """Bundles with regions rely on it; MONAI's DiceCELoss would apply a softmax to several channels."""
     logits, regions = torch.randn(2, 3, 5, 6, 7) * 4, (torch.rand(2, 3, 5, 6, 7) > 0.5).float()
     loss = DiceFocalLoss(sigmoid=True, batch=True, gamma=0)(logits, regions)
     dice = DiceLoss(sigmoid=True, batch=True)(logits, regions)

@@ -1,1 +1,18 @@
-"""Cases of a prediction, dataset folders and their layouts, splits and folds."""
+"""Dataset folders and their layouts, splits and folds, and the cases to predict."""
+
+from .dataset import Dataset, LabelledCase, open_dataset, read_dataset, read_json
+from .folds import make_folds
+from .inputs import InputCase, find_cases
+from .splits import split_cases
+
+__all__ = [
+    "Dataset",
+    "InputCase",
+    "LabelledCase",
+    "find_cases",
+    "make_folds",
+    "open_dataset",
+    "read_dataset",
+    "read_json",
+    "split_cases",
+]

@@ -1,4 +1,4 @@
-"""Labelled cases of a dataset folder, and what its channels and labels are called."""
+"""Labelled cases of a dataset folder, and the names of its channels and labels."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from hybridseg.transforms.errors import PathLike, VolumeError
+from hybridseg.transforms.regions import Regions
 
 from .layouts import LISTING, candidates, layout_of
 from .names import read_channel_names, read_label_names
@@ -19,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class LabelledCase(TypedDict):
-    """A labelled case: its name and absolute paths. `image` is a list where each channel has a file of its own."""
+    """A labelled case: its name and absolute paths. `image` is a list if each channel has a file of its own."""
 
     case: str
     image: str | list[str]
@@ -31,14 +32,14 @@ class Dataset:
     """A folder of labelled cases.
 
     Args:
-        folder: its absolute path.
+        folder: absolute path.
         layout: `decathlon`, `nnunet` or `pairs`.
-        cases: in order of case name.
-        faults: of those that lack an image or a label, a line for each by case name.
-        channel_names: of an image's channels; `image` alone where nothing says.
-        label_names: of the labels without the background; empty where nothing says.
-        regions: the labels that make up each region, where the dataset has regions that overlap.
-        licence: of the dataset, as `dataset.json` tells it; empty where it does not.
+        cases: complete cases, sorted by name.
+        faults: error message of each case that lacks an image or a label, by case name.
+        channel_names: names of an image's channels; `image` alone if not given.
+        label_names: names of the labels without the background; empty if not given.
+        regions: labels of each region, if the dataset has overlapping regions.
+        licence: licence in `dataset.json`; empty if not given.
     """
 
     folder: Path
@@ -47,29 +48,29 @@ class Dataset:
     faults: Mapping[str, str] = field(default_factory=dict)
     channel_names: tuple[str, ...]
     label_names: Mapping[int, str]
-    regions: Mapping[str, tuple[int, ...]]
+    regions: Regions
     licence: str = ""
 
     @property
     def is_ct(self) -> bool:
-        """Whether the only channel is called CT: intensities are HU."""
+        """Whether the only channel is called CT, with intensities in HU."""
         return [name.strip().upper() for name in self.channel_names] == ["CT"]
 
     @property
     def label_values(self) -> tuple[int, ...] | None:
-        """The labels that may occur, without the background; None where nothing says."""
+        """Labels that may occur, without the background; None if not given."""
         return tuple(sorted({*self.label_names, *(label for part in self.regions.values() for label in part)})) or None
 
 
 def open_dataset(folder: PathLike) -> Dataset:
-    """The cases of a dataset folder, and what their channels and labels are called.
+    """Find the cases of a dataset folder, and read the names of its channels and labels.
 
     Args:
-        folder: in the layout of the Medical Segmentation Decathlon or of nnU-Net, or with pairs of equal names.
+        folder: a folder in Medical Segmentation Decathlon or nnU-Net layout, or with pairs of the same name.
 
     Raises:
-        VolumeError: a missing folder, two cases of one name, no case that is whole, or a dataset.json that cannot be
-            understood.
+        VolumeError: the folder is missing, two cases have the same name, no case is complete, or dataset.json is
+            invalid.
     """
     root = Path(os.path.abspath(folder))
     content = _read_listing(root)
@@ -88,23 +89,23 @@ def open_dataset(folder: PathLike) -> Dataset:
 
 
 def read_dataset(dataset_dir: PathLike) -> list[LabelledCase]:
-    """The labelled cases of a dataset folder, as `open_dataset` finds them, in order of case name.
+    """Return the labelled cases of a dataset folder, sorted by name, as `open_dataset` finds them.
 
-    A warning counts those that lack an image or a label.
+    Logs a warning with the number of cases that lack an image or a label.
 
     Raises:
-        VolumeError: as `open_dataset`, but for the names of labels, which are not read.
+        VolumeError: as in `open_dataset`, except for the names of labels, which are not read.
     """
     root = Path(os.path.abspath(dataset_dir))
     cases, faults = _find_cases(root, _read_listing(root))
     if faults:
         first, total = next(iter(faults.values())), len(cases) + len(faults)
-        logger.warning("%d of %d cases left out, which lack a file: %s", len(faults), total, first)
+        logger.warning("%d of %d cases skipped, since files are missing: %s", len(faults), total, first)
     return cases
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+    """Read a JSON file.
 
     Raises:
         VolumeError: it cannot be read, or is not JSON.
@@ -113,12 +114,12 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise VolumeError(path, error.strerror, "must be a readable JSON file") from error
-    except ValueError as error:  # includes text that is not UTF-8
+    except ValueError as error:  # also for text that is not UTF-8
         raise VolumeError(path, error, "must be a JSON file") from error
 
 
 def _read_listing(folder: Path) -> dict[str, Any]:
-    """The content of `dataset.json`; empty without the file."""
+    """Read `dataset.json`; return an empty dict without the file."""
     if not folder.is_dir():
         rule = "must be a folder in Medical Segmentation Decathlon or nnU-Net layout, or with images and labels"
         raise VolumeError(folder, "not a folder", rule)
@@ -131,14 +132,14 @@ def _read_listing(folder: Path) -> dict[str, Any]:
 
 
 def _find_cases(folder: Path, content: Mapping[str, Any]) -> tuple[list[LabelledCase], dict[str, str]]:
-    """The cases whose files are all there, and what is missing of the others."""
+    """Return the complete cases, and an error message for each of the others."""
     cases: list[LabelledCase] = []
     faults: dict[str, str] = {}
     for name, images, label in sorted(candidates(folder, content)):
         missing = [path for path in (*images, label) if not path.is_file()]
         if missing:
             found = "is a folder" if missing[0].is_dir() else "does not exist"
-            rule = "a case needs files of its label and of every channel of its image"
+            rule = "a case needs a label and every channel of its image"
             faults[name] = str(VolumeError(missing[0], found, rule))
             continue
         files = [os.path.abspath(image) for image in images]

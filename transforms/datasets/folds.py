@@ -1,4 +1,4 @@
-"""Folds of a cross-validation that keep the cases of a patient together."""
+"""Cross-validation folds that keep the cases of a patient together."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Callable, Sequence
 
 
 def identity(case: str) -> str:
-    """Every case is a patient of its own."""
+    """Return the case itself: every case is its own patient."""
     return case
 
 
 def make_folds(
     cases: Sequence[str], *, folds: int = 5, seed: int = 0, patient: Callable[[str], str] = identity
 ) -> list[list[str]]:
-    """Divide cases into folds of sizes as equal as their patients allow.
+    """Split cases into folds of nearly equal size, with all cases of a patient in the same fold.
 
-    Patients are shuffled by the seed; then each, those with most cases first, goes into the smallest fold, as in
-    scikit-learn's GroupKFold. The same cases, in whatever order, and the same seed give the same folds.
+    Patients are shuffled by the seed, then assigned to the smallest fold, those with most cases first, as in
+    scikit-learn's GroupKFold. The same cases in any order and the same seed give the same folds.
 
     Args:
-        cases: their names.
-        folds: how many.
-        seed: of the shuffle.
-        patient: from the name of a case to its patient; all cases of a patient come into one fold.
+        cases: names of the cases.
+        folds: number of folds.
+        seed: seed of the shuffle.
+        patient: maps the name of a case to its patient.
 
     Returns:
         The names of each fold's cases, sorted.
 
     Raises:
-        ValueError: fewer than two folds, fewer patients than folds, or a case that is named twice.
+        ValueError: fewer than two folds, fewer patients than folds, or a repeated case.
 
     Examples:
         >>> make_folds(["p1_early", "p1_late", "p2", "p3"], folds=2, patient=lambda case: case.split("_")[0])
@@ -41,7 +41,7 @@ def make_folds(
     for case in sorted(cases):
         group = groups.setdefault(patient(case), [])
         if case in group:
-            raise ValueError(f"cases: {case!r} twice: a case must be named once")
+            raise ValueError(f"cases: {case!r} twice: a case may be named once")
         group.append(case)
     if len(groups) < folds:
         raise ValueError(f"folds: {folds} of {len(groups)} patients: every fold needs a patient")

@@ -1,4 +1,4 @@
-"""The cases that a command line, a folder or a list stands for, whatever their format."""
+"""Cases to predict, from a command line, a folder or a list, in any format."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from hybridseg.transforms.io.names import VOLUME_EXTENSIONS, case_name, group_ch
 from .dataset import read_json
 
 LIST_EXTENSIONS = (".json", ".csv")
-LOOKED_AT = 100
-"""Files of a folder that are opened to see whether it holds slices, for a hint only."""
+MOST_FILES_OPENED = 100
+"""Limit per folder when looking for DICOM slices, for a hint only."""
+
 COLUMN = re.compile(r"image\d*")
 FIRST_CHANNEL = "_0000"
 
 
 @dataclass(frozen=True)
 class InputCase:
-    """A case to be segmented.
+    """A case to predict.
 
     Args:
-        name: what its results are called.
-        images: a volume with all channels, or one for each channel; DICOM as a `DicomFolder`.
+        name: name of its results.
+        images: a volume with all channels, or one per channel; DICOM as a `DicomFolder`.
     """
 
     name: str
@@ -38,29 +39,29 @@ class InputCase:
 
     @property
     def entry(self) -> dict[Hashable, Any]:
-        """What a pipeline takes."""
+        """The case as a dictionary for a pipeline: `case` and `image`."""
         images = [image if isinstance(image, DicomFolder) else str(image) for image in self.images]
         return {"case": self.name, "image": images[0] if len(images) == 1 else images}
 
 
 def find_cases(inputs: Sequence[PathLike], *, channels: int = 1, series: str | None = None) -> list[InputCase]:
-    """The cases that files and folders stand for, in the order given.
+    """Find the cases in files and folders, in the order given.
 
-    - A volume is a case. For networks of several channels, `case_0000.nii.gz`, `case_0001.nii.gz` and so on are one;
-      for those of one, volumes that all end in `_0000` are cases without that ending, as nnU-Net's label maps are.
+    - A volume is a case. If the network takes several channels, `case_0000.nii.gz`, `case_0001.nii.gz` and so on are
+      one case; if it takes one, and all volumes end in `_0000`, that ending is dropped, as in nnU-Net's label maps.
     - A zip is a case: a DICOM series.
-    - A folder stands for the volumes and zips in it; or, where there are none, for the DICOM series whose slices it
-      holds; or, where there are none either, for each folder below it that holds slices, `a/b` being called `a_b`.
-    - A list stands for the cases it names: `.csv` with columns `case`, `image` and perhaps `image2` and more, or
-      `.json` with a list of objects with these keys. Paths in it start at the list's folder.
+    - A folder gives the volumes and zips in it; if there are none, the DICOM series whose slices are in it; otherwise
+      every folder below with slices, where `a/b` is called `a_b`.
+    - A list gives the cases that it names: `.csv` with columns `case`, `image` and optionally `image2` and so on, or
+      `.json` with a list of objects with these keys. Paths are relative to the list's folder.
 
     Args:
         inputs: files and folders.
-        channels: that the network takes.
-        series: which DICOM series to take, by SeriesInstanceUID or SeriesNumber.
+        channels: number of channels that the network takes.
+        series: DICOM series to read, by SeriesInstanceUID or SeriesNumber.
 
     Raises:
-        VolumeError: a path without a case, a list that is none, channels missing, two cases of one name.
+        VolumeError: a path has no case, a list is invalid, channels are missing, or two cases have the same name.
         ValueError: no inputs.
     """
     if not inputs:
@@ -88,14 +89,14 @@ def find_cases(inputs: Sequence[PathLike], *, channels: int = 1, series: str | N
             hint = ", or the folder of a DICOM series" if is_dicom(given) else ""
             raise VolumeError(given, f"extension {given.suffix!r}", f"must be one of {known}{hint}")
     cases += as_cases(loose, channels)
-    refuse_repeated_names(cases)
+    check_case_names(cases)
     return cases
 
 
 def passed_over(inputs: Sequence[PathLike]) -> list[Path]:
-    """Folders of volumes, zips or slices that `find_cases` does not look into, since a folder above holds volumes.
+    """Return the folders with volumes, zips or slices that `find_cases` skips, since a folder above holds volumes.
 
-    Not those that are named too, or a file in them; nor any that cannot be read.
+    Not among them: inputs, folders of input files, and folders that cannot be read.
     """
     given = [Path(path) for path in inputs]
     named = {(path if path.is_dir() else path.parent).resolve() for path in given}
@@ -105,30 +106,30 @@ def passed_over(inputs: Sequence[PathLike]) -> list[Path]:
 
 
 def holds_case(folder: Path) -> bool:
-    """Whether a volume, a zip or a slice is among the first files of a folder, as far as it can be read."""
+    """Return whether a volume, a zip or a slice is among the first files of a folder; False if it cannot be read."""
     try:
-        return any(is_case(path) or is_dicom(path) for path in islice(folder.iterdir(), LOOKED_AT))
+        return any(is_case(path) or is_dicom(path) for path in islice(folder.iterdir(), MOST_FILES_OPENED))
     except OSError:
         return False
 
 
 def is_case(path: Path) -> bool:
-    """Whether a file is a volume or a zip by its name."""
+    """Return whether a file is a volume or a zip by its name."""
     return is_zip(path) or (bool(volume_extension(path)) and not path.name.startswith(".") and path.is_file())
 
 
 def is_zip(path: Path) -> bool:
-    """Whether a file is a zip by its name."""
+    """Return whether a file is a zip by its name."""
     return path.suffix.lower() == ZIP_EXTENSION and not path.name.startswith(".") and path.is_file()
 
 
 def as_cases(volumes: Sequence[Path], channels: int) -> list[InputCase]:
-    """A case for each volume, or for all volumes whose names differ in the channel only.
+    """Make a case of each volume, or of all volumes whose names differ in the channel only.
 
-    Where a network takes one channel, numbers at the end of names may be others than those of channels.
+    If the network takes one channel, a number at the end of a name need not be that of a channel.
 
     Raises:
-        VolumeError: channels are missing, too many, or there twice.
+        VolumeError: a case has missing, additional or repeated channels.
     """
     if channels == 1 and not all(case_name(path).endswith(FIRST_CHANNEL) for path in volumes):
         return [InputCase(case_name(path), (path,)) for path in volumes]
@@ -136,7 +137,9 @@ def as_cases(volumes: Sequence[Path], channels: int) -> list[InputCase]:
 
 
 def dicom_cases(folder: Path, series: str | None) -> list[InputCase]:
-    """The folder itself where it holds slices, otherwise every folder below that does; links are not followed.
+    """Make a case of the folder if it holds slices, otherwise of every folder below that does.
+
+    Links are not followed.
 
     Raises:
         VolumeError: there are no slices.
@@ -146,23 +149,25 @@ def dicom_cases(folder: Path, series: str | None) -> list[InputCase]:
         return [InputCase(Path(os.path.abspath(folder)).name, (DicomFolder(folder, series),))]
     if not found:
         known = ", ".join((*VOLUME_EXTENSIONS, ZIP_EXTENSION))
-        rule = f"a folder must hold files ending in {known}, or DICOM slices; list (.csv) what lies in folders below it"
+        rule = (
+            f"a folder must hold files ending in {known}, or DICOM slices; name volumes in subfolders in a list (.csv)"
+        )
         raise VolumeError(folder, "no volumes", rule)
     return [InputCase("_".join(place.relative_to(folder).parts), (DicomFolder(place, series),)) for place in found]
 
 
 def folders(folder: Path) -> Iterator[str]:
-    """A folder and all below it, by name."""
+    """Yield a folder and all folders below it, sorted by name."""
     for place, below, _ in os.walk(folder):
         below.sort()
         yield place
 
 
 def read_list(path: Path, series: str | None) -> list[InputCase]:
-    """The cases of a list in CSV or JSON.
+    """Read a list of cases in CSV or JSON.
 
     Raises:
-        VolumeError: it cannot be read, is no list of cases, or names a file that does not exist.
+        VolumeError: it cannot be read, is not a list of cases, or names a file that does not exist.
     """
     if path.suffix.lower() == ".csv":
         try:
@@ -172,9 +177,9 @@ def read_list(path: Path, series: str | None) -> list[InputCase]:
             raise VolumeError(path, f"unreadable ({error})", "must be a CSV file in UTF-8") from error
     else:
         rows = read_json(path)
-    rule = "must have the columns case, image and perhaps image2 and more"
+    rule = "must have the columns case, image and optionally image2 and so on"
     if not isinstance(rows, list) or not rows or not all(isinstance(row, Mapping) for row in rows):
-        raise VolumeError(path, "no list of cases", rule)
+        raise VolumeError(path, "not a list of cases", rule)
     cases = []
     for number, row in enumerate(rows, start=1):
         where = f"case {number}"
@@ -182,7 +187,7 @@ def read_list(path: Path, series: str | None) -> list[InputCase]:
             raise VolumeError(path, f"{where} has {unknown[0]!r}", rule)
         columns = sorted((column for column in row if column != "case"), key=channel_of)
         name, images = row.get("case"), [row[column] or "" for column in columns]
-        while images and not images[-1]:  # a case with fewer files than another one
+        while images and not images[-1]:  # a case with fewer files than others
             images.pop()
         named = [name, *images]
         if not images or not all(isinstance(entry, str) and entry for entry in named):
@@ -194,31 +199,30 @@ def read_list(path: Path, series: str | None) -> list[InputCase]:
 
 
 def channel_of(column: str) -> int:
-    """Where an image stands among the channels: `image` before `image2`, and that before `image10`."""
+    """Return the position of a column among the channels: `image` before `image2` before `image10`."""
     return int(column.removeprefix("image") or 0)
 
 
 def listed_image(path: Path, image: str, series: str | None) -> Path | DicomFolder:
-    """A volume or series that a list names."""
+    """Return a volume or series that a list names."""
     place = path.parent / image
     if not place.exists():
         raise VolumeError(path, f"names {image}", "every image of a list must exist")
     return DicomFolder(place, series) if place.is_dir() or is_zip(place) else place
 
 
-def refuse_repeated_names(cases: Iterable[InputCase]) -> None:
-    """Refuse a case without a name, and two of one name, since their results would have one name.
+def check_case_names(cases: Iterable[InputCase]) -> None:
+    """Check that each case has a name of its own, since its results are named by it.
 
     Raises:
-        VolumeError: naming its file, or the second one's.
+        VolumeError: a case has no name or that of another; it names the file.
     """
     seen: dict[str, InputCase] = {}
     for case in cases:
         if not case.name:
             raise VolumeError(case.images[0], "no case name", "a file's name must be more than its extension")
         if case.name in seen:
-            told = f"case name {case.name!r}, as {seen[case.name].images[0]}"
-            raise VolumeError(
-                case.images[0], told, "every input needs a case name of its own, such as in a list (.csv)"
-            )
+            found = f"case name {case.name!r}, as {seen[case.name].images[0]}"
+            rule = "every input needs a case name of its own, such as in a list (.csv)"
+            raise VolumeError(case.images[0], found, rule)
         seen[case.name] = case

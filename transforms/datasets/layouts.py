@@ -1,10 +1,10 @@
-"""The layouts that public datasets come in, and which files each takes for a case.
+"""Layouts of public datasets, and how to find the cases of each.
 
-- The Medical Segmentation Decathlon's (Antonelli et al. 2022): `dataset.json`, whose list `training` pairs the files
-  of `imagesTr` and `labelsTr`.
-- nnU-Net's (Isensee et al. 2021): `imagesTr/case_0000.nii.gz`, `case_0001.nii.gz` and so on, a file for each channel,
-  `labelsTr/case.nii.gz`, and a `dataset.json` that names the channels, or lists cases under `dataset`.
-- Pairs: `imagesTr` and `labelsTr`, or `images` and `labels`, with files of the same names.
+- Medical Segmentation Decathlon (Antonelli et al. 2022): the list `training` of `dataset.json` pairs the files of
+  `imagesTr` and `labelsTr`.
+- nnU-Net (Isensee et al. 2021): one file per channel, `imagesTr/case_0000.nii.gz`, `case_0001.nii.gz` and so on,
+  `labelsTr/case.nii.gz`, and a `dataset.json` that names the channels or lists cases under `dataset`.
+- Pairs: files of the same names in `imagesTr` and `labelsTr`, or in `images` and `labels`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from hybridseg.transforms.io.names import (
     VOLUME_EXTENSIONS,
     by_channel,
     case_name,
+    check_unique_cases,
     list_volumes,
-    refuse_repeated_cases,
     volume_extension,
 )
 
@@ -28,12 +28,13 @@ from .names import read_channel_names
 
 LISTING = "dataset.json"
 NNUNET_KEYS = frozenset({"channel_names", "file_ending", "dataset"})
-"""What only nnU-Net 2 has in dataset.json."""
+"""Keys that only nnU-Net 2 has in dataset.json."""
+
 FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
 
 
 class Candidate(NamedTuple):
-    """A case as a folder's names or its listing have it; whether its files are there is not known yet."""
+    """A case as named by a folder or its dataset.json; its files may be missing."""
 
     name: str
     images: Sequence[Path]
@@ -41,7 +42,7 @@ class Candidate(NamedTuple):
 
 
 def layout_of(folder: Path, content: Mapping[str, Any]) -> str:
-    """`decathlon`, `nnunet` or `pairs`, by what `dataset.json` holds."""
+    """Return the layout, `decathlon`, `nnunet` or `pairs`, from the content of `dataset.json`."""
     if NNUNET_KEYS & content.keys():
         return "nnunet"
     training = content.get("training", [])
@@ -56,20 +57,20 @@ def layout_of(folder: Path, content: Mapping[str, Any]) -> str:
 
 
 def candidates(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidate]:
-    """The cases of a dataset folder, each by the files that it has, or should have.
+    """Find the cases of a dataset folder, with the files that each has or should have.
 
     Args:
-        folder: its path.
-        content: of its `dataset.json`; empty without one.
+        folder: path of the folder.
+        content: content of its `dataset.json`; empty without one.
 
     Raises:
-        VolumeError: two cases of one name, or a name or an entry that cannot be understood.
+        VolumeError: two cases have the same name, or a name or an entry is invalid.
     """
     return FINDERS[layout_of(folder, content)](folder, content)
 
 
 def _listed_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidate]:
-    """The cases of the list `training`."""
+    """Find the cases of the list `training`."""
     images = []
     for entry in content["training"]:
         if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("image", "label")):
@@ -78,11 +79,11 @@ def _listed_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidat
         if not image.name.startswith("._"):
             images.append(image)
             yield Candidate(case_name(image), [image], folder / entry["label"])
-    refuse_repeated_cases(images)
+    check_unique_cases(images)
 
 
 def _nnunet_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidate]:
-    """The cases of the object `dataset`, or else those of `imagesTr` and `labelsTr`, channels in files of their own."""
+    """Find the cases of the object `dataset`, or else of `imagesTr` and `labelsTr`, with one file per channel."""
     listing, channels = folder / LISTING, len(read_channel_names(folder / LISTING, content))
     if content.get("dataset") is not None:
         yield from _nnunet_listed_cases(listing, content["dataset"], channels)
@@ -97,7 +98,7 @@ def _nnunet_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidat
     images = {name: files for (_, name), files in groups.items()}
     for files in images.values():
         if (last := max(files)) >= channels:
-            rule = f"{LISTING} names {channels}, the last being {channels - 1:04d}"
+            rule = f"must be at most {channels - 1:04d}, since {LISTING} names {channels}"
             raise VolumeError(files[last], f"channel {last:04d}", rule)
     for name in images.keys() | labels.keys():
         named = (folder / "imagesTr" / f"{name}_{channel:04d}{ending}" for channel in range(channels))
@@ -122,7 +123,7 @@ def _nnunet_listed_cases(listing: Path, listed: Any, channels: int) -> Iterator[
 
 
 def _paired_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidate]:
-    """Images and labels of the same name; one without the other should have it beside its kind."""
+    """Find images and labels of the same name; the missing file of a pair is expected under the other's name."""
     for image_folder, label_folder in FOLDERS:
         if (folder / image_folder).is_dir():
             images = _by_case_name(list_volumes(folder / image_folder))
@@ -139,7 +140,7 @@ def _paired_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidat
 
 
 def _by_case_name(volumes: Sequence[Path]) -> dict[str, Path]:
-    refuse_repeated_cases(volumes)
+    check_unique_cases(volumes)
     return {case_name(volume): volume for volume in volumes}
 
 
@@ -148,4 +149,4 @@ FINDERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Iterator[Candidate]]] 
     "nnunet": _nnunet_cases,
     "pairs": _paired_cases,
 }
-"""How the cases of each layout are found."""
+"""Functions that find the cases of each layout."""

@@ -1,4 +1,4 @@
-"""What `dataset.json` calls the channels and labels of a dataset, in the Decathlon's way or one of nnU-Net's two."""
+"""Read the names of channels and labels from `dataset.json`, in the formats of the Decathlon and of nnU-Net 1 and 2."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ from typing import Any
 
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.grid import GREATEST_LABEL
+from hybridseg.transforms.regions import Regions
 
 UNNAMED = ("image",)
 
 SIDES = re.compile(r"(?<![a-z])(left|right)|(?<![a-z])[lr]t?(?![a-z0-9])", re.IGNORECASE)
-"""Words that begin with a side, or are its abbreviation; `L1` is a vertebra."""
-CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-"""Where a word begins in `kidneyLeft`."""
+"""Matches words that begin with a side or abbreviate it; `L1` is a vertebra."""
 
-Regions = dict[str, tuple[int, ...]]
-"""Labels that make up each named region."""
+CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+"""Matches where a word begins in `kidneyLeft`."""
 
 
 def read_channel_names(listing: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
-    """The channels' names, in order; one called `image` where nothing says.
+    """Return the names of the channels in order, or one channel called `image` if none are given.
 
     Args:
         listing: path of dataset.json, for the error.
-        content: `channel_names` of nnU-Net 2, or else `modality`: {"0": "T1", "1": "T2"}.
+        content: its content: `channel_names` of nnU-Net 2, or else `modality`: {"0": "T1", "1": "T2"}.
 
     Raises:
-        VolumeError: no names of channels 0, 1 and so on.
+        VolumeError: the names are not those of channels 0, 1 and so on.
     """
     key = "channel_names" if "channel_names" in content else "modality"
     named = content.get(key)
@@ -42,15 +41,15 @@ def read_channel_names(listing: Path, content: Mapping[str, Any]) -> tuple[str, 
 
 
 def read_label_names(listing: Path, content: Mapping[str, Any]) -> tuple[dict[int, str], Regions]:
-    """The labels' names without the background, and the regions; empty where nothing says.
+    """Return the names of the labels without the background, and the regions; both empty if not given.
 
     Args:
         listing: path of dataset.json, for the error.
-        content: `labels`, the Decathlon's {"0": "background", "1": "liver"} or nnU-Net 2's {"background": 0,
-            "liver": 1, "both": [1, 2]}, where a list is a region.
+        content: its content: `labels` is the Decathlon's {"0": "background", "1": "liver"} or nnU-Net 2's
+            {"background": 0, "liver": 1, "both": [1, 2]}, where a list is a region.
 
     Raises:
-        VolumeError: something else, a label with two names, a label beyond 65535, or nnU-Net's label `ignore`.
+        VolumeError: the format is another, a label has two names or is above 65535, or nnU-Net's `ignore` is used.
     """
     labels = content.get("labels")
     if labels is None:
@@ -59,7 +58,7 @@ def read_label_names(listing: Path, content: Mapping[str, Any]) -> tuple[dict[in
         raise VolumeError(listing, f"labels: {labels}", 'must be an object such as {"background": 0, "liver": 1}')
     numbered = all(key.isdecimal() and isinstance(value, str) for key, value in labels.items())
     names: dict[int, str] = {}
-    regions: Regions = {}
+    regions: dict[str, tuple[int, ...]] = {}
     for key, value in labels.items():
         name = value if numbered else key
         if isinstance(value, list):
@@ -69,7 +68,7 @@ def read_label_names(listing: Path, content: Mapping[str, Any]) -> tuple[dict[in
             continue
         label = _label(listing, name, key if numbered else value)
         if name == "ignore":
-            raise VolumeError(listing, f"labels: ignore: {label}", "every voxel must be labelled; none can be left out")
+            raise VolumeError(listing, f"labels: ignore: {label}", "not supported: every voxel must have a label")
         if label in names:
             raise VolumeError(
                 listing, f"labels: {label} is {names[label]!r} and {name!r}", "a label must have one name"
@@ -80,12 +79,12 @@ def read_label_names(listing: Path, content: Mapping[str, Any]) -> tuple[dict[in
 
 
 def tells_sides(name: str) -> bool:
-    """Whether a label's name tells left from right, such as `kidney_left`, `LeftKidney` or `hippocampus-R`."""
+    """Return whether a label's name has a side, such as `kidney_left`, `LeftKidney` or `hippocampus-R`."""
     return SIDES.search(CAMEL.sub(" ", name)) is not None
 
 
 def _label(listing: Path, name: str, value: object, lowest: int = 0) -> int:
-    """A label's number; older files of nnU-Net 2 have it as text."""
+    """Return a label's number, which older files of nnU-Net 2 store as text."""
     number = int(value) if isinstance(value, str) and value.isdecimal() else value
     if not isinstance(number, int) or isinstance(number, bool) or not lowest <= number <= GREATEST_LABEL:
         raise VolumeError(listing, f"labels: {name}: {value}", f"must be an integer from {lowest} to {GREATEST_LABEL}")

@@ -1,4 +1,4 @@
-"""What a volume must be to be segmented: rules on its header, then on its voxels. Each fault is a VolumeError."""
+"""Check that a volume can be segmented: rules on its header, then on its voxels. Each problem is a VolumeError."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from hybridseg.transforms.grid import (
     GREATEST_LABEL,
     LONGEST_MM,
     SHORTEST_MM,
-    affine_fault,
+    affine_problem,
     grid_difference,
-    size_fault,
+    size_problem,
 )
 
 from .header import VolumeHeader
 
 GREATEST_INTENSITY = 1e12
-"""Far beyond any scanner's, far below where the sums of float32 voxels overflow."""
-
+"""Far above any scanner's, far below where sums of float32 voxels overflow."""
 
 INTEGER_TOLERANCE = 1e-3
-"""How far a label may be from a whole number: files that scale their voxels give 0.99999 for 1."""
+"""Largest distance of a label from an integer: files with scaled voxels give 0.99999 for 1."""
 
 
 def check_header(path: PathLike, header: VolumeHeader, channels: int) -> None:
@@ -35,11 +34,11 @@ def check_header(path: PathLike, header: VolumeHeader, channels: int) -> None:
     Args:
         path: the file, for the error.
         header: its header.
-        channels: values wanted at each place.
+        channels: number of channels required.
 
     Raises:
-        VolumeError: not three spatial axes, other channels, no voxels, voxels that are not numbers, more voxels than
-            the file can hold, an affine that is zero, singular or not finite, or a size that no volume in mm has.
+        VolumeError: not three spatial axes, a wrong number of channels, no voxels, voxels that are not numbers, more
+            voxels than the file can hold, a zero, singular or non-finite affine, or an implausible size in mm.
     """
     shape = header.shape
     if not header.is_numeric:
@@ -54,11 +53,11 @@ def check_header(path: PathLike, header: VolumeHeader, channels: int) -> None:
     if header.capacity is not None and header.voxel_bytes > header.capacity:
         claim = f"shape {shape} of {header.voxel_type} is {header.voxel_bytes} bytes"
         raise VolumeError(path, f"{claim}, at most {header.capacity} are there", "must be a whole, readable volume")
-    if fault := affine_fault(header.affine):
-        raise VolumeError(path, fault, "the affine must be finite and its three axes independent")
-    if fault := size_fault(header.spatial_shape, header.affine):
+    if problem := affine_problem(header.affine):
+        raise VolumeError(path, problem, "the affine must be finite and its three axes independent")
+    if problem := size_problem(header.spatial_shape, header.affine):
         rule = f"must measure {SHORTEST_MM:g} to {LONGEST_MM:g} mm and lie within {FARTHEST_MM:g} mm of the origin"
-        raise VolumeError(path, fault, rule)
+        raise VolumeError(path, problem, rule)
 
 
 def check_grid(path: PathLike, header: VolumeHeader, reference_path: PathLike, reference: VolumeHeader) -> None:
@@ -67,16 +66,16 @@ def check_grid(path: PathLike, header: VolumeHeader, reference_path: PathLike, r
     Raises:
         VolumeError: another shape, or an affine that moves a voxel by more than a tenth of a voxel.
     """
-    fault = grid_difference(header.spatial_shape, header.affine, reference.spatial_shape, reference.affine)
-    if fault:
-        raise VolumeError(path, fault, f"must be on the grid of {os.fspath(reference_path)}")
+    difference = grid_difference(header.spatial_shape, header.affine, reference.spatial_shape, reference.affine)
+    if difference:
+        raise VolumeError(path, difference, f"must be on the grid of {os.fspath(reference_path)}")
 
 
 def check_image(path: PathLike, image: NDArray[np.floating]) -> None:
     """Check the voxels of an image (D, H, W) or (D, H, W, C).
 
     Raises:
-        VolumeError: voxels that are NaN, infinite or absurdly large, or a channel of one value only.
+        VolumeError: voxels that are NaN, infinite or absurdly large, or a channel with a single value.
     """
     channels = np.moveaxis(image, -1, 0) if image.ndim > 3 else image[None]
     for index, channel in enumerate(channels):
@@ -90,10 +89,10 @@ def check_image(path: PathLike, image: NDArray[np.floating]) -> None:
 
 
 def check_label_map(path: PathLike, labels: NDArray[np.floating], classes: int = GREATEST_LABEL + 1) -> None:
-    """Check the voxels of a label map (D, H, W) of so many classes.
+    """Check the voxels of a label map (D, H, W) with labels from 0 to `classes` - 1.
 
     Raises:
-        VolumeError: voxels that are not finite, not integers, negative or beyond the last class.
+        VolumeError: voxels that are not finite, not integers, negative or above the last class.
     """
     lowest, highest = finite_range(path, labels)
     fractional = np.abs(labels - labels.round()) > INTEGER_TOLERANCE
@@ -105,12 +104,12 @@ def check_label_map(path: PathLike, labels: NDArray[np.floating], classes: int =
 
 
 def finite_range(path: PathLike, volume: NDArray[np.floating]) -> tuple[float, float]:
-    """The lowest and the highest voxel.
+    """Return the lowest and the highest voxel.
 
     Raises:
-        VolumeError: there are NaN or infinite ones.
+        VolumeError: voxels are NaN or infinite.
     """
-    lowest, highest = float(volume.min()), float(volume.max())  # both NaN where a voxel is
+    lowest, highest = float(volume.min()), float(volume.max())  # both NaN if any voxel is
     if not (math.isfinite(lowest) and math.isfinite(highest)):
         count = volume.size - int(np.isfinite(volume).sum())
         raise VolumeError(path, f"{count} of {volume.size} voxels are NaN or infinite", "every voxel must be finite")

@@ -1,4 +1,4 @@
-"""gzip files: by ISA-L where it is installed, several times as fast, otherwise by Python's own module."""
+"""gzip files: opened by ISA-L where it is installed, which is several times as fast, otherwise by Python's module."""
 
 from __future__ import annotations
 
@@ -7,4 +7,10 @@ try:
 except ImportError:
     from gzip import open as open_gzip
 
-__all__ = ["open_gzip"]
+__all__ = ["CHUNK_BYTES", "DEFLATE_RATIO", "open_gzip"]
+
+DEFLATE_RATIO = 1032
+"""Most bytes that one byte of gzip or zlib data can stand for."""
+
+CHUNK_BYTES = 1 << 20
+"""Bytes read at a time when a stream is read to its checksum."""

@@ -1,4 +1,4 @@
-"""What the header of a volume claims, read without its voxels."""
+"""The header of a volume in any format, read without its voxels."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ ADDRESS = re.compile(r"\(0x[0-9a-f]+\)")
 
 @dataclass(frozen=True, kw_only=True)
 class VolumeHeader:
-    """Shape, voxel type and place of a volume, as its file claims them.
+    """Shape, voxel type and position of a volume, as claimed by its file.
 
     Args:
-        shape: voxels along the spatial axes as stored, and then along other axes, such as channels.
-        voxel_type: name of the voxels' type, such as `int16`.
+        shape: voxels along the spatial axes as stored, then along other axes, such as channels.
+        voxel_type: name of the voxel type, such as `int16`.
         is_numeric: whether a voxel is one real number.
         affine: (4, 4), voxel indices of the first three axes to RAS mm.
-        voxel_bytes: bytes of all the voxels, uncompressed.
-        capacity: most bytes of voxels that the file can hold; None when that is not known.
+        voxel_bytes: bytes of all voxels, uncompressed.
+        capacity: most bytes of voxels that the file can hold; None if unknown.
     """
 
     shape: tuple[int, ...]
@@ -38,7 +38,7 @@ class VolumeHeader:
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:
-        """Voxels along each of the three axes; fewer numbers when the volume has fewer."""
+        """Voxels along each of the three axes; fewer numbers if the volume has fewer axes."""
         return self.shape[:3]
 
     @property
@@ -49,7 +49,7 @@ class VolumeHeader:
 
 @contextmanager
 def unreadable_is_volume_error(path: PathLike) -> Iterator[None]:
-    """Turn whatever a reader raises for a broken file into a VolumeError that ends in the reader's reason."""
+    """Turn any error that a reader raises for a broken file into a VolumeError that ends in the reader's reason."""
     try:
         yield
     except VolumeError:
@@ -59,10 +59,10 @@ def unreadable_is_volume_error(path: PathLike) -> Iterator[None]:
 
 
 def _reason(error: Exception, path: PathLike) -> str:
-    """The last line of a reader's message that tells something, without the path, which is told anyway."""
+    """Return the last informative line of a reader's message, without the path, which VolumeError names."""
     text = str(error)
     for quote in ('"', "'", ""):
         text = text.replace(f"{quote}{os.fspath(path)}{quote}", "it")
     text = ADDRESS.sub("", text).strip() or type(error).__name__
-    lines = [line for line in text.splitlines() if not line.startswith("Reason:")]  # the system's, of another call
+    lines = [line for line in text.splitlines() if not line.startswith("Reason:")]  # errno text of another call
     return (lines or [text])[-1].strip(" -\t")

@@ -1,4 +1,4 @@
-"""Volumes that are in memory already, as a server hands them to a bundle: MONAI Deploy does."""
+"""Volumes that are already in memory, as a server such as MONAI Deploy hands them to a bundle."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from hybridseg.transforms.errors import VolumeError
 
 from .header import VolumeHeader
-from .metadata import squeezed, volume_metadata
+from .metadata import squeeze_extra_axes, volume_metadata
 
 NAME = "volume in memory"
-"""What an error calls it, where a file's would stand."""
+"""Stands for the path in errors."""
 
 
 class MemoryReader(ImageReader):
-    """Gives the voxels of a MetaTensor like those of a file.
+    """Returns the voxels of a MetaTensor as a reader of files does.
 
     Args:
-        volume: (X, Y, Z) or (C, X, Y, Z), whose affine takes voxel indices to RAS mm.
+        volume: (X, Y, Z) or (C, X, Y, Z), with an affine from voxel indices to RAS mm.
 
     Raises:
-        VolumeError: the affine leads to another space.
+        VolumeError: the affine is to another space than RAS.
     """
 
     def __init__(self, volume: MetaTensor) -> None:
@@ -33,12 +33,12 @@ class MemoryReader(ImageReader):
         if space != SpaceKeys.RAS:
             raise VolumeError(NAME, f"affine to {space} mm", "must be to RAS mm")
         voxels = volume.as_tensor().cpu().float().numpy()
-        self.voxels = squeezed(voxels if voxels.ndim < 4 else np.moveaxis(voxels, 0, -1))
+        self.voxels = squeeze_extra_axes(voxels if voxels.ndim < 4 else np.moveaxis(voxels, 0, -1))
         self.affine = np.asarray(volume.affine.cpu(), dtype=np.float64)
 
     @property
     def header(self) -> VolumeHeader:
-        """What a file with these voxels would claim."""
+        """The header that a file with these voxels would have."""
         return VolumeHeader(
             shape=self.voxels.shape,
             voxel_type=str(self.voxels.dtype),
@@ -49,13 +49,13 @@ class MemoryReader(ImageReader):
         )
 
     def verify_suffix(self, filename: Any) -> bool:
-        """True: there is no file."""
+        """Return True: there is no file."""
         return True
 
     def read(self, data: Any, **kwargs: Any) -> NDArray[np.float32]:
-        """Give the voxels; what MONAI hands to a reader is not looked at."""
+        """Return the voxels; `data`, the path that MONAI passes, is ignored."""
         return self.voxels
 
     def get_data(self, img: NDArray[np.float32]) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Give voxels (X, Y, Z) or (X, Y, Z, C), and the metadata that MONAI expects."""
+        """Return voxels (X, Y, Z) or (X, Y, Z, C), and the metadata that MONAI expects."""
         return img, volume_metadata(img, self.affine)

@@ -1,4 +1,4 @@
-"""Where NRRD and MetaImage files keep their voxels, and whether these are whole.
+"""Where NRRD and MetaImage files store their voxels, and whether all of them are there.
 
 ITK alone returns wrong voxels for a damaged compressed MetaImage, and allocates whatever a header asks for.
 """
@@ -12,15 +12,29 @@ from pathlib import Path
 
 from hybridseg.transforms.errors import VolumeError
 
-DEFLATE_RATIO = 1032
-"""Most bytes that one byte of gzip or zlib data can stand for."""
-
+from .gzip_files import CHUNK_BYTES, DEFLATE_RATIO
 
 ZLIB_OR_GZIP = 47
 """zlib's code for recognising either format."""
 
+LONGEST_LINE = 1 << 16
 
-CHUNK_BYTES = 1 << 20
+LONGEST_NRRD_FIELD = 500
+"""Most bytes of a NRRD field such as `sizes: 1 2 3`; near 1000, ITK overruns its buffer. A key:=value may be longer."""
+
+NRRD_START = b"NRRD"
+
+MOST_DIMENSIONS = 10
+"""Most dimensions of a MetaImage that ITK has room for."""
+
+METAIMAGE_TYPES = (
+    *("MET_CHAR", "MET_UCHAR", "MET_SHORT", "MET_USHORT", "MET_INT", "MET_UINT", "MET_LONG", "MET_ULONG"),
+    *("MET_LONG_LONG", "MET_ULONG_LONG", "MET_FLOAT", "MET_DOUBLE"),
+)
+
+METAIMAGE_UNITS = frozenset({"", "?", "mm"})
+
+NRRD_UNITS = frozenset({"", "mm", "millimeter", "millimeters", "millimetre", "millimetres"})
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,7 @@ class StoredVoxels:
     """The part of a file that holds voxels.
 
     Args:
-        path: the file, which is another than the header's for `.mhd`.
+        path: the file, which for `.mhd` is another than the header's.
         offset: first byte of the voxels.
         compressed: whether they are a zlib or gzip stream.
     """
@@ -39,7 +53,7 @@ class StoredVoxels:
 
     @property
     def capacity(self) -> int:
-        """Most bytes of voxels that can be there."""
+        """Most bytes of voxels that the file can hold."""
         return max(0, self.path.stat().st_size - self.offset) * (DEFLATE_RATIO if self.compressed else 1)
 
     def verify(self) -> None:
@@ -63,16 +77,16 @@ class StoredVoxels:
 
 
 def find_stored_voxels(path: Path) -> StoredVoxels | None:
-    """The voxels of a NRRD or MetaImage file.
+    """Find the voxels of a NRRD or MetaImage file.
 
     Args:
         path: the file with the header.
 
     Returns:
-        Where the voxels are; None when they are text, bzip2, or in several files.
+        Where the voxels are; None if they are text, bzip2, or in several files.
 
     Raises:
-        FileNotFoundError: the file that the header names for the voxels does not exist.
+        FileNotFoundError: the data file that the header names does not exist.
         VolumeError: the header names itself, or breaks a rule of `read_fields`.
     """
     fields, header_bytes = read_fields(path)
@@ -85,54 +99,27 @@ def find_stored_voxels(path: Path) -> StoredVoxels | None:
         compressed = fields.get("compresseddata", "").lower() == "true"
         plain = not compressed and fields.get("binarydata", "").lower() == "true"
     voxels = path if name is None else path.parent / name
-    if (
-        not voxels.is_file() and name != "LIST" and len(voxels.name.split()) == 1
-    ):  # no list, nor a pattern and its range
+    is_one_name = name != "LIST" and len(voxels.name.split()) == 1  # no list, nor a pattern and its range
+    if is_one_name and not voxels.is_file():
         raise FileNotFoundError(f"its data file {name} does not exist")
     if not (plain or compressed) or not voxels.is_file():
         return None
     if name is not None and voxels.samefile(path):
         raise VolumeError(path, f"data file {name}", "must be another file than its header")
-    # A length below 0 stands for whatever comes before the voxels at the file's end.
+    # A negative length means that the voxels are the end of the file, whatever comes before.
     skipped = fields.get("headersize", "0")
     before = header_bytes if name is None else int(skipped) if skipped.isdecimal() else 0
     return StoredVoxels(voxels, before, compressed)
 
 
-LONGEST_LINE = 1 << 16
-
-
-LONGEST_NRRD_FIELD = 500
-"""Bytes of a NRRD field, `sizes: 14 12 10`; ITK writes beyond its memory at some 1000. A key:=value may be long."""
-
-
-NRRD_START = b"NRRD"
-
-
-MOST_DIMENSIONS = 10
-"""Of a MetaImage; ITK has room for no more."""
-
-
-METAIMAGE_TYPES = (
-    *("MET_CHAR", "MET_UCHAR", "MET_SHORT", "MET_USHORT", "MET_INT", "MET_UINT", "MET_LONG", "MET_ULONG"),
-    *("MET_LONG_LONG", "MET_ULONG_LONG", "MET_FLOAT", "MET_DOUBLE"),
-)
-
-
-METAIMAGE_UNITS = frozenset({"", "?", "mm"})
-
-
-NRRD_UNITS = frozenset({"", "mm", "millimeter", "millimeters", "millimetre", "millimetres"})
-
-
 def read_fields(path: Path) -> tuple[dict[str, str], int]:
-    """The fields of a text header, names in lower case, and the header's length in bytes.
+    """Read the fields of a text header, names in lower case, and the header's length in bytes.
 
-    A NRRD header ends with an empty line, that of a MetaImage with the field ElementDataFile.
+    A NRRD header ends with an empty line, a MetaImage header with the field ElementDataFile.
 
     Raises:
-        VolumeError: the header would make ITK end the process, or holds lengths in another unit than mm.
-        ValueError: what is called NRRD does not begin as such.
+        VolumeError: the header would make ITK end the process, or has lengths in another unit than mm.
+        ValueError: a file called .nrrd does not begin as one.
     """
     is_nrrd = path.suffix.lower() == ".nrrd"
     separator = ":" if is_nrrd else "="
@@ -155,6 +142,13 @@ def read_fields(path: Path) -> tuple[dict[str, str], int]:
     return fields, length
 
 
+def _check_nrrd(path: Path, fields: Mapping[str, str]) -> None:
+    units = fields.get("space units", fields.get("spaceunits", "")).split('"')[1::2]
+    for unit in units[:3]:
+        if unit.strip().lower() not in NRRD_UNITS:
+            raise VolumeError(path, f"space units {unit[:20]!r}", "lengths must be in mm")
+
+
 def _check_metaimage(path: Path, fields: Mapping[str, str]) -> None:
     dimensions = fields.get("ndims", "3")
     if not dimensions.isdecimal() or not 1 <= int(dimensions[:9]) <= MOST_DIMENSIONS:
@@ -165,10 +159,3 @@ def _check_metaimage(path: Path, fields: Mapping[str, str]) -> None:
     unit = fields.get("distanceunits", "").strip('"')
     if unit not in METAIMAGE_UNITS:
         raise VolumeError(path, f"DistanceUnits {unit[:20]!r}", "lengths must be in mm")
-
-
-def _check_nrrd(path: Path, fields: Mapping[str, str]) -> None:
-    units = fields.get("space units", fields.get("spaceunits", "")).split('"')[1::2]
-    for unit in units[:3]:
-        if unit.strip().lower() not in NRRD_UNITS:
-            raise VolumeError(path, f"space units {unit[:20]!r}", "lengths must be in mm")

@@ -1,6 +1,6 @@
-"""What a volume's file claims about itself, read without its voxels.
+"""Load volumes of any format as MONAI MetaTensors.
 
-A claim is checked before it is believed: a file of a few bytes can claim terabytes of voxels.
+All headers are checked before any voxels are read: a file of a few bytes can claim terabytes of voxels.
 """
 
 from __future__ import annotations
@@ -32,12 +32,24 @@ from .itk import SimpleITKReader, read_itk_header
 from .names import NIFTI_EXTENSIONS, VOLUME_EXTENSIONS, volume_extension
 from .nifti import NiftiReader, read_nifti_header
 
+KEPT_METADATA = (
+    MetaKeys.AFFINE,
+    MetaKeys.ORIGINAL_AFFINE,
+    MetaKeys.SPATIAL_SHAPE,
+    MetaKeys.SPACE,
+    MetaKeys.ORIGINAL_CHANNEL_DIM,
+    ImageMetaKey.FILENAME_OR_OBJ,
+)
+"""The same entries for every format, so that cases of different formats can be collated into one batch."""
+
+CHANNEL_FIRST = EnsureChannelFirst()
+
 
 def read_header(path: PathLike) -> VolumeHeader:
     """Read the header of a NIfTI, NRRD or MetaImage file.
 
     Raises:
-        VolumeError: the extension is not a volume's, or the file is missing or has no readable header.
+        VolumeError: the file is missing, is not a volume by its extension, or has no readable header.
     """
     path = Path(path)
     extension = volume_extension(path)
@@ -49,28 +61,14 @@ def read_header(path: PathLike) -> VolumeHeader:
         return read_nifti_header(path) if extension in NIFTI_EXTENSIONS else read_itk_header(path)
 
 
-KEPT_METADATA = (
-    MetaKeys.AFFINE,
-    MetaKeys.ORIGINAL_AFFINE,
-    MetaKeys.SPATIAL_SHAPE,
-    MetaKeys.SPACE,
-    MetaKeys.ORIGINAL_CHANNEL_DIM,
-    ImageMetaKey.FILENAME_OR_OBJ,
-)
-"""The same entries for every format, so that cases of different formats can be collated into one batch."""
-
-
-CHANNEL_FIRST = EnsureChannelFirst()
-
-
 @dataclass(frozen=True)
 class Source:
     """A volume that is about to be read.
 
     Args:
-        path: of its file or folder, or what stands for it.
-        header: what it claims to be.
-        reader: of MONAI's kind, which reads it.
+        path: its file or folder, or a name that stands for it.
+        header: its header.
+        reader: MONAI reader for its format.
     """
 
     path: Any
@@ -80,14 +78,14 @@ class Source:
 
 @contextmanager
 def open_volume(path: Any) -> Iterator[Source]:
-    """Find out what a volume is, whatever its format; it can be read while the block lasts.
+    """Read the header of a volume in any format and choose its reader; the voxels can be read within the block.
 
     Args:
-        path: a NIfTI, NRRD or MetaImage file; a folder of DICOM slices, a zip of one, or a `DicomFolder`; a MetaTensor,
-            which has been read already.
+        path: a NIfTI, NRRD or MetaImage file; a folder of DICOM slices, a zip of one, or a `DicomFolder`; a MetaTensor
+            that was read already.
 
     Raises:
-        VolumeError: there is nothing that can be read.
+        VolumeError: the volume cannot be read.
     """
     if isinstance(path, MetaTensor):
         reader = MemoryReader(path)
@@ -103,30 +101,31 @@ def open_volume(path: Any) -> Iterator[Source]:
 
 
 class LoadVolumed(MapTransform):
-    """Load volumes as float32 MetaTensors (C, D, H, W), or say why they cannot be used.
+    """Load volumes as float32 MetaTensors (C, D, H, W), and check that they can be segmented.
 
-    An entry is the path of a NIfTI, NRRD or MetaImage file, of a folder of DICOM slices or of a zip of one; or a list
-    of them, one for each channel and all on the grid of the first. The axes D, H, W are the file's own first, second
-    and third axes, in whatever direction they run (column, row, slice in DICOM); the affine (4, 4) in `meta["affine"]`
-    takes their indices to RAS millimetres. It is that of the first image for all, so that the same grids follow from
-    it: those of other files may differ by rounding. `meta` also has `original_affine`, `spatial_shape` (3,), `space`
-    and `filename_or_obj`. A fourth axis is the channels. Headers of all keys are checked before the voxels of any are
-    read. An entry may also be a MetaTensor that a server has read already, (D, H, W) or (C, D, H, W) with an affine to
-    RAS millimetres; its `filename_or_obj` is empty.
+    An entry is the path of a NIfTI, NRRD or MetaImage file, of a folder of DICOM slices or of a zip of one; a list of
+    these, one per channel, all on the grid of the first; or a MetaTensor that a server has read already, (D, H, W) or
+    (C, D, H, W) with an affine to RAS millimetres. In a file with four axes, the fourth is the channels. The headers of
+    all keys are checked before the voxels of any are read.
+
+    D, H, W are the file's own first, second and third axes, in any direction (column, row, slice in DICOM). The affine
+    (4, 4) in `meta["affine"]` maps their indices to RAS millimetres. All keys get the affine of the first image, so
+    that they share one grid: those of the other files may differ by rounding. `meta` also has `original_affine`,
+    `spatial_shape` (3,), `space` and `filename_or_obj`, which is empty for a volume from memory.
 
     Args:
         keys: entries that hold the paths of images and label maps.
-        label_keys: those of the keys that hold label maps: one channel of integers from 0, on the grid of the first
-            image; unlike an image, a label map may be all zero.
+        label_keys: the keys of label maps: one channel of integers from 0, on the grid of the first image. Unlike an
+            image, a label map may be all zero.
         channels: channels of each image.
-        classes: labels a label map may have, the background among them: 0 to `classes` - 1.
-        orientation: directions that D, H and W shall run in, such as `RAS`, as close as the file's axes come; None
-            leaves them as they are. `original_affine` and `spatial_shape` stay those of the file.
-        allow_missing_keys: whether a case may lack some of the keys.
+        classes: number of labels of a label map, background included: 0 to `classes` - 1.
+        orientation: directions for D, H and W, such as `RAS`, as close as flips and permutations allow; None keeps the
+            file's axes. `original_affine` and `spatial_shape` stay those of the file.
+        allow_missing_keys: skip keys that a case lacks.
 
     Raises:
-        VolumeError: when called with a file that cannot be read whole or cannot be segmented; it names the file, the
-            value and the rule.
+        VolumeError: when called with a file that cannot be read or segmented; it names the file, the value and the
+            rule.
     """
 
     def __init__(
@@ -163,7 +162,7 @@ class LoadVolumed(MapTransform):
         return loaded
 
     def _check_headers(self, sources: Mapping[Hashable, Sequence[Source]]) -> Source | None:
-        """Check what files claim; the first image is the one on whose grid all of them lie."""
+        """Check all headers, and return the first image, which defines the grid for all files."""
         reference: Source | None = None
         for key in sorted(sources, key=lambda key: key in self.label_keys):  # images first
             files, channels = sources[key], 1 if key in self.label_keys else self.channels
@@ -178,16 +177,16 @@ class LoadVolumed(MapTransform):
         return reference
 
     def _load(self, source: Source, affine: NDArray[np.float64], *, is_label: bool) -> MetaTensor:
-        """A volume (C, D, H, W) in a place that may differ by rounding from the one that its file tells."""
+        """Load a volume (C, D, H, W) with an affine that may differ by rounding from the file's own."""
         path = source.path
-        # What is too large for float32 becomes infinite, and is found below.
+        # A value too large for float32 becomes infinite, and fails the check below.
         with unreadable_is_volume_error(path), np.errstate(over="ignore"):
             opened = source.reader.read(path)
             array, meta = source.reader.get_data(opened)
             meta[MetaKeys.AFFINE], meta[MetaKeys.ORIGINAL_AFFINE] = affine.copy(), affine.copy()
             if self.orientation is not None:
-                array, meta[MetaKeys.AFFINE] = oriented(array, affine, self.orientation)
-            array = array.astype(np.float32)  # in the order of the file, which is the fastest
+                array, meta[MetaKeys.AFFINE] = reorient(array, affine, self.orientation)
+            array = array.astype(np.float32)  # keeps the memory order of the file, which is the fastest
         if is_label:
             check_label_map(path, array, self.classes)
             np.round(array, out=array)
@@ -200,10 +199,10 @@ class LoadVolumed(MapTransform):
         return volume
 
 
-def oriented(
+def reorient(
     array: NDArray[Any], affine: NDArray[np.float64], orientation: str
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """A view of voxels (D, H, W) or (D, H, W, C) whose axes run in other directions, and its affine (4, 4)."""
+    """Flip and permute voxels (D, H, W) or (D, H, W, C) to another orientation; return a view and its affine (4, 4)."""
     change = nib.orientations.ornt_transform(
         nib.orientations.io_orientation(affine), nib.orientations.axcodes2ornt(orientation)
     )
@@ -212,6 +211,6 @@ def oriented(
 
 
 def concatenate(volumes: Sequence[MetaTensor]) -> MetaTensor:
-    """One volume (C, D, H, W) of volumes (1, D, H, W), with the metadata of the first."""
+    """Concatenate volumes (1, D, H, W) to one (C, D, H, W), with the metadata of the first."""
     voxels = torch.cat([volume.as_tensor() for volume in volumes])
     return MetaTensor(voxels, meta=volumes[0].meta, applied_operations=[])

@@ -9,13 +9,13 @@ from monai.utils import MetaKeys, SpaceKeys
 from numpy.typing import NDArray
 
 
-def squeezed(array: NDArray[Any]) -> NDArray[Any]:
-    """Without those axes beyond the third that have length 1."""
+def squeeze_extra_axes(array: NDArray[Any]) -> NDArray[Any]:
+    """Remove the axes of length 1 beyond the third."""
     return array.squeeze(tuple(axis for axis in range(3, array.ndim) if array.shape[axis] == 1))
 
 
 def volume_metadata(array: NDArray[Any], affine: NDArray[np.float64]) -> dict[str, Any]:
-    """The metadata that MONAI expects with voxels (X, Y, Z) or (X, Y, Z, C) and their affine (4, 4) to RAS mm."""
+    """Return MONAI's metadata for voxels (X, Y, Z) or (X, Y, Z, C) and their affine (4, 4) to RAS mm."""
     return {
         MetaKeys.AFFINE: affine,
         MetaKeys.ORIGINAL_AFFINE: affine.copy(),

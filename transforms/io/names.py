@@ -1,4 +1,4 @@
-"""Names of files and of the cases they hold: which files are volumes, and what a case is called."""
+"""Names of files and cases: which files are volumes, and the name of the case in each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 
 
 def volume_extension(path: PathLike) -> str:
-    """The extension of a volume in lower case, with its dot; "" for a name that is not a volume's.
+    """Return the extension of a volume in lower case, with its dot; "" if the name is not a volume's.
 
     Examples:
         >>> volume_extension("scans/Patient.1.NII.GZ"), volume_extension("notes.txt")
@@ -27,7 +27,7 @@ def volume_extension(path: PathLike) -> str:
 
 
 def case_name(path: PathLike) -> str:
-    """The file's name without the extension of a volume; other names stay whole.
+    """Return the file's name without a volume's extension.
 
     Examples:
         >>> case_name("scans/patient.1.nii.gz")
@@ -38,7 +38,7 @@ def case_name(path: PathLike) -> str:
 
 
 def list_volumes(folder: PathLike) -> list[Path]:
-    """The volumes directly in a folder, sorted by name; hidden files (macOS leaves `._name.nii.gz`) are not volumes.
+    """List the volumes directly in a folder, sorted by name, without hidden files such as macOS's `._name.nii.gz`.
 
     Raises:
         VolumeError: the folder cannot be listed.
@@ -51,31 +51,31 @@ def list_volumes(folder: PathLike) -> list[Path]:
 
 
 def find_volumes(inputs: Sequence[PathLike]) -> list[Path]:
-    """The volumes that files and folders on a command line stand for.
+    """Find the volumes among files and folders of a command line.
 
     Args:
-        inputs: files, or folders whose volumes are taken, in order of name and without descending into subfolders.
+        inputs: files, or folders whose volumes are taken, sorted by name, without subfolders.
 
     Returns:
-        The files in the order given, each with a case name of its own.
+        The files in the order given, with unique case names.
 
     Raises:
-        VolumeError: a path that does not exist, a file that is not a volume by its extension, a folder without
-            volumes, two files with one case name.
+        VolumeError: a path does not exist, a file's extension is not a volume's, a folder has no volumes, or two files
+            have the same case name.
         ValueError: no inputs.
     """
     if not inputs:
         raise ValueError("inputs: none: at least one file or folder is needed")
     volumes = [volume for given in inputs for volume in _volumes_of(Path(given))]
-    refuse_repeated_cases(volumes)
+    check_unique_cases(volumes)
     return volumes
 
 
-def refuse_repeated_cases(paths: Iterable[Path]) -> None:
-    """Refuse two files that have one case name, since their results would have one name.
+def check_unique_cases(paths: Iterable[Path]) -> None:
+    """Check that no two files have the same case name, since their results would have the same name.
 
     Raises:
-        VolumeError: naming the second file.
+        VolumeError: two files have the same case name; it names the second.
     """
     seen: dict[str, Path] = {}
     for path in paths:
@@ -86,17 +86,17 @@ def refuse_repeated_cases(paths: Iterable[Path]) -> None:
 
 
 def group_channels(volumes: Iterable[Path], channels: int) -> list[tuple[str, tuple[Path, ...]]]:
-    """Take files of one folder whose names differ in the channel only as one case.
+    """Group files of the same folder whose names differ in the channel only into cases.
 
     Args:
         volumes: files.
-        channels: of each case.
+        channels: number of channels of each case.
 
     Returns:
-        Name and files of each case: first the files whose names have no channel, each by itself, and then the others.
+        Name and files of each case: first the files without a channel in their names, one case each, then the groups.
 
     Raises:
-        VolumeError: channels of a case are missing, too many, or there twice.
+        VolumeError: a case has missing, additional or repeated channels.
     """
     single, groups = by_channel(volumes)
     for files in groups.values():
@@ -109,13 +109,13 @@ def group_channels(volumes: Iterable[Path], channels: int) -> list[tuple[str, tu
 
 
 def by_channel(volumes: Iterable[Path]) -> tuple[list[Path], dict[tuple[Path, str], dict[int, Path]]]:
-    """Sort files by the case and channel that their names tell.
+    """Sort files by the case and channel in their names.
 
     Returns:
-        The files whose names have no channel; and by folder and case the files of its channels.
+        The files without a channel in their names; and by folder and case, the file of each channel.
 
     Raises:
-        VolumeError: a channel of a case is there twice.
+        VolumeError: two files are the same channel of a case.
     """
     single: list[Path] = []
     groups: dict[tuple[Path, str], dict[int, Path]] = {}
@@ -126,7 +126,7 @@ def by_channel(volumes: Iterable[Path]) -> tuple[list[Path], dict[tuple[Path, st
             continue
         files, channel = groups.setdefault((path.parent, match["case"]), {}), int(match["channel"])
         if channel in files:
-            raise VolumeError(path, f"channel {channel:04d}, as {files[channel]}", "a channel must be there once")
+            raise VolumeError(path, f"channel {channel:04d}, as {files[channel]}", "each channel may have one file")
         files[channel] = path
     return single, groups
 

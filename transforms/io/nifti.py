@@ -1,4 +1,4 @@
-"""NIfTI: its header checked for what nibabel repairs without a word, its voxels read to the checksum."""
+"""NIfTI: the header, checked for errors that nibabel repairs silently, and the voxels, read to the checksum."""
 
 from __future__ import annotations
 
@@ -22,55 +22,32 @@ from numpy.typing import NDArray
 
 from hybridseg.transforms.errors import PathLike, VolumeError
 
-from .gzip_files import open_gzip
+from .gzip_files import CHUNK_BYTES, DEFLATE_RATIO, open_gzip
 from .header import VolumeHeader, unreadable_is_volume_error
-from .itk_stored import CHUNK_BYTES, DEFLATE_RATIO
-from .metadata import squeezed, volume_metadata
+from .metadata import squeeze_extra_axes, volume_metadata
 from .names import NIFTI_EXTENSIONS, volume_extension
 
 NIFTI1_BYTES, NIFTI2_BYTES = 348, 540
 
-
 LAST_FORM_CODE = 5
-
 
 NiftiImage = nib.Nifti1Image | nib.Nifti2Image
 
 
-@contextmanager
-def quiet_nibabel() -> Iterator[None]:
-    """Keep nibabel from printing which faults of a header it repairs: those that matter are looked for here."""
-    logger = logging.getLogger("nibabel.global")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def open_nifti(path: PathLike) -> NiftiImage:
-    """A NIfTI-1 or NIfTI-2 image whose voxels are not read yet.
+def read_nifti_header(path: Path) -> VolumeHeader:
+    """Read and check the header of a NIfTI file.
 
     Raises:
-        VolumeError: the file cannot be read, or is of another kind.
+        VolumeError: the file cannot be read, or a field breaks a rule.
     """
-    with unreadable_is_volume_error(path), quiet_nibabel():
-        image = nib.load(path)
-    if not isinstance(image, NiftiImage):
-        raise VolumeError(path, type(image).__name__, "must be a NIfTI-1 or NIfTI-2 volume")
-    return image
-
-
-def read_nifti_header(path: Path) -> VolumeHeader:
     _check_nifti_dimensions(path)
     image = open_nifti(path)
     with ImageOpener(os.fspath(path)) as stream, quiet_nibabel():
-        stored = type(image.header).from_fileobj(stream, check=False)  # without what nibabel repairs
+        stored = type(image.header).from_fileobj(stream, check=False)  # without nibabel's repairs
     _check_nifti_fields(path, stored)
     voxel_type = np.dtype(image.get_data_dtype())
     affine = np.array(image.affine, dtype=np.float64)
-    if stored["sform_code"] == 0:  # then the affine is made from pixdim, where nibabel has put 1 for 0
+    if stored["sform_code"] == 0:  # then the affine is made from pixdim, where nibabel replaces 0 by 1
         affine[:3, :3][:, stored["pixdim"][1:4] == 0] = 0
     assert isinstance(image.dataobj, ArrayProxy)  # voxels not read yet
     inflated = path.stat().st_size * (DEFLATE_RATIO if path.suffix.lower() == ".gz" else 1)
@@ -84,23 +61,36 @@ def read_nifti_header(path: Path) -> VolumeHeader:
     )
 
 
+def open_nifti(path: PathLike) -> NiftiImage:
+    """Open a NIfTI-1 or NIfTI-2 image without reading its voxels.
+
+    Raises:
+        VolumeError: the file cannot be read, or has another format.
+    """
+    with unreadable_is_volume_error(path), quiet_nibabel():
+        image = nib.load(path)
+    if not isinstance(image, NiftiImage):
+        raise VolumeError(path, type(image).__name__, "must be a NIfTI-1 or NIfTI-2 volume")
+    return image
+
+
 def _check_nifti_dimensions(path: Path) -> None:
-    """Check the number of axes, by which nibabel tells the order of bytes: a wrong one makes it misread the rest."""
+    """Check the number of axes, from which nibabel infers the byte order: a wrong one makes it misread the rest."""
     with ImageOpener(os.fspath(path)) as stream:
         start = stream.read(NIFTI2_BYTES)
     for order in "<>":
-        for length, place, kind in ((NIFTI1_BYTES, 40, "h"), (NIFTI2_BYTES, 16, "q")):
+        for length, offset, kind in ((NIFTI1_BYTES, 40, "h"), (NIFTI2_BYTES, 16, "q")):
             if len(start) >= length and struct.unpack_from(f"{order}i", start)[0] == length:
-                (axes,) = struct.unpack_from(f"{order}{kind}", start, place)
+                (axes,) = struct.unpack_from(f"{order}{kind}", start, offset)
                 if not 1 <= axes <= 7:
                     raise VolumeError(path, f"dim[0] {axes}", "must be from 1 to 7")
 
 
 def _check_nifti_fields(path: Path, header: nib.Nifti1Header | nib.Nifti2Header) -> None:
-    """Check what nibabel takes otherwise than it stands there, or not at all.
+    """Check the fields that nibabel reinterprets or ignores.
 
     Raises:
-        VolumeError: lengths in another unit than mm, a code that names no space, or voxels that begin in the header.
+        VolumeError: lengths in another unit than mm, an unknown form code, or voxels that begin within the header.
     """
     unit = header.get_xyzt_units()[0] if int(header["xyzt_units"]) & 7 < 4 else "unknown"
     if unit not in ("mm", "unknown"):
@@ -111,43 +101,55 @@ def _check_nifti_fields(path: Path, header: nib.Nifti1Header | nib.Nifti2Header)
             raise VolumeError(path, f"{field} {code}", f"must be from 0 to {LAST_FORM_CODE}")
     offset, least = float(header["vox_offset"]), header.single_vox_offset
     if not least <= offset < math.inf:
-        raise VolumeError(path, f"vox_offset {offset:g}", f"must be at least {least}, behind the header")
+        raise VolumeError(path, f"vox_offset {offset:g}", f"must be at least {least}, after the header")
 
 
 class NiftiReader(ImageReader):
-    """NIfTI through nibabel; a compressed file is read to its end, where the checksum is.
+    """Reads NIfTI through nibabel, compressed files to their end, where the checksum is.
 
-    The affine is nibabel's (sform where its code is set, otherwise qform). MONAI's NibabelReader may replace it with a
-    warning when the voxel sizes disagree with it, and puts the voxels into another order, which takes longer than
+    The affine is nibabel's: sform if its code is set, otherwise qform. MONAI's NibabelReader may replace it with a
+    warning if the voxel sizes disagree with it, and reorders the voxels in memory, which takes longer than
     decompressing them.
     """
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
-        """Whether this reader is for the file."""
+        """Return whether this reader is for the file."""
         return volume_extension(ensure_tuple(filename)[0]) in NIFTI_EXTENSIONS
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> NiftiImage:
-        """Open one file; its voxels are read by `get_data`."""
+        """Open one file; `get_data` reads its voxels."""
         return open_nifti(ensure_tuple(data)[0])
 
     def get_data(self, img: NiftiImage) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Give voxels (X, Y, Z) or (X, Y, Z, C), and the metadata that MONAI expects."""
+        """Return voxels (X, Y, Z) or (X, Y, Z, C), and the metadata that MONAI expects."""
         path = img.get_filename() or ""
         if path.lower().endswith(".gz"):
             with open_gzip(path) as stream:
                 with quiet_nibabel():
                     streamed = type(img).from_file_map({"image": FileHolder(fileobj=stream)})
-                array = voxels(streamed)
+                array = read_voxels(streamed)
                 while stream.read(CHUNK_BYTES):
                     pass
         else:
-            array = voxels(img)
-        array = squeezed(array)
+            array = read_voxels(img)
+        array = squeeze_extra_axes(array)
         return array, volume_metadata(array, np.array(img.affine, dtype=np.float64))
 
 
-def voxels(image: NiftiImage) -> NDArray[Any]:
-    """The voxels of an image as they are stored, or as float32 where the header scales them."""
+def read_voxels(image: NiftiImage) -> NDArray[Any]:
+    """Read the voxels of an image in their stored type, or as float32 if the header scales them."""
     assert isinstance(image.dataobj, ArrayProxy)  # not read yet
     scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
     return np.asarray(image.dataobj, dtype=np.float32 if scaled else None)
+
+
+@contextmanager
+def quiet_nibabel() -> Iterator[None]:
+    """Keep nibabel from logging its header repairs: those that matter are checked here."""
+    logger = logging.getLogger("nibabel.global")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

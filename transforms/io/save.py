@@ -1,4 +1,4 @@
-"""Write label maps as NIfTI files that lie exactly where the image they were made from lies."""
+"""Write label maps as NIfTI, with exactly the geometry of the image they were made from."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from monai.utils import ImageMetaKey
 from numpy.typing import ArrayLike, NDArray
 
 from hybridseg.transforms.errors import PathLike, VolumeError
-from hybridseg.transforms.grid import affine_fault, grid_difference
+from hybridseg.transforms.grid import GREATEST_LABEL, affine_problem, grid_difference, label_dtype
 
 from .atomic import replacing
 from .gzip_files import open_gzip
 from .names import NIFTI_EXTENSIONS, case_name, volume_extension
 from .nifti import NiftiImage, open_nifti
 
-PLACE_FIELDS = (
+GEOMETRY_FIELDS = (
     "qform_code",
     "sform_code",
     "quatern_b",
@@ -37,7 +37,7 @@ PLACE_FIELDS = (
     "srow_z",
     "xyzt_units",
 )
-"""Fields of a NIfTI header that say where its voxels are; with them goes the start of `pixdim`."""
+"""Fields of a NIfTI header for the position of its voxels; the first four of `pixdim` belong to them."""
 
 NIFTI1_LARGEST_AXIS = 32767
 SCANNER = "scanner"
@@ -46,23 +46,23 @@ SCANNER = "scanner"
 def write_labels(
     labels: ArrayLike, path: PathLike, reference: PathLike | None = None, affine: ArrayLike | None = None
 ) -> None:
-    """Write a label map as NIfTI, whole or not at all.
+    """Write a label map as a NIfTI file, which is either complete or absent.
 
-    With a NIfTI reference, its qform and sform with their codes, voxel sizes and units are copied bit for bit, and
-    nothing else of it. Otherwise both forms are made from the affine, with the code for scanner coordinates.
+    The qform, sform, their codes, voxel sizes and units of a NIfTI reference are copied bit for bit, and nothing else.
+    Without one, both forms are made from the affine, with the code for scanner coordinates.
 
     Args:
-        labels: (X, Y, Z) or (1, X, Y, Z), integers from 0 to 65535; stored as uint8 where all are below 256 and the
-            array is not uint16 already, otherwise as uint16.
+        labels: (X, Y, Z) or (1, X, Y, Z), integers from 0 to 65535; stored as uint16 if the array is uint16 or a label
+            is above 255, otherwise as uint8.
         path: the file, ending in `.nii` or `.nii.gz`; its folder is created.
-        reference: file of the image the labels were made from; only a NIfTI file is looked at.
-        affine: (4, 4), voxel indices to RAS mm. Needed where the reference is not NIfTI; beside one, it must agree.
+        reference: file of the image that the labels were made from; read only if it is NIfTI.
+        affine: (4, 4), voxel indices to RAS mm. Required unless the reference is NIfTI; with one, it must agree.
 
     Raises:
         VolumeError: the labels are not on the grid of the reference, or the file cannot be written.
-        ValueError: labels of another kind or shape, no known place, another extension, or the reference's own path.
+        ValueError: labels of another type or shape, no affine, another extension, or the path is the reference.
     """
-    voxels = _voxels(np.asarray(labels))
+    voxels = _as_voxels(np.asarray(labels))
     extension = volume_extension(path)
     if extension not in NIFTI_EXTENSIONS:
         raise ValueError(f"path: {os.fspath(path)}: must end in {' or '.join(NIFTI_EXTENSIONS)}")
@@ -72,7 +72,7 @@ def write_labels(
     if reference is not None and volume_extension(reference) in NIFTI_EXTENSIONS:
         image = _image_like(voxels, reference, matrix)
     elif matrix is None:
-        raise ValueError(f"affine: None: is needed where the reference ({reference}) is not a NIfTI file")
+        raise ValueError(f"affine: None: is required unless the reference ({reference}) is a NIfTI file")
     else:
         image = _image_at(voxels, matrix)
     try:
@@ -87,18 +87,18 @@ def write_labels(
 class WriteLabelsd(SaveImaged):
     """Write label maps (1, X, Y, Z) on the grid of the image's file to `<output_dir>/<case>.nii.gz`.
 
-    The case is what `case` of the data says, or else the name of the image's file without its extension. The data
-    passes through unchanged; nothing is written for an image that came from memory. It is a `SaveImaged`, so that
-    servers which write results themselves, such as MONAI Label, take it out of a bundle's postprocessing.
+    The case name is `data["case"]`, or else the name of the image's file without its extension. The data passes through
+    unchanged, and nothing is written for an image from memory. The class is a `SaveImaged`, so that servers that write
+    results themselves, such as MONAI Label, remove it from a bundle's postprocessing.
 
     Args:
         keys: entry that holds the labels, a MetaTensor from `RestoreLabelsd`.
-        output_dir: folder of the files, created when needed.
+        output_dir: folder of the files, created if missing.
         reference: entry that holds the image, a MetaTensor loaded by `LoadVolumed`.
-        allow_missing_keys: whether a case may lack the key.
+        allow_missing_keys: skip a case that lacks the key.
 
     Raises:
-        ValueError: when made with several keys, whose files would have one name.
+        ValueError: there are several keys, whose files would have the same name.
         VolumeError: when called with labels that cannot be written; see `write_labels`.
     """
 
@@ -111,7 +111,7 @@ class WriteLabelsd(SaveImaged):
     ) -> None:
         super().__init__(keys, output_dir=os.fspath(output_dir), allow_missing_keys=allow_missing_keys)
         if len(self.keys) != 1:
-            raise ValueError(f"keys: {self.keys}: must be one, since there is one file for each case")
+            raise ValueError(f"keys: {self.keys}: must be one, since each case has one file")
         self.output_dir = Path(output_dir)
         self.reference = reference
 
@@ -129,7 +129,7 @@ class WriteLabelsd(SaveImaged):
         return dict(data)
 
 
-def _voxels(labels: NDArray[Any]) -> NDArray[np.uint8 | np.uint16]:
+def _as_voxels(labels: NDArray[Any]) -> NDArray[np.uint8 | np.uint16]:
     if labels.ndim == 4 and len(labels) == 1:
         labels = labels[0]
     if labels.ndim != 3 or not labels.size:
@@ -137,33 +137,36 @@ def _voxels(labels: NDArray[Any]) -> NDArray[np.uint8 | np.uint16]:
     if labels.dtype.kind not in "iub":
         raise ValueError(f"labels: {labels.dtype}: must be integers")
     lowest, highest = int(labels.min()), int(labels.max())
-    if lowest < 0 or highest > np.iinfo(np.uint16).max:
-        raise ValueError(f"labels: from {lowest} to {highest}: must be from 0 to {np.iinfo(np.uint16).max}")
-    return labels.astype(np.uint16 if labels.dtype == np.uint16 or highest > np.iinfo(np.uint8).max else np.uint8)
+    if lowest < 0 or highest > GREATEST_LABEL:
+        raise ValueError(f"labels: from {lowest} to {highest}: must be from 0 to {GREATEST_LABEL}")
+    return labels.astype(np.uint16 if labels.dtype == np.uint16 else label_dtype(highest))
 
 
 def _image_like(voxels: NDArray[Any], reference: PathLike, affine: NDArray[np.float64] | None) -> NiftiImage:
-    """A NIfTI image of the reference's version in the reference's place."""
+    """Make a NIfTI image with the version and geometry of the reference."""
     original = open_nifti(reference)
-    place = np.asarray(original.affine, dtype=np.float64)
-    if fault := grid_difference(voxels.shape, place if affine is None else affine, original.shape[:3], place):
-        raise VolumeError(reference, f"labels with {fault}", "labels must be on its grid")
+    expected = np.asarray(original.affine, dtype=np.float64)
+    if difference := grid_difference(
+        voxels.shape, expected if affine is None else affine, original.shape[:3], expected
+    ):
+        raise VolumeError(reference, f"labels with {difference}", "labels must be on its grid")
     header = type(original.header)()
     header.set_data_dtype(voxels.dtype)
-    for field in PLACE_FIELDS:
+    for field in GEOMETRY_FIELDS:
         header[field] = original.header[field]
     header["pixdim"][:4] = original.header["pixdim"][:4]  # handedness of the qform, and voxel sizes
-    return type(original)(voxels, None, header)  # given an affine, nibabel would write its own forms
+    return type(original)(voxels, None, header)  # with an affine, nibabel would write its own forms
 
 
 def _image_at(voxels: NDArray[Any], affine: NDArray[np.float64]) -> NiftiImage:
-    if affine.shape != (4, 4) or affine_fault(affine):
+    """Make a NIfTI image from an affine, in scanner coordinates."""
+    if affine.shape != (4, 4) or affine_problem(affine):
         raise ValueError(f"affine: {affine.tolist()}: must be (4, 4), finite, and its three axes independent")
     kind = nib.Nifti2Image if max(voxels.shape) > NIFTI1_LARGEST_AXIS else nib.Nifti1Image
     image = kind(voxels, affine)
     image.set_sform(affine, code=SCANNER)
     image.set_qform(affine, code=SCANNER)
     if not np.allclose(image.get_qform(), affine, rtol=0, atol=1e-3 * np.abs(affine[:3, :3]).max()):
-        image.header["qform_code"] = 0  # a sheared affine, which a qform cannot express
+        image.header["qform_code"] = 0  # a sheared affine, which no qform can express
     image.header.set_xyzt_units("mm")
     return image

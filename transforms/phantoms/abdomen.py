@@ -1,9 +1,9 @@
-"""Phantom CT volumes of the abdomen with their label maps, for demonstrations and tests that need no patient.
+"""Phantom CT volumes of the abdomen with label maps, for demonstrations and tests without patient data.
 
-Simulated: organs that differ in shape and place but hardly in density, variation between patients, partial volume,
+Simulated: organs that differ in shape and position but hardly in density, variation between patients, partial volume,
 correlated noise, a smooth bias, contrast medium, a couch, and scans of many spacings, orientations and tilts.
 Deliberately not simulated: the physics of the scanner (projections, streaks, spectra), breathing, disease beyond a
-liver lesion, bowel that is connected. A network that has learnt phantoms has not learnt patients.
+liver lesion, connected bowel. A network trained on phantoms will not work on patients.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ __all__ = ["ORGANS", "VERTEBRAE", "Phantom", "phantom", "write_phantoms"]
 SPACINGS = ((4.0, 4.0, 4.0), (3.5, 3.5, 5.0), (5.0, 4.0, 4.0), (4.5, 4.5, 3.5))
 ORIENTATIONS = ("RAS", "LPS", "LAS", "PIR", "RSP", "ASL")
 MARGIN = 16.0
-"""Air around the body, in mm."""
+"""Width of the air around the body, in mm."""
 
 
 class Phantom(Scan):
-    """One scan: `image` (X, Y, Z) int16 in HU, `label` (X, Y, Z) uint8 after `ORGANS`, `affine` (4, 4) to RAS mm."""
+    """One scan: `image` (X, Y, Z) int16 in HU, `label` (X, Y, Z) uint8 as in `ORGANS`, `affine` (4, 4) to RAS mm."""
 
 
 def phantom(
@@ -43,20 +43,19 @@ def phantom(
     tilt: float | None = None,
     vertebrae: bool = False,
 ) -> Phantom:
-    """Scan the patient of a seed. The seed fixes the anatomy, whatever the grid; what is None is drawn from it too.
+    """Scan a random patient. The seed defines the anatomy, whatever the grid, and every argument that is None.
 
     Args:
         seed: at least 0.
-        spacing: voxel size in mm along (right, anterior, superior), on whichever axes of the array these lie.
-        orientation: where the array's axes point to, such as "LPS".
-        tilt: rotation of the grid against the world about a random axis, in degrees; drawn, it is 0 for two of three
+        spacing: voxel size in mm along (right, anterior, superior), for any orientation.
+        orientation: directions of the array's axes, such as "LPS".
+        tilt: rotation of the grid against the world about a random axis, in degrees; None gives 0 for two of three
             scans.
-        vertebrae: label each vertebra by itself, after `VERTEBRAE`, in place of the spine. They are alike: what tells
-            them apart is how far they are from the organs and from each other.
+        vertebrae: label each vertebra, as in `VERTEBRAE`, instead of the spine. The vertebrae look alike; only their
+            distances to the organs and to each other tell them apart.
 
     Raises:
-        ValueError: a spacing that is not three lengths from 1 to 10 mm, letters that are no orientation, a tilt outside
-            0 to 30.
+        ValueError: spacing is not three lengths from 1 to 10 mm, orientation is invalid, or tilt is not from 0 to 30.
 
     Examples:
         >>> scan = phantom(0, spacing=(8, 8, 8), orientation="LPS", tilt=0)
@@ -75,7 +74,7 @@ def phantom(
         tilt=drawn_tilt if tilt is None else tilt,
         axis=geometry.normal(size=3),
     )
-    isocentre = geometry.uniform((-20, -20, -300), (20, 20, 300))  # where the scanner's origin lies in the patient
+    isocentre = geometry.uniform((-20, -20, -300), (20, 20, 300))  # the scanner's origin within the patient
     points = voxel_centres(affine, shape)
     hounsfield, label = _rasterise(patient, points, vertebrae=vertebrae)
     hounsfield += _disturbance(scanner, points)
@@ -95,11 +94,11 @@ def write_phantoms(
     """Write phantoms as a folder in the layout of the Medical Segmentation Decathlon; see `write_dataset`.
 
     Args:
-        folder: created when needed.
-        count: training cases, `phantom_000.nii.gz` and on.
-        seed: of the whole folder; another seed gives other patients.
-        test_count: test cases, numbered after the training cases.
-        vertebrae: label each vertebra by itself; see `phantom`.
+        folder: the folder, created if missing.
+        count: number of training cases, `phantom_000.nii.gz` and so on.
+        seed: seed of the whole folder; another seed gives other patients.
+        test_count: number of test cases, numbered after the training cases.
+        vertebrae: label each vertebra; see `phantom`.
         progress: show a progress bar.
 
     Returns:
@@ -122,12 +121,12 @@ def write_phantoms(
 
 
 def _rasterise(patient: Patient, points: Array, *, vertebrae: bool) -> tuple[Array, NDArray[np.uint8]]:
-    """Lay the tissues over each other: densities with partial volume, and the label of the last tissue at each centre.
+    """Draw the tissues over each other: densities with partial volume, and the label of the last tissue at each centre.
 
     Args:
-        patient: what is scanned.
+        patient: the patient.
         points: centres of the voxels (3, X, Y, Z) in mm.
-        vertebrae: label each vertebra by itself.
+        vertebrae: label each vertebra.
 
     Returns:
         HU (X, Y, Z), and labels (X, Y, Z).
@@ -149,7 +148,7 @@ def _rasterise(patient: Patient, points: Array, *, vertebrae: bool) -> tuple[Arr
 
 
 def _box(shape: Shape, points: Array, stride: int = 4) -> tuple[slice, slice, slice]:
-    """A box of voxels outside of which the shape covers nothing, found on every fourth voxel."""
+    """Return a box of voxels that contains the shape, found on every fourth voxel."""
     coarse = points[:, ::stride, ::stride, ::stride]
     reach = 0.6 * stride * np.linalg.norm(points[:, 1, 1, 1] - points[:, 0, 0, 0])
     found = ndimage.find_objects((shape(coarse) < reach).astype(np.uint8))
@@ -160,7 +159,7 @@ def _box(shape: Shape, points: Array, stride: int = 4) -> tuple[slice, slice, sl
 
 
 def _disturbance(generator: np.random.Generator, points: Array) -> Array:
-    """What the scanner adds: noise, correlated between neighbouring voxels, and a smooth bias; HU (X, Y, Z)."""
+    """Return the scanner's noise, correlated between neighbouring voxels, plus a smooth bias: HU (X, Y, Z)."""
     noise = ndimage.gaussian_filter(generator.standard_normal(points.shape[1:], dtype=np.float32), 0.6)
     noise *= np.float32(generator.uniform(10, 22)) / noise.std()
     return noise + waves(generator, amplitude=5.0, wavelength=180.0)(points)

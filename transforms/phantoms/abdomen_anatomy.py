@@ -1,8 +1,8 @@
-"""The patient of a phantom CT is drawn: an abdomen of tissues in mm, with the variation between people.
+"""Draw the patient of a phantom CT: the tissues of an abdomen, in mm, with the variation between people.
 
-Written for this project; sizes and densities are those of textbooks, rounded. Organs are told apart by shape and place:
-an organ and its neighbours (liver, spleen, muscle, bowel, stomach; spine and ribs) share their densities, which change
-with contrast medium. Coordinates are those of the body, as `phantom_patient` says.
+Written for this project; sizes and densities are rounded from textbooks. Organs differ by shape and position: an organ
+and its neighbours (liver, spleen, muscle, bowel, stomach; spine and ribs) have similar densities, which change with
+contrast medium. Coordinates are those of the body; see `abdomen_patient`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from .shapes import (
 
 
 def draw_patient(generator: np.random.Generator) -> Patient:
-    """A random patient: size, pose, deformation, fat, contrast medium, and the place, size and tilt of every organ."""
+    """Draw size, pose, deformation, fat, contrast medium, and the position, size and tilt of every organ."""
     size = generator.uniform(0.94, 1.07, size=3)
     pose = Rotation.from_euler("xyz", generator.normal(scale=(2, 2, 4)), degrees=True).as_matrix() * size
     displacement = tuple(waves(generator, amplitude=3.0, wavelength=90.0) for _ in range(3))
     abdomen = _Abdomen(generator)
-    tissues = abdomen.tissues()  # which draws the vertebra too
+    tissues = abdomen.tissues()  # also draws the vertebra
     return Patient(tissues, pose, displacement, abdomen.vertebra)
 
 
@@ -40,7 +40,7 @@ class _Abdomen:
     """Draws the tissues of one patient.
 
     Args:
-        generator: source of the variation.
+        generator: random generator.
     """
 
     def __init__(self, generator: np.random.Generator) -> None:
@@ -51,7 +51,7 @@ class _Abdomen:
         self.blood = self._density(42, 4) + 130 * contrast
         self.fat = self._density(-102, 5)
         self.bone = self._density(420, 60)
-        thickness = generator.uniform(9, 24)  # of the fat under the skin
+        thickness = generator.uniform(9, 24)  # of the fat below the skin
         self.skin = ellipsoid((0, 0, 0), (HALF_WIDTH, HALF_DEPTH, EVERYWHERE), power=2.4)
         wall_radii = (HALF_WIDTH - thickness, HALF_DEPTH - 0.8 * thickness, EVERYWHERE)
         self.wall = ellipsoid((0, -0.25 * thickness, 0), wall_radii, power=2.3)
@@ -60,7 +60,7 @@ class _Abdomen:
         self.vertebra = 0.0
 
     def tissues(self) -> tuple[Tissue, ...]:
-        """All tissues, later ones laid over earlier ones."""
+        """Draw all tissues, later ones over earlier ones."""
         return (
             *self._table(),
             Tissue(self.skin, 20),
@@ -83,13 +83,13 @@ class _Abdomen:
         return float(self.generator.normal(mean, deviation))
 
     def _blob(self, centre: Vector, radii: Vector, turn: Vector = (0, 0, 0), spread: float = 1.0) -> Shape:
-        """An ellipsoid moved by some 4 mm, scaled by up to 12 % and turned by some 6 degrees, each times `spread`."""
+        """Draw an ellipsoid, shifted by about 4 mm, scaled by up to 12 %, turned by about 6 degrees, times `spread`."""
         moved = np.add(centre, self.generator.normal(scale=4 * spread, size=3))
         scaled = np.multiply(radii, self.generator.uniform(1 - 0.12 * spread, 1 + 0.12 * spread, size=3))
         return ellipsoid(moved, scaled, np.add(turn, self.generator.normal(scale=6 * spread, size=3)))
 
     def _table(self) -> list[Tissue]:
-        """A curved couch under half of the patients."""
+        """Draw a curved couch under half of the patients."""
         if self.generator.random() < 0.5:
             return []
         couch = ellipsoid((0, 190, 0), (300, 190 + HALF_DEPTH + 14, EVERYWHERE))
@@ -97,7 +97,7 @@ class _Abdomen:
         return [Tissue(under, self._density(-250, 80))]
 
     def _muscles(self) -> list[Tissue]:
-        """Along the spine behind, and in front of it (psoas) from the kidneys down."""
+        """Draw the muscles behind the spine, and those in front of it (psoas) from the kidneys down."""
         tissues = []
         for side in (-1, 1):
             back = intersection(self._blob((36 * side, -84, 0), (32, 20, EVERYWHERE), spread=0.5), grown(self.wall, -1))
@@ -106,7 +106,7 @@ class _Abdomen:
         return tissues
 
     def _chest(self) -> list[Tissue]:
-        """Diaphragm, lungs above it, the heart's lower part, and ribs that descend to the front."""
+        """Draw the diaphragm, the lungs above it, the lower part of the heart, and ribs that descend to the front."""
         above = intersection(grown(self.cavity, -1), half_space((0, 0, -1), -38))
         lungs = intersection(above, complement(grown(self.dome, 4)))
         heart = intersection(above, self._blob((-28, 32, 128), (58, 48, 40)), complement(grown(self.dome, 4)))
@@ -121,25 +121,25 @@ class _Abdomen:
         ]
 
     def _bowel(self) -> list[Tissue]:
-        """Loops of soft tissue, some with gas or swallowed contrast medium, and the two sides of the colon."""
+        """Draw loops of soft tissue, some with gas or oral contrast medium, and the two sides of the colon."""
         draw = self.generator.uniform
-        tissues = []
+        loops = []
         for _ in range(16):
             centre = (draw(-85, 85), draw(-5, 75), draw(-115, -25))
-            tissues.append((centre, (draw(14, 30), draw(12, 20), draw(12, 22))))
+            loops.append((centre, (draw(14, 30), draw(12, 20), draw(12, 22))))
         for side in (-1, 1):
-            tissues.append(((112 * side, -22, -75), (22, 24, 60)))
-        laid = []
-        for centre, radii in tissues:
+            loops.append(((112 * side, -22, -75), (22, 24, 60)))
+        tissues = []
+        for centre, radii in loops:
             loop = intersection(self._blob(centre, radii), grown(self.cavity, -3))
             content = self.generator.choice([0.0, 0.0, draw(-900, -500), draw(60, 220)])
-            laid.append(Tissue(loop, self._density(40, 12) + 25 * self.contrast))
+            tissues.append(Tissue(loop, self._density(40, 12) + 25 * self.contrast))
             if content:
-                laid.append(Tissue(grown(loop, -5), content))
-        return laid
+                tissues.append(Tissue(grown(loop, -5), content))
+        return tissues
 
     def _stomach(self) -> list[Tissue]:
-        """Fundus, body and antrum, fluid inside with gas above it: the patient lies on the back."""
+        """Draw fundus, body and antrum, filled with fluid and, since the patient is supine, gas towards the front."""
         fundus = self._blob((-52, 0, 52), (34, 40, 34))
         body = self._blob((-52, 38, 18), (30, 30, 42))
         antrum = self._blob((-8, 52, -12), (40, 18, 18))
@@ -149,7 +149,7 @@ class _Abdomen:
         return [wall, Tissue(grown(whole, -5), self._density(25, 20)), Tissue(gas, -950)]
 
     def _vessels(self) -> list[Tissue]:
-        """Aorta, lower vena cava and pancreas."""
+        """Draw aorta, inferior vena cava and pancreas."""
         aorta = self._blob((-10, -17, 0), (10, 10, EVERYWHERE), spread=0.5)
         vena_cava = self._blob((20, -18, 0), (12, 9, EVERYWHERE), spread=0.5)
         head, neck, tail = ((26, 4, -14), (22, 16, 24)), ((-8, 18, 0), (24, 10, 11)), ((-50, -2, 16), (34, 10, 11))
@@ -161,7 +161,7 @@ class _Abdomen:
         ]
 
     def _spleen(self) -> list[Tissue]:
-        """A crescent along the left ribs, hollowed towards the stomach."""
+        """Draw a crescent along the left ribs, hollow towards the stomach."""
         whole, hollow = (
             self._blob((-106, -36, 34), (34, 56, 54), turn=(-20, 0, 15)),
             self._blob((-66, -12, 28), (40, 52, 66)),
@@ -170,10 +170,10 @@ class _Abdomen:
         return [Tissue(spleen, self._density(50, 5) + 65 * self.contrast, organ=2)]
 
     def _liver(self) -> list[Tissue]:
-        """A wedge under the diaphragm, thick on the right, with vessels, often a lesion, and a gallbladder below."""
+        """Draw a wedge under the diaphragm, thick on the right, with vessels, often a lesion, and the gallbladder."""
         right = self._blob((76, 6, 22), (70, 84, 76))
         left = self._blob((4, 48, 46), (78, 36, 34), turn=(0, 12, 0))
-        hollow = self._blob((6, -30, -34), (66, 66, 66), turn=(0, -20, 0))  # where kidney, duodenum and spine lie
+        hollow = self._blob((6, -30, -34), (66, 66, 66), turn=(0, -20, 0))  # for kidney, duodenum and spine
         whole = intersection(
             union(right, left, blend=25), complement(hollow), grown(self.dome, -2), grown(self.cavity, -2)
         )
@@ -189,11 +189,11 @@ class _Abdomen:
         ]
 
     def _kidney(self, side: int, organ: int) -> list[Tissue]:
-        """A bean in fat, upper pole towards the spine, with darker pyramids and a hilum of fat open to the middle.
+        """Draw a bean in fat, upper pole towards the spine, with darker pyramids and a fatty hilum towards the middle.
 
         Args:
-            side: 1 right, -1 left; the right one lies lower, under the liver.
-            organ: its label.
+            side: 1 right, -1 left; the right one is lower, under the liver.
+            organ: label of the kidney.
         """
         move = self.generator.normal(scale=5, size=3)
         centre = np.add((66 * side, -46, -16 if side > 0 else -4), move)
@@ -210,7 +210,7 @@ class _Abdomen:
         ]
 
     def _spine(self) -> list[Tissue]:
-        """Vertebrae of a dense shell around spongy bone, discs between them, arch and processes around the canal."""
+        """Draw vertebrae with a dense shell around spongy bone, discs between them, arch, processes and canal."""
         column = self._blob((0, -48, 0), (23, 18, EVERYWHERE), spread=0.3)
         period = VERTEBRA_HEIGHT
         phase = self.vertebra = self.generator.uniform(0, period)

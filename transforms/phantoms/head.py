@@ -1,12 +1,12 @@
-"""Phantom MRI of heads with tumours, in four contrasts and with their label maps, for tests that need no patient.
+"""Phantom MRI of heads with tumours in four contrasts, with label maps, for tests without patient data.
 
-Brains without the skull, as Task01_BrainTumour of the Medical Segmentation Decathlon has them: grey and white matter,
-sulci, ventricles, deep nuclei, cerebellum; a tumour with edema around it and, in most, a rim that enhances around a
-core that does not. No contrast shows it all: edema is bright in FLAIR and T2w, the rim in t1gd. What looks alike and is
-no tumour: lesions of the white matter in FLAIR and T2w, plexus in t1gd, fluid in T2w. Simulated further: partial
-volume, noise, a smooth bias and a gain for each channel, many spacings, orientations and tilts. Deliberately not: the
-physics of the scanner, what a tumour pushes aside, several tumours, what surgery leaves. A network that has learnt
-phantoms has not learnt patients.
+Skull-stripped brains, as in Task01_BrainTumour of the Medical Segmentation Decathlon: grey and white matter, sulci,
+ventricles, deep nuclei, cerebellum; a tumour with surrounding edema and, in most, an enhancing rim around a
+non-enhancing core. No contrast shows all of it: edema is bright in FLAIR and T2w, the rim in t1gd. Similar but no
+tumour: lesions of the white matter in FLAIR and T2w, plexus in t1gd, fluid in T2w. Also simulated: partial volume,
+noise, a smooth bias and a gain for each channel, many spacings, orientations and tilts. Deliberately not simulated: the
+physics of the scanner, mass effect, several tumours, resection cavities. A network trained on phantoms will not work on
+patients.
 """
 
 from __future__ import annotations
@@ -32,18 +32,20 @@ LABELS = {1: "edema", 2: "non-enhancing tumour", 3: "enhancing tumour"}
 FLUID, GREY, WHITE = (12, 24, 25, 100), (64, 52, 54, 62), (52, 70, 72, 46)
 LESION, PLEXUS = (84, 60, 62, 78), (55, 48, 110, 80)
 EDEMA, CORE, RIM = (80, 52, 54, 78), (62, 38, 42, 86), (72, 54, 105, 68)
-"""Brightness in each channel, in per cent of a scan's own scale."""
+"""Brightness in each channel, in percent of the scan's own scale."""
 
 HALF_WIDTH, HALF_DEPTH, HALF_HEIGHT = 68.0, 84.0, 62.0
 """Half of the brain's width, depth and height, in mm."""
+
 MARGIN = 18.0
-"""Empty space around the brain, in mm."""
+"""Width of the empty space around the brain, in mm."""
+
 SPACINGS = ((2.0, 2.0, 2.0), (2.5, 2.5, 2.5), (2.0, 2.0, 4.0), (2.0, 3.0, 2.0))
 ORIENTATIONS = ("RAS", "LPS", "LAS", "PSR", "RSA")
 
 
 class HeadPhantom(Scan):
-    """One scan: `image` (X, Y, Z, 4) after `CHANNELS`, 0 outside of the brain, and `label` (X, Y, Z) after `LABELS`."""
+    """One scan: `image` (X, Y, Z, 4) as in `CHANNELS`, 0 outside the brain, and `label` (X, Y, Z) as in `LABELS`."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,14 @@ class Tissue:
 def head_phantom(
     seed: int, *, spacing: Sequence[float] | None = None, orientation: str | None = None, tilt: float | None = None
 ) -> HeadPhantom:
-    """Scan the patient of a seed. The seed fixes the anatomy, whatever the grid; what is None is drawn from it too.
+    """Scan a random patient. The seed defines the anatomy, whatever the grid, and every argument that is None.
 
     Args:
         seed: at least 0.
-        spacing: voxel size in mm along (right, anterior, superior), on whichever axes of the array these lie.
-        orientation: where the array's axes point to, such as "LPS".
-        tilt: rotation of the grid against the world about a random axis, in degrees; drawn, it is 0 for half the scans.
+        spacing: voxel size in mm along (right, anterior, superior), for any orientation.
+        orientation: directions of the array's axes, such as "LPS".
+        tilt: rotation of the grid against the world about a random axis, in degrees; None gives 0 for half of the
+            scans.
 
     Raises:
         ValueError: see `scan_grid`.
@@ -104,10 +107,10 @@ def write_heads(folder: PathLike, count: int, *, seed: int = 0, test_count: int 
     """Write heads as a folder in the layout of the Medical Segmentation Decathlon; see `write_dataset`.
 
     Args:
-        folder: created when needed.
-        count: training cases, `phantom_000.nii.gz` and on.
-        seed: of the whole folder; another seed gives other patients.
-        test_count: test cases, numbered after the training cases.
+        folder: the folder, created if missing.
+        count: number of training cases, `phantom_000.nii.gz` and so on.
+        seed: seed of the whole folder; another seed gives other patients.
+        test_count: number of test cases, numbered after the training cases.
         progress: show a progress bar.
 
     Returns:
@@ -131,7 +134,7 @@ def draw_head(generator: np.random.Generator) -> tuple[Shape, list[Tissue]]:
     """Draw a patient.
 
     Returns:
-        The brain, and its tissues in the order in which they are laid over each other; the tumour last.
+        The brain, and its tissues in drawing order, the tumour last.
     """
     half = np.array([HALF_WIDTH, HALF_DEPTH, HALF_HEIGHT]) - 4
     cerebrum = ellipsoid((0, 0, 0), half, power=2.3)
@@ -168,7 +171,7 @@ def draw_head(generator: np.random.Generator) -> tuple[Shape, list[Tissue]]:
 
 
 def draw_tumour(generator: np.random.Generator, within: Shape) -> list[Tissue]:
-    """Draw edema, rim and core of a tumour in the cerebrum; one of seven has no rim that enhances."""
+    """Draw edema, rim and core of a tumour in the cerebrum; one in seven has no enhancing rim."""
     side, radius = generator.choice((-1, 1)), generator.uniform(9, 19)
     centre = (side * generator.uniform(22, 40), generator.uniform(-48, 48), generator.uniform(-8, 34))
     mass = ellipsoid(centre, radius * generator.uniform(0.8, 1.25, 3), turn=generator.uniform(-90, 90, 3))
@@ -182,12 +185,12 @@ def draw_tumour(generator: np.random.Generator, within: Shape) -> list[Tissue]:
 
 
 def rough(shape: Shape, displacement: Shape) -> Shape:
-    """The shape with its surface moved inwards by a smooth function of space, in mm."""
+    """Move the surface of a shape inwards by a smooth function of space, in mm."""
     return lambda points: shape(points) + displacement(points)
 
 
 def disturb(generator: np.random.Generator, image: Array, points: Array) -> None:
-    """Give each channel (X, Y, Z) of an image its scale and bias and its noise, in place."""
+    """Add bias, noise and a scale of its own to each channel (X, Y, Z) of an image, in place."""
     for channel in image:
         channel *= 1 + waves(generator, amplitude=0.1, wavelength=150.0)(points)
         channel += generator.uniform(3, 6) * generator.standard_normal(channel.shape, dtype=np.float32)

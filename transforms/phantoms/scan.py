@@ -1,4 +1,4 @@
-"""The grids of phantoms' scans, and their files, whatever is scanned."""
+"""Grids and dataset folders of phantom scans, for any phantom."""
 
 from __future__ import annotations
 
@@ -43,21 +43,20 @@ def scan_grid(
     tilt: float,
     axis: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], tuple[int, int, int]]:
-    """A grid about the origin of the world.
+    """Make a grid centred on the origin of the world.
 
     Args:
-        extent: (3,) along (right, anterior, superior), in mm.
-        spacing: voxel size along these, in mm.
-        orientation: where the array's axes point to, such as "LPS".
+        extent: (3,) size along (right, anterior, superior), in mm.
+        spacing: voxel size along the same directions, in mm.
+        orientation: directions of the array's axes, such as "LPS".
         tilt: rotation of the grid against the world, in degrees.
-        axis: (3,) about which it is tilted.
+        axis: (3,) axis of the rotation.
 
     Returns:
         The affine (4, 4) from voxel indices to mm of the world, and the voxels along each axis.
 
     Raises:
-        ValueError: a spacing that is not three lengths from 1 to 10 mm, letters that are no orientation, a tilt outside
-            0 to 30.
+        ValueError: spacing is not three lengths from 1 to 10 mm, orientation is invalid, or tilt is not from 0 to 30.
     """
     spacing, orientation, tilt = _checked_spacing(spacing), _checked_orientation(orientation), _checked_tilt(tilt)
     voxels = np.ceil(extent / spacing)
@@ -74,7 +73,7 @@ def scan_grid(
 
 
 def voxel_centres(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> Array:
-    """Coordinates in mm (3, X, Y, Z) of the voxels' centres."""
+    """Return the coordinates in mm (3, X, Y, Z) of the voxels' centres."""
     indices = np.indices(shape, dtype=np.float32)
     return np.tensordot(affine[:3, :3].astype(np.float32), indices, axes=1) + affine[:3, 3].astype(np.float32).reshape(
         3, 1, 1, 1
@@ -93,17 +92,16 @@ def write_dataset(
 ) -> Path:
     """Write phantoms as a folder in the layout of the Medical Segmentation Decathlon.
 
-    The labels of the test cases, which the Decathlon keeps to itself, go to `labelsTs`.
-
-    Files are replaced when they are there; `dataset.json` comes last.
+    The labels of the test cases, which the Decathlon does not publish, go to `labelsTs`. Existing files are replaced;
+    `dataset.json` is written last.
 
     Args:
-        folder: created when needed.
+        folder: the folder, created if missing.
         scan: makes the phantom of a seed.
-        count: training cases, `phantom_000.nii.gz` and on.
-        about: what `dataset.json` says beside the cases.
-        seed: of the whole folder.
-        test_count: test cases, numbered after the training cases.
+        count: number of training cases, `phantom_000.nii.gz` and so on.
+        about: further entries of `dataset.json`.
+        seed: seed of the whole folder.
+        test_count: number of test cases, numbered after the training cases.
         progress: show a progress bar.
 
     Returns:
@@ -136,7 +134,7 @@ def write_dataset(
 
 
 def _write(volume: NDArray[np.generic], affine: NDArray[np.float64], path: Path) -> None:
-    """Write a compressed NIfTI file with qform and sform of the scanner, in mm."""
+    """Write a compressed NIfTI file with qform and sform in scanner coordinates, in mm."""
     image = nib.Nifti1Image(volume, affine)
     image.set_qform(affine, code=1)
     image.set_sform(affine, code=1)

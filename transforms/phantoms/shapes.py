@@ -1,9 +1,8 @@
-"""Solids as functions of space: negative inside, positive outside, in mm, and combined by minimum and maximum.
+"""Solids as functions of space, in mm: negative inside, positive outside, combined by minimum and maximum.
 
-The forms are those of constructive solid geometry on distance functions (Quilez,
-https://iquilezles.org/articles/distfunctions). Deviation: `ellipsoid` is a lower bound of the distance, exact on the
-surface, since only the surface is drawn. No shape changes faster than 1 mm per mm, so a value above the distance to a
-box's corner proves the box empty.
+Constructive solid geometry on signed distance functions (Quilez, https://iquilezles.org/articles/distfunctions).
+Deviation: `ellipsoid` is a lower bound of the distance, exact on the surface, since only the surface is drawn. No shape
+changes faster than 1 mm per mm, so a value above the distance to a box's corner proves that the box is empty.
 
     points   coordinates in mm, float32 (3, ...): right, anterior, superior
     field    one value per point, float32 (...)
@@ -20,15 +19,16 @@ from scipy.spatial.transform import Rotation
 Array = NDArray[np.float32]
 Vector = Sequence[float] | NDArray[np.float64]
 """Three numbers: right, anterior, superior."""
+
 Shape = Callable[[Array], Array]
-"""From points (3, ...) to a field (...) in mm, negative inside."""
+"""Maps points (3, ...) to a field (...) in mm, negative inside."""
 
 EVERYWHERE = float("inf")
-"""A radius along which an ellipsoid has no end: a cylinder."""
+"""An infinite radius, which makes an ellipsoid a cylinder."""
 
 
 def ellipsoid(centre: Vector, radii: Vector, turn: Vector = (0, 0, 0), power: float = 2) -> Shape:
-    """The ellipsoid about `centre` with `radii`, both in mm; a `power` above 2 makes it boxier.
+    """Return an ellipsoid; a `power` above 2 makes it boxier.
 
     Args:
         centre: (right, anterior, superior) in mm.
@@ -50,13 +50,13 @@ def ellipsoid(centre: Vector, radii: Vector, turn: Vector = (0, 0, 0), power: fl
 
 
 def half_space(normal: Sequence[float], offset: float) -> Shape:
-    """All points less than `offset` mm along `normal`, which may be shorter than 1 but not longer."""
+    """Return the half-space less than `offset` mm along `normal`, whose length is at most 1."""
     direction = np.asarray(normal, dtype=np.float32)
     return lambda points: np.tensordot(direction, points, axes=1) - np.float32(offset)
 
 
 def slabs(normal: Sequence[float], period: float, thickness: float, phase: float = 0.0) -> Shape:
-    """Parallel slabs of `thickness` mm, one every `period` mm along `normal`, from `phase` mm on."""
+    """Return parallel slabs of `thickness` mm, one every `period` mm along `normal`, starting at `phase` mm."""
     direction = np.asarray(normal, dtype=np.float32) / np.float32(np.linalg.norm(normal))
 
     def field(points: Array) -> Array:
@@ -67,7 +67,7 @@ def slabs(normal: Sequence[float], period: float, thickness: float, phase: float
 
 
 def union(*shapes: Shape, blend: float = 0.0) -> Shape:
-    """What is in any of the shapes; `blend` rounds the groove where two meet, over about as many mm."""
+    """Return the union of shapes; `blend` rounds the groove where two meet, over about as many mm."""
 
     def field(points: Array) -> Array:
         nearest: Array = shapes[0](points)
@@ -83,7 +83,7 @@ def union(*shapes: Shape, blend: float = 0.0) -> Shape:
 
 
 def intersection(*shapes: Shape) -> Shape:
-    """What is in all of the shapes."""
+    """Return the intersection of shapes."""
 
     def field(points: Array) -> Array:
         farthest = shapes[0](points)
@@ -95,25 +95,25 @@ def intersection(*shapes: Shape) -> Shape:
 
 
 def complement(shape: Shape) -> Shape:
-    """What is not in the shape."""
+    """Return the complement of a shape."""
     return lambda points: -shape(points)
 
 
 def grown(shape: Shape, by: float) -> Shape:
-    """The shape with its surface moved outwards by about `by` mm, inwards when negative."""
+    """Return a shape with its surface moved outwards by about `by` mm, inwards if negative."""
     return lambda points: shape(points) - np.float32(by)
 
 
 def waves(
     generator: np.random.Generator, amplitude: float, wavelength: float, count: int = 5
 ) -> Callable[[Array], Array]:
-    """A smooth random function of space: `count` plane waves in random directions.
+    """Return a smooth random function of space: the sum of `count` plane waves in random directions.
 
     Args:
-        generator: source of the directions and phases.
+        generator: random generator.
         amplitude: standard deviation over space, in the unit of the values.
-        wavelength: shortest wave, in mm; the longest is three times that.
-        count: waves that are added.
+        wavelength: shortest wavelength, in mm; the longest is three times that.
+        count: number of waves.
     """
     directions = generator.normal(size=(count, 3))
     lengths = wavelength * generator.uniform(1, 3, size=(count, 1))
@@ -131,13 +131,13 @@ def waves(
 
 
 def coverage(field: Array) -> Array:
-    """The share of each voxel that lies inside a shape, to first order: the surface taken as a plane within the voxel.
+    """Return the fraction of each voxel inside a shape, with the surface approximated by a plane within the voxel.
 
     Args:
         field: values of a shape at the centres of a grid's voxels (X, Y, Z), at least 2 along each axis.
 
     Returns:
-        Shares from 0 to 1 (X, Y, Z): 1/2 where the surface passes through the centre.
+        Fractions from 0 to 1 (X, Y, Z): 1/2 where the surface passes through the centre.
     """
     change = np.sum(np.abs(np.gradient(field)), axis=0)  # of the field, from one end of the voxel to the other
     return np.clip(0.5 - field / np.maximum(change, 1e-3), 0, 1, dtype=np.float32)

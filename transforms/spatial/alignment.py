@@ -1,6 +1,6 @@
-"""Where one grid lies along the axes of another, when they are permuted, flipped, shifted and scaled.
+"""Align a grid with the axes of another that is a permuted, flipped, shifted and scaled version of it.
 
-That is what `Orientation`, `CropForeground` and `Spacing` do to a grid, oblique or not.
+`Orientation`, `CropForeground` and `Spacing` change a grid in this way, oblique or not.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from torch import Tensor
 from hybridseg.transforms.grid import farthest_corner
 
 TOLERANCE = 1e-3
-"""Voxels of the network's grid by which a position may miss a voxel's centre, an aligned axis or the border."""
+"""Largest deviation of a position from a voxel's centre, an aligned axis or the border, in voxels of the network."""
 
 
 @dataclass(frozen=True)
 class AlignedAxis:
-    """One axis of the output, where it is parallel to an axis of the network's grid.
+    """An axis of the output that is parallel to an axis of the network's grid.
 
     Args:
-        source: that axis, 0 to 2.
-        inside: the output voxels that lie in the network's grid; there are N of them.
+        source: the axis of the network's grid, 0 to 2.
+        inside: the N output voxels that lie in the network's grid.
         lower: (N,) index of the network voxel at or before each.
-        upper: (N,) index of the next one.
-        weight: (N,) share of the next one; None when every output voxel is on a network voxel.
+        upper: (N,) index of the next network voxel.
+        weight: (N,) weight of the next one; None if every output voxel is on a network voxel.
     """
 
     source: int
@@ -38,7 +38,7 @@ class AlignedAxis:
     weight: Tensor | None
 
     def interpolate(self, values: Tensor, dim: int, part: slice = slice(None)) -> Tensor:
-        """Interpolate along a dimension of values, at a part of the N output voxels; gives float32."""
+        """Interpolate values along a dimension, in float32, at a part of the N output voxels."""
         lower = values.index_select(dim, self.lower[part]).float()
         if self.weight is None:
             return lower
@@ -53,16 +53,16 @@ Axes = tuple[AlignedAxis, AlignedAxis, AlignedAxis]
 def align_axes(
     mapping: NDArray[np.float64], size: Sequence[int], shape: Sequence[int], device: torch.device | None = None
 ) -> Axes | None:
-    """The three axes of an output grid in terms of the axes of a network's grid.
+    """Express the three axes of an output grid by the axes of the network's grid.
 
     Args:
         mapping: (4, 4), output voxel indices to network voxel indices.
         size: (D, H, W), voxels of the network's grid.
         shape: (X, Y, Z), voxels of the output's grid.
-        device: where the indices are to be used.
+        device: device of the indices and weights.
 
     Returns:
-        An axis of the output for each of X, Y, Z; None where they are not parallel to axes of the network's grid.
+        An axis for each of X, Y, Z; None if they are not parallel to the axes of the network's grid.
     """
     sources = np.abs(mapping[:3, :3]).argmax(axis=0)
     aligned = np.zeros((4, 4))
@@ -80,13 +80,13 @@ def align_axes(
 
 
 def place(position: NDArray[np.float64], source: int, size: int, device: torch.device | None = None) -> AlignedAxis:
-    """Turn the positions of all output voxels along one axis, in network voxels, into indices and weights.
+    """Turn the positions of output voxels along one axis into indices and weights.
 
     Args:
-        position: (N,) of the output voxels.
+        position: (X,) positions of all output voxels, in network voxels.
         source: axis of the network's grid.
         size: voxels of the network's grid along it.
-        device: where the indices are to be used.
+        device: device of the indices and weights.
     """
     inside = np.flatnonzero((position >= -0.5 - TOLERANCE) & (position <= size - 0.5 + TOLERANCE))
     start, stop = (inside[0], inside[-1] + 1) if len(inside) else (0, 0)

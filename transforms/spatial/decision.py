@@ -1,6 +1,6 @@
-"""Which label the logits of a voxel mean: that of the highest class, or that of the last region whose logit is high.
+"""Turn a voxel's logits into a label: that of the highest class, or that of the last region above its threshold.
 
-Channels come one at a time, so that those of many classes need not be held at once; they have any shape.
+Channels of any shape are passed one at a time, so that those of many classes need not be in memory at once.
 """
 
 from __future__ import annotations
@@ -8,37 +8,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from hybridseg.transforms.grid import label_dtype
 from hybridseg.transforms.regions import Regions, region_labels
 
-GREATEST_BYTE = 255
-"""The greatest label that uint8 holds."""
-
 Choose = Callable[[Iterable[Tensor]], Tensor]
-"""From channels to labels of their shape, uint8 where that holds them all, otherwise int32.
+"""Maps channels to labels of the same shape, uint8 if that holds all labels, otherwise int32.
 
-What it takes for a label, it takes between voxels that have it, too: interpolating linearly between them changes none.
+If two voxels get the same label, so does every linear interpolation between them.
 """
 
 
 def choosing_rule(
     channels: int, threshold: float | None = None, regions: Regions | None = None, *, probabilities: bool = False
 ) -> tuple[Choose, int]:
-    """How a network's channels become labels; the arguments are those of `restore_labels`.
+    """Return the rule that turns a network's channels into labels; for the arguments see `restore_labels`.
 
     Args:
-        channels: how many there are.
-        threshold: of the only channel.
-        regions: of each channel, the labels.
+        channels: number of channels.
+        threshold: threshold of a single channel.
+        regions: labels of the region of each channel.
         probabilities: whether the channels of regions are probabilities instead of logits.
 
     Returns:
-        The rule, and the greatest label that it may give.
+        The rule, and the greatest label that it can give.
 
     Raises:
-        ValueError: threshold or regions do not go with that many channels, or with each other.
+        ValueError: threshold or regions do not match the number of channels or each other.
     """
     if regions is not None:
         labels = region_labels(regions)
@@ -54,47 +53,48 @@ def choosing_rule(
 
 
 def highest_class(channels: Iterable[Tensor], *, count: int) -> Tensor:
-    """The index of the highest of `count` channels, the first of equals.
+    """Return the index of the highest of `count` channels, the first of equals.
 
     Raises:
         ValueError: a channel has NaN.
     """
     remaining = iter(channels)
     highest = next(remaining)
-    labels = torch.zeros(highest.shape, dtype=_type_of(count - 1), device=highest.device)
+    labels = torch.zeros(highest.shape, dtype=_label_dtype(count - 1), device=highest.device)
     for index, channel in enumerate(remaining, start=1):
         labels.masked_fill_(channel > highest, index)
-        highest = torch.maximum(highest, channel)  # hands on NaN
-    _refuse_nan(highest)
+        highest = torch.maximum(highest, channel)  # propagates NaN
+    _check_no_nan(highest)
     return labels
 
 
 def last_region(channels: Iterable[Tensor], *, labels: Sequence[int], threshold: float) -> Tensor:
-    """The label of the last channel above `threshold`, 0 where none is.
+    """Return the label of the last channel above `threshold`, or 0.
 
     Args:
         channels: one for each label.
-        labels: what each channel writes, all different.
-        threshold: a voxel is in a region where its channel is above.
+        labels: label of each channel, all different.
+        threshold: a voxel is in a region if its channel is above.
 
     Raises:
         ValueError: a channel has NaN.
     """
     remaining = iter(channels)
     highest = next(remaining)
-    chosen = torch.zeros(highest.shape, dtype=_type_of(max(labels)), device=highest.device)
+    chosen = torch.zeros(highest.shape, dtype=_label_dtype(max(labels)), device=highest.device)
     chosen.masked_fill_(highest > threshold, labels[0])
     for label, channel in zip(labels[1:], remaining, strict=True):
         chosen.masked_fill_(channel > threshold, label)
         highest = torch.maximum(highest, channel)
-    _refuse_nan(highest)
+    _check_no_nan(highest)
     return chosen
 
 
-def _type_of(greatest: int) -> torch.dtype:
-    return torch.uint8 if greatest <= GREATEST_BYTE else torch.int32
+def _label_dtype(greatest: int) -> torch.dtype:
+    """Return uint8 or int32: PyTorch supports few operations on uint16."""
+    return torch.uint8 if label_dtype(greatest) is np.uint8 else torch.int32
 
 
-def _refuse_nan(highest: Tensor) -> None:
+def _check_no_nan(highest: Tensor) -> None:
     if highest.isnan().any():
         raise ValueError("logits: NaN: must be numbers")

@@ -15,7 +15,7 @@ from .alignment import Axes
 
 
 def disputed(winner: Tensor, axes: Axes) -> Tensor | None:
-    """Where labels (A, B, C) differ from those that follow along the axes; None where nothing is interpolated."""
+    """Mask where labels (A, B, C) differ from the next along interpolated axes; None if no axis is interpolated."""
     least = most = winner
     for dim, axis in enumerate(axes):
         if axis.weight is not None:
@@ -26,24 +26,24 @@ def disputed(winner: Tensor, axes: Axes) -> Tensor | None:
 
 
 def nearest(values: Tensor, axes: Axes, part: slice) -> Tensor:
-    """Values (A, B, C) at the network voxel at or before each voxel of a slab (n, Y, Z)."""
+    """Return the values (A, B, C) at the network voxel at or before each voxel of a slab (n, Y, Z)."""
     first, second, third = axes
     values = values.index_select(0, first.lower[part])
     return values.index_select(2, third.lower).index_select(1, second.lower)
 
 
 def everywhere(logits: Tensor, axes: Axes, part: slice) -> Iterator[Tensor]:
-    """Each class (n, Z, Y) of logits (K, D, H, W) at all voxels of a slab, interpolated axis by axis."""
+    """Interpolate logits (K, D, H, W) axis by axis at all voxels of a slab; yield (n, Z, Y) for each class."""
     first, second, third = axes
     for channel in logits.permute(0, *(1 + axis.source for axis in axes)):  # (A, B, C)
         values = first.interpolate(channel, 0, part)  # (n, B, C)
         values = second.interpolate(values, 1)  # (n, Y, C)
-        # Transposed, whole rows of Y are gathered; along the last dimension it would be voxel by voxel.
+        # Transposed, whole rows of Y are gathered; along the last dimension, it would be single voxels.
         yield third.interpolate(values.transpose(1, 2).contiguous(), 1)
 
 
 def at_points(logits: Tensor, axes: Axes, points: tuple[Tensor, Tensor, Tensor]) -> Iterator[Tensor]:
-    """Each class (P,) of logits (K, D, H, W) at P output voxels, from the network voxels around them."""
+    """Interpolate logits (K, D, H, W) at P output voxels from the network voxels around; yield (P,) for each class."""
     corners = [(torch.zeros_like(points[0]), torch.ones(len(points[0]), device=logits.device))]
     for axis, point in zip(axes, points, strict=True):
         step = logits.shape[2:][axis.source :].numel()

@@ -1,7 +1,8 @@
-"""Resample images to a voxel size: what MONAI's Spacingd does by linear interpolation, but one axis after another.
+"""Resample images to a voxel size by linear interpolation, as MONAI's Spacingd, but one axis at a time.
 
-Spacingd interpolates every voxel from eight others, in double precision and in a copy of the volume; most of what a CT
-of 512 x 512 voxels costs to prepare goes there. Along single axes, the first step leaves out what is not needed.
+Spacingd interpolates every voxel from eight others, in double precision and on a copy of the volume, which takes most
+of the preprocessing time of a CT of 512 x 512 voxels. Along single axes, the first step already drops the voxels that
+are not needed.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from hybridseg.transforms.grid import format_lengths, voxel_lengths
 from .alignment import AlignedAxis, place
 
 MOST_VOXELS = 1 << 30
-"""Of a resampled volume: half a metre at half a millimetre. Beyond, a header is wrong, or nothing fits into memory."""
+"""Limit of a resampled volume: half a metre at half a millimetre. Beyond, the header is wrong or memory too small."""
 
 
 class Resampled(MapTransform):
-    """Give volumes (C, D, H, W) another voxel size along their own axes, beginning at the same voxel.
+    """Resample volumes (C, D, H, W) to another voxel size along their own axes, starting at the same first voxel.
 
-    The grid of Spacingd is another where a volume is oblique, by up to half a slice, which leaves the outermost slice
-    out, or sheared, when its axes have other directions.
+    The grid differs from Spacingd's for oblique volumes, by up to half a slice, where Spacingd drops the outermost
+    slice, and for sheared ones, where Spacingd changes the directions of the axes.
 
     Args:
-        keys: volumes, MetaTensors whose affine is in mm.
+        keys: volumes, MetaTensors with an affine in mm.
         spacing: voxel size along (D, H, W), in mm.
-        nearest: keys of label maps, whose voxels are chosen and not interpolated.
-        allow_missing_keys: whether a case may lack some of the keys.
+        nearest: keys of label maps, resampled by nearest neighbour.
+        allow_missing_keys: skip keys that a case lacks.
 
     Raises:
-        VolumeError: when called with a volume that would have more voxels than any patient needs.
+        VolumeError: when called with a volume that would have more than `MOST_VOXELS` voxels.
     """
 
     def __init__(
@@ -62,8 +63,8 @@ class Resampled(MapTransform):
             sizes = [1 + round((length - 1) / step) for step, length in zip(steps, volume.shape[1:], strict=True)]
             if math.prod(sizes) > MOST_VOXELS:
                 where = volume.meta.get(ImageMetaKey.FILENAME_OR_OBJ, key)
-                told = f"{' x '.join(map(str, sizes))} voxels at {format_lengths(self.spacing)} mm"
-                raise VolumeError(str(where), told, f"must be at most {MOST_VOXELS}")
+                found = f"{' x '.join(map(str, sizes))} voxels at {format_lengths(self.spacing)} mm"
+                raise VolumeError(str(where), found, f"must be at most {MOST_VOXELS}")
             axes = []
             for axis, (step, length) in enumerate(zip(steps, volume.shape[1:], strict=True)):
                 position = (step * np.arange(sizes[axis])).clip(0, length - 1)
@@ -76,7 +77,7 @@ class Resampled(MapTransform):
 
 
 def interpolate(image: Tensor, axes: Sequence[AlignedAxis]) -> Tensor:
-    """Interpolate (C, D, H, W) along each axis, the one whose voxels are farthest apart in memory first."""
+    """Interpolate (C, D, H, W) along each axis, the one with the largest stride in memory first."""
     order = sorted(range(3), key=lambda axis: -image.stride(1 + axis))
     values = image.permute(0, *(1 + axis for axis in order))
     for dim, axis in enumerate(order, start=1):

@@ -1,11 +1,10 @@
-"""Put a network's logits back on the grid of the input as labels, without holding all of them there.
+"""Restore a network's logits to a label map on the grid of the input, without holding all logits on that grid.
 
-Output voxels are labelled slab by slab along their first axis: the centres of the slab's voxels are found in the
-network's grid, the logits are interpolated linearly there, and the class with the highest wins; or, of regions that
-overlap, each is where its logit is above 0. Interpolating logits and then choosing is what nnU-Net does (Isensee et al.
-2021); choosing first and interpolating labels loses thin structures. Where the grids are permuted, flipped and scaled
-against each other, as after reorienting, cropping and resampling, most voxels need no interpolation at all; classes are
-compared one at a time.
+Output voxels are labelled slab by slab along their first axis: logits are interpolated linearly at the centres of the
+slab's voxels, and the class with the highest logit wins; overlapping regions are where their logit is above 0.
+Interpolating logits before choosing follows nnU-Net (Isensee et al. 2021); choosing first and interpolating labels
+loses thin structures. If the grids are permuted, flipped and scaled versions of each other, as after reorienting,
+cropping and resampling, most voxels need no interpolation at all. Classes are compared one at a time.
 
 Shapes: K classes; (D, H, W) the network's grid; (X, Y, Z) the output's grid; (A, B, C) the network's grid with its axes
 in the order of the output's; a slab has n of the X layers.
@@ -26,17 +25,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from hybridseg.transforms.grid import label_dtype
 from hybridseg.transforms.regions import Regions
 
 from .alignment import TOLERANCE, Axes, align_axes
-from .decision import GREATEST_BYTE, Choose, choosing_rule
+from .decision import Choose, choosing_rule
 from .interpolation import at_points, disputed, everywhere, nearest
 
 SLAB_VALUES = 1 << 20
-"""Most logits held at once on the output's grid, where one layer of voxels does not already take more."""
+"""Most logits held at once on the output's grid, unless a single layer of voxels has more."""
 
 MOST_DISPUTED = 0.15
-"""Share of a slab's voxels up to which it is faster to interpolate only those where classes may change."""
+"""Fraction of a slab's voxels up to which it is faster to interpolate only those whose label may change."""
 
 Slab = tuple[tuple[slice, slice, slice], Tensor]
 
@@ -51,27 +51,26 @@ def restore_labels(
     regions: Regions | None = None,
     probabilities: bool = False,
 ) -> NDArray[np.uint8 | np.uint16]:
-    """Label the voxels of a reference grid by logits on another grid.
+    """Label the voxels of a reference grid from logits on another grid.
 
     Args:
-        logits: (K, D, H, W), of any floating type and on any device.
+        logits: (K, D, H, W), of any floating type, on any device.
         affine: (4, 4), voxel indices of the logits' grid to RAS mm.
         shape: (X, Y, Z) of the reference grid, in voxels.
         reference_affine: (4, 4), voxel indices of the reference grid to RAS mm.
-        threshold: for a network with one class besides the background and one channel (K = 1): voxels whose logit
-            exceeds it are 1. None chooses the channel with the highest logit.
+        threshold: for a network with one channel (K = 1): voxels with a logit above it get label 1. None chooses the
+            channel with the highest logit.
         regions: for a network with a channel for each of K regions: voxels get the label of the last region whose logit
             is above 0; see `region_labels`.
-        probabilities: interpolate these instead of the logits, as MONAI's bundles do: organs become a little rounder,
-            and a little less accurate (docs/BENCHMARKS.md).
+        probabilities: interpolate probabilities instead of logits, as MONAI's bundles do: organs become a little
+            rounder and a little less accurate (docs/BENCHMARKS.md).
 
     Returns:
-        Labels (X, Y, Z), uint8, or uint16 where there are labels beyond 255. 0 where a voxel's centre lies outside the
-        logits' grid, which ends half a voxel beyond the centres of its border voxels.
+        Labels (X, Y, Z), uint8, or uint16 if labels can be above 255. Voxels with a centre outside the logits' grid,
+        which ends half a voxel beyond the centres of its border voxels, are 0.
 
     Raises:
-        ValueError: arguments of other shapes, a threshold or regions that do not fit the channels or each other, or NaN
-            logits.
+        ValueError: wrong shapes, a threshold or regions that do not match the channels or each other, or NaN logits.
     """
     if logits.ndim != 4:
         raise ValueError(f"logits: shape {tuple(logits.shape)}: must be (classes, depth, height, width)")
@@ -83,28 +82,28 @@ def restore_labels(
         logits = logits.float().softmax(0) if regions is None else logits.float().sigmoid()
     mapping = np.linalg.inv(affine) @ reference_affine  # output voxel indices to network voxel indices
     axes = align_axes(mapping, logits.shape[1:], shape, logits.device)
-    slabs = _oblique_slabs(logits, mapping, shape, choose) if axes is None else _aligned_slabs(logits, axes, choose)
-    labels: NDArray[np.uint8 | np.uint16] = np.zeros(tuple(shape), np.uint8 if greatest <= GREATEST_BYTE else np.uint16)
+    slabs = oblique_slabs(logits, mapping, shape, choose) if axes is None else aligned_slabs(logits, axes, choose)
+    labels: NDArray[np.uint8 | np.uint16] = np.zeros(tuple(shape), label_dtype(greatest))
     for place, slab in slabs:
         labels[place] = slab.cpu().numpy()
     return labels
 
 
-def _aligned_slabs(logits: Tensor, axes: Axes, choose: Choose) -> Iterator[Slab]:
-    """Labels of each slab.
+def aligned_slabs(logits: Tensor, axes: Axes, choose: Choose) -> Iterator[Slab]:
+    """Yield the labels of each slab for parallel axes.
 
-    Where the network voxels around an output voxel agree on its label, interpolation between them cannot change it: it
-    is computed for the others only, which lie at the borders of organs; or for all, where these are many.
+    If the network voxels around an output voxel have the same label, interpolation between them cannot change it. Only
+    the others, at the borders of organs, are interpolated, or all voxels of the slab if these are many.
     """
     first, second, third = axes
     winner = choose(logits).permute([axis.source for axis in axes])  # (A, B, C)
-    doubtful = disputed(winner, axes)
+    borders = disputed(winner, axes)
     layers = max(1, SLAB_VALUES // max(1, len(second.lower) * len(third.lower)))
     for begin in range(0, len(first.lower), layers):
         part = slice(begin, min(begin + layers, len(first.lower)))
         labels = nearest(winner, axes, part)
-        if doubtful is not None:
-            wanted = nearest(doubtful, axes, part)
+        if borders is not None:
+            wanted = nearest(borders, axes, part)
             if wanted.sum() > MOST_DISPUTED * wanted.numel():
                 labels = choose(everywhere(logits, axes, part)).transpose(1, 2)
             else:
@@ -114,10 +113,8 @@ def _aligned_slabs(logits: Tensor, axes: Axes, choose: Choose) -> Iterator[Slab]
         yield (rows, second.inside, third.inside), labels
 
 
-def _oblique_slabs(
-    logits: Tensor, mapping: NDArray[np.float64], shape: Sequence[int], choose: Choose
-) -> Iterator[Slab]:
-    """Labels of each slab, interpolated from the eight network voxels around each output voxel: right for any map."""
+def oblique_slabs(logits: Tensor, mapping: NDArray[np.float64], shape: Sequence[int], choose: Choose) -> Iterator[Slab]:
+    """Yield the labels of each slab for any affine map, interpolating the eight network voxels around each voxel."""
     last = torch.tensor(logits.shape[1:], dtype=torch.float64) - 1
     linear, offset = torch.from_numpy(mapping[:3, :3]), torch.from_numpy(mapping[:3, 3])
     layers = max(1, SLAB_VALUES // (shape[1] * shape[2] * len(logits)))
@@ -144,19 +141,19 @@ def _oblique_slabs(
 class RestoreLabelsd(MapTransform):
     """Replace logits (K, D, H, W) on the network's grid by labels (1, X, Y, Z) on the grid of the image's file.
 
-    The image's metadata tells both grids: `affine` the network's, `original_affine` and `spatial_shape` the file's.
-    The result is a MetaTensor of uint8 (uint16 where there are labels beyond 255) whose `affine` is that of the file.
+    Both grids come from the image's metadata: `affine` is the network's, `original_affine` and `spatial_shape` are the
+    file's. The result is a MetaTensor of uint8 (uint16 if labels can be above 255) with the affine of the file.
 
     Args:
         keys: entries that hold logits, on the grid of the image.
-        reference: entry that holds the image as the network saw it, a MetaTensor loaded by `LoadVolumed`.
+        reference: entry that holds the preprocessed image, a MetaTensor loaded by `LoadVolumed`.
         threshold: see `restore_labels`.
         regions: see `restore_labels`.
         probabilities: see `restore_labels`.
-        allow_missing_keys: whether a case may lack some of the keys.
+        allow_missing_keys: skip keys that a case lacks.
 
     Raises:
-        ValueError: when called with an image that is no MetaTensor from a file, or logits on another grid.
+        ValueError: when called with an image that is not a MetaTensor from a file, or with logits on another grid.
     """
 
     def __init__(
@@ -179,7 +176,7 @@ class RestoreLabelsd(MapTransform):
         image = data[self.reference]
         if not isinstance(image, MetaTensor) or MetaKeys.ORIGINAL_AFFINE not in image.meta:
             raise ValueError(f"{self.reference}: {type(image).__name__}: must be a MetaTensor loaded from a file")
-        # After a batch was collated and taken apart again, arrays have become tensors.
+        # Collating and decollating a batch turns arrays into tensors.
         shape = tuple(int(size) for size in image.meta[MetaKeys.SPATIAL_SHAPE])
         affine = np.asarray(image.affine.cpu(), dtype=np.float64)
         original_affine = np.asarray(torch.as_tensor(image.meta[MetaKeys.ORIGINAL_AFFINE]).cpu(), dtype=np.float64)

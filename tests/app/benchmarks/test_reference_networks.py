@@ -1,4 +1,4 @@
-"""The peers take any size, train, and give what our own networks give."""
+"""Reference networks take any size and return logits as `HybridSwinUNETR` does."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def test_any_size_gives_logits_of_that_size(make):
 @pytest.mark.parametrize(
     ("name", "scales"), [("DynUNet", [1, 1, 1]), ("MedNeXt", [1, 2, 4, 8, 16])], ids=["DynUNet", "MedNeXt"]
 )
-def test_deep_supervision_gives_every_scale_finest_first(name, scales):
+def test_deep_supervision_returns_scales_finest_first(name, scales):
     outputs = MAKERS[name]().train()(torch.randn(1, 1, *SIZE))
     assert [tuple(logits.shape[2:]) for logits in outputs] == [tuple(-(-n // s) for n in SIZE) for s in scales]
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=list(MAKERS))
-def test_no_convolution_is_left_whose_gradient_torch_gets_wrong_on_short_maps(make):
+def test_every_convolution_is_safe_on_short_maps(make):
     assert not any(type(module) is nn.Conv3d for module in make().modules())

@@ -1,4 +1,4 @@
-"""The command line for MONAI says what was meant, whatever a path looks like."""
+"""The command line for MONAI means what was asked for, whatever a path looks like."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from hybridseg.bundles import running_bundle
 
 
 @pytest.mark.parametrize("name", ["runs/mine", "2024", "1e5", "left,right", "None", "it's", "a b", "[1]", "run#3"])
-def test_a_path_stays_a_path(name: str) -> None:
+def test_path_stays_a_path(name: str) -> None:
     assert DefaultParseValue(as_word(Path(name))) == name
 
 
-def test_a_setting_is_what_the_command_line_makes_of_it() -> None:
+def test_setting_is_passed_as_it_is() -> None:
     assert bundle_run([Path("train.json")], {"patch_size": "[8, 8, 8]"})[-2:] == ["--patch_size", "[8, 8, 8]"]
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_what_is_shown_is_what_runs(processes: int) -> None:
+def test_shown_command_is_the_one_that_runs(processes: int) -> None:
     command = bundle_run([Path("a/x.json"), Path("a/y.json")], {"dataset_dir": Path("my data")}, processes)
     assert shlex.split(show_command(command).replace("\\\n", ""))[1:] == command[1:]
 
 
 @pytest.mark.parametrize("folder", ["plain", "left,right"])
-def test_the_bundle_of_the_command_is_found_again(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_bundle_is_the_one_of_the_command(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     configs = tmp_path / folder / "configs"
     configs.mkdir(parents=True)
     (configs / "metadata.json").touch()

@@ -1,4 +1,4 @@
-"""Every shipped bundle is what is written for its settings, and files read as a person would write them."""
+"""Every shipped bundle equals the one written for its settings, in files formatted as a person would write them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAPPINGS = ("label_names", "label_codes", "regions")
 
 
 def settings_of(bundle: Path) -> dict[str, Any]:
-    """What differs between bundles: the values of the first level, and the network's preset."""
+    """Return the settings in which bundles differ: top-level values, and the network's preset."""
     read = {file: json.loads((bundle / "configs" / file).read_text()) for file in WITH_SETTINGS}
     settings: dict[str, Any] = {"preset": read["train.json"]["network_def"]["preset"]}
     for config in read.values():
@@ -30,7 +30,7 @@ def settings_of(bundle: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("file", WITH_SETTINGS)
 @pytest.mark.parametrize("name", bundle_names())
-def test_a_shipped_bundle_is_what_is_written_for_its_settings(name: str, file: str) -> None:
+def test_shipped_bundle_is_what_its_settings_give(name: str, file: str) -> None:
     bundle = bundle_path(name)
     shipped = (bundle / "configs" / file).read_text()
     settings = settings_of(bundle)
@@ -38,7 +38,7 @@ def test_a_shipped_bundle_is_what_is_written_for_its_settings(name: str, file: s
 
 
 @pytest.mark.parametrize("name", bundle_names())
-def test_a_file_keeps_its_content(name: str) -> None:
+def test_formatting_keeps_the_content(name: str) -> None:
     for path in (bundle_path(name) / "configs").glob("*.json"):
         content = json.loads(path.read_text())
         text = format_config(content)
@@ -46,7 +46,7 @@ def test_a_file_keeps_its_content(name: str) -> None:
         assert json.loads(format_config([content])) == [content]
 
 
-def test_what_is_short_stands_on_a_line() -> None:
+def test_short_values_stand_on_one_line() -> None:
     value = {
         "a": [1, 2],
         "b": {"c": None, "d": True},

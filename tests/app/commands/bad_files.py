@@ -1,4 +1,4 @@
-"""The small image of which all bad files are made, ways to spoil any file, and what becomes of one that is no fault."""
+"""The small image from which all bad files are made, ways to damage any file, and what is expected of a valid one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from scipy import ndimage
 
 Array = NDArray[Any]
 Write = Callable[[Path], Path]
-"""Writes into a folder, and tells the path of the volume there."""
+"""Writes into a folder, and returns the path of the volume there."""
 
 SHAPE = (14, 12, 10)
 AFFINE = np.array([[1.0, 0, 0, -7], [0, 1.5, 0, 5], [0, 0, 2, -20], [0, 0, 0, 1]])
 
 
 def smooth_noise() -> Array:
-    """Intensities (14, 12, 10) from 10 to 110, which voxels of every type can hold."""
+    """Return intensities (14, 12, 10) from 10 to 110, which every voxel type can hold."""
     noise = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=SHAPE), 1)
     return (100 * (noise - noise.min()) / np.ptp(noise)).round().astype(np.int16) + np.int16(10)
 
@@ -31,14 +31,14 @@ VOXELS = smooth_noise()
 
 
 def with_value(value: float, count: int = 1) -> Array:
-    """The image in float32, with so many voxels of another value."""
+    """Return the image in float32, with `count` voxels of another value."""
     voxels = VOXELS.astype(np.float32)
     voxels.flat[:count] = value
     return voxels
 
 
 def content(name: str, data: bytes = b"") -> Write:
-    """A file of these bytes."""
+    """Return a writer of a file with these bytes."""
 
     def write(folder: Path) -> Path:
         (folder / name).write_bytes(data)
@@ -48,7 +48,7 @@ def content(name: str, data: bytes = b"") -> Write:
 
 
 def changed(write: Write, change: Callable[[bytes], bytes]) -> Write:
-    """The same file with other bytes."""
+    """Return a writer of the same file with its bytes changed."""
 
     def edit(folder: Path) -> Path:
         path = write(folder)
@@ -59,17 +59,17 @@ def changed(write: Write, change: Callable[[bytes], bytes]) -> Write:
 
 
 def cut(write: Write, *, keep: float = 1.0, drop: int = 0) -> Write:
-    """The same file, ending early."""
+    """Return a writer of the same file, ending early."""
     return changed(write, lambda data: data[: int(len(data) * keep) - drop])
 
 
 def flipped(write: Write, place: int) -> Write:
-    """The same file with one bit changed."""
+    """Return a writer of the same file with one bit changed."""
     return changed(write, lambda data: data[:place] + bytes([data[place] ^ 1]) + data[place + 1 or None :])
 
 
 def edited(write: Write, old: str, new: str) -> Write:
-    """The same file with a part of its text replaced."""
+    """Return a writer of the same file with a part of its text replaced."""
 
     def replace(data: bytes) -> bytes:
         assert old.encode() in data
@@ -79,12 +79,12 @@ def edited(write: Write, old: str, new: str) -> Write:
 
 
 def named(name: str, write: Write) -> Write:
-    """The same file under another name."""
+    """Return a writer of the same file under another name."""
     return lambda folder: write(folder).rename(folder / name)
 
 
 def zipped(write: Write, *, times: int = 1, tail: bytes = b"") -> Write:
-    """The same file gzipped, as `scan.nii.gz`, with something behind it."""
+    """Return a writer of the same file gzipped, as `scan.nii.gz`, with bytes appended."""
 
     def compress(data: bytes) -> bytes:
         for _ in range(times):
@@ -95,7 +95,7 @@ def zipped(write: Write, *, times: int = 1, tail: bytes = b"") -> Write:
 
 
 def nifti(name: str = "scan.nii", voxels: Array = VOXELS, affine: Array = AFFINE, kind: Any = nib.Nifti1Image) -> Write:
-    """A NIfTI file of voxels as they are."""
+    """Return a writer of a NIfTI file of these voxels."""
 
     def write(folder: Path) -> Path:
         nib.save(kind(voxels, affine, dtype=voxels.dtype), folder / name)
@@ -106,10 +106,10 @@ def nifti(name: str = "scan.nii", voxels: Array = VOXELS, affine: Array = AFFINE
 
 @dataclass(frozen=True)
 class Segmented:
-    """What is no fault: the label map is that of a file that is plain.
+    """Expects a label map: that of a plain file of the same image.
 
     Args:
-        plain: the same image, plainly written; None when there is none.
+        plain: writes the plain file; None if there is none to compare with.
     """
 
     plain: Write | None
@@ -119,4 +119,4 @@ SAME, ALONE = Segmented(nifti("plain.nii")), Segmented(None)
 UNREADABLE = r"unreadable \(.*\): must be a whole, readable volume"
 AXES = "the affine must be finite and its three axes independent"
 Kinds = dict[str, tuple[Write, str | Segmented]]
-"""By what is odd about a file: its writer, and what the error says or, where it is no fault, what is segmented."""
+"""By the peculiarity of a file: its writer, and the pattern of the error message or the expected label map."""

@@ -1,4 +1,4 @@
-"""NRRD and MetaImage files, which ITK reads, that are broken or odd."""
+"""Broken or odd NRRD and MetaImage files, which ITK reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .bad_files import ALONE, AXES, SAME, SHAPE, UNREADABLE, VOXELS, Array, Kind
 
 
 def itk(name: str, voxels: Array = VOXELS, *, vector: bool = False, compressed: bool = False) -> Write:
-    """Voxels (X, Y, Z), or (X, Y, Z, C) as a vector in each voxel, by SimpleITK."""
+    """Return a writer of voxels (X, Y, Z), or of vectors (X, Y, Z, C), by SimpleITK."""
 
     def write(folder: Path) -> Path:
         image = sitk.GetImageFromArray(np.moveaxis(voxels, (0, 1, 2), (2, 1, 0)), isVector=vector)
@@ -25,7 +25,7 @@ def itk(name: str, voxels: Array = VOXELS, *, vector: bool = False, compressed: 
 
 
 def nrrd(more: str = "", *, data: bytes | None = None, **fields: str) -> Write:
-    """A NRRD file written by hand: `fields` replace others, or leave them out if empty; `more` comes last."""
+    """Return a writer of a NRRD file by hand; `fields` replace header fields, or remove them if empty."""
     lines = {
         "type": "int16",
         "dimension": "3",
@@ -37,13 +37,13 @@ def nrrd(more: str = "", *, data: bytes | None = None, **fields: str) -> Write:
         "space origin": "(7,-5,-20)",
     } | {name.replace("_", " "): value for name, value in fields.items()}
     text = "".join(f"{name}: {value}\n" for name, value in lines.items() if value)
-    end = "" if more.startswith("data file: LIST") else "\n"  # a list of files goes on to the end of the header's
+    end = "" if more.startswith("data file: LIST") else "\n"  # a list of files extends to the end of the header
     voxels = VOXELS.tobytes(order="F") if data is None else data
     return content("scan.nrrd", f"NRRD0005\n{text}{more}{end}".encode() + voxels)
 
 
 def mhd(data_file: str, more: str = "") -> Write:
-    """A MetaImage header that names its data file so; `{folder}` stands for its folder."""
+    """Return a writer of a MetaImage header with this data file; `{folder}` stands for its folder."""
 
     def write(folder: Path) -> Path:
         text = (
@@ -58,7 +58,7 @@ def mhd(data_file: str, more: str = "") -> Write:
 
 
 def beside(write: Write, *names: str) -> Write:
-    """A header and, in so many files, its voxels."""
+    """Return a writer of a header and, in these files, its voxels."""
 
     def add(folder: Path) -> Path:
         for name, part in zip(names, np.array_split(VOXELS, len(names), axis=2), strict=True):
@@ -140,7 +140,10 @@ KINDS: Kinds = {
         )
         for count in ("0", "-1", "300", "2147483648")
     },
-    "MetaImage of 2 dimensions": (edited(itk("scan.mha"), "NDims = 3", "NDims = 2"), "dimensions|unreadable"),
+    "MetaImage of 2 dimensions": (
+        edited(itk("scan.mha"), "NDims = 3", "NDims = 2"),
+        r"2 dimensions \(14, 12\): must have 3",
+    ),
     "MetaImage of negative size": (edited(itk("scan.mha"), "DimSize = 14", "DimSize = -14"), "at most 3360 are there"),
     "MetaImage of too few sizes": (edited(itk("scan.mha"), "14 12 10", "14 12"), UNREADABLE),
     "MetaImage of words for sizes": (edited(itk("scan.mha"), "14 12 10", "a b c"), UNREADABLE),

@@ -1,4 +1,4 @@
-"""The demo goes the whole path, and starts again where an earlier one has been."""
+"""The demo trains, segments, evaluates and draws, and replaces the results of an earlier one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import torch
 
 from hybridseg.app.commands import demo
 from hybridseg.networks import create_model
-from hybridseg.transforms.phantoms.abdomen_patient import ORGANS
+from hybridseg.transforms.phantoms import ORGANS
 
 from ..conftest import hybridseg
 
 
 def train_nothing(command: Sequence[str], log: Path, *, show_traceback: bool = False) -> None:
-    """Leave random weights where a training leaves its best."""
+    """Write random weights where a training writes its best."""
     run_dir = Path(command[command.index("--run_dir") + 1])
     run_dir.mkdir(parents=True)
     network = create_model("tiny", in_channels=1, out_channels=1 + len(ORGANS))
@@ -34,19 +34,19 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("untrained")
-def test_it_draws_measures_and_says_where(tmp_path: Path) -> None:
+def test_demo_evaluates_draws_and_prints_where(tmp_path: Path) -> None:
     output = tmp_path / "demo"
-    outcome = hybridseg("demo", "-o", output)
-    assert (outcome.code, outcome.err) == (0, "")
+    result = hybridseg("demo", "-o", output)
+    assert (result.code, result.err) == (0, "")
     for name in (*ORGANS.values(), "all labels", "python -m monai.bundle run", str(output / "demo.png")):
-        assert name in outcome.out
+        assert name in result.out
     assert (output / "demo.png").stat().st_size > 50_000
     assert [path.name for path in (output / "predictions").iterdir()] == ["phantom_001.nii.gz"]
     assert json.loads((output / "evaluation" / "summary.json").read_text())["cases"] == 1
 
 
 @pytest.mark.usefixtures("untrained")
-def test_it_replaces_an_earlier_demo_and_nothing_else(tmp_path: Path) -> None:
+def test_earlier_demo_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "demo.json").write_text("{}")
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "run").mkdir()
@@ -57,38 +57,38 @@ def test_it_replaces_an_earlier_demo_and_nothing_else(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "demo.json").read_text())["seed"] == 1
 
 
-def test_a_folder_that_is_not_a_demos_is_left_alone(tmp_path: Path) -> None:
+def test_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    outcome = hybridseg("demo", "-o", tmp_path)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "must be empty, or the folder of an earlier demo" in outcome.err
+    result = hybridseg("demo", "-o", tmp_path)
+    assert (result.code, result.out) == (2, "")
+    assert "must be empty, or the folder of an earlier demo" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 @pytest.mark.parametrize(("option", "least"), [("epochs", 1), ("seed", 0)])
-def test_a_number_too_small_is_wrong_usage(tmp_path: Path, option: str, least: int) -> None:
-    outcome = hybridseg("demo", "-o", tmp_path / "demo", f"--{option}", str(least - 1))
-    assert outcome.code == 2
-    assert f"{option}: {least - 1}: must be at least {least}" in outcome.err
+def test_too_small_number_is_wrong_usage(tmp_path: Path, option: str, least: int) -> None:
+    result = hybridseg("demo", "-o", tmp_path / "demo", f"--{option}", str(least - 1))
+    assert result.code == 2
+    assert f"{option}: {least - 1}: must be at least {least}" in result.err
     assert not (tmp_path / "demo").exists()
 
 
 @pytest.mark.usefixtures("untrained")
-def test_a_training_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_training_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(command: Sequence[str], log: Path, *, show_traceback: bool = False) -> None:
         raise subprocess.CalledProcessError(1, list(command), output="ValueError: no cases")
 
     monkeypatch.setattr(demo, "run_child", fail)
-    outcome = hybridseg("demo", "-o", tmp_path)
-    assert outcome.code == 1
+    result = hybridseg("demo", "-o", tmp_path)
+    assert result.code == 1
     log = tmp_path / "training.log"
-    assert outcome.err == f"hybridseg demo: training failed: ValueError: no cases ({log} has all that it printed)\n"
+    assert result.err == f"hybridseg demo: training failed: ValueError: no cases (full output: {log})\n"
 
 
 @pytest.mark.slow
-def test_a_demo_of_one_epoch_trains(tmp_path: Path) -> None:
-    outcome = hybridseg("demo", "-o", tmp_path, "--epochs", "1")
-    assert outcome.code == 0
-    assert "epoch    1/1" in outcome.err
+def test_demo_of_one_epoch_trains(tmp_path: Path) -> None:
+    result = hybridseg("demo", "-o", tmp_path, "--epochs", "1")
+    assert result.code == 0
+    assert "epoch    1/1" in result.err
     assert (tmp_path / "run" / "model.pt").is_file()
     assert len([*(tmp_path / "predictions").iterdir()]) == demo.UNSEEN_CASES

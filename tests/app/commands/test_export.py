@@ -1,4 +1,4 @@
-"""Every format gives what the network gives, for any batch; a file that would not is not left behind."""
+"""Files of every format give the logits of the network for any batch size; a file that does not is not kept."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ SIZE = (24, 32, 24)
 FORMATS = {"net.onnx": "onnx", "net.ts": "torchscript", "net.pt2": "exported-program"}
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),  # the size is fixed by tracing, as it says
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),  # tracing fixes the size, on purpose
     pytest.mark.filterwarnings("ignore:.*treespec, LeafSpec.*:FutureWarning"),  # within torch.export
-    pytest.mark.filterwarnings("ignore:No complete tensor found:UserWarning"),  # weights whose channels lie innermost
+    pytest.mark.filterwarnings("ignore:No complete tensor found:UserWarning"),  # weights in channels-last order
 ]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize(("name", "kind"), FORMATS.items(), ids=list(FORMATS.values()))
-def test_every_preset_in_every_format_gives_what_it_gives(preset: str, name: str, kind: str, tmp_path: Path) -> None:
+def test_every_preset_and_format_gives_the_same_logits(preset: str, name: str, kind: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = create_model(preset, in_channels=2, out_channels=3).eval()
     assert export_network(network, tmp_path / name, kind, (2, *SIZE)) <= 1e-4
@@ -45,30 +45,30 @@ def test_every_preset_in_every_format_gives_what_it_gives(preset: str, name: str
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_command_exports_a_bundle(bundle: Path, name: str, tmp_path: Path) -> None:
-    outcome = hybridseg("export", str(bundle), "-o", str(tmp_path / name), "--size", "16", "16", "16", "--json")
-    assert (outcome.code, outcome.err) == (0, "")
-    told = json.loads(outcome.out)
-    assert (told["format"], told["window"]) == (FORMATS[name], [1, 16, 16, 16])
-    assert 0 <= told["largest_difference"] <= 1e-4
+def test_command_exports_a_bundle(bundle: Path, name: str, tmp_path: Path) -> None:
+    result = hybridseg("export", str(bundle), "-o", str(tmp_path / name), "--size", "16", "16", "16", "--json")
+    assert (result.code, result.err) == (0, "")
+    record = json.loads(result.out)
+    assert (record["format"], record["window"]) == (FORMATS[name], [1, 16, 16, 16])
+    assert 0 <= record["largest_difference"] <= 1e-4
     assert (tmp_path / name).stat().st_size > 1e5
 
 
-def test_an_onnx_file_is_what_the_page_tells_triton(tmp_path: Path) -> None:
+def test_onnx_file_matches_the_triton_config_of_the_docs(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     page = (Path(__file__).parents[3] / "docs" / "howto" / "export.md").read_text(encoding="utf-8")
-    told = re.findall(r'name: "(\w+)", data_type: TYPE_FP32, dims: \[([\d, ]+)\]', page)
+    documented = re.findall(r'name: "(\w+)", data_type: TYPE_FP32, dims: \[([\d, ]+)\]', page)
     configs = bundle_path("phantom_ct_segmentation") / "configs"
-    _, *window = (int(n) for n in told[0][1].split(", "))
+    _, *window = (int(n) for n in documented[0][1].split(", "))
     assert window == json.loads((configs / "inference.json").read_text(encoding="utf-8"))["patch_size"]
     network = create_model("tiny", in_channels=1, out_channels=6).eval()
     export_network(network, tmp_path / "net.onnx", "onnx", (1, *window))
     graph = onnx.load(tmp_path / "net.onnx").graph
     values = [(value.name, value.type.tensor_type.shape.dim) for value in (*graph.input, *graph.output)]
-    assert told == [(name, ", ".join(str(axis.dim_value) for axis in shape[1:])) for name, shape in values]
+    assert documented == [(name, ", ".join(str(axis.dim_value) for axis in shape[1:])) for name, shape in values]
 
 
-def test_a_network_of_another_kind_is_given_the_channels_of_its_configuration(bundle: Path, tmp_path: Path) -> None:
+def test_other_networks_get_the_channels_of_their_config(bundle: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"in_channels": 2, "out_channels": 3, "init_filters": 8}
     other = shutil.copytree(bundle, tmp_path / "other")
     file = other / "configs" / "inference.json"
@@ -79,25 +79,23 @@ def test_a_network_of_another_kind_is_given_the_channels_of_its_configuration(bu
     assert json.loads(hybridseg("export", str(other), *words).out)["window"] == [2, 16, 16, 16]
 
 
-def test_a_file_that_gives_something_else_is_refused_and_not_left_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Moody(nn.Module):
+def test_file_with_other_logits_is_not_kept(tmp_path: Path) -> None:
+    class Random(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x + torch.rand(())
 
     with pytest.raises(ValueError, match=r"net\.ts: logits differ by .* of the largest: must be at most 1e-04"):
-        export_network(Moody(), tmp_path / "net.ts", "torchscript", (1, 4, 4, 4))
+        export_network(Random(), tmp_path / "net.ts", "torchscript", (1, 4, 4, 4))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_unwritable_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"file/net\.ts: .*: must be a file that can be written"):
         export_network(nn.Identity(), tmp_path / "file" / "net.ts", "torchscript", (1, 4, 4, 4))
 
 
-def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else name)
     with pytest.raises(ValueError, match=r"format: onnx: needs onnxscript: pip install 'hybridseg\[export\]'"):
         export_network(nn.Identity(), tmp_path / "net.onnx", "onnx", (1, 4, 4, 4))
@@ -112,7 +110,7 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_wrong_usage_is_one_line(bundle: Path, words: list[str], message: str) -> None:
-    outcome = hybridseg("export", str(bundle), *words)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert message in outcome.err
-    assert outcome.err.count("\n") == 1
+    result = hybridseg("export", str(bundle), *words)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert result.err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""`hybridseg plan` on real files: what is written trains, what is wrong is told and left out, nothing is done twice."""
+"""`hybridseg plan` on real files: the bundle trains, cases with problems are left out, nothing is measured twice."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
-from hybridseg.transforms.phantoms.head import write_heads
+from hybridseg.transforms.phantoms import write_heads, write_phantoms
 
 from ..conftest import hybridseg, read_volume, write_volume
 
@@ -28,14 +27,14 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def planned(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundle = tmp_path_factory.mktemp("planned") / "organs_ct_segmentation"
-    outcome = hybridseg("plan", phantoms, "-o", bundle, *FAST)
-    assert outcome.code == 0, outcome.err
-    assert "5 cases in decathlon layout, 5 without faults" in outcome.out
+    result = hybridseg("plan", phantoms, "-o", bundle, *FAST)
+    assert result.code == 0, result.err
+    assert "5 cases in decathlon layout, 5 without problems" in result.out
     return bundle
 
 
 def broken_copy(phantoms: Path, folder: Path) -> Path:
-    """The phantoms, of which one has not-a-number voxels, one the image of another, and one no label map."""
+    """Copy the phantoms; one case has a NaN voxel, one the image of another, and one no label map."""
     shutil.copytree(phantoms, folder)
     bad = folder / "imagesTr" / "phantom_001.nii.gz"
     image = read_volume(bad)
@@ -48,24 +47,27 @@ def broken_copy(phantoms: Path, folder: Path) -> Path:
     return folder
 
 
-def test_every_decision_is_kept_with_its_reason(planned: Path) -> None:
+def test_record_and_readme_have_every_decision(planned: Path) -> None:
     plan = json.loads((planned / "plan.json").read_text())
     train = json.loads((planned / "configs" / "train.json").read_text())
     decisions = {decision["name"]: decision for decision in plan["decisions"]}
-    assert all(decision["reason"].endswith(".") for decision in decisions.values())
+    assert decisions["patch_size"]["reason"].startswith("A step needed ")
+    assert decisions["spacing"]["reason"] == decisions["preset"]["reason"] == "Given by the user."
     for name in ("spacing", "window", "patch_size", "batch_size", "patches", "flip_axes", "max_epochs", "label_names"):
         assert train[name] == decisions[name]["value"]
     assert train["network_def"]["preset"] == decisions["preset"]["value"] == "tiny"
     readme = (planned / "docs" / "README.md").read_text()
-    assert all(f"| `{name}` |" in readme for name in decisions)
+    for name, decision in decisions.items():
+        assert f"| `{name}` |" in readme
+        assert decision["reason"] in readme
 
 
-def test_the_folds_share_out_all_cases(planned: Path) -> None:
+def test_folds_hold_every_case_once(planned: Path) -> None:
     folds = json.loads((planned / "configs" / "split.json").read_text())["folds"]
     assert sorted(name for fold in folds for name in fold) == [f"phantom_{number:03}" for number in range(5)]
 
 
-def test_what_is_planned_trains_and_predicts(planned: Path, phantoms: Path, tmp_path: Path) -> None:
+def test_planned_bundle_trains_and_predicts(planned: Path, phantoms: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "monai.bundle", "run", "--config_file", str(planned / "configs" / "train.json")]
     words += ["--max_epochs", "1", "--num_workers", "0", "--device", "cpu", "--fold", "3"]
     finished = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300)
@@ -74,25 +76,25 @@ def test_what_is_planned_trains_and_predicts(planned: Path, phantoms: Path, tmp_
     held_out = json.loads((planned / "configs" / "split.json").read_text())["folds"][3]
     assert json.loads((run / "split.json").read_text())["validation"] == held_out
     image = phantoms / "imagesTr" / "phantom_000.nii.gz"
-    outcome = hybridseg("predict", image, "-o", tmp_path, "--bundle", planned, "--checkpoint", run / "model.pt")
-    assert outcome.code == 0, outcome.err
+    result = hybridseg("predict", image, "-o", tmp_path, "--bundle", planned, "--checkpoint", run / "model.pt")
+    assert result.code == 0, result.err
     assert read_volume(tmp_path / "phantom_000.nii.gz").shape == read_volume(image).shape
 
 
-def test_cases_with_faults_are_named_and_left_out(phantoms: Path, tmp_path: Path) -> None:
+def test_cases_with_problems_are_reported_and_left_out(phantoms: Path, tmp_path: Path) -> None:
     dataset = broken_copy(phantoms, tmp_path / "data")
-    outcome = hybridseg("plan", dataset, "-o", tmp_path / "bundle", *FASTER, "--json")
-    assert outcome.code == 1
-    first, second, third = outcome.err.strip().splitlines()
+    result = hybridseg("plan", dataset, "-o", tmp_path / "bundle", *FASTER, "--json")
+    assert result.code == 1
+    first, second, third = result.err.strip().splitlines()
     assert "phantom_001 is left out: " in first
     assert "NaN" in first
     assert "phantom_003 is left out: " in second
-    assert "the voxels of case 'phantom_000'" in second
+    assert "the same voxels as case 'phantom_000'" in second
     assert "phantom_004 is left out: " in third
-    assert "phantom_004.nii.gz: does not exist: a case needs files of its label" in third
+    assert "phantom_004.nii.gz: does not exist: a case needs a label and" in third
     split = json.loads((tmp_path / "bundle" / "configs" / "split.json").read_text())
     assert sorted(name for fold in split["folds"] for name in fold) == ["phantom_000", "phantom_002"]
-    assert list(json.loads(outcome.out)["left_out"]) == ["phantom_001", "phantom_003", "phantom_004"]
+    assert list(json.loads(result.out)["left_out"]) == ["phantom_001", "phantom_003", "phantom_004"]
 
 
 def test_measured_cases_are_not_measured_again(planned: Path, phantoms: Path) -> None:
@@ -111,53 +113,53 @@ def test_cases_of_a_patient_share_a_fold(phantoms: Path, tmp_path: Path) -> None
             (dataset / target).mkdir(parents=True, exist_ok=True)
             source = phantoms / kind / f"phantom_{number:03}.nii.gz"
             shutil.copy(source, dataset / target / f"patient{number // 2}_{number}.nii.gz")
-    outcome = hybridseg("plan", dataset, "-o", tmp_path / "bundle", *FASTER, "--patient", "^[^_]+", "--channels", "CT")
-    assert outcome.code == 0, outcome.err
+    result = hybridseg("plan", dataset, "-o", tmp_path / "bundle", *FASTER, "--patient", "^[^_]+", "--channels", "CT")
+    assert result.code == 0, result.err
     decisions = json.loads((tmp_path / "bundle" / "plan.json").read_text())["decisions"]
     assert {"name": "modality", "value": "CT"}.items() <= decisions[2].items()  # pairs cannot say so themselves
     folds = json.loads((tmp_path / "bundle" / "configs" / "split.json").read_text())["folds"]
     assert sorted(folds) == [["patient0_0", "patient0_1"], ["patient1_2", "patient1_3"], ["patient2_4"]]
 
 
-def test_regions_make_a_bundle_of_regions(tmp_path: Path) -> None:
+def test_regions_are_segmented_in_place_of_labels(tmp_path: Path) -> None:
     heads = write_heads(tmp_path / "heads", 2, seed=0)
     regions = ("--regions", "whole=1,2,3", "core=2,3", "enhancing=3")
-    outcome = hybridseg("plan", heads, "-o", tmp_path / "bundle", *FASTER, *regions)
-    assert outcome.code == 0, outcome.err
+    result = hybridseg("plan", heads, "-o", tmp_path / "bundle", *FASTER, *regions)
+    assert result.code == 0, result.err
     train = json.loads((tmp_path / "bundle" / "configs" / "train.json").read_text())
     assert train["regions"] == {"whole": [1, 2, 3], "core": [2, 3], "enhancing": [3]}
     assert train["network_def"]["out_channels"] == "$len(@regions)"
     assert train["channels"] == 4
     assert "for whole, core, enhancing in MRI" in (readme := (tmp_path / "bundle" / "docs" / "README.md").read_text())
-    assert "The network tells regions: whole (labels 1, 2, 3); core (labels 2, 3); enhancing (labels 3)." in readme
+    assert "The network predicts regions: whole (labels 1, 2, 3); core (labels 2, 3); enhancing (labels 3)." in readme
     decisions = json.loads((tmp_path / "bundle" / "plan.json").read_text())["decisions"]
     reasons = {decision["name"]: decision["reason"] for decision in decisions}
-    assert "1 in an epoch (training cases: 1)" in reasons["max_epochs"]  # of two, each a fold
+    assert "1 per epoch (training cases: 1)" in reasons["max_epochs"]  # of two, each a fold
 
 
-def test_a_folder_of_something_else_is_left_alone(phantoms: Path, tmp_path: Path) -> None:
+def test_folder_with_other_files_is_left_alone(phantoms: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
-    outcome = hybridseg("plan", phantoms, "-o", tmp_path, *FASTER)
-    assert outcome.code == 2
-    assert "must be empty, or the folder of an earlier plan (with plan.json)" in outcome.err
+    result = hybridseg("plan", phantoms, "-o", tmp_path, *FASTER)
+    assert result.code == 2
+    assert "must be empty, or the folder of an earlier plan (with plan.json)" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_a_folder_plan_within_something_else_does_not_make_it_a_bundle(phantoms: Path, tmp_path: Path) -> None:
+def test_folder_named_plan_does_not_mark_a_planned_bundle(phantoms: Path, tmp_path: Path) -> None:
     (tmp_path / "plan").mkdir()
     (tmp_path / "LICENSE").write_text("mine")
-    outcome = hybridseg("plan", phantoms, "-o", tmp_path, *FASTER)
-    assert outcome.code == 2
-    assert "must be empty, or the folder of an earlier plan" in outcome.err
+    result = hybridseg("plan", phantoms, "-o", tmp_path, *FASTER)
+    assert result.code == 2
+    assert "must be empty, or the folder of an earlier plan" in result.err
     assert (tmp_path / "LICENSE").read_text() == "mine"
 
 
-def test_weights_are_not_left_beside_another_plan(phantoms: Path, tmp_path: Path) -> None:
+def test_bundle_with_weights_is_not_planned_again(phantoms: Path, tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "plan.json").write_text("{}")
-    outcome = hybridseg("plan", phantoms, "-o", tmp_path, *FASTER)
-    assert outcome.code == 2
-    assert "has weights in models, of its earlier plan: name another folder" in outcome.err
+    result = hybridseg("plan", phantoms, "-o", tmp_path, *FASTER)
+    assert result.code == 2
+    assert "holds weights in models, trained by its earlier plan: use another folder" in result.err
 
 
 @pytest.mark.parametrize(
@@ -169,8 +171,8 @@ def test_weights_are_not_left_beside_another_plan(phantoms: Path, tmp_path: Path
         (["--folds", "1"], "folds: 1: must be at least 2"),
         (["--jobs", "0"], "jobs: 0: must be at least 1"),
         (["--patient", "("], "patient: '(': must be a regular expression"),
-        (["--patient", "nobody"], "patient: 'nobody': must be found in every case's name: not in 'phantom_000'"),
-        (["--patient", "phantom"], "patients: 1 without faults: at least 2 needed"),
+        (["--patient", "nobody"], "patient: 'nobody': must be found in the name of every case: not in 'phantom_000'"),
+        (["--patient", "phantom"], "patients with cases without problems: 1: must be at least 2"),
         (["--regions", "core"], "regions: 'core': must be NAME=LABELS"),
         (["--regions", "all=1,2", "all=2"], "regions: 'all': must be named once"),
         (["--preset", "huge"], "preset: 'huge': must be one of tiny, small, base"),
@@ -180,12 +182,12 @@ def test_weights_are_not_left_beside_another_plan(phantoms: Path, tmp_path: Path
         (["--device", "abacus"], "device: 'abacus'"),
     ],
 )
-def test_wrong_usage_is_one_line(words: list[str], message: str, phantoms: Path, tmp_path: Path) -> None:
+def test_wrong_usage_is_a_one_line_error(words: list[str], message: str, phantoms: Path, tmp_path: Path) -> None:
     given = [word for word in FASTER if word not in ("--device", "cpu")] if "--device" in words else list(FASTER)
-    outcome = hybridseg("plan", phantoms, "-o", tmp_path / "bundle", *given, *words)
-    assert outcome.code == 2
-    assert message in outcome.err
-    assert outcome.err.count("\n") == 1
+    result = hybridseg("plan", phantoms, "-o", tmp_path / "bundle", *given, *words)
+    assert result.code == 2
+    assert message in result.err
+    assert result.err.count("\n") == 1
     assert not (tmp_path / "bundle" / "configs").exists()
 
 
@@ -195,20 +197,20 @@ def test_wrong_usage_is_one_line(words: list[str], message: str, phantoms: Path,
         (["--regions", "all=1,2,3,4,5", "again=5,4,3,2,1"], "regions: 'again': [5, 4, 3, 2, 1], of which"),
         (["--device", "cuda:99"], "device: 'cuda:99'"),
         (["--channels", "T1", "T2"], "channels: 2 names: must be 1, one for each in an image"),
-        (["--patient", "1$"], "patient: '1$': must be found in every case's name: not in 'phantom_000'"),
+        (["--patient", "1$"], "patient: '1$': must be found in the name of every case: not in 'phantom_000'"),
     ],
 )
-def test_what_can_be_refused_is_refused_before_cases_are_measured(
+def test_options_are_checked_before_cases_are_measured(
     words: list[str], message: str, phantoms: Path, tmp_path: Path
 ) -> None:
-    outcome = hybridseg("plan", phantoms, "-o", tmp_path / "bundle", *words)
-    assert outcome.code == 2
-    assert message in outcome.err
+    result = hybridseg("plan", phantoms, "-o", tmp_path / "bundle", *words)
+    assert result.code == 2
+    assert message in result.err
     assert list((tmp_path / "bundle").iterdir()) == []
 
 
-def test_a_dataset_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    outcome = hybridseg("plan", tmp_path / "nowhere", "-o", tmp_path / "bundle")
-    assert outcome.code == 2
-    assert "nowhere: not a folder" in outcome.err
-    assert outcome.err.count("\n") == 1
+def test_missing_dataset_is_a_one_line_error(tmp_path: Path) -> None:
+    result = hybridseg("plan", tmp_path / "nowhere", "-o", tmp_path / "bundle")
+    assert result.code == 2
+    assert "nowhere: not a folder" in result.err
+    assert result.err.count("\n") == 1

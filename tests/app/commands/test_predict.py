@@ -1,4 +1,4 @@
-"""`hybridseg predict` writes a label map on the grid of each volume, and refuses what cannot be segmented."""
+"""`hybridseg predict` writes a label map on the grid of each volume, and reports bad files."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ GRIDS = {"flipped": np.diag([-1.0, -1, 1.2, 1]), "permuted": np.eye(4)[[2, 0, 1,
 
 
 def truncated(path: Path) -> None:
-    """A compressed volume that ends early."""
+    """Write a compressed volume that ends early."""
     whole = write_volume(path).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
 
 
 def changed(value: float) -> Callable[[Path], object]:
-    """A volume in which one voxel has this value."""
+    """Return a writer of a volume in which one voxel has this value."""
     voxels = NOISE.copy()
     voxels[3, 4, 5] = value
     return lambda path: write_volume(path, voxels)
 
 
 def with_axes(matrix: Any) -> Callable[[Path], None]:
-    """A volume whose sform has these axes."""
+    """Return a writer of a volume whose sform has these axes."""
 
     def write(path: Path) -> None:
         image = nib.Nifti1Image(NOISE, np.eye(4))
@@ -49,7 +49,7 @@ def with_axes(matrix: Any) -> Callable[[Path], None]:
     return write
 
 
-REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
+BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "text": (lambda path: path.write_text("not a volume"), "must be a whole, readable volume"),
     "truncated": (truncated, "must be a whole, readable volume"),
     "nan": (changed(np.nan), "1 of 3024 voxels are NaN or infinite: every voxel must be finite"),
@@ -68,38 +68,36 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.fixture(scope="module")
-def refusals(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[CommandResult, Path]:
-    """One run over every kind of bad file between two good ones, and its output folder."""
-    folder = tmp_path_factory.mktemp("refusals")
+def bad_run(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[CommandResult, Path]:
+    """Run over every kind of bad file between two good ones; give the result and the output folder."""
+    folder = tmp_path_factory.mktemp("bad_run")
     (folder / "images").mkdir()
-    for name, (write, _) in REFUSED.items():
+    for name, (write, _) in BAD_FILES.items():
         write(folder / "images" / f"{name}.nii.gz")
     for name in ("a_good_one", "zz_good_one"):
         write_volume(folder / "images" / f"{name}.nii.gz")
     return hybridseg("predict", folder / "images", "-o", folder / "out", "--bundle", bundle), folder / "out"
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_bad_file_is_refused_in_a_line_that_names_file_value_and_rule(
-    refusals: tuple[CommandResult, Path], name: str
-) -> None:
-    outcome, _ = refusals
-    (line,) = (line for line in outcome.err.splitlines() if f"{name}.nii.gz" in line)
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_file_is_reported_with_file_value_and_rule(bad_run: tuple[CommandResult, Path], name: str) -> None:
+    result, _ = bad_run
+    (line,) = (line for line in result.err.splitlines() if f"{name}.nii.gz" in line)
     assert line.startswith("hybridseg predict: ")
     assert f"images/{name}.nii.gz: " in line
-    assert REFUSED[name][1] in line
+    assert BAD_FILES[name][1] in line
 
 
-def test_the_other_cases_go_on_and_nothing_else_is_written_or_said(refusals: tuple[CommandResult, Path]) -> None:
-    outcome, output = refusals
-    assert outcome.code == 1
-    assert outcome.out == f"2 of {len(REFUSED) + 2} cases written to {output}\n"
-    assert len(outcome.err.splitlines()) == len(REFUSED)
+def test_other_cases_continue_after_bad_files(bad_run: tuple[CommandResult, Path]) -> None:
+    result, output = bad_run
+    assert result.code == 1
+    assert result.out == f"2 of {len(BAD_FILES) + 2} cases written to {output}\n"
+    assert len(result.err.splitlines()) == len(BAD_FILES)
     assert sorted(path.name for path in output.iterdir()) == ["a_good_one.nii.gz", "run.json", "zz_good_one.nii.gz"]
 
 
 @pytest.mark.parametrize("name", GRIDS)
-def test_labels_lie_on_the_grid_of_the_volume(bundle: Path, tmp_path: Path, name: str) -> None:
+def test_labels_are_on_the_grid_of_the_volume(bundle: Path, tmp_path: Path, name: str) -> None:
     image = write_volume(tmp_path / f"{name}.nii", NOISE, GRIDS[name])
     assert hybridseg("predict", image, "-o", tmp_path / "out", "--bundle", bundle).code == 0
     volume, labels = read_volume(image), read_volume(tmp_path / "out" / f"{name}.nii.gz")
@@ -110,7 +108,7 @@ def test_labels_lie_on_the_grid_of_the_volume(bundle: Path, tmp_path: Path, name
 
 
 @pytest.mark.parametrize("extension", [".nrrd", ".mha"])
-def test_itk_formats_are_segmented_in_place(bundle: Path, tmp_path: Path, extension: str) -> None:
+def test_labels_of_itk_formats_keep_the_geometry(bundle: Path, tmp_path: Path, extension: str) -> None:
     image = sitk.GetImageFromArray(NOISE.T)
     image.SetSpacing((1.0, 1.5, 2.0))
     image.SetOrigin((10.0, -20.0, 30.0))
@@ -122,7 +120,7 @@ def test_itk_formats_are_segmented_in_place(bundle: Path, tmp_path: Path, extens
     np.testing.assert_allclose(labels.GetSpacing(), image.GetSpacing(), atol=1e-4)
 
 
-def test_a_label_map_that_is_there_is_kept_unless_told_otherwise(
+def test_existing_label_map_is_kept_unless_overwrite_is_set(
     bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
 ) -> None:
     (tmp_path / "out").mkdir()
@@ -130,19 +128,19 @@ def test_a_label_map_that_is_there_is_kept_unless_told_otherwise(
     words = ("predict", volume("one"), volume("two"), "-o", tmp_path / "out", "--bundle", bundle)
     kept = hybridseg(*words)
     assert kept.code == 0
-    assert kept.out.endswith("1 skipped: already there (--overwrite writes them again)\n")
+    assert kept.out.endswith("1 skipped: already there (use --overwrite to segment them again)\n")
     assert (tmp_path / "out" / "one.nii.gz").read_text() == "an earlier label map"
     assert hybridseg(*words, "--overwrite").out == f"2 of 2 cases written to {tmp_path / 'out'}\n"
     assert read_volume(tmp_path / "out" / "one.nii.gz").shape == SHAPE
 
 
-def test_json_tells_what_became_of_each_case(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
+def test_json_has_the_record_of_each_case(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
     images = [volume("bad"), volume("good"), volume("old")]
     images[0].write_text("not a volume")
     write_volume(tmp_path / "out" / "old.nii.gz")
-    outcome = hybridseg("predict", *images, "-o", tmp_path / "out", "--bundle", bundle, "--json")
-    assert outcome.code == 1
-    cases = {case["case"]: case for case in json.loads(outcome.out)}
+    result = hybridseg("predict", *images, "-o", tmp_path / "out", "--bundle", bundle, "--json")
+    assert result.code == 1
+    cases = {case["case"]: case for case in json.loads(result.out)}
     assert {name: case["outcome"] for name, case in cases.items()} == {
         "bad": "failed",
         "good": "written",
@@ -153,7 +151,7 @@ def test_json_tells_what_became_of_each_case(bundle: Path, tmp_path: Path, volum
     assert "must be a whole, readable volume" in cases["bad"]["error"]
 
 
-def test_any_error_in_a_case_is_a_line_with_its_kind(
+def test_unexpected_error_is_one_line_with_its_type(
     bundle: Path, tmp_path: Path, volume: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     infer = Predictor.infer
@@ -165,24 +163,24 @@ def test_any_error_in_a_case_is_a_line_with_its_kind(
 
     monkeypatch.setattr(Predictor, "infer", infer_or_fail)
     one = volume("one")
-    outcome = hybridseg("predict", one, volume("two"), "-o", tmp_path / "out", "--bundle", bundle)
-    assert outcome.code == 1
-    assert outcome.err == f"hybridseg predict: {one}: MemoryError: 70 GB\n"
-    assert outcome.out == f"1 of 2 cases written to {tmp_path / 'out'}\n"
+    result = hybridseg("predict", one, volume("two"), "-o", tmp_path / "out", "--bundle", bundle)
+    assert result.code == 1
+    assert result.err == f"hybridseg predict: {one}: MemoryError: 70 GB\n"
+    assert result.out == f"1 of 2 cases written to {tmp_path / 'out'}\n"
 
 
-def test_an_interrupt_stops_all_cases(
+def test_interrupt_stops_all_cases(
     bundle: Path, tmp_path: Path, volume: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Predictor, "infer", interrupt)
-    outcome = hybridseg("predict", volume("one"), volume("two"), "-o", tmp_path / "out", "--bundle", bundle)
-    assert (outcome.code, outcome.out, outcome.err) == (130, "", "hybridseg predict: interrupted\n")
+    result = hybridseg("predict", volume("one"), volume("two"), "-o", tmp_path / "out", "--bundle", bundle)
+    assert (result.code, result.out, result.err) == (130, "", "hybridseg predict: interrupted\n")
 
 
-def test_a_process_says_nothing_but_what_we_say(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
+def test_process_prints_only_our_own_messages(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
     command: list[str | Path] = [
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""Whatever is fed to `hybridseg predict`: a right label map or an error of one line, and the other cases go on."""
+"""Any input of `hybridseg predict` gives a correct label map or a one-line error, and the other cases continue."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONG_NAME = "n" * 248  # with .nii.gz as long as a name may be
 
 
 def make_pipe(path: Path) -> Path:
-    """A pipe, at which a reader would wait forever."""
+    """Make a pipe, on which a reader would wait forever."""
     os.mkfifo(path)
     return path
 
@@ -40,7 +40,7 @@ DISGUISES: Kinds = {
     "gzip of text": (zipped(content("scan.nii", b"hello" * 400)), UNREADABLE),
     "gzip called .nii": (named("scan.nii", nifti("a.nii.gz")), UNREADABLE),
     "uncompressed called .nii.gz": (named("scan.nii.gz", nifti()), r"unreadable \(Not a gzipped file .*\): must be"),
-    # No volume
+    # Not a volume
     **{f"empty {name}": (content(f"scan{name}"), UNREADABLE) for name in (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")},
     "picture called .nii": (content("scan.nii", b"\x89PNG\r\n\x1a\n" + bytes(500)), UNREADABLE),
     "DICOM called .nii": (content("scan.nii", bytes(128) + b"DICM" + bytes(500)), UNREADABLE),
@@ -51,7 +51,7 @@ DISGUISES: Kinds = {
     "Analyze called .nii": (named("scan.nii", pair(nib.AnalyzeImage)), UNREADABLE),
     "header of a pair called .nii": (
         named("scan.nii", pair(nib.Nifti1Pair)),
-        r"vox_offset 0: must be at least 352, behind the header",
+        r"vox_offset 0: must be at least 352, after the header",
     ),
     # Names
     "upper case .NII.GZ": (named("SCAN.NII.GZ", nifti("a.nii.gz")), SAME),
@@ -75,55 +75,55 @@ DISGUISES: Kinds = {
     "longest name, broken": (named(f"{LONG_NAME}.nii.gz", content("a")), f"{LONG_NAME}.nii.gz: {UNREADABLE}"),
     # Not a file
     "a pipe": (lambda folder: make_pipe(folder / "scan.nii"), "not a file: must be a file that exists"),
-    "a zip that is none": (content("scan.zip", b"PK\x03\x04" + bytes(100)), r"scan\.zip"),
+    "a broken zip": (content("scan.zip", b"PK\x03\x04" + bytes(100)), r"scan\.zip"),
 }
 KINDS = DISGUISES | bad_nifti.KINDS | bad_itk.KINDS
 
 
 def in_world(labels: nib.Nifti1Image) -> tuple[Array, Array]:
-    """Voxels and affine of a label map with its axes along right, anterior, superior."""
+    """Return voxels and affine of a label map, with its axes along right, anterior, superior."""
     canonical = nib.as_closest_canonical(labels)
     return np.asarray(canonical.dataobj), np.asarray(canonical.affine)
 
 
-@pytest.mark.parametrize("kind", [kind for kind, (_, end) in KINDS.items() if isinstance(end, str)])
-def test_what_cannot_be_segmented_is_one_line_and_the_next_case_goes_on(
+@pytest.mark.parametrize("kind", [kind for kind, (_, expected) in KINDS.items() if isinstance(expected, str)])
+def test_bad_file_is_one_line_and_the_next_case_is_written(
     bundle: Path, folder: Path, kind: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write, message = KINDS[kind]
     assert isinstance(message, str)
     image, good = write(folder), nifti("good.nii")(folder)
     output = folder.parent / "out"
-    outcome = predict(bundle, output, image, good)
-    assert outcome.code == 1
-    (line,) = outcome.err.splitlines()
+    result = predict(bundle, output, image, good)
+    assert result.code == 1
+    (line,) = result.err.splitlines()
     shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(image))
     assert line.startswith(f"hybridseg predict: {shown}: ")
     assert line.isprintable()
     assert re.search(message, line)
-    assert "Traceback" not in outcome.out + outcome.err
-    assert capfd.readouterr() == ("", "")  # no library prints beside it
+    assert "Traceback" not in result.out + result.err
+    assert capfd.readouterr() == ("", "")  # no library prints anything
     assert label_maps(output) == ["good.nii.gz"]
 
 
-@pytest.mark.parametrize("kind", [kind for kind, (_, end) in KINDS.items() if isinstance(end, Segmented)])
-def test_what_can_be_segmented_gives_the_labels_of_the_plain_image(
+@pytest.mark.parametrize("kind", [kind for kind, (_, expected) in KINDS.items() if isinstance(expected, Segmented)])
+def test_odd_file_gives_the_labels_of_the_plain_image(
     bundle: Path, folder: Path, kind: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    write, end = KINDS[kind]
-    assert isinstance(end, Segmented)
-    image, plain = write(folder), (end.plain or nifti("plain.nii"))(folder)
+    write, expected = KINDS[kind]
+    assert isinstance(expected, Segmented)
+    image, plain = write(folder), (expected.plain or nifti("plain.nii"))(folder)
     output = folder.parent / "out"
-    outcome = predict(bundle, output, image, plain)
-    assert (outcome.code, outcome.err, capfd.readouterr()) == (0, "", ("", ""))
+    result = predict(bundle, output, image, plain)
+    assert (result.code, result.err, capfd.readouterr()) == (0, "", ("", ""))
     (name,) = set(label_maps(output)) - {"plain.nii.gz"}
     labels = read_volume(output / name)
     source = LoadVolumed("image")({"image": str(image)})["image"]
     assert labels.shape == tuple(source.meta["spatial_shape"])
     np.testing.assert_allclose(np.asarray(labels.affine), source.meta["original_affine"], rtol=1e-6, atol=1e-5)
-    if end.plain is None:
+    if expected.plain is None:
         return
-    found, expected = in_world(labels), in_world(read_volume(output / "plain.nii.gz"))
-    assert len(np.unique(expected[0])) > 1
-    np.testing.assert_array_equal(found[0], expected[0])
-    np.testing.assert_allclose(found[1], expected[1], atol=1e-4)
+    found, plain_labels = in_world(labels), in_world(read_volume(output / "plain.nii.gz"))
+    assert len(np.unique(plain_labels[0])) > 1
+    np.testing.assert_array_equal(found[0], plain_labels[0])
+    np.testing.assert_allclose(found[1], plain_labels[1], atol=1e-4)

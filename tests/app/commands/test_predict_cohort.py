@@ -1,4 +1,4 @@
-"""Cohorts: which files are a case, what is recorded, what a kill leaves, and how processes share the work."""
+"""Cohorts: which files make a case, the record of a run, resuming it, and sharing it between processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,19 +26,35 @@ from ..conftest import SHAPE, hybridseg, read_volume, voxels_of, write_volume
 
 
 def statistics(folder: Path) -> list[dict[str, Any]]:
-    """The rows of `statistics.json`, whose cases are those of `statistics.csv`."""
+    """Return the rows of `statistics.json`, and check that `statistics.csv` has the same cases."""
     rows: list[dict[str, Any]] = json.loads((folder / "statistics.json").read_text())["labels"]
     table = csv.DictReader((folder / "statistics.csv").read_text().splitlines())
     assert [row["case"] for row in table] == [row["case"] for row in rows]
     return rows
 
 
-COMMAND = [sys.executable, "-m", "hybridseg.app", "predict"]
+KILLED_IN_THE_THIRD_FILE = """
+import os, signal, sys
+import nibabel as nib
+from hybridseg.app.cli import main
+
+to_stream, files = nib.Nifti1Image.to_stream, []
+
+def write_or_die(image, stream):
+    files.append(stream)
+    if len(files) == 3:
+        stream.write(b"half of it")
+        stream.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+    to_stream(image, stream)
+
+nib.Nifti1Image.to_stream = write_or_die
+main(sys.argv[1:])
+"""
+"""A program that runs `hybridseg`, and is killed while it writes the third label map."""
 
 
-def test_the_record_tells_with_what_and_how_each_case_went(
-    bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
-) -> None:
+def test_run_record_has_versions_options_and_cases(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
     one, bad = volume("one"), volume("bad")
     bad.write_text("not a volume")
     words = ("predict", one, bad, "-o", tmp_path / "out", "--bundle", bundle, "--overlap", "0.25")
@@ -53,15 +68,16 @@ def test_the_record_tells_with_what_and_how_each_case_went(
     failed, written = record["cases"]
     assert (failed["outcome"], written["outcome"]) == ("failed", "written")
     assert "must be a whole, readable volume" in failed["error"]
+    assert (failed["inputs"], written["inputs"]) == ([str(bad)], [str(one)])
     assert written["peak_memory_bytes"] > 1e8
     write_volume(bad)
     assert hybridseg(*words).code == 0
     again = json.loads((tmp_path / "out" / "run.json").read_text())
     assert again["cases"][0]["outcome"] == "written"
-    assert again["cases"][1] == written  # skipped now; what the first run noted of it stays
+    assert again["cases"][1] == written  # skipped now; the record of the first run is kept
 
 
-def test_a_run_that_is_stopped_and_repeated_has_the_statistics_of_every_case(
+def test_resumed_run_has_the_statistics_of_every_case(
     bundle: Path, tmp_path: Path, volume: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("predict", volume("one"), volume("two"), "--bundle", bundle, "--statistics", "-o")
@@ -82,22 +98,20 @@ def test_a_run_that_is_stopped_and_repeated_has_the_statistics_of_every_case(
         assert (tmp_path / "out" / name).read_text() == (tmp_path / "whole" / name).read_text()
 
 
-def test_what_cannot_be_measured_of_a_label_map_that_is_there_is_told(
+def test_unreadable_existing_label_map_fails_its_case(
     bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
 ) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "one.nii.gz").write_text("an earlier label map")
     words = ("predict", volume("one"), volume("two"), "--bundle", bundle, "--statistics", "-o", tmp_path / "out")
-    outcome = hybridseg(*words)
-    assert outcome.code == 1
-    assert "out/one.nii.gz: unreadable" in outcome.err
+    result = hybridseg(*words)
+    assert result.code == 1
+    assert "out/one.nii.gz: unreadable" in result.err
     assert (tmp_path / "out" / "one.nii.gz").read_text() == "an earlier label map"
     assert {row["case"] for row in statistics(tmp_path / "out")} == {"two"}
 
 
-def test_a_run_keeps_what_another_noted_of_label_maps_that_are_there(
-    bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
-) -> None:
+def test_records_of_existing_label_maps_are_kept(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
     words = ("predict", "-o", tmp_path / "out", "--bundle", bundle)
     images = [volume(name) for name in ("gone", "kept", "new")]
     assert hybridseg(*words, *images[:2], "--statistics").code == 0
@@ -108,7 +122,7 @@ def test_a_run_keeps_what_another_noted_of_label_maps_that_are_there(
     assert {row["case"] for row in statistics(tmp_path / "out")} == {"kept", "new"}
 
 
-def test_statistics_of_a_label_map_that_is_made_anew_without_are_gone(
+def test_overwriting_a_label_map_removes_its_old_statistics(
     bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
 ) -> None:
     words = ("predict", "-o", tmp_path / "out", "--bundle", bundle)
@@ -120,7 +134,7 @@ def test_statistics_of_a_label_map_that_is_made_anew_without_are_gone(
     assert not list((tmp_path / "out").glob("statistics.*"))
 
 
-def test_what_is_likely_a_mistake_is_told_and_the_case_is_written(
+def test_likely_mistakes_are_reported_and_the_case_is_written(
     bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
 ) -> None:
     ct = volume("ct")
@@ -131,28 +145,28 @@ def test_what_is_likely_a_mistake_is_told_and_the_case_is_written(
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ct, place)
     words = ("predict", scans, "-o", scans / "labels", "--bundle", bundle)
-    outcome = hybridseg(*words)
-    assert outcome.code == 0
-    first, second = outcome.err.strip().splitlines()
+    result = hybridseg(*words)
+    assert result.code == 0
+    first, second = result.err.strip().splitlines()
     assert first.endswith(
-        "late: a folder with volumes below an input: not looked into: name it too, or list its volumes (.csv)"
+        "late: a folder with volumes below an input: not searched: name it too, or list its volumes (.csv)"
     )
-    assert second.endswith("ct.nii.gz: the lowest voxel is -1000: like air in CT, and this is a pipeline for MRI")
+    assert second.endswith("ct.nii.gz: the lowest voxel is -1000: as low as air in CT, but this pipeline is for MRI")
     assert (scans / "labels" / "ct.nii.gz").is_file()
-    assert len(hybridseg(*words).err.splitlines()) == 1  # of its own results it does not speak
+    assert len(hybridseg(*words).err.splitlines()) == 1  # its own results are not reported
     above = hybridseg("predict", scans, "-o", tmp_path, "--bundle", bundle)
-    assert "2 folders with volumes below an input" in above.err  # of others it does, even where its own lie above
+    assert "2 folders with volumes below an input" in above.err  # other folders are, even below its own
 
 
-def test_segmentations_below_the_input_are_no_cases_of_the_next_run(bundle: Path, tmp_path: Path) -> None:
+def test_output_folder_below_the_input_is_not_an_input(bundle: Path, tmp_path: Path) -> None:
     for slices in (tmp_path / "patient" / "1.dcm", tmp_path / "labels" / "patient.dcm"):
         slices.parent.mkdir()
         slices.write_text("DICOM")
-    outcome = hybridseg("predict", tmp_path, "-o", tmp_path / "labels", "--bundle", bundle, "--json")
-    assert [case["case"] for case in json.loads(outcome.out)] == ["patient"]
+    result = hybridseg("predict", tmp_path, "-o", tmp_path / "labels", "--bundle", bundle, "--json")
+    assert [case["case"] for case in json.loads(result.out)] == ["patient"]
 
 
-def test_a_dicom_series_and_its_nifti_give_the_same_mask(data_dir: Path, tmp_path: Path) -> None:
+def test_dicom_series_and_its_nifti_give_the_same_mask(data_dir: Path, tmp_path: Path) -> None:
     folder = data_dir / "torso" / "dicom"
     with open_series(folder) as series:
         sitk.WriteImage(sitk.ReadImage([str(file) for file in series.files]), tmp_path / "nifti.nii.gz")
@@ -165,15 +179,15 @@ def test_a_dicom_series_and_its_nifti_give_the_same_mask(data_dir: Path, tmp_pat
         "--bundle",
         "phantom_ct_segmentation",
     )
-    outcome = hybridseg(*words)
-    assert outcome.code == 0, outcome.err
+    result = hybridseg(*words)
+    assert result.code == 0, result.err
     dicom, nifti = (voxels_of(tmp_path / "out" / f"{name}.nii.gz") for name in ("dicom", "nifti"))
     assert set(np.unique(dicom)) > {0}
     np.testing.assert_array_equal(dicom, nifti)
     assert (tmp_path / "out" / "dicom.dcm").is_file()
 
 
-def test_channels_in_files_of_their_own_are_one_case(bundle: Path, tmp_path: Path) -> None:
+def test_channels_in_separate_files_are_one_case(bundle: Path, tmp_path: Path) -> None:
     two = tmp_path / "two_channels"
     shutil.copytree(bundle, two)
     file = two / "configs" / "inference.json"
@@ -185,41 +199,38 @@ def test_channels_in_files_of_their_own_are_one_case(bundle: Path, tmp_path: Pat
         write_volume(tmp_path / "in" / f"a_000{channel}.nii.gz", np.random.default_rng(channel).normal(size=SHAPE))
     both = np.stack([read_volume(tmp_path / "in" / f"a_000{channel}.nii.gz").get_fdata() for channel in range(2)], -1)
     write_volume(tmp_path / "in" / "b.nii.gz", both)
-    outcome = hybridseg("predict", tmp_path / "in", "-o", tmp_path / "out", "--bundle", two, "--statistics")
-    assert outcome.code == 0, outcome.err
+    result = hybridseg("predict", tmp_path / "in", "-o", tmp_path / "out", "--bundle", two, "--statistics")
+    assert result.code == 0, result.err
     a, b = (voxels_of(tmp_path / "out" / f"{name}.nii.gz") for name in "ab")
     np.testing.assert_array_equal(a, b)
+    recorded = json.loads((tmp_path / "out" / "run.json").read_text())["cases"][0]
+    assert recorded["inputs"] == [str(tmp_path / "in" / f"a_000{channel}.nii.gz") for channel in range(2)]
     rows = json.loads((tmp_path / "out" / "statistics.json").read_text())["labels"]
     assert [row["channel"] for row in rows] == [0, 1] * 4
 
 
 @pytest.mark.slow
-def test_a_kill_leaves_whole_files_and_the_repeat_completes(bundle: Path, tmp_path: Path) -> None:
-    names = [f"case{index:02d}" for index in range(12)]
+def test_kill_leaves_complete_files_and_a_resumable_run(bundle: Path, tmp_path: Path) -> None:
+    names = [f"case{index}" for index in range(4)]
     for name in names:
         write_volume(tmp_path / "in" / f"{name}.nii.gz")
-    command = [*COMMAND, "in", "-o", "out", "--bundle", str(bundle)]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
-    while not list(tmp_path.glob("out/case*.nii.gz")):
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    left = list(tmp_path.glob("out/case*.nii.gz"))
-    assert 0 < len(left) < len(names)
-    for path in left:
+    words = ["predict", "in", "-o", "out", "--bundle", str(bundle)]
+    killed = subprocess.run([sys.executable, "-c", KILLED_IN_THE_THIRD_FILE, *words], cwd=tmp_path, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    complete = sorted(tmp_path.glob("out/case*.nii.gz"))
+    assert [path.name for path in complete] == ["case0.nii.gz", "case1.nii.gz"]
+    for path in complete:
         assert voxels_of(path).shape == SHAPE
-    assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        *(f"{name}.nii.gz" for name in names),
-        "run.json",
-    ]
+    assert subprocess.run([sys.executable, "-m", "hybridseg.app", *words], cwd=tmp_path, check=False).returncode == 0
+    files = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert files == [*(f"{name}.nii.gz" for name in names), "run.json"]
     cases = json.loads((tmp_path / "out" / "run.json").read_text())["cases"]
+    assert [case["case"] for case in cases] == names
     assert {case["outcome"] for case in cases[-2:]} == {"written"}
 
 
 @pytest.mark.slow
-def test_processes_of_torchrun_share_the_cases_and_make_one_report(bundle: Path, tmp_path: Path) -> None:
+def test_torchrun_processes_share_the_cases_and_one_record(bundle: Path, tmp_path: Path) -> None:
     for index in range(5):
         write_volume(tmp_path / "in" / f"case{index}.nii.gz")
     (tmp_path / "in" / "case3.nii.gz").write_text("not a volume")

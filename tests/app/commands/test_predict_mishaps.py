@@ -1,4 +1,4 @@
-"""What goes wrong while `hybridseg predict` runs is one line: no part of a file is left, and the other cases go on."""
+"""Errors while `hybridseg predict` runs are one line, leave no partial file, and the other cases continue."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .bad_files import nifti
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Let no file grow beyond so many bytes: a writer gets an error as from a full disk."""
+    """Limit the size of files in bytes, so that a writer gets an error as from a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -34,7 +34,7 @@ def largest_file(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_leaves_no_part_and_the_smaller_case_goes_on(bundle: Path, folder: Path) -> None:
+def test_full_disk_leaves_no_partial_file(bundle: Path, folder: Path) -> None:
     large = nifti("large.nii", np.random.default_rng(0).normal(size=(40, 40, 40)).astype(np.float32))(folder)
     small, output = nifti("small.nii")(folder), folder.parent / "out"
     assert predict(bundle, output, large, small).code == 0
@@ -45,15 +45,15 @@ def test_a_full_disk_leaves_no_part_and_the_smaller_case_goes_on(bundle: Path, f
     limit = sizes[0] - 100
     assert limit > max(sizes[1], 4000)  # the record of the run needs less
     with largest_file(limit):
-        outcome = predict(bundle, output, large, small)
-    assert outcome.code == 1
-    (line,) = outcome.err.splitlines()
+        result = predict(bundle, output, large, small)
+    assert result.code == 1
+    (line,) = result.err.splitlines()
     assert line.startswith(f"hybridseg predict: {large}: ")
     assert line.endswith(f"{output / 'large.nii.gz'}: {os.strerror(errno.EFBIG)}: the label map must be writable there")
     assert label_maps(output) == ["small.nii.gz"]
 
 
-def test_an_image_that_is_gone_but_has_its_label_map_stops_no_other_case(bundle: Path, folder: Path) -> None:
+def test_missing_image_with_a_label_map_is_skipped(bundle: Path, folder: Path) -> None:
     gone, output = nifti("gone.nii")(folder), folder.parent / "out"
     nifti("two.nii")(folder)
     assert predict(bundle, output, gone).code == 0
@@ -64,7 +64,7 @@ def test_an_image_that_is_gone_but_has_its_label_map_stops_no_other_case(bundle:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
-def test_a_disk_that_fails_leaves_no_part_and_the_next_case_goes_on(
+def test_disk_error_fails_one_case_and_leaves_no_partial_file(
     bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     one, two, output = nifti("one.nii")(folder), nifti("two.nii")(folder), folder.parent / "out"
@@ -79,15 +79,15 @@ def test_a_disk_that_fails_leaves_no_part_and_the_next_case_goes_on(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(nib.Nifti1Image, "to_stream", fail_once)
-    outcome = predict(bundle, output, one, two)
-    assert outcome.code == 1
+    result = predict(bundle, output, one, two)
+    assert result.code == 1
     rule = "the label map must be writable there"
     message = f"{one}: {output / 'one.nii.gz'}: {os.strerror(number)}: {rule}"
-    assert outcome.err == f"hybridseg predict: {message}\n"
+    assert result.err == f"hybridseg predict: {message}\n"
     assert label_maps(output) == ["two.nii.gz"]
 
 
-def test_a_file_that_may_not_be_read_is_one_line(bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_file_fails_the_case(bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two, load = nifti("one.nii")(folder), nifti("two.nii")(folder), nib.load
 
     def refuse(path: str | Path, **options: Any) -> Any:
@@ -96,13 +96,13 @@ def test_a_file_that_may_not_be_read_is_one_line(bundle: Path, folder: Path, mon
         return load(path, **options)
 
     monkeypatch.setattr("hybridseg.transforms.io.nifti.nib.load", refuse)
-    outcome = predict(bundle, folder.parent / "out", one, two)
-    assert outcome.code == 1
-    assert re.fullmatch(rf"hybridseg predict: {one}: unreadable \(.*Permission denied.*\): must be .*\n", outcome.err)
+    result = predict(bundle, folder.parent / "out", one, two)
+    assert result.code == 1
+    assert re.fullmatch(rf"hybridseg predict: {one}: unreadable \(.*Permission denied.*\): must be .*\n", result.err)
     assert label_maps(folder.parent / "out") == ["two.nii.gz"]
 
 
-def test_a_file_that_disappears_is_one_line(bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_disappears_fails_the_case(bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two, prepare = nifti("one.nii")(folder), nifti("two.nii")(folder), Predictor.prepare
 
     def remove_first(predictor: Predictor, case: Any) -> Any:
@@ -110,32 +110,30 @@ def test_a_file_that_disappears_is_one_line(bundle: Path, folder: Path, monkeypa
         return prepare(predictor, case)
 
     monkeypatch.setattr(Predictor, "prepare", remove_first)
-    outcome = predict(bundle, folder.parent / "out", one, two)
-    assert outcome.code == 1
-    assert outcome.err == f"hybridseg predict: {one}: not a file: must be a file that exists\n"
+    result = predict(bundle, folder.parent / "out", one, two)
+    assert result.code == 1
+    assert result.err == f"hybridseg predict: {one}: not a file: must be a file that exists\n"
     assert label_maps(folder.parent / "out") == ["two.nii.gz"]
 
 
-def test_weights_of_nan_are_an_error_and_no_empty_mask(bundle: Path, folder: Path) -> None:
+def test_nan_logits_fail_the_case(bundle: Path, folder: Path) -> None:
     state = torch.load(bundle / "models" / "model.pt", weights_only=True)
     torch.save({name: tensor * torch.nan for name, tensor in state.items()}, folder / "nan.pt")
     image = nifti()(folder)
-    outcome = predict(bundle, folder.parent / "out", image, "--checkpoint", folder / "nan.pt")
-    assert outcome.code == 1
-    assert outcome.err == f"hybridseg predict: {image}: logits: NaN: must be numbers\n"
+    result = predict(bundle, folder.parent / "out", image, "--checkpoint", folder / "nan.pt")
+    assert result.code == 1
+    assert result.err == f"hybridseg predict: {image}: logits: NaN: must be numbers\n"
     assert label_maps(folder.parent / "out") == []
 
 
-def test_a_record_that_cannot_be_written_does_not_keep_the_other_cases(
-    bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unwritable_record_does_not_stop_the_cases(bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two, output = nifti("one.nii")(folder), nifti("two.nii")(folder), folder.parent / "out"
 
     def full(record: RunRecord, *, finished: bool = False) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(record.folder / "run.json"))
 
     monkeypatch.setattr(RunRecord, "write", full)
-    outcome = predict(bundle, output, one, two)
-    assert outcome.code == 1
-    assert "run.json: No space left on device" in outcome.err
+    result = predict(bundle, output, one, two)
+    assert result.code == 1
+    assert "run.json: No space left on device" in result.err
     assert label_maps(output) == ["one.nii.gz", "two.nii.gz"]

@@ -1,4 +1,4 @@
-"""A bundle of overlapping regions is used as any other: predicted with every option, and measured region by region."""
+"""A bundle of overlapping regions predicts with every option, and is scored region by region."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REGIONS = {"whole tumour": [1, 2, 3], "tumour core": [2, 3], "enhancing tumour":
 
 @pytest.fixture(scope="module")
 def region_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the bundle with a tiny network, small windows, and two files of random weights."""
+    """Make a copy of the bundle with a tiny network, small windows and two files of random weights."""
     folder = tmp_path_factory.mktemp("bundles") / NAME
     shutil.copytree(bundle_path(NAME), folder)
     file = folder / "configs" / "inference.json"
@@ -47,7 +47,7 @@ def region_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """A folder with the same four channels in one file, `a`, and in four files, `b`."""
+    """Make a folder with the same four channels in one file, `a`, and in four files, `b`."""
     channels = np.random.default_rng(0).normal(100, 20, (*SHAPE, 4)).astype(np.float32)
     affine = np.diag([-1.2, 1.0, 0.9, 1])
     write_volume(tmp_path / "images" / "a.nii.gz", channels, affine)
@@ -56,11 +56,9 @@ def images(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
-def test_one_file_of_four_channels_and_four_files_give_one_label_map(
-    region_bundle: Path, images: Path, tmp_path: Path
-) -> None:
-    outcome = hybridseg("predict", images, "-o", tmp_path / "out", "--bundle", region_bundle)
-    assert outcome.code == 0, outcome.err
+def test_one_file_or_four_give_the_same_label_map(region_bundle: Path, images: Path, tmp_path: Path) -> None:
+    result = hybridseg("predict", images, "-o", tmp_path / "out", "--bundle", region_bundle)
+    assert result.code == 0, result.err
     a, b = (read_volume(tmp_path / "out" / f"{name}.nii.gz") for name in "ab")
     assert a.shape == SHAPE
     assert a.get_data_dtype() == np.uint8
@@ -69,7 +67,7 @@ def test_one_file_of_four_channels_and_four_files_give_one_label_map(
     assert set(np.unique(a.dataobj)) == {0, 1, 2, 3}
 
 
-def test_the_label_map_is_the_regions_laid_over_each_other(region_bundle: Path, images: Path) -> None:
+def test_later_regions_overwrite_earlier_ones(region_bundle: Path, images: Path) -> None:
     predictor = Predictor(region_bundle, "cpu")
     case = predictor.infer(predictor.prepare({"image": str(images / "a.nii.gz")}))
     case["pred"] = torch.full_like(case["pred"], -1.0)
@@ -80,12 +78,12 @@ def test_the_label_map_is_the_regions_laid_over_each_other(region_bundle: Path, 
     assert labels[:13] == [0, 0, 1, 1, 2, 2, 3, 3, 3, 3, 3, 3, 0]
 
 
-def test_every_option_works(region_bundle: Path, images: Path, tmp_path: Path) -> None:
+def test_every_option_works_with_regions(region_bundle: Path, images: Path, tmp_path: Path) -> None:
     words = ("predict", images / "a.nii.gz", "--bundle", region_bundle, "--checkpoint")
     files = [region_bundle / "models" / name for name in ("model.pt", "other.pt")]
     options = ("--tta", "--statistics", "--preview", "--probabilities", "--largest-component")
-    outcome = hybridseg(*words, *files, "-o", tmp_path / "out", *options, "--labels", "edema,3")
-    assert outcome.code == 0, outcome.err
+    result = hybridseg(*words, *files, "-o", tmp_path / "out", *options, "--labels", "edema,3")
+    assert result.code == 0, result.err
     labels = voxels_of(tmp_path / "out" / "a.nii.gz")
     assert set(np.unique(labels)) == {0, 1, 3}
     rows = list(csv.DictReader((tmp_path / "out" / "statistics.csv").read_text().splitlines()))
@@ -105,15 +103,15 @@ def test_probabilities_are_those_of_each_region(region_bundle: Path, images: Pat
     np.testing.assert_allclose(np.moveaxis(probabilities, -1, 0), logits.float().sigmoid(), atol=1e-2)
 
 
-def test_a_bundle_without_weights_says_how_to_get_them(images: Path, tmp_path: Path) -> None:
-    outcome = hybridseg("predict", images, "-o", tmp_path / "out", "--bundle", NAME)
-    assert (outcome.code, outcome.out) == (2, "")
-    rule = "this bundle has no weights yet: train some as its docs/README.md says, and name them by --checkpoint"
-    assert outcome.err.endswith(f"{NAME}/models/model.pt: does not exist: {rule}\n")
-    assert outcome.err.count("\n") == 1
+def test_bundle_without_weights_explains_how_to_get_them(images: Path, tmp_path: Path) -> None:
+    result = hybridseg("predict", images, "-o", tmp_path / "out", "--bundle", NAME)
+    assert (result.code, result.out) == (2, "")
+    rule = "this bundle has no weights yet: train them as described in its docs/README.md, and use --checkpoint"
+    assert result.err.endswith(f"{NAME}/models/model.pt: does not exist: {rule}\n")
+    assert result.err.count("\n") == 1
 
 
-def test_regions_that_write_other_labels_than_those_with_names_are_refused(region_bundle: Path, tmp_path: Path) -> None:
+def test_regions_must_write_the_named_labels(region_bundle: Path, tmp_path: Path) -> None:
     shutil.copytree(region_bundle, tmp_path / "other")
     file = tmp_path / "other" / "configs" / "inference.json"
     config = json.loads(file.read_text())
@@ -125,18 +123,18 @@ def test_regions_that_write_other_labels_than_those_with_names_are_refused(regio
 
 @pytest.fixture
 def maps(tmp_path: Path) -> tuple[Path, Path]:
-    """Folders of predictions and references, of nested boxes, some of them moved."""
-    truth = np.zeros((16, 16, 16), np.uint8)
-    truth[2:14, 2:14, 2:14] = 1
-    truth[4:10, 4:10, 4:10] = 2
-    truth[5:8, 5:8, 5:8] = 3
-    write_volume(tmp_path / "pred" / "case.nii.gz", np.where(truth == 3, 2, np.roll(truth, 1, axis=0)))
-    write_volume(tmp_path / "true" / "case.nii.gz", truth)
-    return tmp_path / "pred", tmp_path / "true"
+    """Make folders of predictions and references of nested boxes, some of them shifted."""
+    reference = np.zeros((16, 16, 16), np.uint8)
+    reference[2:14, 2:14, 2:14] = 1
+    reference[4:10, 4:10, 4:10] = 2
+    reference[5:8, 5:8, 5:8] = 3
+    write_volume(tmp_path / "predictions" / "case.nii.gz", np.where(reference == 3, 2, np.roll(reference, 1, axis=0)))
+    write_volume(tmp_path / "references" / "case.nii.gz", reference)
+    return tmp_path / "predictions", tmp_path / "references"
 
 
 def dice_of_regions(maps: tuple[Path, Path]) -> Mapping[str, float]:
-    """The Dice of each region, computed over whole volumes."""
+    """Return the Dice of each region, computed over whole volumes."""
     masks = [
         LabelsToRegionsd("x", REGIONS)({"x": torch.from_numpy(voxels_of(folder / "case.nii.gz"))[None]})["x"]
         for folder in maps
@@ -145,18 +143,18 @@ def dice_of_regions(maps: tuple[Path, Path]) -> Mapping[str, float]:
     return dict(zip(REGIONS, (2 * overlap / total).tolist(), strict=True))
 
 
-def test_evaluate_measures_the_regions_of_a_bundle(maps: tuple[Path, Path], tmp_path: Path) -> None:
-    outcome = hybridseg("evaluate", *maps, "--bundle", NAME, "-o", tmp_path / "scores", "--json")
-    assert outcome.code == 0, outcome.err
-    scores = json.loads(outcome.out)["scores"]
+def test_evaluate_scores_the_regions_of_a_bundle(maps: tuple[Path, Path], tmp_path: Path) -> None:
+    result = hybridseg("evaluate", *maps, "--bundle", NAME, "-o", tmp_path / "scores", "--json")
+    assert result.code == 0, result.err
+    scores = json.loads(result.out)["scores"]
     assert [(score["label"], score["name"]) for score in scores] == list(enumerate(REGIONS, start=1))
     for score in scores:
         assert score["dice"] == pytest.approx(dice_of_regions(maps)[score["name"]], abs=1e-6)
-    truth = voxels_of(maps[1] / "case.nii.gz")
-    assert [score["reference_voxels"] for score in scores] == [(truth >= label).sum() for label in (1, 2, 3)]
+    reference = voxels_of(maps[1] / "case.nii.gz")
+    assert [score["reference_voxels"] for score in scores] == [(reference >= label).sum() for label in (1, 2, 3)]
 
 
-def test_the_handler_writes_the_same_scores(maps: tuple[Path, Path], tmp_path: Path) -> None:
+def test_handler_writes_the_same_region_scores(maps: tuple[Path, Path], tmp_path: Path) -> None:
     assert hybridseg("evaluate", *maps, "--bundle", NAME, "-o", tmp_path / "command").code == 0
     load = LoadVolumed(["pred", "label"], label_keys=["pred", "label"])
     cases = [load({"pred": maps[0] / "case.nii.gz", "label": maps[1] / "case.nii.gz"})]

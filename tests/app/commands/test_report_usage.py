@@ -1,4 +1,4 @@
-"""A wrong `hybridseg report`, or records that are not of its label maps, are told before anything is written."""
+"""Wrong options, invalid records and scores of other label maps raise a one-line error, and nothing is written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..conftest import hybridseg
         (["labels", "--tolerance", "0"], "tolerance: 0.0: must be a length above 0 mm"),
         (["labels", "--cases", "-1"], "cases: -1: must be at least 0"),
         ([], "predictions: none: must be given, or --run-dir, or both"),
-        (["--run-dir", "labels", "--images", "images"], "images: images: must be given beside PREDICTIONS"),
+        (["--run-dir", "labels", "--images", "images"], "images: images: must be given with PREDICTIONS"),
         (["--run-dir", "labels"], "run_dir: labels: no curves in events.out.tfevents.*"),
         (["nowhere"], "nowhere: does not exist: must be a file or a folder"),
         (["labels", "--references", "nowhere"], "nowhere: does not exist: must be a file or a folder"),
@@ -31,35 +31,36 @@ def test_wrong_usage_is_one_line_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(cohort)
     before = sorted(cohort.rglob("*"))
-    outcome = hybridseg("report", *words, *([] if "-o" in words else ["-o", "page.html"]))
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith(f"hybridseg report: {message}")
-    assert outcome.err.count("\n") == 1
+    result = hybridseg("report", *words, *([] if "-o" in words else ["-o", "page.html"]))
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(f"hybridseg report: {message}")
+    assert result.err.count("\n") == 1
     assert sorted(cohort.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("run.json", {"cases": ["one"]}, "run.json: cases that are none: must be written by hybridseg predict"),
+        ("run.json", {"cases": ["one"]}, "run.json: invalid list of cases: must be written by hybridseg predict"),
         ("scores.json", [{"case": "good"}], "scores.json: no list of scores: must be written by hybridseg evaluate -o"),
         ("summary.json", {}, "summary.json: no tolerance_mm: must be written by hybridseg evaluate -o"),
     ],
 )
-def test_a_record_that_is_none_is_refused(cohort: Path, name: str, content: object, message: str) -> None:
+def test_invalid_record_is_an_error(cohort: Path, name: str, content: object, message: str) -> None:
     assert hybridseg("evaluate", cohort / "labels", cohort / "truth", "-o", cohort / "labels").code == 0
     (cohort / "labels" / name).write_text(json.dumps(content))
-    outcome = hybridseg("report", cohort / "labels", "-o", cohort / "page.html")
-    assert (outcome.code, outcome.err) == (2, f"hybridseg report: {cohort / 'labels'}/{message}\n")
+    result = hybridseg("report", cohort / "labels", "-o", cohort / "page.html")
+    assert (result.code, result.err) == (2, f"hybridseg report: {cohort / 'labels'}/{message}\n")
 
 
-def test_scores_of_others_or_at_another_tolerance_are_refused(cohort: Path) -> None:
+def test_scores_of_other_cases_or_tolerance_are_an_error(cohort: Path) -> None:
     assert hybridseg("evaluate", cohort / "labels", cohort / "truth", "-o", cohort / "scores").code == 0
     words = ("report", cohort / "labels", "-o", cohort / "page.html", "--scores", cohort / "scores")
-    outcome = hybridseg(*words, "--tolerance", "2")
-    assert outcome.code == 2
-    assert "scores.json: surface Dice at 1 mm: must be at the tolerance, 2 mm" in outcome.err
+    result = hybridseg(*words, "--tolerance", "2")
+    assert result.code == 2
+    assert "scores.json: surface Dice at 1 mm: must be at the tolerance, 2 mm" in result.err
     (cohort / "labels" / "bad.nii.gz").unlink()
-    outcome = hybridseg(*words)
-    assert outcome.code == 2
-    assert "scores.json: scores of 'bad': must be of the label maps in" in outcome.err
+    result = hybridseg(*words)
+    assert result.code == 2
+    assert "scores.json: scores of 'bad': must be of the label maps in" in result.err
+    assert not (cohort / "page.html").exists()

@@ -1,4 +1,4 @@
-"""Errors by their distance from a border of the truth."""
+"""Distances of errors from the nearest border of the reference."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import pytest
 from hybridseg.app.evaluation.error_distance import error_distances
 
 
-def test_distances_are_those_of_a_slow_search() -> None:
+def test_distances_equal_a_brute_force_search() -> None:
     generator = np.random.default_rng(0)
-    truth = np.kron(generator.integers(0, 3, (2, 2, 3)), np.ones((3, 2, 3), int))
-    prediction = np.where(generator.random(truth.shape) < 0.4, 3, truth)
+    reference = np.kron(generator.integers(0, 3, (2, 2, 3)), np.ones((3, 2, 3), int))
+    prediction = np.where(generator.random(reference.shape) < 0.4, 3, reference)
     spacing = np.array([1.0, 0.5, 2.0])
     expected = [
-        min(np.linalg.norm((other - voxel) * spacing) for other in np.argwhere(truth != truth[tuple(voxel)]))
-        for voxel in np.argwhere(prediction != truth)
+        min(np.linalg.norm((other - voxel) * spacing) for other in np.argwhere(reference != reference[tuple(voxel)]))
+        for voxel in np.argwhere(prediction != reference)
     ]
-    np.testing.assert_allclose(error_distances(prediction, truth, spacing.tolist()), expected)
+    np.testing.assert_allclose(error_distances(prediction, reference, spacing.tolist()), expected)
 
 
-def test_without_errors_there_are_none_and_without_borders_they_are_infinitely_far() -> None:
+def test_no_errors_and_no_borders() -> None:
     empty = np.zeros((3, 3, 3), int)
     assert error_distances(empty, empty).size == 0
     wrong = empty.copy()
@@ -28,11 +28,11 @@ def test_without_errors_there_are_none_and_without_borders_they_are_infinitely_f
     assert error_distances(wrong, empty).tolist() == [np.inf]
 
 
-def test_masks_are_labels_too() -> None:
-    truth = np.array([[[False, False, True, True]]])
-    assert error_distances(~truth, truth).tolist() == [2, 1, 1, 2]
+def test_masks_count_as_labels() -> None:
+    reference = np.array([[[False, False, True, True]]])
+    assert error_distances(~reference, reference).tolist() == [2, 1, 1, 2]
 
 
-def test_other_shapes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"prediction: shape \(2, 2, 2\): must be that of the truth, \(3, 3, 3\)"):
+def test_different_shapes_are_an_error() -> None:
+    with pytest.raises(ValueError, match=r"prediction: shape \(2, 2, 2\): must be that of the reference, \(3, 3, 3\)"):
         error_distances(np.zeros((2, 2, 2)), np.zeros((3, 3, 3)))

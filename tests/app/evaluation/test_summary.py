@@ -1,4 +1,4 @@
-"""Summaries count empty labels, and their intervals are those of resampled cases."""
+"""Summaries count empty labels, and their confidence intervals resample cases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hybridseg.app.evaluation.summary import Spread, spread, summarise_scores
 
 
 def score(case: str, outcome: Outcome = "found", *, label: int = 1, dice: float | None = None) -> LabelScore:
-    """A score of 1 ml predicted too much and, where found, 2 mm of HD95 and 1 mm of ASSD."""
+    """Return a score with 1 ml predicted too much and, if found, an HD95 of 2 mm and an ASSD of 1 mm."""
     found, absent = outcome == "found", outcome == "absent"
     return LabelScore(
         case=case,
@@ -32,7 +32,7 @@ def score(case: str, outcome: Outcome = "found", *, label: int = 1, dice: float 
     )
 
 
-def test_misses_are_counted_instead_of_averaged_away() -> None:
+def test_missed_labels_count_in_the_mean() -> None:
     scores = [score("a", dice=1.0), score("b", dice=0.9), score("c", "missed"), score("d", "false")]
     label, overall = summarise_scores([*scores, score("e", "absent")])
     assert (label.found, label.missed, label.false, label.absent) == (2, 1, 1, 1)
@@ -42,26 +42,26 @@ def test_misses_are_counted_instead_of_averaged_away() -> None:
     assert (overall.dice, overall.name, overall.label) == (label.dice, "all labels", None)
 
 
-def test_a_summary_of_nothing_has_no_mean() -> None:
+def test_summary_without_scores_has_no_mean() -> None:
     (overall,) = summarise_scores([])
     assert overall.dice == Spread(None, None, None, None)
 
 
-def test_one_case_has_no_interval_however_many_labels() -> None:
+def test_labels_of_a_single_case_have_no_interval() -> None:
     *_, overall = summarise_scores([score("a", label=1, dice=0.5), score("a", label=2, dice=0.7), score("b", "absent")])
     assert overall.dice == Spread(0.6, 0.1, None, None)
 
 
-def test_equal_scores_have_an_interval_of_no_width() -> None:
+def test_equal_scores_have_an_interval_of_zero_width() -> None:
     assert spread((str(case), 1 / 3) for case in range(7)) == Spread(0.333333, 0.0, 0.333333, 0.333333)
 
 
-def test_an_interval_is_the_same_every_time() -> None:
+def test_interval_is_reproducible() -> None:
     scored = [(str(case), value) for case, value in enumerate(np.random.default_rng(0).random(20))]
     assert spread(scored) == spread(scored)
 
 
-def test_an_interval_is_that_of_all_ways_to_resample() -> None:
+def test_interval_equals_that_of_all_possible_resamples() -> None:
     cases = [[0.1], [0.5, 0.6], [0.9, 0.8, 1.0], [0.3], [0.4, 0.0]]
     values = spread((str(case), value) for case, values in enumerate(cases) for value in values)
     means = [
@@ -70,14 +70,14 @@ def test_an_interval_is_that_of_all_ways_to_resample() -> None:
     assert (values.low, values.high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])), abs=0.01)
 
 
-def test_an_interval_over_many_cases_is_that_of_the_normal_distribution() -> None:
+def test_interval_of_many_cases_approaches_the_normal_one() -> None:
     scores = np.random.default_rng(1).normal(0.8, 0.05, 400)
     measured = spread((str(case), value) for case, value in enumerate(scores))
     half = 1.96 * scores.std() / math.sqrt(400)
     assert (measured.low, measured.high) == pytest.approx((scores.mean() - half, scores.mean() + half), abs=0.1 * half)
 
 
-def test_labels_that_agree_within_a_case_make_no_interval_narrower() -> None:
+def test_correlated_labels_do_not_narrow_the_interval() -> None:
     values = np.random.default_rng(2).random(12).round(6).tolist()
     scores = [score(str(case), label=label, dice=value) for label in (1, 2, 3) for case, value in enumerate(values)]
     first, *_, overall = summarise_scores(scores)
@@ -85,7 +85,7 @@ def test_labels_that_agree_within_a_case_make_no_interval_narrower() -> None:
     assert (overall.dice.low, overall.dice.high) == pytest.approx((first.dice.low, first.dice.high), abs=1e-5)
 
 
-def test_cases_without_the_label_take_no_part_in_its_interval() -> None:
+def test_cases_without_the_label_do_not_change_its_interval() -> None:
     scores = [score("a", dice=0.5), score("b", dice=0.9), score("c", dice=0.6)]
     alone, among_absent = (
         summarise_scores([*scores, *(score(f"absent {number}", "absent") for number in range(count))])[0].dice

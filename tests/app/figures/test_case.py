@@ -1,4 +1,4 @@
-"""A picture shows the patient the right way round, and is written whole."""
+"""The picture of a case is written whole and has the patient's right on the left."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ import pytest
 import torch
 from matplotlib import image as picture_files
 from monai.data import MetaTensor
-from numpy.typing import NDArray
 
-from hybridseg.app.figures.case import best_slice, draw_case
-from hybridseg.app.figures.planes import PLANES, Plane
+from hybridseg.app.figures.case import draw_case
 
 NAMES = {1: "liver", 2: "spleen"}
 
@@ -31,7 +29,7 @@ def case() -> dict[str, Any]:
     return {name: MetaTensor(volume, affine=affine) for name, volume in volumes.items()}
 
 
-def test_a_picture_is_written(case: dict[str, Any], tmp_path: Path) -> None:
+def test_picture_is_written(case: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "pictures" / "case.png"
     draw_case(path, **case, label_names=NAMES, dice={1: 0.9, 2: None}, title="case")
     pixels = picture_files.imread(path)
@@ -40,38 +38,15 @@ def test_a_picture_is_written(case: dict[str, Any], tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["case.png"]
 
 
-def test_a_prediction_without_labels_and_one_label_can_be_drawn(case: dict[str, Any], tmp_path: Path) -> None:
+def test_empty_prediction_and_single_label_can_be_drawn(case: dict[str, Any], tmp_path: Path) -> None:
     case["prediction"] = case["prediction"] * 0
     draw_case(tmp_path / "empty.png", **case, label_names={1: "liver"}, dice={}, window=(0, 50))
     assert (tmp_path / "empty.png").stat().st_size > 10_000
 
 
-def test_a_prediction_is_drawn_without_a_truth(case: dict[str, Any], tmp_path: Path) -> None:
+def test_without_reference_there_are_two_rows(case: dict[str, Any], tmp_path: Path) -> None:
     draw_case(tmp_path / "three.png", **case, label_names=NAMES)
     del case["truth"]
     draw_case(tmp_path / "two.png", **case, label_names=NAMES)
     three, two = (picture_files.imread(tmp_path / name) for name in ("three.png", "two.png"))
     assert two.shape[0] / two.shape[1] < three.shape[0] / three.shape[1]
-
-
-@pytest.mark.parametrize("plane", PLANES, ids=lambda plane: plane.name)
-def test_the_sides_written_on_a_plane_are_where_they_are(plane: Plane) -> None:
-    ends = {"R": (0, -1), "L": (0, 0), "A": (1, -1), "P": (1, 0), "S": (2, -1), "I": (2, 0)}
-    edges: list[Any] = [np.s_[:, 0], np.s_[:, -1], np.s_[0], np.s_[-1]]  # left, right, bottom, top
-    for letter, edge in zip(plane.sides, edges, strict=True):
-        volume: NDArray[np.float32] = np.zeros((4, 5, 6), dtype=np.float32)
-        axis, end = ends[letter]
-        np.moveaxis(volume, axis, 0)[end] = 1
-        assert plane.cut(volume, 1)[edge].all(), letter
-
-
-def test_the_patients_right_is_on_the_left() -> None:
-    assert [plane.sides[:2] for plane in PLANES] == ["RL", "RL", "AP"]
-
-
-def test_the_slice_shows_all_labels_rather_than_the_largest_one() -> None:
-    labels = np.zeros((20, 20, 20), dtype=np.float32)
-    labels[:, :, 2:8] = 1
-    labels[0, 0, 7] = 2
-    assert best_slice(labels, 2, NAMES) == 7
-    assert best_slice(labels * 0, 2, NAMES) == 10

@@ -1,4 +1,4 @@
-"""Maps lie where the image's voxels are that they stand for, and are drawn in one scale."""
+"""Maps are aligned with the image and share one colour scale."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def image() -> MetaTensor:
 
 
 def overlays(figure: Figure) -> list[np.ma.MaskedArray]:
-    """What is drawn over the image in each panel, its rows from the bottom."""
+    """Return the overlay of each panel, rows from the bottom."""
     drawn = [axes.images[1].get_array() for axes in figure.axes if len(axes.images) == 2]
     return [array for array in drawn if isinstance(array, np.ma.MaskedArray)]
 
 
-def test_a_voxel_of_a_map_covers_those_of_the_image_that_it_stands_for() -> None:
+def test_map_voxel_covers_its_image_voxels() -> None:
     values = torch.arange(12.0).reshape(3, 2, 2)
     fine = on_image(values, (4, 8, 4), (10, 10, 7))
     for voxel in np.ndindex(fine.shape):
@@ -33,7 +33,7 @@ def test_a_voxel_of_a_map_covers_those_of_the_image_that_it_stands_for() -> None
 
 
 @pytest.mark.parametrize(("plane", "axis"), [("axial", 2), ("coronal", 1), ("sagittal", 0)])
-def test_the_slice_goes_through_the_voxel_and_leaves_out_what_is_zero(image: MetaTensor, plane: str, axis: int) -> None:
+def test_slice_goes_through_the_voxel_and_zeros_are_masked(image: MetaTensor, plane: str, axis: int) -> None:
     voxel = (7, 2, 4)
     values = torch.zeros(SHAPE)
     values[voxel] = 0.5
@@ -45,15 +45,15 @@ def test_the_slice_goes_through_the_voxel_and_leaves_out_what_is_zero(image: Met
     assert empty.count() == 0
 
 
-def test_through_all_slices_a_map_is_summed(image: MetaTensor) -> None:
+def test_through_sums_a_map_over_all_slices(image: MetaTensor) -> None:
     values = torch.rand(3, 3, 3)
     (drawn,) = overlays(draw_maps(image, {"map": values}, (0, 0, 0), stride=(4, 4, 4), plane="axial", through=True))
     expected = on_image(values.sum(2, keepdim=True).expand(3, 3, 3), (4, 4, 4), SHAPE)[:, :, 0]
     np.testing.assert_allclose(drawn.filled(0), expected.T[:, ::-1])
 
 
-def test_borders_go_between_numbers_and_a_cross_to_the_voxel(image: MetaTensor) -> None:
-    """Numbers change after the 4th of 12 voxels of 2 mm; the patient's right, where voxels end, is on the left."""
+def test_borders_separate_numbers_and_a_cross_marks_the_voxel(image: MetaTensor) -> None:
+    """Numbers change after the 4th of 12 voxels of 2 mm; the last voxel, the patient's right, is on the left."""
     numbers = (torch.arange(12) >= 4).long().view(12, 1, 1).expand(SHAPE)
     figure = draw_maps(image, {"map": torch.ones(SHAPE)}, (2, 0, 3), borders={"map": numbers})
     drawn = {line.get_marker(): np.array(line.get_xydata()) for line in figure.axes[0].lines}
@@ -63,7 +63,7 @@ def test_borders_go_between_numbers_and_a_cross_to_the_voxel(image: MetaTensor) 
     assert sorted(piece[0, 1] for piece in pieces) == [4.0 * index for index in range(SHAPE[2])]
 
 
-def test_panels_share_one_scale_and_none_is_left_empty(image: MetaTensor) -> None:
+def test_panels_share_one_scale_and_none_is_empty(image: MetaTensor) -> None:
     maps = {f"map {index}": torch.full(SHAPE, 10.0**-index) for index in range(4)}
     figure = draw_maps(image, maps, (0, 0, 0), name="weight")
     assert [axes.get_title() for axes in figure.axes[:-1]] == list(maps)
@@ -71,7 +71,7 @@ def test_panels_share_one_scale_and_none_is_left_empty(image: MetaTensor) -> Non
     assert {axes.images[1].get_clim() for axes in figure.axes[:-1]} == {(1e-4, 1.0)}
 
 
-def test_what_cannot_be_drawn_is_refused(image: MetaTensor) -> None:
+def test_invalid_arguments_are_errors(image: MetaTensor) -> None:
     maps = {"map": torch.ones(SHAPE)}
     with pytest.raises(ValueError, match=r"plane: 'front': must be one of axial, coronal, sagittal"):
         draw_maps(image, maps, (0, 0, 0), plane="front")

@@ -1,6 +1,8 @@
-"""Bodies are seen from the side that is told, and hide what is behind them."""
+"""Bodies are rendered from the side named, and hide what is behind them."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +11,9 @@ from matplotlib import image as picture_files
 from matplotlib.colors import rgb_to_hsv, to_rgb
 from monai.data import MetaTensor
 
-from hybridseg.app.figures.case import colours
-from hybridseg.app.figures.planes import PLANES
-from hybridseg.app.figures.surfaces import draw_surfaces, view
+from hybridseg.app.figures.panels import colours
+from hybridseg.app.figures.planes import PLANES, Plane
+from hybridseg.app.figures.surfaces import draw_surfaces, render
 
 NAMES = {1: "liver", 2: "spleen"}
 
@@ -23,18 +25,18 @@ def hue(label: int) -> float:
 @pytest.mark.parametrize(
     ("plane", "near"), [(PLANES[0], 0), (PLANES[1], -1), (PLANES[2], 0)], ids=lambda value: str(value)
 )
-def test_of_two_bodies_the_nearer_is_seen(plane, near):
-    solids = {label: np.zeros((24, 26, 28), dtype=bool) for label in NAMES}
+def test_nearer_body_hides_the_farther(plane: Plane, near: int) -> None:
+    masks = {label: np.zeros((24, 26, 28), dtype=bool) for label in NAMES}
     for label, end in ((1, near), (2, -1 - near)):
-        np.moveaxis(solids[label], plane.axis, 0)[end, 6:18, 6:18] = True
-    np.moveaxis(solids[2], plane.axis, 0)[-1 - near, 6:22, 6:18] = True  # the farther one stands out on one side
-    picture = view(solids, plane)
-    bodies = rgb_to_hsv(picture[picture.any(axis=2)])[:, 0]  # light changes a hue a little
-    orange = np.abs(bodies - hue(1)) < np.abs(bodies - hue(2))
+        np.moveaxis(masks[label], plane.axis, 0)[end, 6:18, 6:18] = True
+    np.moveaxis(masks[2], plane.axis, 0)[-1 - near, 6:22, 6:18] = True  # the farther one protrudes on one side
+    picture = render(masks, plane)
+    hues = rgb_to_hsv(picture[picture.any(axis=2)])[:, 0]  # the lighting changes hues slightly
+    orange = np.abs(hues - hue(1)) < np.abs(hues - hue(2))
     assert (orange.sum(), (~orange).sum()) == (12 * 12, 4 * 12)
 
 
-def test_the_patients_right_is_on_the_left_whatever_the_arrays_axes(tmp_path):
+def test_right_is_on_the_left_for_any_axis_direction(tmp_path: Path) -> None:
     labels = torch.zeros(1, 30, 30, 30)
     labels[:, 2:10, 10:20, 10:20] = 1
     sides = []
@@ -51,7 +53,7 @@ def test_the_patients_right_is_on_the_left_whatever_the_arrays_axes(tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["body.png"]
 
 
-def test_what_cannot_be_drawn_is_refused(tmp_path):
+def test_invalid_labels_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^labels: shape \(2, 4, 4, 4\): must be \(1, X, Y, Z\)$"):
         draw_surfaces(tmp_path / "a.png", labels=MetaTensor(torch.zeros(2, 4, 4, 4)), label_names=NAMES)
     with pytest.raises(ValueError, match=r"^label_names: none: at least one label is needed$"):

@@ -1,4 +1,4 @@
-"""What is clicked is what is drawn there, the planes stay linked, and a picture is shown where there are no widgets."""
+"""A click finds the voxel drawn there, the planes stay linked, and without widgets there is a picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from hybridseg.app.figures.case import COLOURS
+from hybridseg.app.figures.panels import COLOURS
 from hybridseg.app.figures.planes import PLANES, Plane
 from hybridseg.app.figures.viewer import SliceViewer
 from hybridseg.transforms import VolumeError
@@ -37,14 +37,14 @@ def has_colour(picture: np.ndarray, label: int, tolerance: float = 0.02) -> bool
 
 @pytest.mark.parametrize("plane", PLANES, ids=lambda plane: plane.name)
 @pytest.mark.parametrize("voxel", [(3, 4, 2), (25, 15, 8)])
-def test_pressing_a_bright_spot_leads_to_its_voxel(plane: Plane, voxel: tuple[int, int, int]) -> None:
+def test_pressing_a_bright_spot_moves_to_its_voxel(plane: Plane, voxel: tuple[int, int, int]) -> None:
     image = np.zeros(SHAPE)
     image[voxel] = 1
     viewer = SliceViewer(volume(image), window=(0, 1))
     right_anterior_superior = (SHAPE[0] - 1 - voxel[0], *voxel[1:])
     viewer.position = tuple(np.where(np.arange(3) == plane.axis, right_anterior_superior, 0).tolist())
     bright = pixels(viewer.draw(plane)).mean(axis=2)
-    bright[:, :35] = bright[:, -35:] = bright[:25] = bright[-25:] = 0  # letters and the bar of the scale
+    bright[:, :35] = bright[:, -35:] = bright[:25] = bright[-25:] = 0  # letters and the scale bar
     bright[-60:, :130] = 0
     row, column = (index.mean() for index in np.nonzero(bright > 0.9 * bright.max()))
     viewer.move_to(plane, (column + 0.5) / bright.shape[1], (row + 0.5) / bright.shape[0])
@@ -53,7 +53,7 @@ def test_pressing_a_bright_spot_leads_to_its_voxel(plane: Plane, voxel: tuple[in
 
 
 @pytest.mark.parametrize("plane", PLANES, ids=lambda plane: plane.name)
-def test_a_press_leads_to_the_voxel_there_and_never_outside(viewer: SliceViewer, plane: Plane) -> None:
+def test_move_to_inverts_place_and_stays_inside(viewer: SliceViewer, plane: Plane) -> None:
     for position in ((0, 0, 0), (29, 19, 9), (7, 11, 5)):
         viewer.position = position
         viewer.move_to(plane, *viewer.place(plane))
@@ -62,7 +62,7 @@ def test_a_press_leads_to_the_voxel_there_and_never_outside(viewer: SliceViewer,
     assert all(0 <= index < length for index, length in zip(viewer.position, SHAPE, strict=True))
 
 
-def test_the_planes_begin_where_labels_are(viewer: SliceViewer) -> None:
+def test_planes_start_where_labels_are(viewer: SliceViewer) -> None:
     assert viewer.labels is not None
     assert viewer.labels[viewer.position]
     for label in NAMES:
@@ -78,7 +78,7 @@ def test_the_planes_begin_where_labels_are(viewer: SliceViewer) -> None:
     assert viewer.position == before
 
 
-def test_labels_are_drawn_as_chosen_and_as_opaque_as_told(viewer: SliceViewer) -> None:
+def test_choice_and_opacity_of_labels_are_drawn(viewer: SliceViewer) -> None:
     axial = PLANES[0]
     viewer.position, viewer.opacity, viewer.outlined = (10, 10, 4), 1.0, False
     both = pixels(viewer.draw(axial))
@@ -97,7 +97,7 @@ def test_labels_are_drawn_as_chosen_and_as_opaque_as_told(viewer: SliceViewer) -
     assert (pixels(viewer.draw(axial)) != plain).any()
 
 
-def test_the_table_has_volume_and_mean_of_labels_and_truth(viewer: SliceViewer) -> None:
+def test_table_has_volume_and_mean_of_labels_and_reference(viewer: SliceViewer) -> None:
     header, liver, spleen = viewer.rows
     assert header == ["label", "ml", "mean", "true ml", "true mean"]
     assert liver[:4] == ["liver", f"{(LABELS == 1).sum() * 6 / 1000:.1f}", "100.0", liver[1]]
@@ -105,21 +105,25 @@ def test_the_table_has_volume_and_mean_of_labels_and_truth(viewer: SliceViewer) 
     assert viewer.table().splitlines()[0].split() == ["label", "ml", "mean", "true", "ml", "true", "mean"]
 
 
-def test_labels_without_names_are_those_that_occur_and_those_that_do_not_have_no_mean() -> None:
+def test_labels_are_numbered_if_names_are_not_given() -> None:
     image, truth = volume(LABELS), volume(3 * (LABELS == 2))
     assert SliceViewer(image, volume(LABELS), truth=truth).label_names == {1: "label 1", 2: "label 2", 3: "label 3"}
-    assert SliceViewer(image, truth, label_names={1: "liver"}).rows[1] == ["liver", "0", "-"]
     assert SliceViewer(image).label_names == {}
 
 
-def test_it_tells_what_is_at_the_position(viewer: SliceViewer) -> None:
+def test_label_that_does_not_occur_has_no_mean() -> None:
+    viewer = SliceViewer(volume(LABELS), volume(3 * (LABELS == 2)), label_names={1: "liver"})
+    assert viewer.rows[1] == ["liver", "0", "-"]
+
+
+def test_here_describes_the_voxel_at_the_position(viewer: SliceViewer) -> None:
     viewer.position = (29 - 6, 10, 4)
     assert viewer.here() == "L 6 A 20 S 12 mm   intensity 100   label liver   truth liver"
     viewer.position = (0, 0, 0)
     assert viewer.here().endswith("label none   truth none")
 
 
-def test_files_are_read_by_their_paths(tmp_path: Path) -> None:
+def test_paths_are_loaded(tmp_path: Path) -> None:
     for name, values in (("image", 100 * LABELS + 1), ("labels", LABELS)):
         saved = volume(values)
         nib.save(nib.Nifti1Image(saved[0].numpy(), saved.affine.numpy()), tmp_path / f"{name}.nii")
@@ -131,7 +135,7 @@ def test_files_are_read_by_their_paths(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["ipywidgets", "anywidget"])
-def test_without_widgets_a_picture_is_shown_and_one_line_says_why(
+def test_without_widgets_a_picture_and_a_hint_are_shown(
     viewer: SliceViewer, missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
@@ -140,18 +144,19 @@ def test_without_widgets_a_picture_is_shown_and_one_line_says_why(
     assert set(shown) == {"image/jpeg", "text/plain"}
     picture = pixels(b64decode(shown["image/jpeg"]))
     assert has_colour(picture, 1, tolerance=0.15)  # JPEG
-    told = capsys.readouterr().out.splitlines()
-    assert told == ["ipywidgets or anywidget is missing, so this is a picture: pip install 'hybridseg[notebooks]'"]
+    assert capsys.readouterr().out.splitlines() == [
+        "ipywidgets or anywidget is missing, so this is a picture: pip install 'hybridseg[notebooks]'"
+    ]
 
 
-def test_an_image_of_several_channels_is_refused() -> None:
+def test_image_of_several_channels_is_an_error() -> None:
     image = MetaTensor(torch.zeros(2, *SHAPE), affine=volume(LABELS).affine)
     with pytest.raises(ValueError, match=r"^image: shape \(2, 30, 20, 10\): must be \(1, X, Y, Z\)$"):
         SliceViewer(image, volume(LABELS))
 
 
 @pytest.mark.parametrize("name", ["labels", "truth"])
-def test_labels_on_another_grid_are_refused(name: str) -> None:
+def test_labels_on_another_grid_are_an_error(name: str) -> None:
     other = MetaTensor(torch.from_numpy(LABELS)[None], affine=torch.eye(4, dtype=torch.float64))
     cut: dict[str, Any] = {name: volume(LABELS[1:])}
     moved: dict[str, Any] = {name: other}
@@ -161,7 +166,7 @@ def test_labels_on_another_grid_are_refused(name: str) -> None:
         SliceViewer(volume(LABELS), **moved)
 
 
-def test_volumes_in_memory_are_refused_like_files() -> None:
+def test_volumes_in_memory_are_checked_like_files() -> None:
     image = volume(LABELS)
     with pytest.raises(VolumeError, match=r"^labels: 336 labels such as 0\.5: labels must be integers$"):
         SliceViewer(image, volume(0.5 * (LABELS == 1)))
@@ -173,7 +178,7 @@ def test_volumes_in_memory_are_refused_like_files() -> None:
     assert SliceViewer(image, mask).label_names == {1: "label 1"}
 
 
-def test_options_that_make_no_sense_are_refused() -> None:
+def test_invalid_options_are_errors() -> None:
     with pytest.raises(ValueError, match=r"^label_names: 0: a label must be at least 1$"):
         SliceViewer(volume(LABELS), volume(LABELS), label_names={0: "background"})
     with pytest.raises(ValueError, match=r"^window: \(3, 3\): the second intensity must be above the first$"):

@@ -1,4 +1,4 @@
-"""The controls of a viewer draw what has changed and nothing else, and follow what Python sets."""
+"""The controls redraw only what has changed, and follow changes made in Python."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def controls(viewer: SliceViewer) -> Controls:
     return controls
 
 
-def test_a_slider_draws_its_plane_only_and_a_press_the_two_others(viewer: SliceViewer, controls: Controls) -> None:
+def test_slider_redraws_its_plane_and_press_the_two_others(viewer: SliceViewer, controls: Controls) -> None:
     axial, coronal, sagittal = PLANES
 
     def redrawn(act: Any) -> set[str]:
@@ -51,7 +51,7 @@ def test_a_slider_draws_its_plane_only_and_a_press_the_two_others(viewer: SliceV
     assert "L 7 A 30 S 9 mm" in controls.status.value
 
 
-def test_the_controls_choose_labels_and_go_to_them(viewer: SliceViewer, controls: Controls) -> None:
+def test_controls_choose_labels_and_go_to_them(viewer: SliceViewer, controls: Controls) -> None:
     assert controls is viewer.controls()
     controls.labels[1].value = False
     controls.truth.value = False
@@ -62,14 +62,14 @@ def test_the_controls_choose_labels_and_go_to_them(viewer: SliceViewer, controls
     assert viewer.labels is not None
     assert viewer.labels[viewer.position] == 2
     viewer.position = (0, 0, 0)
-    controls.jump.value = 2  # the same again
+    controls.jump.value = 2  # the same label again
     assert viewer.labels[viewer.position] == 2
     table = controls.box.children[-1].value
     assert "&lt;spleen&gt;" in table
     assert "<spleen>" not in table
 
 
-def test_the_controls_follow_what_python_sets(viewer: SliceViewer, controls: Controls) -> None:
+def test_controls_follow_changes_made_in_python(viewer: SliceViewer, controls: Controls) -> None:
     before = controls.pictures[PLANES[0]].png
     viewer.chosen, viewer.opacity, viewer.outlined, viewer.position = [2], 0.6, False, (8, 9, 4)
     controls.refresh()
@@ -80,13 +80,13 @@ def test_the_controls_follow_what_python_sets(viewer: SliceViewer, controls: Con
     assert controls.pictures[PLANES[0]].png != before
 
 
-def test_a_viewer_without_labels_has_no_controls_of_labels() -> None:
+def test_viewer_without_labels_has_no_label_controls() -> None:
     controls = SliceViewer(volume(LABELS)).controls()
     assert controls is not None
     assert controls.opacity not in [one for box in controls.box.children for one in getattr(box, "children", ())]
 
 
-def test_a_notebook_gets_the_controls_and_keeps_a_picture(viewer: SliceViewer) -> None:
+def test_notebook_gets_the_controls_and_a_picture(viewer: SliceViewer) -> None:
     shown = viewer._repr_mimebundle_()
     assert set(shown) >= {"application/vnd.jupyter.widget-view+json", "image/jpeg", "text/plain"}
     assert pixels(b64decode(shown["image/jpeg"])).shape[1] > 300

@@ -1,4 +1,4 @@
-"""What a viewer shows in its tests, and its pictures as arrays."""
+"""A viewer for the tests, and its pictures as arrays."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ LABELS[18:24, 8:15, 3:6] = 2
 
 
 def volume(values: Any) -> MetaTensor:
-    """Values (X, Y, Z) of voxels 1 x 2 x 3 mm, whose axes run left, anterior and superior."""
+    """Return a volume (1, X, Y, Z) of voxels 1 x 2 x 3 mm, with axes to the left, anterior and superior."""
     affine = torch.diag(torch.tensor([-1.0, 2.0, 3.0, 1.0], dtype=torch.float64))
     return MetaTensor(torch.as_tensor(np.asarray(values), dtype=torch.float32)[None], affine=affine)
 
 
 def make_viewer() -> SliceViewer:
-    """A viewer of two labels, each brighter than the other, and a truth a voxel away."""
+    """Return a viewer of two labels of different brightness, with a reference shifted by a voxel."""
     truth = volume(np.roll(LABELS, 1, 1))
     return SliceViewer(volume(100 * LABELS), volume(LABELS), truth=truth, label_names=NAMES)
 
 
 def pixels(file: bytes) -> np.ndarray:
-    """Red, green and blue (rows, columns, 3), 0 to 1."""
+    """Decode a picture to RGB (rows, columns, 3), 0 to 1."""
     return np.asarray(Image.open(BytesIO(file)).convert("RGB")) / 255

@@ -1,20 +1,21 @@
-"""Segmenting one case after another, and being interrupted."""
+"""Segmenting several cases, and being interrupted."""
 
 from __future__ import annotations
 
+import io
 import threading
+from contextlib import redirect_stderr
 from typing import Any
 
 import pytest
 import torch
 
-from hybridseg.app.inference import cohort as segmenting
 from hybridseg.app.inference.cohort import PredictedCase, segment_cases
 from hybridseg.transforms.datasets.inputs import InputCase
 
 
 class InterruptedPredictor:
-    """Segments the first case; during the second somebody presses Ctrl-C."""
+    """Segments the first case, and is interrupted by Ctrl-C in the second."""
 
     device = torch.device("cpu")
 
@@ -27,24 +28,40 @@ class InterruptedPredictor:
         return data
 
 
-def test_an_interrupt_says_what_it_waits_for_and_lets_it_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    told, lines, written = threading.Event(), [], []
+class Screen(io.StringIO):
+    """A standard error that knows when a line was printed to it."""
 
-    def tell(command: str, message: str) -> None:
-        lines.append(f"{command}: {message}")
-        told.set()
+    def __init__(self) -> None:
+        super().__init__()
+        self.printed = threading.Event()
+
+    def write(self, text: str) -> int:
+        length = super().write(text)
+        if "\n" in text:
+            self.printed.set()
+        return length
+
+
+def test_interrupt_waits_until_the_previous_case_is_written() -> None:
+    screen, written = Screen(), []
 
     def finish(case: InputCase, data: Any) -> None:
-        assert told.wait(30)
+        assert screen.printed.wait(30)
         written.append(case.name)
 
-    monkeypatch.setattr(segmenting, "say", tell)
-
     cases = [InputCase(name, ()) for name in ("first", "second", "third")]
-    work = [(case, PredictedCase(case=case.name, input=case.name, output="")) for case in cases]
+    work = [(case, PredictedCase(case=case.name, inputs=[case.name], output="")) for case in cases]
     predictor: Any = InterruptedPredictor()
-    with pytest.raises(KeyboardInterrupt):
+    with redirect_stderr(screen), pytest.raises(KeyboardInterrupt):
         list(segment_cases(predictor, work, finish))
-    assert lines == ["predict: stopping: the case before is still being written"]
+    assert screen.getvalue() == "hybridseg predict: stopping: waiting until the previous case is written\n"
     assert written == ["first"]
     assert [record.outcome for _, record in work] == ["written", "waiting", "waiting"]
+
+
+def test_error_of_a_stage_names_all_channels_of_the_case() -> None:
+    record = PredictedCase(case="one", inputs=["t1.nii", "t2.nii"], output="")
+    with record.stage("network", debug=False):
+        raise ValueError("logits: NaN: must be numbers")
+    assert (record.outcome, record.error) == ("failed", "t1.nii, t2.nii: logits: NaN: must be numbers")
+    assert record.seconds.keys() == {"network"}

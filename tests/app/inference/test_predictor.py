@@ -1,4 +1,4 @@
-"""A predictor is the bundle's inference configuration and nothing else."""
+"""A predictor does what the bundle's inference configuration says."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from hybridseg.app.inference.predictor import Predictor, choose_device
+from hybridseg.app.inference.predictor import Predictor
 
 from ..conftest import SHAPE, hybridseg, read_volume, write_volume
 
 
-def test_it_gives_the_labels_that_the_configuration_writes(bundle: Path, tmp_path: Path) -> None:
+def test_labels_equal_those_of_the_bundle_run_by_monai(bundle: Path, tmp_path: Path) -> None:
     image = write_volume(tmp_path / "images" / "case.nii.gz", affine=np.diag([-1.2, -1.0, 0.9, 1]))
     config = ConfigParser()
     config.read_config(bundle / "configs" / "inference.json")
@@ -34,20 +33,22 @@ def test_it_gives_the_labels_that_the_configuration_writes(bundle: Path, tmp_pat
     assert len(np.unique(labels)) > 1
 
 
-def test_progress_counts_to_all_windows(bundle: Path, tmp_path: Path) -> None:
+def test_progress_counts_all_windows(bundle: Path, tmp_path: Path) -> None:
     image = write_volume(
         tmp_path / "case.nii.gz", np.random.default_rng(0).normal(size=(30, 20, 16)).astype(np.float32)
     )
-    told: list[tuple[int, int]] = []
-    Predictor(bundle, "cpu").predict(image, lambda windows, total: told.append((windows, total)))
-    assert {total for _, total in told} == {sum(windows for windows, _ in told)}
+    calls: list[tuple[int, int]] = []
+    Predictor(bundle, "cpu").predict(image, lambda windows, total: calls.append((windows, total)))
+    assert {total for _, total in calls} == {sum(windows for windows, _ in calls)}
 
 
-def test_the_names_of_the_labels_are_the_bundles(bundle: Path) -> None:
+def test_label_names_are_the_bundles(bundle: Path) -> None:
     assert Predictor(bundle, "cpu").label_names == {1: "anterior", 2: "posterior"}
 
 
-def test_several_checkpoints_are_averaged(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
+def test_logits_of_several_checkpoints_are_averaged(
+    bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
+) -> None:
     weights = torch.load(bundle / "models" / "model.pt", weights_only=True)
     other = {name: tensor + 0.05 * torch.randn_like(tensor) for name, tensor in weights.items()}
     torch.save(other, tmp_path / "other.pt")
@@ -64,7 +65,7 @@ def test_several_checkpoints_are_averaged(bundle: Path, tmp_path: Path, volume: 
     assert hybridseg(*words, *files).code == 0
 
 
-def test_mirroring_is_averaged_where_the_bundle_allows_it(
+def test_mirroring_uses_the_axes_that_the_bundle_allows(
     bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
 ) -> None:
     assert Predictor(bundle, "cpu", mirror=True).inferer.mirror_axes == (0,)
@@ -72,12 +73,12 @@ def test_mirroring_is_averaged_where_the_bundle_allows_it(
     shutil.copytree(bundle, other)
     file = other / "configs" / "inference.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "mirror_axes": []}))
-    outcome = hybridseg("predict", volume("one"), "-o", tmp_path / "out", "--bundle", other, "--tta")
-    assert outcome.code == 2
-    assert "inference.json: no mirror_axes: mirroring needs an axis that leaves every label true" in outcome.err
+    result = hybridseg("predict", volume("one"), "-o", tmp_path / "out", "--bundle", other, "--tta")
+    assert result.code == 2
+    assert "inference.json: no mirror_axes: mirroring needs an axis along which all labels stay correct" in result.err
 
 
-def test_a_configuration_without_an_item_is_refused(bundle: Path, tmp_path: Path) -> None:
+def test_missing_configuration_item_is_an_error(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "metadata.json").write_text("{}")
     (tmp_path / "configs" / "inference.json").write_text('{"label_names": {}}')
@@ -85,11 +86,3 @@ def test_a_configuration_without_an_item_is_refused(bundle: Path, tmp_path: Path
         ValueError, match=r"inference\.json: no item 'preprocessing': an inference configuration needs it"
     ):
         Predictor(tmp_path)
-
-
-def test_auto_takes_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "cuda", SimpleNamespace(is_available=lambda: True, device_count=lambda: 2))
-    assert choose_device("auto") == torch.device("cuda")
-    assert choose_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(ValueError, match=r"device: 'cuda:2': PyTorch .* finds 2 CUDA devices: must be"):
-        choose_device("cuda:2")

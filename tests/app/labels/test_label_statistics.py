@@ -7,7 +7,7 @@ import numpy as np
 from hybridseg.app.labels.label_statistics import label_statistics
 
 
-def test_statistics_of_a_known_box_and_of_nothing() -> None:
+def test_statistics_of_a_box_and_of_an_absent_label() -> None:
     labels = np.zeros((4, 4, 4), np.uint8)
     labels[:2, :2, 0] = 2
     image = np.arange(64, dtype=np.float32).reshape(4, 4, 4)

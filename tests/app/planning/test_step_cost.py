@@ -1,4 +1,4 @@
-"""What a training step takes is measured on real steps; too little memory is told from an error."""
+"""The cost of a training step is measured on real steps; lack of memory differs from other errors."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def measure(**settings: Any) -> Any:
     return measure_step(configure("train.json", SETTINGS | settings), channels=1, label_channels=1)
 
 
-def test_gradients_and_the_state_of_the_optimizer_count_and_larger_patches_take_more() -> None:
+def test_memory_counts_gradients_optimizer_and_patch_size() -> None:
     small, large = measure(), measure(patch_size=[48, 48, 48])
     weights = 4 * sum(part.numel() for part in create_model("tiny", in_channels=1, out_channels=2).parameters())
     assert 3 * weights < small.bytes < large.bytes
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "stderr"),
     [
         (-signal.SIGKILL, ""),
         (-signal.SIGABRT, "terminate called after throwing an instance of 'std::bad_alloc'"),
@@ -45,20 +45,20 @@ def test_gradients_and_the_state_of_the_optimizer_count_and_larger_patches_take_
         (1, "MemoryError"),
     ],
 )
-def test_a_step_without_memory_has_no_cost(code: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = subprocess.CompletedProcess([], code, stdout="", stderr=said)
+def test_step_without_memory_has_no_cost(code: int, stderr: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = subprocess.CompletedProcess([], code, stdout="", stderr=stderr)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: ended)
     assert measure() is None
 
 
 @pytest.mark.parametrize(
-    ("code", "said", "told"),
+    ("code", "stderr", "message"),
     [(1, "Traceback\nKeyError: 'x'", "failed: KeyError: 'x'"), (-signal.SIGILL, "", "failed: exit code -4")],
 )
-def test_a_step_that_fails_otherwise_is_an_error(
-    code: int, said: str, told: str, monkeypatch: pytest.MonkeyPatch
+def test_step_that_fails_otherwise_is_an_error(
+    code: int, stderr: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended = subprocess.CompletedProcess([], code, stdout="", stderr=said)
+    ended = subprocess.CompletedProcess([], code, stdout="", stderr=stderr)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: ended)
-    with pytest.raises(RuntimeError, match=told):
+    with pytest.raises(RuntimeError, match=message):
         measure()

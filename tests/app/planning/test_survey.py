@@ -1,13 +1,15 @@
-"""A dataset is measured once, whatever stops the survey, and again where files have changed."""
+"""Every case is measured once, even if the survey is stopped, and again only if its files have changed."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import select
 import signal
 import subprocess
 import sys
-import time
+import termios
 import tracemalloc
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -21,7 +23,7 @@ import pytest
 from hybridseg.app.planning import survey as module
 from hybridseg.app.planning.case_fingerprint import CaseFingerprint
 from hybridseg.app.planning.dataset_fingerprint import summarise_cases
-from hybridseg.app.planning.survey import SurveyJob, measure, survey
+from hybridseg.app.planning.survey import SurveyJob, measure_job, survey_dataset
 from hybridseg.transforms import open_dataset
 from hybridseg.transforms.datasets.dataset import Dataset
 
@@ -45,96 +47,94 @@ def make_dataset(folder: Path, names: Sequence[str], modality: str = "MRI") -> D
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the cases that are measured, as they are."""
+    """Record the name of each case that is measured."""
     names: list[str] = []
 
-    def noting(task: SurveyJob) -> CaseFingerprint:
-        names.append(task.case["case"])
-        return measure(task)
+    def measure_and_record(job: SurveyJob) -> CaseFingerprint:
+        names.append(job.case["case"])
+        return measure_job(job)
 
-    monkeypatch.setattr(module, "measure", noting)
+    monkeypatch.setattr(module, "measure_job", measure_and_record)
     return names
 
 
 def test_every_case_is_measured_once(tmp_path: Path, measured: list[str]) -> None:
     dataset = make_dataset(tmp_path / "set", "abc")
-    first = survey(dataset, tmp_path / "kept")
+    first = survey_dataset(dataset, tmp_path / "kept")
     assert [fingerprint.case for fingerprint in first] == ["a", "b", "c"]
     assert all(fingerprint.is_sound for fingerprint in first)
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["a.json", "b.json", "c.json"]
-    assert survey(dataset, tmp_path / "kept") == first
+    assert survey_dataset(dataset, tmp_path / "kept") == first
     assert measured == ["a", "b", "c"]
 
 
-def test_an_interrupted_survey_goes_on_where_it_was(
-    tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_survey_resumes(tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = make_dataset(tmp_path / "set", "abcd")
-    noting = module.measure
+    measure_and_record = module.measure_job
 
-    def interrupted(task: SurveyJob) -> CaseFingerprint:
-        if task.case["case"] == "c":
+    def interrupt(job: SurveyJob) -> CaseFingerprint:
+        if job.case["case"] == "c":
             raise KeyboardInterrupt
-        return noting(task)
+        return measure_and_record(job)
 
-    monkeypatch.setattr(module, "measure", interrupted)
+    monkeypatch.setattr(module, "measure_job", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        survey(dataset, tmp_path / "kept")
+        survey_dataset(dataset, tmp_path / "kept")
     assert measured == ["a", "b"]
-    monkeypatch.setattr(module, "measure", noting)
-    survey(dataset, tmp_path / "kept")
+    monkeypatch.setattr(module, "measure_job", measure_and_record)
+    survey_dataset(dataset, tmp_path / "kept")
     assert measured == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize("part", ["images", "labels"])
-def test_a_changed_file_is_measured_again(tmp_path: Path, measured: list[str], part: str) -> None:
+def test_changed_file_is_measured_again(tmp_path: Path, measured: list[str], part: str) -> None:
     dataset = make_dataset(tmp_path / "set", "ab")
-    survey(dataset, tmp_path / "kept")
+    survey_dataset(dataset, tmp_path / "kept")
     path = tmp_path / "set" / part / "b.nii.gz"
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
-    survey(dataset, tmp_path / "kept")
+    survey_dataset(dataset, tmp_path / "kept")
     assert measured == ["a", "b", "b"]
 
 
-def test_results_under_other_conditions_and_broken_ones_are_measured_again(tmp_path: Path, measured: list[str]) -> None:
+def test_outdated_and_broken_results_are_measured_again(tmp_path: Path, measured: list[str]) -> None:
     dataset = make_dataset(tmp_path / "set", "a")
-    survey(dataset, tmp_path / "kept")
+    survey_dataset(dataset, tmp_path / "kept")
     for text in ("", "[]", "{}", '{"conditions": 1}'):
         (tmp_path / "kept" / "a.json").write_text(text)
-        survey(dataset, tmp_path / "kept")
+        survey_dataset(dataset, tmp_path / "kept")
     assert len(measured) == 5
-    assert survey(make_dataset(tmp_path / "set", "", modality="CT"), tmp_path / "kept")[0].content_margin == 1.0
+    assert survey_dataset(make_dataset(tmp_path / "set", "", modality="CT"), tmp_path / "kept")[0].body_share == 1.0
     assert len(measured) == 6
 
 
-def test_a_case_that_cannot_be_read_is_kept_until_it_is_mended(tmp_path: Path, measured: list[str]) -> None:
+def test_unreadable_case_is_measured_again_once_repaired(tmp_path: Path, measured: list[str]) -> None:
     dataset = make_dataset(tmp_path / "set", "ab")
     path = tmp_path / "set" / "images" / "b.nii.gz"
     whole = path.read_bytes()
     path.write_bytes(whole[:-100])
     for _ in range(2):
-        good, bad = survey(dataset, tmp_path / "kept")
+        good, bad = survey_dataset(dataset, tmp_path / "kept")
         assert good.is_sound
-        assert "images/b.nii.gz: unreadable" in bad.faults[0]
+        assert "images/b.nii.gz: unreadable" in bad.problems[0]
     assert measured == ["a", "b"]
     path.unlink()
-    assert "not a file" in survey(dataset, tmp_path / "kept")[1].faults[0]
+    assert "not a file" in survey_dataset(dataset, tmp_path / "kept")[1].problems[0]
     path.write_bytes(whole)
-    assert survey(dataset, tmp_path / "kept")[1].is_sound
+    assert survey_dataset(dataset, tmp_path / "kept")[1].is_sound
 
 
-def test_a_process_that_the_system_ends_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_ended_by_the_system_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def submit(*arguments: object) -> None:
         raise BrokenProcessPool("a process died")
 
     monkeypatch.setattr(ProcessPoolExecutor, "submit", submit)
-    with pytest.raises(MemoryError, match=r"a measuring process was ended, perhaps for lack of memory: take fewer"):
-        survey(make_dataset(tmp_path / "set", "ab"), tmp_path / "kept", jobs=2)
+    with pytest.raises(MemoryError, match=r"a measuring process was ended, perhaps for lack of memory: use fewer"):
+        survey_dataset(make_dataset(tmp_path / "set", "ab"), tmp_path / "kept", jobs=2)
 
 
 def test_jobs_must_be_at_least_one(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"jobs: 0: must be at least 1"):
-        survey(make_dataset(tmp_path / "set", "a"), tmp_path / "kept", jobs=0)
+        survey_dataset(make_dataset(tmp_path / "set", "a"), tmp_path / "kept", jobs=0)
 
 
 def test_memory_does_not_grow_with_the_number_of_cases(tmp_path: Path) -> None:
@@ -146,10 +146,10 @@ def test_memory_does_not_grow_with_the_number_of_cases(tmp_path: Path) -> None:
         write_volume(tmp_path / "set" / "images" / f"{index}.nii", image)
         write_volume(tmp_path / "set" / "labels" / f"{index}.nii", labels)
     dataset = open_dataset(tmp_path / "set")
-    survey(dataset, tmp_path / "warm")
+    survey_dataset(dataset, tmp_path / "warm")
     tracemalloc.start()
     try:
-        fingerprints = survey(dataset, tmp_path / "kept")
+        fingerprints = survey_dataset(dataset, tmp_path / "kept")
         held, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -161,8 +161,8 @@ def test_memory_does_not_grow_with_the_number_of_cases(tmp_path: Path) -> None:
 def test_hippocampus_is_sound(data_dir: Path, tmp_path: Path) -> None:
     dataset = open_dataset(data_dir / "Task04_Hippocampus")
     few = replace(dataset, cases=dataset.cases[:5])
-    whole = summarise_cases(survey(few, tmp_path))
-    assert whole.cases == whole.labels[1].cases == whole.labels[2].cases == 5
+    whole = summarise_cases(survey_dataset(few, tmp_path))
+    assert (whole.cases, whole.labels) == (5, (1, 2))
     assert whole.median_spacing == (1.0, 1.0, 1.0)
     assert len(whole.channels) == 1
 
@@ -170,42 +170,47 @@ def test_hippocampus_is_sound(data_dir: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_several_processes_measure_the_same(data_dir: Path, tmp_path: Path) -> None:
     dataset = open_dataset(data_dir / "Task04_Hippocampus")
-    fingerprints = survey(dataset, tmp_path / "two", jobs=2)
-    assert fingerprints == survey(dataset, tmp_path / "one")
+    fingerprints = survey_dataset(dataset, tmp_path / "two", jobs=2)
+    assert fingerprints == survey_dataset(dataset, tmp_path / "one")
     assert len(list((tmp_path / "two").glob("*.json"))) == 200
     whole = summarise_cases(fingerprints)
-    assert whole.cases == 200
+    assert (whole.cases, whole.labels) == (200, (1, 2))
     assert whole.median_spacing == (1.0, 1.0, 1.0)
-    assert whole.labels[1].cases == whole.labels[2].cases == 200
 
 
 SCRIPT = """
 import sys
-from hybridseg.app.survey import survey
+from hybridseg.app.planning import survey_dataset
 from hybridseg.transforms import open_dataset
 if __name__ == "__main__":
-    survey(open_dataset(sys.argv[1]), sys.argv[2], jobs=2)
+    survey_dataset(open_dataset(sys.argv[1]), sys.argv[2], jobs=2)
 """
 
 
 @pytest.mark.slow
-def test_a_killed_survey_leaves_no_processes_and_whole_results(tmp_path: Path, measured: list[str]) -> None:
+def test_killed_survey_leaves_no_processes_and_no_half_files(tmp_path: Path, measured: list[str]) -> None:
     dataset = make_dataset(tmp_path / "set", [f"{index:03}" for index in range(400)])
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     kept = tmp_path / "kept"
-    process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "set"), str(kept)])
-    while process.poll() is None and len(list(kept.glob("*.json"))) < 5:
-        time.sleep(0.05)
+    ours, theirs = os.openpty()  # on a terminal there is a progress bar
+    termios.tcsetwinsize(theirs, (24, 80))
+    process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "set"), str(kept)], stderr=theirs)
+    os.close(theirs)
+    bar = ""
+    while not re.search(r" ([5-9]|\d\d+)/400", bar):
+        bar += os.read(ours, 1024).decode(errors="replace")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    handles = [os.pidfd_open(int(child)) for child in children]
     process.send_signal(signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + 60
-    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert children
-    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    os.close(ours)
+    ended = [bool(select.select([handle], [], [], 60)[0]) for handle in handles]  # readable once the process has ended
+    for handle in handles:
+        os.close(handle)
+    assert len(ended) >= 2
+    assert all(ended)
     finished = len(list(kept.glob("*.json")))
     assert 5 <= finished < 400
-    assert all(fingerprint.is_sound for fingerprint in survey(dataset, kept))
+    assert all(fingerprint.is_sound for fingerprint in survey_dataset(dataset, kept))
     assert len(measured) == 400 - finished

@@ -1,4 +1,4 @@
-"""Grids, strides and patches follow the voxels' edges; a patch always fits the network's stride."""
+"""Spacing, strides and patches follow from the voxel size; a patch is always a multiple of the stride."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ EDGES = st.tuples(*[st.floats(0.2, 8.0)] * 3)
 SHAPES = st.tuples(*[st.integers(1, 600)] * 3)
 
 
-def test_the_grid_is_the_median_voxel() -> None:
+def test_spacing_is_the_median() -> None:
     assert target_spacing((0.8, 0.8, 2.0), (0.6, 0.6, 1.0)) == (0.8, 0.8, 2.0)
 
 
-def test_across_thick_slices_the_grid_is_that_of_the_finest_cases() -> None:
+def test_spacing_across_thick_slices_is_that_of_fine_cases() -> None:
     assert target_spacing((0.8, 0.8, 5.0), (0.6, 0.6, 3.0)) == (0.8, 0.8, 3.0)
 
 
-def test_across_thick_slices_the_grid_is_not_finer_than_within_them() -> None:
+def test_spacing_across_slices_is_not_finer_than_within() -> None:
     assert target_spacing((0.8, 0.8, 5.0), (0.6, 0.6, 0.5)) == (0.8, 0.8, 0.8)
 
 
-def test_cubes_are_halved_along_every_axis() -> None:
+def test_cubic_voxels_are_halved_along_every_axis() -> None:
     plan = plan_downsampling((1, 1, 1), (100, 100, 100), 4)
     assert plan.is_isotropic
     assert plan.total == (16, 16, 16)
 
 
-def test_a_coarse_axis_is_neither_convolved_along_nor_halved_until_the_others_have_caught_up() -> None:
+def test_coarse_axis_is_not_halved_until_the_others_catch_up() -> None:
     plan = plan_downsampling((0.7, 0.7, 3.0), (400, 400, 60), 4)
     assert plan.strides == ((2, 2, 1), (2, 2, 1), (2, 2, 2), (2, 2, 2))
     assert (plan.stem_kernel, *plan.kernels) == ((3, 3, 1), (3, 3, 1), (3, 3, 3), (3, 3, 3), (3, 3, 3))
     assert not plan.is_isotropic
 
 
-def test_a_thin_axis_is_not_halved_away() -> None:
+def test_thin_axis_keeps_enough_voxels() -> None:
     assert plan_downsampling((1, 1, 1), (100, 100, 9), 4).total == (16, 16, 2)
 
 
 @settings(max_examples=60, deadline=None)
 @given(spacing=EDGES, shape=SHAPES, stages=st.sampled_from([3, 4]))
-def test_patches_are_whole_strides_and_grow_up_to_a_volume(
+def test_patches_are_multiples_of_the_stride_up_to_a_volume(
     spacing: tuple[float, float, float], shape: tuple[int, int, int], stages: int
 ) -> None:
     stride = plan_downsampling(spacing, shape, stages).total
@@ -62,7 +62,7 @@ def test_patches_are_whole_strides_and_grow_up_to_a_volume(
 
 
 @pytest.mark.parametrize("spacing", [(1, 1, 1), (0.7, 0.7, 5.0), (4.0, 1.0, 1.0)])
-def test_a_network_can_be_built_as_planned(spacing: tuple[float, float, float]) -> None:
+def test_planned_network_can_be_built(spacing: tuple[float, float, float]) -> None:
     plan = plan_downsampling(spacing, (120, 120, 120), 3)
     options = {"strides": plan.strides, "kernels": plan.kernels, "stem_kernel": plan.stem_kernel}
     assert create_model("small", in_channels=1, out_channels=2, **options).stride == plan.total

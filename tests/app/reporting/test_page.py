@@ -1,41 +1,78 @@
-"""The page of a report is one small file for every reader, whatever the cases are called."""
+"""The page of a report is one small accessible file that escapes every name."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from hybridseg.app.figures.case import COLOURS
+from hybridseg.app.figures.panels import COLOURS
+from hybridseg.app.reporting.cohort import DrawnCase
+from hybridseg.app.reporting.contents import Contents
+from hybridseg.app.reporting.curves import Curve
+from hybridseg.app.reporting.outliers import LabelVolume
+from hybridseg.app.reporting.page import render_page
+from hybridseg.app.reporting.pictures import Panel
 
 from ..conftest import write_volume
-from ..report_pages import Page
+from ..report_pages import Page, make_score
 
-EVIL = "<script>alert(1)<|script>&\"'\u202e"
+NAME = "<script>alert(1)<script>&\"'\u202e"
 
 
-def test_names_are_text_and_never_markup(cohort: Path, report: Callable[..., Page]) -> None:
-    name = EVIL.replace("|", "")
+def test_names_are_escaped(cohort: Path, report: Callable[..., Page]) -> None:
     for folder in ("labels", "truth", "images"):
-        (cohort / folder / "bad.nii.gz").rename(cohort / folder / f"{name}.nii.gz")
-    failed = {"case": f"{name} failed", "input": "<b>", "outcome": "failed", "error": "<img src=http://a.b>"}
+        (cohort / folder / "bad.nii.gz").rename(cohort / folder / f"{NAME}.nii.gz")
+    failed = {
+        "case": f"{NAME} failed",
+        "input": "<b>",
+        "outcome": "failed",
+        "error": "<img src=http://a.b>\n{{ 7 * 7 }}",
+    }
     (cohort / "labels" / "run.json").write_text(json.dumps({"cases": [failed], "device": "<i>"}))
     page = report("--references", cohort / "truth", "--images", cohort / "images", "--title", "</title><hr>")
-    shown = name.replace("\u202e", "\\u202e")
+    shown = NAME.replace("\u202e", "\\u202e")
     assert page.text("h3")[0] == shown
     assert page.rows("scores")[0][0] == shown
-    assert page.rows("failures") == [[f"{shown} failed", "<img src=http://a.b>"]]
+    assert page.rows("failures") == [[f"{shown} failed", "<img src=http://a.b>\\n{{ 7 * 7 }}"]]
     assert page.all("img")[0]["alt"] == f"{shown}, axial plane with reference and predicted labels"
     assert page.text("h1") == page.text("title") == ["</title><hr>"]
     assert len(page.all("script")) == 1
     assert not page.all("hr")
 
 
-def test_the_page_needs_nothing_but_itself(report: Callable[..., Page]) -> None:
+def test_every_field_is_escaped(tmp_path: Path) -> None:
+    evil = "<b title='\"&'>\u202e\n{{ 7 * 7 }}"
+    score = make_score(case=evil, label=1, name=evil, dice=0.5)
+    panel = Panel(plane=evil, uri="data:,", size=(1.0, 1.0))
+    contents = Contents(
+        title=evil,
+        facts={evil: evil},
+        order=[evil, "other"],
+        scores=[score, replace(score, case="other")],
+        volumes=[LabelVolume(case=evil, label=1, name=evil, ml=1.0)],
+        pictures=[DrawnCase(case=evil, panels=[panel], through=evil, values={1: evil}, with_reference=True)],
+        label_names={1: evil},
+        failures=[(evil, evil)],
+        notes=[evil],
+        curves=[Curve(evil, evil, ((1, 1.0),))],
+    )
+    (tmp_path / "page.html").write_text(render_page(contents), encoding="utf-8")
+    page = Page(tmp_path / "page.html")
+    assert len(page.all("section")) == 6
+    assert not page.all("b")
+    assert "\u202e" not in page.source
+    shown = evil.replace("\u202e", "\\u202e").replace("\n", "\\n")
+    for tag in ("title", "h1", "dt", "dd", "h3", "th", "td", "figcaption", "summary", "li", "text", "caption"):
+        assert any(shown in words for words in page.text(tag)), tag
+
+
+def test_page_loads_nothing_else(report: Callable[..., Page]) -> None:
     page = report()
     assert "http" not in page.source.replace("http-equiv", "")
     assert not re.search(r"@import|url\(", page.source)
@@ -47,7 +84,7 @@ def test_the_page_needs_nothing_but_itself(report: Callable[..., Page]) -> None:
     assert str(policy).startswith("default-src 'none'")
 
 
-def test_the_page_can_be_read_without_eyes(report: Callable[..., Page]) -> None:
+def test_page_is_accessible_to_screen_readers(report: Callable[..., Page]) -> None:
     page = report()
     assert page.all("html") == [{"lang": "en"}]
     assert all(image["alt"] for image in page.all("img"))
@@ -61,7 +98,7 @@ def test_the_page_can_be_read_without_eyes(report: Callable[..., Page]) -> None:
     assert {str(link["href"])[1:] for link in page.all("a")} <= names
 
 
-def test_a_case_is_small_and_only_so_many_are_drawn(cohort: Path, report: Callable[..., Page]) -> None:
+def test_pictures_are_small_and_limited_in_number(cohort: Path, report: Callable[..., Page]) -> None:
     big = np.random.default_rng(0).normal(0, 100, (128, 128, 128)).astype(np.float32)  # nothing compresses worse
     labels = np.zeros(big.shape, dtype=np.uint8)
     labels[30:90, 30:90, 30:90] = 1
@@ -71,9 +108,9 @@ def test_a_case_is_small_and_only_so_many_are_drawn(cohort: Path, report: Callab
     page = report("--references", cohort / "truth", "--images", cohort / "images", "--cases", "1")
     assert page.text("h3") == ["bad"]
     assert 30_000 < sum(len(str(image["src"])) for image in page.all("img")) < 150_000
-    assert "The pictures show the 1 worst of 2 cases." in page.text("p")
+    assert "Only the 1 worst of 2 cases have pictures." in page.text("p")
 
 
-def test_colours_of_the_pictures_are_in_their_legend(report: Callable[..., Page]) -> None:
+def test_legend_has_the_colours_of_the_labels(report: Callable[..., Page]) -> None:
     chips = [chip["style"] for chip in report().all("i")]
     assert chips == [f"background: {colour}" for colour in COLOURS[:2]] * 2

@@ -1,4 +1,4 @@
-"""The tables of a report sort in a real browser, by its own script, which its policy allows."""
+"""The tables of a report sort in a real browser: the content security policy allows the page's own script."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from hybridseg.app.reporting.contents import Contents
 from hybridseg.app.reporting.outliers import LabelVolume
-from hybridseg.app.reporting.page import Contents, digest, page
+from hybridseg.app.reporting.page import digest, render_page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 VOLUMES = {"one": 9.0, "two": 10.0, "three": -1.5, "ten": 100.0}
@@ -18,7 +19,7 @@ VOLUMES = {"one": 9.0, "two": 10.0, "three": -1.5, "ten": 100.0}
 
 @pytest.fixture(scope="session")
 def browser() -> str:
-    """The path of a Chromium; skips where there is none."""
+    """The path of a Chromium; skips if there is none."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         pytest.skip("needs Chromium")
@@ -26,9 +27,9 @@ def browser() -> str:
 
 
 def shown(browser: str, folder: Path, script: str) -> str:
-    """The page of a few volumes, as it is after its own script and another one."""
+    """Return the DOM of a page of a few volumes after its own script and another one have run."""
     volumes = [LabelVolume(case=case, label=1, name="liver", ml=ml) for case, ml in VOLUMES.items()]
-    source = page(Contents(order=[*VOLUMES], volumes=volumes))
+    source = render_page(Contents(order=[*VOLUMES], volumes=volumes))
     source = source.replace("script-src ", f"script-src 'sha256-{digest(script)}' ")
     source = source.replace("</body>", f"<script>{script}</script></body>").replace(
         'data-value="-1.5"', 'data-value=""'
@@ -49,11 +50,11 @@ def shown(browser: str, folder: Path, script: str) -> str:
         (0, 1, ["one", "ten", "three", "two"], "ascending"),
     ],
 )
-def test_a_heading_sorts_by_numbers_as_numbers_and_what_is_unknown_stays_last(
+def test_headings_sort_numbers_and_keep_missing_values_last(
     browser: str, tmp_path: Path, column: int, clicks: int, order: list[str], direction: str | None
 ) -> None:
     click = f"document.querySelectorAll('th button')[{column}].click();" * clicks
     dom = shown(browser, tmp_path, f"{click}document.title = document.querySelectorAll('th button').length;")
-    assert "<title>2</title>" in dom  # a button in each heading, which a keyboard reaches
+    assert "<title>2</title>" in dom  # a button in each heading, for keyboards
     assert re.findall(r'<th scope="row" data-value="(\w+)">', dom) == order
     assert re.findall(r'<th [^>]*aria-sort="(\w+)"', dom) == ([direction] if direction else [])

@@ -1,15 +1,19 @@
-"""Another program is shown while it runs, does not outlive us, and fails in one line."""
+"""A child process is shown while it runs, ends with its parent, and fails in one line; or it answers in JSON."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hybridseg.app.runtime import child_process as child
+
+CHILD = "import os, signal; print(os.getpid(), flush=True); signal.pause()"
 
 
 def python(program: str, log: Path, *, show_traceback: bool = False) -> None:
@@ -23,7 +27,7 @@ def test_output_is_shown_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (tmp_path / "log").read_text() == "one\ntwo\n"
 
 
-def test_a_failure_gives_its_reason_and_hides_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failure_gives_its_reason_and_hides_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program = (
         "print('before', flush=True)\ntry: 1 / 0\nexcept ZeroDivisionError as e: raise RuntimeError('wrapped') from e"
     )
@@ -37,13 +41,13 @@ def test_a_failure_gives_its_reason_and_hides_the_traceback(tmp_path: Path, caps
     assert "RuntimeError: wrapped" in capsys.readouterr().err
 
 
-def test_a_silent_failure_is_told_by_its_exit_code(tmp_path: Path) -> None:
+def test_silent_failure_is_reported_by_its_exit_code(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError) as caught:
         python("raise SystemExit(3)", tmp_path / "log")
     assert caught.value.output == "exit code 3"
 
 
-def test_on_a_terminal_the_program_finds_a_terminal(tmp_path: Path) -> None:
+def test_program_gets_a_terminal_on_a_terminal(tmp_path: Path) -> None:
     ours, theirs = os.openpty()
     program = "import sys; from pathlib import Path; from hybridseg.app.runtime.child_process import run_child\n"
     program += "run_child([sys.executable, '-c', 'import sys; print(sys.stderr.isatty())'], Path(sys.argv[1]))"
@@ -53,19 +57,64 @@ def test_on_a_terminal_the_program_finds_a_terminal(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "True\n"
 
 
-def test_it_ends_when_we_are_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: object) -> None:
+def test_program_is_ended_on_interrupt(tmp_path: Path) -> None:
+    """The program prints its process id, and the parent is interrupted while it reads that line."""
+    program = f"""
+import sys
+from pathlib import Path
+from hybridseg.app.runtime.child_process import run_child
+
+class Interrupting:
+    isatty = lambda self: False
+    flush = lambda self: None
+    def write(self, text):
         raise KeyboardInterrupt
 
-    started: list[subprocess.Popen[bytes]] = []
-    end = child.end
+sys.stderr = Interrupting()
+try:
+    run_child([sys.executable, "-c", {CHILD!r}], Path(sys.argv[1]))
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "log"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 130, done.stderr
+    assert not psutil.pid_exists(int((tmp_path / "log").read_text()))
 
-    def remember_and_end(process: subprocess.Popen[bytes]) -> None:
-        started.append(process)
-        end(process)
 
-    monkeypatch.setattr(child.Output, "show", interrupt)
-    monkeypatch.setattr(child, "end", remember_and_end)
-    with pytest.raises(KeyboardInterrupt):
-        python("import time; print('started', flush=True); time.sleep(600)", tmp_path / "log")
-    assert started[0].poll() is not None
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Writes a module that `python -m` finds, whose `work` has the given body, and gives its name."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def write(body: str) -> str:
+        program = (
+            f"import os\nfrom hybridseg.app.runtime.child_process import answer_json\ndef work(**request):\n {body}"
+        )
+        (tmp_path / "job.py").write_text(f"{program}\nanswer_json(work)\n", encoding="utf-8")
+        return "job"
+
+    return write
+
+
+def test_run_json_returns_the_answer(module: Callable[[str], str]) -> None:
+    name = module("print('a library talks'); return {'size': request['size'], 'threads': os.environ['THREADS']}")
+    found = child.run_json(name, {"size": [1, "é"]}, task="a test", environment={"THREADS": "3"})
+    assert found == {"size": [1, "é"], "threads": "3"}
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "out_of_memory"),
+    [
+        ("raise KeyError('x')", "a test failed: KeyError: 'x'", False),
+        ("raise SystemExit(3)", "a test failed: exit code 3", False),
+        ("os.write(2, b'no luck'); os._exit(3)", "a test failed: exit code 3: no luck", False),
+        ("raise MemoryError", "a test failed: MemoryError", True),
+        ("os.kill(os.getpid(), 9)", "a test failed: exit code -9", True),
+    ],
+)
+def test_run_json_says_what_failed(body: str, message: str, out_of_memory: bool, module: Callable[[str], str]) -> None:
+    with pytest.raises(child.ChildError) as caught:
+        child.run_json(module(body), {}, task="a test")
+    assert (str(caught.value), caught.value.out_of_memory) == (message, out_of_memory)

@@ -1,12 +1,13 @@
-"""An error is told in one line that says what matters."""
+"""An error is one line that says what matters."""
 
+import json
 import subprocess
 import sys
 import warnings
 
 import pytest
 
-from hybridseg.app.runtime.console import LONGEST_MESSAGE, WARNING_MODULE, one_line, quiet, say
+from hybridseg.app.runtime.console import LONGEST_MESSAGE, WARNING_MODULE, align, as_json, one_line, quiet, say
 from hybridseg.transforms import VolumeError
 
 WARN_OF_MODALITY = """
@@ -18,43 +19,54 @@ WarnOfModalityd("image", hounsfield=False)({"image": image})
 """
 
 
-def test_the_cause_is_told_and_not_what_monai_wraps_it_in() -> None:
+def test_cause_is_shown_instead_of_monais_wrapper() -> None:
     error = RuntimeError("applying transform <LoadVolumed>")
     error.__cause__ = VolumeError("a.nii", "3 voxels are NaN", "every voxel must be finite")
     assert one_line(error) == "a.nii: 3 voxels are NaN: every voxel must be finite"
 
 
-def test_our_own_message_is_not_replaced_by_what_led_to_it() -> None:
+def test_own_message_is_not_replaced_by_its_cause() -> None:
     error = ValueError("key: must be known")
     error.__cause__ = KeyError("key")
     assert one_line(error) == "key: must be known"
 
 
-def test_a_long_message_is_cut() -> None:
+def test_long_message_is_cut() -> None:
     line = one_line(RuntimeError("x" * 5000))
     assert len(line) < LONGEST_MESSAGE + 20
     assert line.endswith("…")
 
 
-def test_what_a_terminal_would_obey_is_shown_and_not_done(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_are_shown_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
     say("predict", "a\nb\x1b[31m\udcff é.nii: bad")
     assert capsys.readouterr().err == "hybridseg predict: a\\nb\\x1b[31m\\udcff é.nii: bad\n"
 
 
-def test_a_command_tells_our_own_warnings_only(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_own_warnings_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     with quiet("predict"):
         warnings.warn_explicit(
             "divided by zero", RuntimeWarning, "intensity.py", 1, WARNING_MODULE
-        )  # numpy's, as of our line
-        warnings.warn_explicit("will be gone", UserWarning, "torch.py", 1, "torch")
+        )  # numpy's, attributed to our line
+        warnings.warn_explicit("will be removed", UserWarning, "torch.py", 1, "torch")
         exec(WARN_OF_MODALITY, {})
-    told = "hybridseg predict: ct.nii: the lowest voxel is -1000: like air in CT, and this is a pipeline for MRI\n"
-    assert capsys.readouterr().err == told
+    line = "hybridseg predict: ct.nii: the lowest voxel is -1000: as low as air in CT, but this pipeline is for MRI\n"
+    assert capsys.readouterr().err == line
 
 
-def test_processes_that_a_command_starts_tell_them_too() -> None:
+def test_child_processes_show_own_warnings_too() -> None:
     with quiet("train"):
         words = [sys.executable, "-c", f"import warnings\nwarnings.warn('theirs')\n{WARN_OF_MODALITY}"]
-        told = subprocess.run(words, stderr=subprocess.PIPE, text=True, check=True).stderr
-    assert "ct.nii: the lowest voxel is -1000" in told
-    assert "theirs" not in told
+        shown = subprocess.run(words, stderr=subprocess.PIPE, text=True, check=True).stderr
+    assert "ct.nii: the lowest voxel is -1000" in shown
+    assert "theirs" not in shown
+
+
+def test_align_pads_columns() -> None:
+    assert align([["name", "n"], ["a", "100"]]) == ["name    n", "a     100"]
+
+
+def test_as_json_keeps_any_file_name_and_rejects_nan() -> None:
+    assert json.loads(as_json({"file": "é\udcff"})) == {"file": "é\udcff"}
+    assert "é" in as_json({"file": "é"})
+    with pytest.raises(ValueError, match="Out of range float values"):
+        as_json({"dice": float("nan")})

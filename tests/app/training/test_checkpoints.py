@@ -1,15 +1,57 @@
-"""A resumed training stops when the uninterrupted one would have."""
+"""A training resumes where it stopped, with the learning rate of the config and the patience that is left."""
 
 from __future__ import annotations
 
 import pytest
+import torch
 from ignite.engine import Engine, Events
 
 from hybridseg.app.training.checkpoints import Checkpoints, EarlyStop
+from hybridseg.app.training.run_folder import latest_checkpoint
+from hybridseg.app.training.schedule import warmup_cosine
 
 
-@pytest.mark.filterwarnings("ignore:.*_delta' is deprecated:DeprecationWarning")  # what MONAI hands to ignite
-def test_a_resumed_run_has_the_patience_that_was_left(tmp_path):
+def test_earlier_run_is_neither_overwritten_nor_missed(tmp_path):
+    with pytest.raises(ValueError, match=r"run_dir: .*: has no checkpoint_epoch=N.pt: there is no run to resume"):
+        Checkpoints(tmp_path, {}, resume=True)
+    (tmp_path / "checkpoint_epoch=1.pt").touch()
+    rule = "has a run already: resume it with --resume True, or name another"
+    with pytest.raises(ValueError, match=rf"run_dir: .*: {rule}"):
+        Checkpoints(tmp_path, {})
+
+
+def test_training_resumes_after_the_last_epoch(tmp_path):
+    network = torch.nn.Linear(1, 1)
+    seen = []
+    for epochs, resume in ((2, False), (3, True)):
+        trainer = Engine(lambda engine, batch: seen.append(engine.state.epoch))
+        Checkpoints(tmp_path, {"network": network}, resume).attach(trainer)
+        trainer.run([0], max_epochs=epochs)
+    assert seen == [1, 2, 3]
+    assert latest_checkpoint(tmp_path) == str(tmp_path / "checkpoint_epoch=3.pt")
+
+
+def test_resumed_run_follows_the_config_of_now(tmp_path):
+    rates = []
+    for rate, epochs, resume in ((1.0, 10, False), (0.5, 20, True)):
+        optimizer = torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), lr=rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_cosine(epochs))
+
+        def step(engine: Engine, batch: int, optimizer=optimizer) -> None:
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+
+        trainer = Engine(step)
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda _, schedule=schedule: schedule.step())
+        Checkpoints(tmp_path, {"optimizer": optimizer, "lr_scheduler": schedule}, resume).attach(trainer)
+        trainer.run([0], max_epochs=epochs)
+    expected = [warmup_cosine(10)(epoch) for epoch in range(10)]
+    expected += [0.5 * warmup_cosine(20)(epoch) for epoch in range(10, 20)]
+    assert rates == pytest.approx(expected)
+
+
+@pytest.mark.filterwarnings("ignore:.*_delta' is deprecated:DeprecationWarning")  # MONAI passes it to ignite
+def test_resumed_run_keeps_the_patience_that_is_left(tmp_path):
     for resume, epochs, last in ((False, 3, 3), (True, 20, 5)):
         trainer = Engine(lambda engine, batch: None)
         early_stop = EarlyStop(patience=4, score_function=lambda engine: 0.5, trainer=trainer)

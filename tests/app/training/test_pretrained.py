@@ -1,4 +1,4 @@
-"""A training starts from what fits of other weights, and says what did not."""
+"""A training starts from the matching tensors of other weights, and logs which do not match."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from ..conftest import SHAPE, write_volume
 
 
 def saved(network: nn.Module, path: Path) -> Path:
-    """The file of a network's weights."""
+    """Save the weights of a network."""
     torch.save(network.state_dict(), path)
     return path
 
 
-def test_what_fits_is_taken_and_the_rest_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_matching_tensors_are_loaded_and_the_rest_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = nn.ModuleDict({"body": nn.Linear(2, 3), "head": nn.Linear(3, 2), "old": nn.Linear(1, 1, bias=False)})
     network = nn.ModuleDict({"body": nn.Linear(2, 3), "head": nn.Linear(3, 4), "new": nn.Linear(1, 1, bias=False)})
     path = saved(source, tmp_path / "model.pt")
@@ -37,7 +37,7 @@ def test_what_fits_is_taken_and_the_rest_is_named(tmp_path: Path, caplog: pytest
         expected = source.state_dict()[name] if name.startswith("body") else before[name]
         torch.testing.assert_close(after[name], expected, rtol=0, atol=0)
     assert caplog.messages == [
-        f"pretrained: 2 of the network's 5 tensors taken from {path}",
+        f"pretrained: 2 of the network's 5 tensors loaded from {path}",
         "  2 of another shape: head.weight (2, 3) for (4, 3), head.bias (2,) for (4,)",
         "  1 in the file only: old.weight",
         "  1 in the network only: new.weight",
@@ -51,15 +51,15 @@ def test_no_file_changes_nothing() -> None:
     assert network.weight.item() == before
 
 
-def test_a_file_of_which_nothing_fits_is_refused(tmp_path: Path) -> None:
+def test_file_without_a_matching_tensor_is_an_error(tmp_path: Path) -> None:
     path = saved(nn.Linear(2, 2), tmp_path / "model.pt")
     with pytest.raises(ValueError, match=r"model\.pt: none of its 2 tensors has the name and shape of one of the net"):
         load_pretrained(nn.Linear(3, 3), path)
 
 
-@pytest.mark.filterwarnings("ignore:parsing config_file")  # that configs are code
-@pytest.mark.filterwarnings("ignore:'(min|cumulative)_delta' is deprecated")  # which MONAI passes to ignite
-def test_a_network_of_three_classes_starts_from_one_of_two(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:parsing config_file")  # MONAI warns that configs are code
+@pytest.mark.filterwarnings("ignore:'(min|cumulative)_delta' is deprecated")  # MONAI passes it to ignite
+def test_three_classes_start_from_weights_for_two(tmp_path: Path) -> None:
     torch.manual_seed(1)
     source = create_model("tiny", in_channels=1, out_channels=2)
     pretrained = saved(source, tmp_path / "two.pt")
@@ -82,15 +82,15 @@ def test_a_network_of_three_classes_starts_from_one_of_two(tmp_path: Path) -> No
     config_file = str(bundle / "configs" / "train.json")
     workflow = create_workflow(config_file=config_file, logging_file=False, pretrained=str(pretrained), **overrides)
     network = workflow.network_def
-    taken = [name for name in source.state_dict() if not name.startswith("heads.")]
-    for name in taken:
+    matching = [name for name in source.state_dict() if not name.startswith("heads.")]
+    for name in matching:
         torch.testing.assert_close(network.state_dict()[name], source.state_dict()[name], rtol=0, atol=0)
     assert workflow.trainer.network is network
     workflow.run()
     trained = torch.load(tmp_path / "run" / "model.pt", weights_only=True)
     assert trained["heads.0.weight"].shape[0] == 3
-    assert any(not torch.equal(trained[name], source.state_dict()[name]) for name in taken)
+    assert any(not torch.equal(trained[name], source.state_dict()[name]) for name in matching)
     resumed = create_workflow(
         config_file=config_file, logging_file=False, pretrained="no such file", resume=True, **overrides
     )
-    resumed.finalize()  # it did not ask for the file
+    resumed.finalize()  # a resumed run does not read the file

@@ -1,4 +1,4 @@
-"""The effective receptive field of convolutions is what their kernels say."""
+"""The effective receptive field of convolutions follows from their kernels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hybridseg.networks import create_model
 from hybridseg.networks.inspection.receptive_field import effective_receptive_field, reach
 
 
-def test_the_field_of_a_convolution_is_its_kernel():
+def test_field_of_a_convolution_is_its_kernel():
     convolution = nn.Conv3d(1, 1, (3, 5, 1), padding=(1, 2, 0))
     field = effective_receptive_field(convolution, torch.randn(2, 1, 7, 9, 5))
     expected = torch.zeros(7, 9, 5)
@@ -20,7 +20,7 @@ def test_the_field_of_a_convolution_is_its_kernel():
     torch.testing.assert_close(field, expected)
 
 
-def test_the_field_of_two_convolutions_is_that_of_their_product():
+def test_field_of_two_convolutions_is_their_product():
     first, second = (nn.Conv3d(1, 1, 3, padding=1) for _ in range(2))
     nn.init.constant_(first.weight, 1.0)
     nn.init.constant_(second.weight, 1.0)
@@ -29,8 +29,8 @@ def test_the_field_of_two_convolutions_is_that_of_their_product():
     torch.testing.assert_close(field, torch.einsum("d,h,w->dhw", triangle, triangle, triangle))
 
 
-def test_channels_do_not_mix_in_the_mean():
-    """Two channels of opposite weights would cancel in their sum; the mean square is that of both."""
+def test_output_channels_do_not_cancel():
+    """Two channels of opposite sign would cancel in their sum; the mean square has both."""
     convolution = nn.Conv3d(1, 2, 1)
     with torch.no_grad():
         convolution.weight[:, 0, 0, 0, 0] = torch.tensor([3.0, -4.0])
@@ -38,7 +38,7 @@ def test_channels_do_not_mix_in_the_mean():
     assert field[1, 1, 1].item() == pytest.approx(5.0, rel=0.1)
 
 
-def test_the_channels_of_the_image_add_up():
+def test_image_channels_add_up():
     convolution = nn.Conv3d(2, 1, 1)
     with torch.no_grad():
         convolution.weight[0, :, 0, 0, 0] = torch.tensor([3.0, 4.0])
@@ -46,29 +46,29 @@ def test_the_channels_of_the_image_add_up():
     torch.testing.assert_close(field[1, 1, 1], torch.tensor(5.0))
 
 
-def test_the_field_of_a_layer_is_that_of_the_layers_before_it():
+def test_field_of_a_layer_covers_the_layers_before_it():
     layers = nn.Sequential(nn.Conv3d(1, 1, 3, padding=1), nn.Conv3d(1, 1, 3, padding=1))
     field = effective_receptive_field(layers, torch.zeros(1, 1, 9, 9, 9), layer=layers[0])
     assert (field > 0).sum() == 27
 
 
-def test_the_field_of_a_layer_that_does_nothing_is_its_own_and_not_that_of_the_network():
+def test_field_of_an_empty_layer_is_one_voxel():
     layers = nn.Sequential(nn.Sequential(), nn.Conv3d(1, 1, 3, padding=1))
     field = effective_receptive_field(layers, torch.zeros(1, 1, 9, 9, 9), layer=layers[0])
     assert (field > 0).sum() == 1
 
 
-def test_a_network_is_left_as_it_was():
+def test_network_is_not_changed():
     network = create_model("tiny", in_channels=1, out_channels=3).eval()
     images = torch.randn(2, 1, 24, 24, 24)
     fields = [effective_receptive_field(network, images, layer=network.encoder.stages[-1]) for _ in range(2)]
-    assert torch.equal(*fields)
+    torch.testing.assert_close(*fields)
     assert fields[0].max() > 0
     assert not network.encoder.stages[-1]._forward_hooks
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_images_of_another_rank_and_none_at_all_are_refused():
+def test_images_of_wrong_rank_or_none_raise():
     for shape in ((1, 8, 8, 8), (0, 1, 8, 8, 8)):
         with pytest.raises(
             ValueError, match=r"images: shape \(.*\): must be \(B, C, D, H, W\) with at least one image"
@@ -76,7 +76,7 @@ def test_images_of_another_rank_and_none_at_all_are_refused():
             effective_receptive_field(nn.Identity(), torch.zeros(shape))
 
 
-def test_a_ball_holds_its_share():
+def test_ball_contains_its_share():
     field = torch.zeros(9, 9, 9)
     field[4, 4, 4], field[4, 4, 6], field[0, 4, 4] = 6, 3, 1
     assert reach(field, 0.6) == 0
@@ -92,6 +92,6 @@ def test_reach_is_in_mm_along_each_axis():
 
 
 @pytest.mark.parametrize("share", [0.0, 1.5])
-def test_a_share_that_is_none_is_refused(share):
+def test_invalid_share_raises(share):
     with pytest.raises(ValueError, match=rf"share: {share}: must be above 0 and at most 1"):
         reach(torch.ones(3, 3, 3), share)

@@ -1,4 +1,4 @@
-"""Folders of datasets with empty files."""
+"""Make dataset folders with empty files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 A = ["a.nii.gz"]
-"""The image, and the label map, of the only case."""
+"""The image or the label map of a single case."""
 
 
 def make_dataset(folder: Path, images: list[str], labels: list[str], listing: Any = None) -> Path:
-    """Empty files, and the list `training` of dataset.json if there is one."""
+    """Make empty files, and dataset.json if `listing` is given."""
     for name, files in (("imagesTr", images), ("labelsTr", labels)):
         (folder / name).mkdir(parents=True)
         for file in files:
@@ -22,11 +22,11 @@ def make_dataset(folder: Path, images: list[str], labels: list[str], listing: An
 
 
 def entry(name: str) -> dict[str, str]:
-    """What `training` of dataset.json says of a case."""
+    """Return the entry of a case in `training` of dataset.json."""
     return {"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"}
 
 
 def nnunet(channels: int = 1, **more: Any) -> dict[str, Any]:
-    """The dataset.json of nnU-Net, with so many channels."""
+    """Return a dataset.json of nnU-Net with this number of channels."""
     names = {str(index): f"T{index}" for index in range(channels)}
     return {"channel_names": names, "labels": {"background": 0, "liver": 1}, "file_ending": ".nii.gz", **more}

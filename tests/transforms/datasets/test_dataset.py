@@ -1,4 +1,4 @@
-"""Labelled cases of a dataset folder: all of them, or a word about those that are left out."""
+"""Labelled cases of a dataset folder: all are found, or the missing files are reported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hybridseg.transforms import LoadVolumed, VolumeError, open_dataset, read_da
 from ..io.volume_files import AFFINE, VOXELS, write_nifti
 from .dataset_folders import A, entry, make_dataset, nnunet
 
-NNUNET_1 = {"training": [entry("b.nii.gz"), entry("a.nii.gz")]}  # lists what is there as a_0000.nii.gz
+NNUNET_1 = {"training": [entry("b.nii.gz"), entry("a.nii.gz")]}  # the file is a_0000.nii.gz
 
 
 def test_listed_cases_have_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +29,7 @@ def test_listed_cases_have_absolute_paths(tmp_path: Path, monkeypatch: pytest.Mo
     ]
 
 
-def test_leftovers_of_macos_in_the_list_are_no_cases(tmp_path: Path) -> None:
+def test_macos_files_in_the_list_are_ignored(tmp_path: Path) -> None:
     make_dataset(tmp_path / "set", ["a.nii.gz"], ["a.nii.gz"], {"training": [entry("a.nii.gz"), entry("._a.nii.gz")]})
     assert [case["case"] for case in read_dataset(tmp_path / "set")] == ["a"]
 
@@ -53,7 +53,7 @@ def test_leftovers_of_macos_in_the_list_are_no_cases(tmp_path: Path) -> None:
         (A, A, "{", r"dataset.json: .*: must be a JSON file"),
     ],
 )
-def test_nothing_is_left_out_silently(
+def test_incomplete_datasets_are_errors(
     tmp_path: Path, images: list[str], labels: list[str], listing: Any, message: str
 ) -> None:
     make_dataset(tmp_path / "set", images, labels, listing)
@@ -61,7 +61,7 @@ def test_nothing_is_left_out_silently(
         read_dataset(tmp_path / "set")
 
 
-def test_missing_folders(tmp_path: Path) -> None:
+def test_missing_folders_are_errors(tmp_path: Path) -> None:
     with pytest.raises(VolumeError, match=r"nowhere: not a folder: must be a folder in Medical Segmentation Decathlon"):
         read_dataset(tmp_path / "nowhere")
     (tmp_path / "imagesTr").mkdir()
@@ -69,7 +69,7 @@ def test_missing_folders(tmp_path: Path) -> None:
         read_dataset(tmp_path)
 
 
-def test_hippocampus(data_dir: Path) -> None:
+def test_hippocampus_is_read(data_dir: Path) -> None:
     dataset = open_dataset(data_dir / "Task04_Hippocampus")
     assert (dataset.layout, dataset.channel_names) == ("decathlon", ("MRI",))
     assert dataset.label_names == {1: "Anterior", 2: "Posterior"}
@@ -91,7 +91,7 @@ def test_hippocampus(data_dir: Path) -> None:
         (["a_0000.nii.gz"], ["a.nii.gz", "b.nii.gz"], NNUNET_1, {"b": "imagesTr/b_0000.nii.gz"}),
     ],
 )
-def test_a_case_that_lacks_a_file_is_a_fault_of_that_case(
+def test_case_with_a_missing_file_is_reported(
     tmp_path: Path,
     images: list[str],
     labels: list[str],
@@ -105,12 +105,12 @@ def test_a_case_that_lacks_a_file_is_a_fault_of_that_case(
     assert dataset.faults.keys() == lacking.keys()
     for case, file in lacking.items():
         assert dataset.faults[case].startswith(str(folder / file))
-        assert "does not exist: a case needs files of its label and of every channel" in dataset.faults[case]
+        assert "does not exist: a case needs a label and every channel" in dataset.faults[case]
     assert read_dataset(folder) == list(dataset.cases)
-    assert f"{len(lacking)} of {1 + len(lacking)} cases left out, which lack a file: {folder}" in caplog.text
+    assert f"{len(lacking)} of {1 + len(lacking)} cases skipped, since files are missing: {folder}" in caplog.text
 
 
-def test_cases_of_every_layout_can_be_loaded(tmp_path: Path) -> None:
+def test_nnunet_case_can_be_loaded(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "set", [], [], nnunet(2))
     for path in ("imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz"):
         write_nifti(folder / path)

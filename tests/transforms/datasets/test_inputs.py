@@ -1,4 +1,4 @@
-"""What a command line, a folder or a list stands for."""
+"""Cases in a command line, a folder or a list."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def touch(folder: Path, *names: str) -> list[Path]:
     return [folder / name for name in names]
 
 
-def test_a_folder_stands_for_its_volumes_and_zips(tmp_path: Path) -> None:
+def test_folder_gives_its_volumes_and_zips(tmp_path: Path) -> None:
     a, b, z = touch(tmp_path, "a.nii.gz", "b.mha", "z.zip")
     touch(tmp_path, "notes.txt", ".hidden.zip", "below/c.nii")
     assert find_cases([tmp_path]) == [InputCase("a", (a,)), InputCase("b", (b,)), InputCase("z", (DicomFolder(z),))]
 
 
-def test_what_a_folder_of_volumes_hides_below_it_is_known(tmp_path: Path) -> None:
+def test_skipped_subfolders_are_listed(tmp_path: Path) -> None:
     touch(tmp_path, "set/a.nii.gz", "set/notes/todo.txt", "set/b/c.nii", "set/b/d/e.zip", "flat/a.nii", "deep/a/b.nii")
     write_series(tmp_path / "set" / "slices")
     below = passed_over([tmp_path / "set", tmp_path / "flat", tmp_path / "deep", tmp_path / "set" / "a.nii.gz"])
@@ -41,9 +41,7 @@ def test_what_a_folder_of_volumes_hides_below_it_is_known(tmp_path: Path) -> Non
     assert passed_over([tmp_path / "set", tmp_path / "set" / "b", tmp_path / "set" / "b" / "d" / "e.zip"]) == below[2:]
 
 
-def test_what_cannot_be_read_below_a_folder_of_volumes_hides_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_subfolders_are_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "a.nii.gz", "b/c.nii", "private/letter")
     opened = Path.open
 
@@ -56,7 +54,7 @@ def test_what_cannot_be_read_below_a_folder_of_volumes_hides_nothing(
     assert passed_over([tmp_path]) == [tmp_path / "b"]
 
 
-def test_a_folder_of_slices_is_a_case_and_so_is_each_below_one_without(tmp_path: Path) -> None:
+def test_folders_of_slices_are_cases(tmp_path: Path) -> None:
     for name in ("p1", "p2/late"):
         write_series(tmp_path / "study" / name)
     one, late = tmp_path / "study" / "p1", tmp_path / "study" / "p2" / "late"
@@ -67,13 +65,13 @@ def test_a_folder_of_slices_is_a_case_and_so_is_each_below_one_without(tmp_path:
     ]
 
 
-def test_links_in_a_circle_end(tmp_path: Path) -> None:
+def test_circular_links_are_not_followed(tmp_path: Path) -> None:
     write_series(tmp_path / "study" / "p1")
     (tmp_path / "study" / "again").symlink_to(tmp_path / "study")
     assert [case.name for case in find_cases([tmp_path / "study"])] == ["p1"]
 
 
-def test_files_named_by_channel_are_one_case_for_networks_of_several(tmp_path: Path) -> None:
+def test_channel_files_are_one_case_for_several_channels(tmp_path: Path) -> None:
     files = touch(tmp_path, "a_0000.nii.gz", "a_0001.nii.gz", "b_0000.nii.gz", "b_0001.nii.gz")
     (both,) = touch(tmp_path, "c.nii.gz")
     assert [case.name for case in find_cases([tmp_path])] == ["a_0000", "a_0001", "b_0000", "b_0001", "c"]
@@ -82,21 +80,21 @@ def test_files_named_by_channel_are_one_case_for_networks_of_several(tmp_path: P
     assert find_cases(files[:2], channels=2) == expected[1:2]
 
 
-def test_cases_of_one_channel_are_called_as_nnu_net_calls_their_label_maps(tmp_path: Path) -> None:
+def test_single_channel_ending_is_dropped_as_in_nnunet(tmp_path: Path) -> None:
     files = touch(tmp_path, "a_0000.nii.gz", "b_0000.nii.gz")
     assert find_cases([tmp_path]) == [InputCase("a", (files[0],)), InputCase("b", (files[1],))]
-    touch(tmp_path, "b_0001.nii.gz")  # these are numbers of something else
+    touch(tmp_path, "b_0001.nii.gz")  # now the numbers need not be those of channels
     assert [case.name for case in find_cases([tmp_path])] == ["a_0000", "b_0000", "b_0001"]
 
 
-def test_a_channel_in_two_formats_is_refused(tmp_path: Path) -> None:
+def test_channel_in_two_formats_is_an_error(tmp_path: Path) -> None:
     touch(tmp_path, "a_0000.mha", "a_0000.nii", "a_0001.nii")
-    with pytest.raises(VolumeError, match=r"a_0000.nii: channel 0000, as .*a_0000.mha: a channel must be there once"):
+    with pytest.raises(VolumeError, match=r"a_0000.nii: channel 0000, as .*a_0000.mha: each channel may have one file"):
         find_cases([tmp_path], channels=2)
 
 
 @pytest.mark.parametrize("kind", ["csv", "json"])
-def test_a_list_names_cases_and_their_channels(tmp_path: Path, kind: str) -> None:
+def test_list_names_cases_and_their_channels(tmp_path: Path, kind: str) -> None:
     t1, t2, other = touch(tmp_path, "in/t1.nii", "in/t2.nii", "other.mha")
     write_series(tmp_path / "scan")
     if kind == "csv":
@@ -119,8 +117,8 @@ def test_a_list_names_cases_and_their_channels(tmp_path: Path, kind: str) -> Non
 
 
 @pytest.mark.parametrize("order", [(2, 1, 10), (10, 2, 1)])
-def test_channels_of_a_list_are_in_the_order_of_their_numbers(tmp_path: Path, order: tuple[int, ...]) -> None:
-    """Not in that of the columns, nor of the alphabet, by which JSON is often sorted."""
+def test_channels_of_a_list_are_sorted_by_number(tmp_path: Path, order: tuple[int, ...]) -> None:
+    """Not by the order of the columns or the alphabet, which JSON is often sorted by."""
     files: dict[int, Path] = dict(zip((1, 2, 10), touch(tmp_path, "a.nii", "b.nii", "c.nii"), strict=True))
     row = {f"image{number if number > 1 else ''}": files[number].name for number in order}
     (tmp_path / "cases.json").write_text(json.dumps([{"case": "one", **row}]), encoding="utf-8")
@@ -128,7 +126,7 @@ def test_channels_of_a_list_are_in_the_order_of_their_numbers(tmp_path: Path, or
     assert case.images == tuple(files.values())
 
 
-def test_channels_in_files_of_their_own_are_loaded_as_one_image(tmp_path: Path) -> None:
+def test_channel_files_are_loaded_as_one_image(tmp_path: Path) -> None:
     voxels = np.random.default_rng(0).normal(size=(2, 4, 5, 6)).astype(np.float32)
     for channel in range(2):
         write_nifti(tmp_path / f"a_000{channel}.nii", voxels[channel])
@@ -150,15 +148,15 @@ def write(name: str, text: str) -> Callable[[Path], Path]:
     return writing
 
 
-RULE = "must have the columns case, image and perhaps image2 and more"
-REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
+RULE = "must have the columns case, image and optionally image2 and so on"
+INVALID: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda folder: folder / "a.nii", "a.nii: does not exist: must be a file or a folder"),
-    "empty folder": (lambda folder: folder, "DICOM slices; list (.csv) what lies in folders below"),
+    "empty folder": (lambda folder: folder, "DICOM slices; name volumes in subfolders in a list (.csv)"),
     "other file": (write("notes.txt", ""), "notes.txt: extension '.txt': must be one of .nii.gz"),
     "slice": (lambda folder: write_series(folder / "ct")[0], "or the folder of a DICOM series"),
-    "no list": (write("cases.json", "{}"), f"cases.json: no list of cases: {RULE}"),
+    "no list": (write("cases.json", "{}"), f"cases.json: not a list of cases: {RULE}"),
     "broken list": (write("cases.json", "[{"), "cases.json: "),
-    "empty list": (write("cases.csv", "case,image\n"), f"cases.csv: no list of cases: {RULE}"),
+    "empty list": (write("cases.csv", "case,image\n"), f"cases.csv: not a list of cases: {RULE}"),
     "other column": (write("cases.csv", "case,volume\na,b\n"), f"cases.csv: case 1 has 'volume': {RULE}"),
     "no image": (write("cases.csv", "case,image\na,\n"), f"cases.csv: case 1 lacks its name or image: {RULE}"),
     "no image in between": (
@@ -175,15 +173,15 @@ REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_stands_for_no_case_is_refused(tmp_path: Path, name: str) -> None:
-    make, message = REFUSED[name]
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_inputs_are_errors(tmp_path: Path, name: str) -> None:
+    make, message = INVALID[name]
     with pytest.raises(VolumeError, match=re.escape(message)) as caught:
         find_cases([make(tmp_path)])
     assert "\n" not in str(caught.value)
 
 
-def test_missing_channels_and_repeated_names_are_refused(tmp_path: Path) -> None:
+def test_missing_channels_and_repeated_names_are_errors(tmp_path: Path) -> None:
     touch(tmp_path, "a_0000.nii", "a_0002.nii", "b.nii", "more/b.mha")
     with pytest.raises(VolumeError, match=r"a_0000.nii: channels 0000, 0002: must be 0000 to 0001"):
         find_cases([tmp_path], channels=2)

@@ -1,4 +1,4 @@
-"""Cases are found in the layouts of nnU-Net and the Decathlon, and where images and labels have the same names."""
+"""Cases are found in the layouts of nnU-Net and the Decathlon, and in pairs of the same name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def file_name(path: str | list[str]) -> str:
 
 
 @pytest.mark.parametrize("listing", [None, {"name": "no list"}, {"training": []}])
-def test_without_a_list_equal_names_are_pairs(tmp_path: Path, listing: Any) -> None:
+def test_equal_names_are_pairs_without_a_list(tmp_path: Path, listing: Any) -> None:
     make_dataset(
         tmp_path / "set", ["a.nii.gz", "b.nrrd", "._a.nii.gz"], ["b.nii.gz", "a.nii.gz", "._b.nii.gz"], listing
     )
@@ -44,7 +44,7 @@ def test_nnunet_channels_are_one_image(tmp_path: Path) -> None:
     ]
 
 
-def test_a_single_channel_is_not_part_of_the_case_name(tmp_path: Path) -> None:
+def test_single_channel_is_not_part_of_the_case_name(tmp_path: Path) -> None:
     folder = make_dataset(tmp_path / "set", ["a_0000.nrrd"], ["a.nrrd"], nnunet(file_ending=".nrrd"))
     (case,) = read_dataset(folder)
     assert case == {
@@ -54,20 +54,20 @@ def test_a_single_channel_is_not_part_of_the_case_name(tmp_path: Path) -> None:
     }
 
 
-def test_version_1_of_nnunet_lists_cases_instead_of_files(tmp_path: Path) -> None:
+def test_nnunet_1_lists_cases_instead_of_files(tmp_path: Path) -> None:
     listing = {"modality": {"0": "CT", "1": "PET"}, "labels": {"0": "background"}, "training": [entry("a.nii.gz")]}
     dataset = open_dataset(make_dataset(tmp_path / "set", ["a_0000.nii.gz", "a_0001.nii.gz"], A, listing))
     assert (dataset.layout, dataset.channel_names) == ("nnunet", ("CT", "PET"))
     assert [(case["case"], len(case["image"])) for case in dataset.cases] == [("a", 2)]
 
 
-def test_decathlon_names_that_look_like_channels_are_names(tmp_path: Path) -> None:
+def test_decathlon_names_may_end_like_channels(tmp_path: Path) -> None:
     name = "patient_0000.nii.gz"
     dataset = open_dataset(make_dataset(tmp_path / "set", [name], [name], {"training": [entry(name)]}))
     assert (dataset.layout, dataset.cases[0]["case"]) == ("decathlon", "patient_0000")
 
 
-def test_nnunet_cases_may_lie_elsewhere(tmp_path: Path) -> None:
+def test_nnunet_cases_may_be_in_other_folders(tmp_path: Path) -> None:
     for name in ("t1.nii.gz", "t2.nii.gz", "seg.nii.gz"):
         (tmp_path / name).touch()
     listed = {"p1": {"images": [str(tmp_path / "t1.nii.gz"), "../t2.nii.gz"], "label": "../seg.nii.gz"}}
@@ -81,7 +81,12 @@ def test_nnunet_cases_may_lie_elsewhere(tmp_path: Path) -> None:
     ("images", "labels", "listing", "message"),
     [
         (["a_0000.nii.gz"], A, nnunet(2), r"imagesTr.a_0001.nii.gz: does not exist"),
-        (["a_0001.nii.gz"], A, nnunet(), r"a_0001.nii.gz: channel 0001: dataset.json names 1, the last being 0000"),
+        (
+            ["a_0001.nii.gz"],
+            A,
+            nnunet(),
+            r"a_0001.nii.gz: channel 0001: must be at most 0000, since dataset.json names 1",
+        ),
         (["a_0000.nii.gz"], [], nnunet(), r"labelsTr.a.nii.gz: does not exist"),
         (["a_0000.nii.gz", "a_0000.NII.gz"], A, nnunet(), r"a_0000.nii.gz: channel 0000, as .*a_0000.NII.gz:"),
         ([], A, nnunet(), r"imagesTr.a_0000.nii.gz: does not exist"),
@@ -96,7 +101,7 @@ def test_nnunet_cases_may_lie_elsewhere(tmp_path: Path) -> None:
         ([], [], nnunet(), r"no labelled cases"),
     ],
 )
-def test_nothing_of_nnunet_is_left_out_silently(
+def test_incomplete_nnunet_datasets_are_errors(
     tmp_path: Path, images: list[str], labels: list[str], listing: Any, message: str
 ) -> None:
     make_dataset(tmp_path / "set", images, labels, listing)

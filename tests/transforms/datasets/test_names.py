@@ -1,4 +1,4 @@
-"""What dataset.json calls the channels and labels."""
+"""Names of channels and labels in dataset.json."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REGIONS = {"whole": (1, 2, 3), "core": (2, 3)}
         ({"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3}, {3: "enhancing"}, REGIONS),
     ],
 )
-def test_labels_are_read_in_either_way(tmp_path: Path, labels: Any, names: Any, regions: Any) -> None:
+def test_labels_are_read_in_every_format(tmp_path: Path, labels: Any, names: Any, regions: Any) -> None:
     make_dataset(tmp_path / "set", A, A, {"labels": labels})
     dataset = open_dataset(tmp_path / "set")
     assert dataset.label_names == names
@@ -31,7 +31,7 @@ def test_labels_are_read_in_either_way(tmp_path: Path, labels: Any, names: Any, 
     assert dataset.label_values == tuple(sorted({*names, *(label for part in regions.values() for label in part)}))
 
 
-def test_without_dataset_json_nothing_has_a_name(tmp_path: Path) -> None:
+def test_without_dataset_json_there_are_no_names(tmp_path: Path) -> None:
     dataset = open_dataset(make_dataset(tmp_path / "set", A, A))
     assert (dataset.layout, dataset.channel_names, dataset.label_names) == ("pairs", ("image",), {})
     assert dataset.label_values is None
@@ -47,14 +47,14 @@ def test_without_dataset_json_nothing_has_a_name(tmp_path: Path) -> None:
         ({"labels": {"both": [0, 1]}}, r"labels: both: 0: must be an integer from 1"),
         ({"labels": {"none": []}}, r"labels: none: \[\]: a region must have at least one label"),
         ({"labels": {"a": 1, "b": 1}}, r"labels: 1 is 'a' and 'b': a label must have one name"),
-        ({"labels": {"a": 1, "ignore": 2}}, r"labels: ignore: 2: every voxel must be labelled"),
+        ({"labels": {"a": 1, "ignore": 2}}, r"labels: ignore: 2: not supported: every voxel must have a label"),
         ({"modality": "CT"}, r"modality: CT: must name the channels from 0"),
         ({"modality": {"1": "CT"}}, r"modality: .*: must name the channels from 0"),
         ({"modality": {}}, r"modality: {}: must name the channels from 0"),
     ],
 )
-def test_names_that_cannot_be_understood_are_refused(tmp_path: Path, listing: Any, message: str) -> None:
+def test_invalid_names_are_errors(tmp_path: Path, listing: Any, message: str) -> None:
     make_dataset(tmp_path / "set", A, A, listing)
     with pytest.raises(VolumeError, match=message):
         open_dataset(tmp_path / "set")
-    assert len(read_dataset(tmp_path / "set")) == 1  # names do not matter to those who have their own
+    assert len(read_dataset(tmp_path / "set")) == 1  # which does not read the names

@@ -1,4 +1,4 @@
-"""Which cases train, choose and test."""
+"""Training, validation and test cases."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hybridseg.transforms import VolumeError, split_cases
 from hybridseg.transforms.datasets.dataset import LabelledCase
-from hybridseg.transforms.datasets.splits import _shuffled_names
+from hybridseg.transforms.datasets.splits import shuffled_names
 
 LISTED = {"training": ["a", "b", "c"], "validation": ["d"], "test": ["e"]}
 
@@ -24,7 +24,7 @@ def split_file(tmp_path: Path) -> Path:
 
 
 def make_dataset(folder: Path, names: str) -> Path:
-    """A dataset whose cases have names of one letter."""
+    """Make a dataset with a case for each letter."""
     for part in ("imagesTr", "labelsTr"):
         (folder / part).mkdir(parents=True, exist_ok=True)
         for name in names:
@@ -36,13 +36,11 @@ def names(split: dict[str, list[LabelledCase]]) -> dict[str, list[str]]:
     return {subset: [case["case"] for case in cases] for subset, cases in split.items()}
 
 
-def test_listed_names_are_used_and_others_are_not(tmp_path: Path, split_file: Path) -> None:
+def test_only_listed_cases_are_used(tmp_path: Path, split_file: Path) -> None:
     assert names(split_cases(make_dataset(tmp_path / "set", "fedcba"), split_file)) == LISTED
 
 
-def test_partly_copied_dataset_says_how_many_are_missing(
-    tmp_path: Path, split_file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_missing_listed_cases_are_counted(tmp_path: Path, split_file: Path, caplog: pytest.LogCaptureFixture) -> None:
     split = split_cases(make_dataset(tmp_path / "set", "adf"), split_file)
     assert names(split) == {"training": ["a"], "validation": ["d"], "test": []}
     assert "2 of 3 training cases" in caplog.text
@@ -54,12 +52,12 @@ def test_test_cases_never_fill_an_empty_subset(tmp_path: Path, split_file: Path,
         split_cases(make_dataset(tmp_path / "set", cases), split_file)
 
 
-def test_only_the_required_subsets_must_be_there(tmp_path: Path, split_file: Path) -> None:
+def test_only_required_subsets_must_have_cases(tmp_path: Path, split_file: Path) -> None:
     split = split_cases(make_dataset(tmp_path / "set", "e"), split_file, required=("test",))
     assert names(split) == {"training": [], "validation": [], "test": ["e"]}
 
 
-def test_dataset_without_listed_names_is_divided_by_seed(
+def test_dataset_without_listed_cases_is_split_by_seed(
     tmp_path: Path, split_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     dataset = make_dataset(tmp_path / "set", "klmnopqr")
@@ -71,7 +69,7 @@ def test_dataset_without_listed_names_is_divided_by_seed(
     assert split != names(split_cases(dataset, seed=1))
 
 
-def test_a_repeated_run_keeps_its_split_though_cases_were_added(tmp_path: Path) -> None:
+def test_repeated_run_keeps_its_split_when_cases_are_added(tmp_path: Path) -> None:
     first = names(split_cases(make_dataset(tmp_path / "set", "klmnopqr"), run_dir=tmp_path / "run"))
     make_dataset(tmp_path / "set", "xyz")
     assert names(split_cases(tmp_path / "set", run_dir=tmp_path / "run")) == first
@@ -79,7 +77,7 @@ def test_a_repeated_run_keeps_its_split_though_cases_were_added(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("changed", [{"seed": 1}, {"fractions": (0.5, 0.5)}, {"dataset": "other"}])
-def test_another_seed_fraction_or_dataset_replaces_the_saved_split(
+def test_new_seed_fractions_or_dataset_replace_the_split(
     tmp_path: Path, changed: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     make_dataset(tmp_path / "set", "klmnopqr")
@@ -106,7 +104,7 @@ def fold_file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("fold", "training", "validation"), [(0, "cd", "ab"), (1, "abd", "c"), (2, "abc", "d")])
-def test_one_fold_validates_and_the_others_train(
+def test_one_fold_is_validation_and_the_others_training(
     tmp_path: Path, fold_file: Path, fold: int, training: str, validation: str
 ) -> None:
     dataset = make_dataset(tmp_path / "set", "abcdef")
@@ -115,7 +113,7 @@ def test_one_fold_validates_and_the_others_train(
     assert split_cases(dataset, tmp_path / "run" / "split.json") == split
 
 
-def test_folds_of_another_dataset_are_not_all_the_same_division(
+def test_folds_of_another_dataset_are_an_error_unless_0(
     tmp_path: Path, fold_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     dataset = make_dataset(tmp_path / "set", "klmnopqr")
@@ -125,25 +123,25 @@ def test_folds_of_another_dataset_are_not_all_the_same_division(
         split_cases(dataset, fold_file, fold=1)
 
 
-def test_a_run_does_not_go_on_with_another_fold(tmp_path: Path, fold_file: Path) -> None:
+def test_run_cannot_resume_with_another_fold(tmp_path: Path, fold_file: Path) -> None:
     dataset, run_dir = make_dataset(tmp_path / "set", "abcde"), tmp_path / "run"
     split_cases(dataset, fold_file, run_dir, fold=0)
     first = split_cases(dataset, fold_file, run_dir, fold=1)
     (run_dir / "checkpoint_epoch=1.pt").touch()
     for _ in range(2):
-        with pytest.raises(VolumeError, match=r"split.json: 2 cases that trained, such as 'a', would judge"):
+        with pytest.raises(VolumeError, match=r"split.json: 2 training cases, such as 'a', would move to"):
             split_cases(dataset, fold_file, run_dir, fold=0)
     assert split_cases(dataset, fold_file, run_dir, fold=1) == first
 
 
-def test_a_fold_that_is_not_there_is_refused(tmp_path: Path, fold_file: Path, split_file: Path) -> None:
+def test_unknown_fold_is_an_error(tmp_path: Path, fold_file: Path, split_file: Path) -> None:
     dataset = make_dataset(tmp_path / "set", "abcde")
     for fold in (3, -1):
         with pytest.raises(ValueError, match=rf"folds.json: fold {fold}: must be from 0 to 2"):
             split_cases(dataset, fold_file, fold=fold)
     with pytest.raises(ValueError, match=r"listed.json: fold 1: must be from 0 to 0"):
         split_cases(dataset, split_file, fold=1)
-    with pytest.raises(ValueError, match=r"fold: 1: must be 0 where no split file has folds"):
+    with pytest.raises(ValueError, match=r"fold: 1: must be 0 unless a split file has folds"):
         split_cases(dataset, fold=1)
 
 
@@ -163,9 +161,9 @@ def test_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.Monke
     seed=st.integers(0, 99),
     fractions=st.sampled_from([(0.75, 0.25), (0.6, 0.2, 0.2), (0.98, 0.01, 0.01), (0, 0, 1)]),
 )
-def test_every_case_is_in_one_subset_and_no_share_is_empty(count: int, seed: int, fractions: tuple[float, ...]) -> None:
+def test_every_case_is_in_one_subset_and_none_is_empty(count: int, seed: int, fractions: tuple[float, ...]) -> None:
     cases = [f"{index:03}" for index in range(count)]
-    split = _shuffled_names(cases, seed, fractions)
+    split = shuffled_names(cases, seed, fractions)
     assert sorted(split["training"] + split["validation"] + split["test"]) == cases
     for subset, fraction in zip(split, fractions, strict=False):
         assert bool(split[subset]) == bool(fraction)
@@ -173,8 +171,8 @@ def test_every_case_is_in_one_subset_and_no_share_is_empty(count: int, seed: int
 
 
 @pytest.mark.parametrize("fractions", [(1.0,), (0.5, 0.6), (1.5, -0.5), (0.25, 0.25, 0.25, 0.25)])
-def test_fractions_must_be_shares(tmp_path: Path, fractions: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match=r"fractions: .*: must be two or three shares that add up to 1"):
+def test_fractions_must_add_up_to_1(tmp_path: Path, fractions: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match=r"fractions: .*: must be two or three fractions that add up to 1"):
         split_cases(tmp_path, fractions=fractions)
 
 
@@ -192,17 +190,17 @@ def test_fractions_must_be_shares(tmp_path: Path, fractions: tuple[float, ...]) 
         ('{"folds": [["a"], ["b"]], "test": "c"}', "test: must be a list of case names"),
         ('{"folds": [["a"], ["a"]]}', "'a' in fold 0 and fold 1: a case may be listed once"),
         ('{"folds": [["a"], ["b"]], "test": ["b"]}', "'b' in fold 1 and test: a case may be listed once"),
-        ('{"folds": [["a"], ["b"]], "training": ["c"]}', "folds and training: must have either"),
+        ('{"folds": [["a"], ["b"]], "training": ["c"]}', "folds and training: must have only one of them"),
     ],
 )
-def test_split_files_that_cannot_be_used(tmp_path: Path, content: str, message: str) -> None:
+def test_invalid_split_files_are_errors(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "listed.json"
     path.write_text(content)
     with pytest.raises(VolumeError, match=message):
         split_cases(make_dataset(tmp_path / "set", "abc"), path)
 
 
-def test_missing_split_file_and_unknown_subset(tmp_path: Path) -> None:
+def test_missing_split_file_and_unknown_subset_are_errors(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path / "set", "abc")
     with pytest.raises(VolumeError, match="No such file or directory: must be a readable JSON file"):
         split_cases(dataset, tmp_path / "missing.json")
@@ -210,7 +208,7 @@ def test_missing_split_file_and_unknown_subset(tmp_path: Path) -> None:
         split_cases(dataset, required=("train",))
 
 
-def test_hippocampus_is_divided_three_to_one(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_hippocampus_is_split_three_to_one(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         split = split_cases(data_dir / "Task04_Hippocampus")
     assert [len(split[subset]) for subset in ("training", "validation", "test")] == [150, 50, 0]

@@ -1,4 +1,4 @@
-"""A volume that a server has read already is segmented like its file, and its labels are the server's to write."""
+"""A volume in memory is segmented like its file, and its labels are not written."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def file(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("volume", [in_memory(), in_memory(VOXELS[None]), in_memory(original_channel_dim="no_channel")])
-def test_it_is_loaded_like_its_file(tmp_path, volume):
+def test_volume_is_loaded_like_its_file(tmp_path, volume):
     load = LoadVolumed("image", orientation="RAS")
     loaded, expected = apply(load, image=volume)["image"], apply(load, image=file(tmp_path))["image"]
     assert loaded.dtype == torch.float32
@@ -43,18 +43,18 @@ def test_it_is_loaded_like_its_file(tmp_path, volume):
         np.testing.assert_array_equal(loaded.meta[key], expected.meta[key])
 
 
-def test_channels_stand_first(tmp_path):
+def test_channels_come_first(tmp_path):
     loaded = apply(LoadVolumed("image", channels=2), image=in_memory(np.stack([VOXELS, VOXELS + 1])))["image"]
     np.testing.assert_array_equal(loaded.numpy(), np.stack([VOXELS, VOXELS + 1]))
 
 
-def test_what_was_handed_over_stays_as_it_was():
+def test_given_tensor_is_not_changed():
     volume = in_memory(VOXELS.astype(np.float32))
     apply(mri_preprocessing(spacing=(2, 2, 2)), image=volume)
     np.testing.assert_array_equal(volume.numpy(), VOXELS)
 
 
-def test_its_labels_come_back_on_its_grid_and_no_file_is_written(tmp_path):
+def test_labels_are_restored_and_no_file_is_written(tmp_path):
     image = apply(mri_preprocessing(spacing=(2, 2, 2)), image=in_memory())["image"]
     logits = torch.randn(3, *image.shape[1:], generator=torch.Generator().manual_seed(0))
     labels = apply(postprocessing(output_dir=str(tmp_path / "labels")), image=image, pred=logits)["pred"]
@@ -74,6 +74,6 @@ def test_its_labels_come_back_on_its_grid_and_no_file_is_written(tmp_path):
         (in_memory(np.full((4, 4, 4), np.nan, np.float32)), "volume in memory: .*finite"),
     ],
 )
-def test_what_cannot_be_segmented_is_refused_like_a_file(volume, message):
+def test_invalid_volumes_are_errors(volume, message):
     with pytest.raises(VolumeError, match=message):
         apply(LoadVolumed("image"), image=volume)

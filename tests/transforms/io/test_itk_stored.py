@@ -1,4 +1,4 @@
-"""Voxels of NRRD and MetaImage files: where they are, and whether they are whole."""
+"""Voxels of NRRD and MetaImage files: their position, and whether they are complete."""
 
 import zlib
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_compressed_voxels_are_verified_to_the_last_byte(tmp_path: Path, extensi
         ("text.mha", "BinaryData = False\nElementDataFile = LOCAL\n1 2 3"),
     ],
 )
-def test_other_storage_is_not_judged(tmp_path: Path, name: str, header: str) -> None:
+def test_other_storage_is_not_checked(tmp_path: Path, name: str, header: str) -> None:
     (tmp_path / name).write_text(header)
     assert find_stored_voxels(tmp_path / name) is None
 

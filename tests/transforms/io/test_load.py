@@ -49,7 +49,7 @@ def test_itk_formats_agree_with_nifti(
     assert tuple(other.meta["spatial_shape"]) == SHAPE
 
 
-def test_simpleitk_writes_the_same_place_as_nifti_and_nrrd(tmp_path: Path) -> None:
+def test_simpleitk_nifti_and_nrrd_have_the_same_geometry(tmp_path: Path) -> None:
     first, second = (load(write_itk(tmp_path / name, VOXELS, AFFINE)) for name in ("a.nii.gz", "a.nrrd"))
     np.testing.assert_array_equal(first.numpy(), second.numpy())
     np.testing.assert_allclose(first.affine, second.affine, atol=1e-5)
@@ -57,7 +57,7 @@ def test_simpleitk_writes_the_same_place_as_nifti_and_nrrd(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("voxel_type", ["int8", "uint8", "int16", "uint16", "int32", "int64", "float32", "float64"])
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.mha", "a.nrrd"])
-def test_every_real_voxel_type(tmp_path: Path, voxel_type: str, name: str) -> None:
+def test_every_real_voxel_type_is_loaded(tmp_path: Path, voxel_type: str, name: str) -> None:
     voxels = np.arange(np.prod(SHAPE)).reshape(SHAPE) % 120
     path = tmp_path / name
     if name == "a.nii.gz":
@@ -67,7 +67,7 @@ def test_every_real_voxel_type(tmp_path: Path, voxel_type: str, name: str) -> No
     np.testing.assert_array_equal(load(path).numpy()[0], voxels)
 
 
-def test_scaled_and_big_endian_nifti(tmp_path: Path) -> None:
+def test_scaled_big_endian_nifti_is_loaded(tmp_path: Path) -> None:
     image = nib.Nifti1Image(VOXELS.astype(">i2"), AFFINE, nib.Nifti1Header(endianness=">"))
     image.header.set_slope_inter(0.5, 10)
     nib.save(image, tmp_path / "a.nii")
@@ -97,20 +97,20 @@ def test_fourth_axis_is_the_channels(tmp_path: Path, name: str, channels: int) -
     assert tuple(image.meta["spatial_shape"]) == SHAPE
 
 
-def test_one_slice_is_a_volume(tmp_path: Path) -> None:
+def test_single_slice_is_loaded(tmp_path: Path) -> None:
     assert load(write_nifti(tmp_path / "a.nii", VOXELS[:, :, :1])).shape == (1, 7, 6, 1)
 
 
-def test_axes_of_any_direction_keep_negative_and_sheared_affines(tmp_path: Path) -> None:
+def test_sheared_and_flipped_affines_are_kept(tmp_path: Path) -> None:
     sheared = AFFINE @ np.array([[-1, 0.3, 0, 0], [0, 1, 0.2, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     np.testing.assert_allclose(load(write_nifti(tmp_path / "a.nii", affine=sheared)).affine, sheared, rtol=1e-6)
 
 
-def test_sform_wins_even_where_pixdim_disagrees(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_sform_wins_over_pixdim(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = write_nifti(tmp_path / "a.nii")
     change_header(path, pixdim=[1, 0, 9, 9, 1, 1, 1, 1])
     np.testing.assert_allclose(load(path).affine, AFFINE)
-    assert capfd.readouterr().err == ""  # nibabel would tell about its repair
+    assert capfd.readouterr().err == ""  # nibabel would log its repair
 
 
 def test_labels_are_integers_and_may_be_all_zero(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_labels_are_integers_and_may_be_all_zero(tmp_path: Path) -> None:
     assert not load_labels(write_nifti(tmp_path / "zero.nii", labels)).any()
     labels[1, 2, 3] = 4
     image = nib.Nifti1Image(labels, AFFINE)
-    image.header.set_slope_inter(0.1, 0)  # 0.1 has no exact form: voxels come as 0.4000000059604645
+    image.header.set_slope_inter(0.1, 0)  # 0.1 is not exact in float32: voxels are read as 0.4000000059604645
     nib.save(image, tmp_path / "scaled.nii")
     with pytest.raises(VolumeError, match=r"1 labels such as 0.4: labels must be integers"):
         load_labels(tmp_path / "scaled.nii")
@@ -127,7 +127,7 @@ def test_labels_are_integers_and_may_be_all_zero(tmp_path: Path) -> None:
     assert load_labels(tmp_path / "scaled.nii").unique().tolist() == [0, 4]
 
 
-def test_missing_keys_are_allowed_only_when_said(tmp_path: Path) -> None:
+def test_missing_keys_must_be_allowed(tmp_path: Path) -> None:
     path = write_nifti(tmp_path / "a.nii")
     assert set(LoadVolumed(("image", "label"), allow_missing_keys=True)({"image": path})) == {"image"}
     with pytest.raises(KeyError, match="label"):
@@ -150,7 +150,7 @@ def test_formats_can_be_batched_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["ct", "ct_small", "mr_small"])
-def test_torso_is_loaded_as_nibabel_does(data_dir: Path, name: str) -> None:
+def test_torso_equals_nibabel(data_dir: Path, name: str) -> None:
     path = data_dir / "torso" / f"{name}.nii.gz"
     image, expected = load(path), nib.Nifti1Image.from_filename(path)
     np.testing.assert_array_equal(image.numpy()[0], np.asarray(expected.dataobj))
@@ -165,8 +165,8 @@ def test_hippocampus_image_and_label_share_a_grid(data_dir: Path) -> None:
     assert case["label"].unique().tolist() == [0, 1, 2]
 
 
-def test_image_and_label_whose_affines_differ_by_rounding_keep_one_grid(tmp_path: Path) -> None:
-    """63 steps of half a millimetre are 31.5 of a whole one: to be rounded up or down, but alike."""
+def test_rounding_keeps_image_and_label_on_one_grid(tmp_path: Path) -> None:
+    """63 steps of 0.5 mm are 31.5 steps of 1 mm, which must be rounded alike for both."""
     voxels = np.random.default_rng(0).integers(0, 2, (64, 6, 5)).astype(np.uint8)
     case = {
         key: write_nifti(tmp_path / f"{key}.nii", voxels, np.diag([length, 1, 1, 1]))
@@ -178,8 +178,8 @@ def test_image_and_label_whose_affines_differ_by_rounding_keep_one_grid(tmp_path
     np.testing.assert_array_equal(done["image"].affine, done["label"].affine)
 
 
-def test_channels_whose_affines_differ_by_rounding_are_turned_alike(tmp_path: Path) -> None:
-    """At 45 degrees it takes no more than rounding to change the axis of the patient that is nearest."""
+def test_rounding_does_not_reorient_channels_differently(tmp_path: Path) -> None:
+    """At 45 degrees, rounding is enough to change the nearest axis of the patient."""
     voxels = np.random.default_rng(0).integers(0, 100, (6, 6, 6)).astype(np.int16)
     files = []
     for name, degrees in (("a.nii", 45 - 1e-4), ("b.nii", 45 + 1e-4)):

@@ -1,4 +1,4 @@
-"""A header tells how many bytes its volume needs, and how many are there, before any is read."""
+"""A header gives the bytes that its volume needs and has, before any voxel is read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .volume_files import AFFINE, VOXELS, change_header, load, write_itk, write_
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.mha", "a.nrrd"])
-def test_a_tiny_file_that_claims_a_huge_volume_allocates_nothing(tmp_path: Path, name: str) -> None:
+def test_tiny_file_claiming_a_huge_volume_allocates_nothing(tmp_path: Path, name: str) -> None:
     if name.startswith("a.nii"):
         path = change_header(write_nifti(tmp_path / "a.nii"), dim=[3, 32767, 32767, 32767, 1, 1, 1, 1])
         if name == "a.nii.gz":
@@ -31,7 +31,7 @@ def test_a_tiny_file_that_claims_a_huge_volume_allocates_nothing(tmp_path: Path,
     assert peak < 1e6
 
 
-def test_header_of_a_whole_volume_is_within_its_capacity(tmp_path: Path) -> None:
+def test_complete_volume_is_within_its_capacity(tmp_path: Path) -> None:
     for path in (
         write_nifti(tmp_path / "a.nii"),
         write_nifti(tmp_path / "a.nii.gz"),

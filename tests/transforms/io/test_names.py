@@ -1,4 +1,4 @@
-"""Which files are volumes, and what their cases are called."""
+"""Volumes among files, and the names of their cases."""
 
 import re
 from pathlib import Path
@@ -22,11 +22,11 @@ def test_case_name_is_the_name_without_the_extension(name: str, extension: str) 
     assert case_name(f"folder.nii/{name}{extension}") == name
 
 
-def test_case_name_of_another_file_is_whole() -> None:
+def test_case_name_of_another_file_is_its_name() -> None:
     assert case_name("folder/scan.v1") == "scan.v1"
 
 
-def test_folder_gives_its_volumes_sorted_without_hidden_and_other_files(tmp_path: Path) -> None:
+def test_folder_gives_its_volumes_sorted(tmp_path: Path) -> None:
     folder = tmp_path / "scans.nii"
     b, a, c = touch(folder, "b.nii.gz", "a.mha", "c.nrrd")
     touch(folder, "._b.nii.gz", ".b.part.nii.gz", "notes.txt", "a.raw")
@@ -40,7 +40,7 @@ def test_files_and_folders_keep_the_order_given(tmp_path: Path) -> None:
     assert find_volumes([z, m.parent, str(a)]) == [z, m, a]
 
 
-def test_broken_link_in_a_folder_is_not_left_out(tmp_path: Path) -> None:
+def test_broken_link_in_a_folder_is_listed(tmp_path: Path) -> None:
     link = tmp_path / "case.nii.gz"
     link.symlink_to(tmp_path / "nowhere.nii.gz")
     assert find_volumes([tmp_path]) == [link]
@@ -56,20 +56,20 @@ def test_broken_link_in_a_folder_is_not_left_out(tmp_path: Path) -> None:
         (["a.nii"], ["a.nii", "a.nii"], r"a.nii: case name 'a'"),
     ],
 )
-def test_inputs_that_cannot_be_meant(tmp_path: Path, names: list[str], inputs: list[str], message: str) -> None:
+def test_invalid_inputs_are_errors(tmp_path: Path, names: list[str], inputs: list[str], message: str) -> None:
     touch(tmp_path, *names)
     with pytest.raises(VolumeError, match=message) as caught:
         find_volumes([tmp_path / name for name in inputs])
     assert "\n" not in str(caught.value)
 
 
-def test_link_in_a_circle_does_not_exist(tmp_path: Path) -> None:
+def test_circular_link_does_not_exist(tmp_path: Path) -> None:
     link = tmp_path / "circle.nii"
     link.symlink_to(link)
     with pytest.raises(VolumeError, match=re.escape(f"{link}: does not exist")):
         find_volumes([link])
 
 
-def test_no_inputs() -> None:
+def test_no_inputs_are_an_error() -> None:
     with pytest.raises(ValueError, match="inputs: none"):
         find_volumes([])

@@ -1,4 +1,4 @@
-"""Label maps are written whole, in the place of their image, and never over it."""
+"""Label maps are written completely, with the geometry of their image, and never over it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read(path: Path) -> nib.Nifti1Image:
 
 
 @pytest.mark.parametrize(("greatest", "voxel_type"), [(255, np.uint8), (256, np.uint16), (65535, np.uint16)])
-def test_labels_take_the_bytes_they_need(tmp_path: Path, greatest: int, voxel_type: Any) -> None:
+def test_voxel_type_is_the_smallest_for_the_labels(tmp_path: Path, greatest: int, voxel_type: Any) -> None:
     labels = LABELS.astype(np.int64)
     labels[0, 0, 0] = greatest
     write_labels(labels, tmp_path / "a.nii.gz", affine=AFFINE)
@@ -29,7 +29,7 @@ def test_labels_take_the_bytes_they_need(tmp_path: Path, greatest: int, voxel_ty
     np.testing.assert_array_equal(np.asarray(read(tmp_path / "a.nii.gz").dataobj), labels)
 
 
-def test_a_sheared_affine_has_no_qform(tmp_path: Path) -> None:
+def test_sheared_affine_has_no_qform(tmp_path: Path) -> None:
     affine = AFFINE.copy()
     affine[1, 1] += 1
     write_labels(LABELS, tmp_path / "a.nii", affine=affine)
@@ -37,8 +37,8 @@ def test_a_sheared_affine_has_no_qform(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.asarray(read(tmp_path / "a.nii").affine), affine, atol=1e-5)
 
 
-def test_the_image_is_never_written_over(tmp_path: Path) -> None:
-    """As when a folder of volumes is given as the folder for their labels too."""
+def test_image_is_never_overwritten(tmp_path: Path) -> None:
+    """As if the folder of the volumes is also given as the output folder."""
     path = write_nifti(tmp_path / "a.nii.gz")
     before = path.read_bytes()
     case: Any = LoadVolumed("image")({"image": path})
@@ -57,18 +57,18 @@ def test_the_image_is_never_written_over(tmp_path: Path) -> None:
         (LABELS.astype(np.float32), {}, "labels: float32: must be integers"),
         (LABELS.astype(np.int32) - 1, {}, "labels: from -1 to 1: must be from 0 to 65535"),
         (LABELS, {"path": "a.nrrd"}, r"a.nrrd: must end in .nii.gz or .nii"),
-        (LABELS, {"affine": None}, r"affine: None: is needed where the reference \(None\) is not a NIfTI file"),
+        (LABELS, {"affine": None}, r"affine: None: is required unless the reference \(None\) is a NIfTI file"),
         (LABELS, {"affine": np.zeros((4, 4))}, r"affine: .*: must be \(4, 4\), finite, and its three axes independent"),
     ],
 )
-def test_what_is_no_label_map_is_refused(tmp_path: Path, labels: Any, options: dict[str, Any], message: str) -> None:
+def test_invalid_label_maps_are_errors(tmp_path: Path, labels: Any, options: dict[str, Any], message: str) -> None:
     path = tmp_path / options.get("path", "a.nii.gz")
     with pytest.raises(ValueError, match=message):
         write_labels(labels, path, affine=options.get("affine", AFFINE))
     assert not path.exists()
 
 
-def test_labels_on_another_grid_than_their_image_are_refused(tmp_path: Path) -> None:
+def test_labels_on_another_grid_are_errors(tmp_path: Path) -> None:
     image = write_nifti(tmp_path / "image.nii")
     with pytest.raises(VolumeError, match=r"image.nii: labels with shape \(6, 6, 5\) instead of \(7, 6, 5\)"):
         write_labels(LABELS[1:], tmp_path / "a.nii", reference=image)
@@ -76,6 +76,6 @@ def test_labels_on_another_grid_than_their_image_are_refused(tmp_path: Path) -> 
         write_labels(LABELS, tmp_path / "a.nii", reference=image, affine=AFFINE + np.eye(4, k=3))
 
 
-def test_one_key_is_one_file() -> None:
+def test_several_keys_are_an_error() -> None:
     with pytest.raises(ValueError, match=r"keys: \('pred', 'label'\): must be one"):
         WriteLabelsd(["pred", "label"])

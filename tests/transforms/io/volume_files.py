@@ -1,4 +1,4 @@
-"""Small volumes in files, and what is loaded from them."""
+"""Write and load small volumes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_nifti(path: Path, voxels: Array = VOXELS, affine: Array = AFFINE, kind
 
 
 def write_itk(path: Path, voxels: Array, affine: Array, *, compressed: bool = False) -> Path:
-    """Write voxels (X, Y, Z) or (X, Y, Z, C) at an affine to RAS mm of right-angled axes."""
+    """Write voxels (X, Y, Z) or (X, Y, Z, C) with an affine to RAS mm without shear."""
     image = sitk.GetImageFromArray(np.moveaxis(voxels, (0, 1, 2), (2, 1, 0)), isVector=voxels.ndim == 4)
     lps = np.diag([-1.0, -1, 1, 1]) @ affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)

@@ -1,4 +1,4 @@
-"""Phantoms: the same for a seed on every grid, plausible, with left and right where they are, and a valid dataset."""
+"""Phantom CT: reproducible on every grid, anatomically plausible, and written as a valid dataset."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from nibabel.affines import apply_affine
 from nibabel.orientations import aff2axcodes
 
 from hybridseg.transforms import read_dataset
+from hybridseg.transforms.grid import voxel_volume_ml
 from hybridseg.transforms.phantoms.abdomen import Phantom, phantom, write_phantoms
 from hybridseg.transforms.phantoms.abdomen_patient import ORGANS, VERTEBRAE
 
@@ -23,17 +24,17 @@ PLAUSIBLE = {
     "kidney_right": (80, 350),
     "spine": (200, 900),
 }
-"""Millilitres of an organ of an adult, who may be small; of the spine those within the field of view."""
+"""Volumes in ml of an adult's organs; the spine within the field of view."""
 
 
 def volumes(scan: Phantom) -> dict[str, float]:
-    """Millilitres of each organ."""
-    voxel = abs(np.linalg.det(scan.affine[:3, :3])) / 1000
+    """Return the volume of each organ in ml."""
+    voxel = voxel_volume_ml(scan.affine)
     return {name: float((scan.label == label).sum() * voxel) for name, label in LABELS.items()}
 
 
 def centre(scan: Phantom, name: str) -> np.ndarray:
-    """Centre of mass of an organ: (right, anterior, superior) in mm of the world."""
+    """Return the centre of mass of an organ: (right, anterior, superior) in mm of the world."""
     return apply_affine(scan.affine, np.argwhere(scan.label == LABELS[name])).mean(axis=0)
 
 
@@ -42,38 +43,38 @@ def scan(request) -> Phantom:
     return phantom(request.param)
 
 
-def test_a_seed_gives_the_same_voxels_and_another_another_patient():
+def test_seed_defines_the_patient():
     first, again, other = phantom(0), phantom(0), phantom(1)
     assert np.array_equal(first.image, again.image)
     assert np.array_equal(first.label, again.label)
     assert volumes(first) != volumes(other)
 
 
-def test_organs_have_a_plausible_volume(scan):
+def test_organs_have_plausible_volumes(scan):
     for name, volume in volumes(scan).items():
         low, high = PLAUSIBLE[name]
         assert low < volume < high, name
 
 
-def test_left_and_right_are_where_they_are_in_the_world(scan):
-    """The first coordinate of the world grows from the patient's left to the right, the second towards the front."""
+def test_left_and_right_are_anatomically_correct(scan):
+    """The first coordinate of the world grows from left to right of the patient, the second towards the front."""
     assert centre(scan, "liver")[0] > centre(scan, "spleen")[0]
     assert centre(scan, "kidney_right")[0] > centre(scan, "kidney_left")[0]
     assert centre(scan, "spine")[1] < centre(scan, "liver")[1]
 
 
 @pytest.mark.parametrize("orientation", ["RAS", "LPS", "PIR", "ASL"])
-def test_the_patient_does_not_depend_on_the_grid(orientation):
+def test_patient_does_not_depend_on_the_grid(orientation):
     reference = phantom(7, spacing=(4, 4, 4), orientation="RAS", tilt=0)
     other = phantom(7, spacing=(3.5, 5, 4), orientation=orientation, tilt=10)
     assert aff2axcodes(other.affine) == tuple(orientation)
-    for name in set(ORGANS.values()) - {"spine"}:  # which goes on beyond the field of view
+    for name in set(ORGANS.values()) - {"spine"}:  # which extends beyond the field of view
         np.testing.assert_allclose(centre(other, name), centre(reference, name), atol=2.5)
         assert volumes(other)[name] == pytest.approx(volumes(reference)[name], rel=0.08), name
 
 
-def test_no_threshold_tells_the_organs_apart(scan):
-    """The best interval of HU for an organ holds as many voxels of other tissue: shape and place must be learnt."""
+def test_no_threshold_separates_the_organs(scan):
+    """Even the best HU interval of an organ has many voxels of other tissue: a network needs shape and position."""
     for name in ("liver", "spleen", "kidney_left", "kidney_right"):
         inside = scan.label == LABELS[name]
         best = 0.0
@@ -83,13 +84,13 @@ def test_no_threshold_tells_the_organs_apart(scan):
         assert best < 0.75, name
 
 
-def test_borders_are_partial_volume(scan):
-    """Between the air outside and the body lie voxels that are neither."""
+def test_borders_have_partial_volume(scan):
+    """There are voxels with values between those of air and body."""
     between = (scan.image > -800) & (scan.image < -250)
     assert between.sum() > 0.005 * scan.image.size
 
 
-def test_vertebrae_are_the_spine_in_pieces_of_one_height():
+def test_vertebrae_divide_the_spine_evenly():
     whole = phantom(3, spacing=(4, 4, 3), orientation="RAS", tilt=0)
     scan = phantom(3, spacing=(4, 4, 3), orientation="RAS", tilt=0, vertebrae=True)
     assert np.array_equal(scan.image, whole.image)
@@ -98,10 +99,10 @@ def test_vertebrae_are_the_spine_in_pieces_of_one_height():
     assert np.array_equal(scan.label[~is_vertebra], whole.label[~is_vertebra])
     middles = [np.argwhere(scan.label == label)[:, 2].mean() for label in VERTEBRAE]
     assert middles == sorted(middles)
-    np.testing.assert_allclose(np.diff(middles)[1:-1], 11, atol=2)  # slices of 3 mm, of a patient of some size
+    np.testing.assert_allclose(np.diff(middles)[1:-1], 11, atol=2)  # 33 mm in slices of 3 mm, times the patient's size
 
 
-def test_a_written_folder_is_a_decathlon_dataset(tmp_path):
+def test_written_folder_is_a_decathlon_dataset(tmp_path):
     folder = write_phantoms(tmp_path / "phantoms", 2, seed=5, test_count=1)
     assert [case["case"] for case in read_dataset(folder)] == ["phantom_000", "phantom_001"]
     listing = json.loads((folder / "dataset.json").read_text())
@@ -124,11 +125,11 @@ def test_a_written_folder_is_a_decathlon_dataset(tmp_path):
         ({"tilt": 45}, "tilt"),
     ],
 )
-def test_grids_that_cannot_be_are_refused(options, message):
+def test_invalid_grids_are_errors(options, message):
     with pytest.raises(ValueError, match=message):
         phantom(0, **options)
 
 
-def test_a_dataset_without_cases_is_refused(tmp_path):
+def test_dataset_without_cases_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="count: 0: must be at least 1"):
         write_phantoms(tmp_path, 0)

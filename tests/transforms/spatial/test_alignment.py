@@ -1,4 +1,4 @@
-"""Where one grid lies along the axes of another."""
+"""Alignment of a grid with the axes of another."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_permutation_flip_and_shift_are_exact() -> None:
     assert all(axis.weight is None for axis in axes)
 
 
-def test_interpolation_equals_numpy_and_is_constant_beyond_the_outer_centres() -> None:
+def test_interpolation_equals_numpy() -> None:
     mapping = np.diag([0.4, 1.0, 1.0, 1.0])
     mapping[0, 3] = -0.5
     axes = align_axes(mapping, SIZE, (20, 7, 8))
@@ -31,7 +31,7 @@ def test_interpolation_equals_numpy_and_is_constant_beyond_the_outer_centres() -
     np.testing.assert_allclose(axes[0].interpolate(values, 0)[:, 2, 3], expected, atol=1e-6)
 
 
-def test_a_part_of_an_axis_is_that_part_of_the_whole() -> None:
+def test_part_of_an_axis_equals_a_slice_of_the_whole() -> None:
     axes = align_axes(np.diag([0.7, 0.3, 1, 1]), SIZE, (8, 20, 8))
     assert axes is not None
     values = torch.rand(SIZE)
@@ -39,7 +39,7 @@ def test_a_part_of_an_axis_is_that_part_of_the_whole() -> None:
 
 
 @pytest.mark.parametrize("shift", [-100.0, 100.0])
-def test_an_axis_beyond_the_network_grid_has_nothing_inside(shift: float) -> None:
+def test_axis_outside_the_network_grid_is_empty(shift: float) -> None:
     mapping = np.eye(4)
     mapping[2, 3] = shift
     axes = align_axes(mapping, SIZE, SIZE)
@@ -48,7 +48,7 @@ def test_an_axis_beyond_the_network_grid_has_nothing_inside(shift: float) -> Non
     assert not len(axes[2].lower)
 
 
-def test_a_turned_grid_is_not_aligned_unless_by_less_than_the_tolerance() -> None:
+def test_rotated_grid_is_aligned_only_within_the_tolerance() -> None:
     mapping = np.eye(4)
     mapping[0, 1] = 0.01
     assert align_axes(mapping, SIZE, SIZE) is None

@@ -1,4 +1,4 @@
-"""Which label a voxel gets: the class with the highest logit, what is above a threshold, or regions in their order."""
+"""The label of a voxel: the class with the highest logit, a thresholded channel, or the last region."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .grids import is_inside, make_affine, positions, to_logits
 
 @pytest.mark.parametrize(("classes", "dtype"), [(2, np.uint8), (256, np.uint8), (257, np.uint16), (300, np.uint16)])
 @pytest.mark.parametrize("turn", [(0, 0, 0), (0, 0, 1)])
-def test_labels_beyond_255_are_uint16(classes: int, dtype: Any, turn: tuple[float, ...]) -> None:
+def test_labels_above_255_are_uint16(classes: int, dtype: Any, turn: tuple[float, ...]) -> None:
     labels = np.full((3, 3, 3), classes - 1)
     restored = restore_labels(
         to_logits(labels, classes), make_affine(turn, (1, 1, 1)), (3, 3, 3), make_affine((0, 0, 0), (1, 1, 1))
@@ -28,7 +28,7 @@ def test_labels_beyond_255_are_uint16(classes: int, dtype: Any, turn: tuple[floa
     assert restored.max() == classes - 1
 
 
-def test_one_channel_needs_a_threshold() -> None:
+def test_single_channel_needs_a_threshold() -> None:
     logits = torch.linspace(-1, 1, 27).reshape(1, 3, 3, 3)
     affine = make_affine((0, 0, 0), (1, 1, 1))
     restored = restore_labels(logits, affine, (3, 3, 3), affine, threshold=0.5)
@@ -39,22 +39,22 @@ def test_one_channel_needs_a_threshold() -> None:
         restore_labels(logits.repeat(2, 1, 1, 1), affine, (3, 3, 3), affine, threshold=0.0)
 
 
-def test_logits_that_require_gradients_and_equal_classes() -> None:
+def test_equal_logits_with_gradients_give_the_first_class() -> None:
     affine = make_affine((0, 0, 0), (1, 1, 1))
     logits = torch.zeros(3, 2, 2, 2, requires_grad=True)
     assert not restore_labels(logits, affine, (2, 2, 2), affine).any()  # the first of equals
 
 
 @pytest.mark.parametrize("turn", [(0, 0, 0), (10, 20, 30)])
-def test_nan_is_an_error_and_not_background(turn: tuple[float, ...]) -> None:
+def test_nan_is_an_error(turn: tuple[float, ...]) -> None:
     logits = torch.zeros(3, 4, 4, 4)
     logits[1, 2, 2, 2] = torch.nan
     with pytest.raises(ValueError, match="logits: NaN: must be numbers"):
         restore_labels(logits, make_affine(turn, (1, 1, 1)), (4, 4, 4), make_affine((0, 0, 0), (1, 1, 1)))
 
 
-def test_probabilities_are_interpolated_when_asked_for() -> None:
-    """Between a sure voxel and a doubtful one, the sure one wins in logits, but not in probabilities."""
+def test_probabilities_are_interpolated_on_request() -> None:
+    """Between a confident voxel and an uncertain one, the confident one wins in logits, but not in probabilities."""
     logits = torch.tensor([[0.0, 0.0], [10.0, -2.0]])[:, :, None, None]  # probability of class 1: nearly 1, then 0.12
     finer = np.diag([0.6, 1.0, 1.0, 1.0])
     arguments = (logits, np.eye(4), (3, 1, 1), finer)  # at 0, 0.6 and 1.2 (within half a voxel of the last)
@@ -64,14 +64,12 @@ def test_probabilities_are_interpolated_when_asked_for() -> None:
     assert restore_labels(*far, probabilities=True).ravel().tolist() == [1, 0]
 
 
-# Regions that overlap
+# Overlapping regions
 
 
 @pytest.mark.parametrize("turn", [(0, 0, 0), (10, 20, 30)])
-def test_regions_are_interpolated_and_laid_over_each_other_in_their_order(
-    turn: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    regions = {"whole": [1, 2, 7], "core": [2, 7], "middle": [2]}  # which write 1, 7 and 2
+def test_later_regions_overwrite_earlier_ones(turn: tuple[float, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    regions = {"whole": [1, 2, 7], "core": [2, 7], "middle": [2]}  # write 1, 7 and 2
     logits = torch.nn.functional.avg_pool3d(torch.randn(3, 15, 14, 13), 3, 1)
     grid, finer = make_affine(turn, (1.5, 1.6, 1.7)), make_affine((0, 0, 0), (0.9, 0.8, 0.7))
     grid[:3, 3] = finer[:3, 3]
@@ -85,10 +83,10 @@ def test_regions_are_interpolated_and_laid_over_each_other_in_their_order(
     for share in (0.0, 1.0):  # everywhere, or only where labels may change
         monkeypatch.setattr(restoring, "MOST_DISPUTED", share)
         restored = restore_labels(logits, grid, (20, 24, 22), finer, regions=regions)
-        assert (restored != expected).mean() < 1e-3  # float32 decides about logits of all but 0
+        assert (restored != expected).mean() < 1e-3  # float32 rounding decides logits close to 0
 
 
-def test_one_region_is_what_one_channel_with_a_threshold_is() -> None:
+def test_one_region_equals_one_channel_with_a_threshold() -> None:
     logits = torch.randn(1, 9, 8, 7)
     arguments = (logits, np.eye(4), (15, 14, 13), np.diag([0.6, 0.6, 0.6, 1]))
     foreground = restore_labels(*arguments, threshold=0.0)
@@ -97,7 +95,7 @@ def test_one_region_is_what_one_channel_with_a_threshold_is() -> None:
     assert restore_labels(*arguments, regions={"organ": [300]}).dtype == np.uint16
 
 
-def test_probabilities_of_regions_are_interpolated_when_asked_for() -> None:
+def test_region_probabilities_are_interpolated_on_request() -> None:
     logits = torch.tensor([[10.0, -2.0]])[:, :, None, None]  # probability nearly 1, then 0.12
     far = (logits, np.eye(4), (2, 1, 1), np.diag([0.7, 1.0, 1.0, 1.0]))  # 1.6 as logit, 0.38 as probability
     assert restore_labels(*far, regions={"organ": [1]}).ravel().tolist() == [1, 1]
@@ -114,7 +112,7 @@ def test_probabilities_of_regions_are_interpolated_when_asked_for() -> None:
         ({"regions": {"whole": [1]}, "threshold": 0.5}, "regions: 1 for 1 channels, threshold 0.5: must be one for"),
     ],
 )
-def test_regions_must_be_those_of_the_channels(options: dict[str, Any], message: str) -> None:
+def test_regions_must_match_the_channels(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         restore_labels(torch.zeros(1, 3, 3, 3), np.eye(4), (3, 3, 3), np.eye(4), **options)
 

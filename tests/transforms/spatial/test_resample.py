@@ -1,4 +1,4 @@
-"""Resampling axis by axis gives what MONAI's Spacingd gives where a volume is not oblique."""
+"""Resampling axis by axis equals MONAI's Spacingd for volumes that are not oblique."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ lengths = st.tuples(*[st.floats(0.5, 4)] * 3)
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.tuples(*[st.integers(1, 14)] * 3), lengths, lengths, st.permutations([0, 1, 2]))
-def test_it_is_spacingd(
+def test_resampling_equals_spacingd(
     shape: tuple[int, ...], before: tuple[float, ...], after: tuple[float, ...], order: list[int]
 ) -> None:
     affine = np.diag([*before, 1.0])
@@ -35,7 +35,7 @@ def test_it_is_spacingd(
     torch.testing.assert_close(ours.as_tensor(), theirs.as_tensor(), rtol=0, atol=6e-3)  # positions within 1e-3 voxels
 
 
-def test_the_file_stays_known() -> None:
+def test_metadata_is_kept() -> None:
     image = MetaTensor(torch.randn(1, 4, 4, 4), meta={"filename_or_obj": "a.nii", "original_affine": np.eye(4)})
     resampled = Resampled("image", (2, 2, 2))({"image": image})["image"]
     assert resampled.meta["filename_or_obj"] == "a.nii"
@@ -43,13 +43,13 @@ def test_the_file_stays_known() -> None:
     np.testing.assert_array_equal(resampled.affine, np.diag([2.0, 2, 2, 1]))
 
 
-def test_a_grid_beyond_all_memory_is_refused() -> None:
+def test_too_many_voxels_are_an_error() -> None:
     image = MetaTensor(torch.randn(1, 24, 24, 24), affine=torch.diag(torch.tensor([100.0, 100, 100, 1])))
     with pytest.raises(VolumeError, match="image: 2301 x 2301 x 2301 voxels at 1 x 1 x 1 mm: must be at most"):
         Resampled("image", (1, 1, 1))({"image": image})
 
 
-def test_a_missing_key_may_be_allowed() -> None:
+def test_missing_key_can_be_allowed() -> None:
     assert Resampled("image", (1, 1, 1), allow_missing_keys=True)({}) == {}
     with pytest.raises(KeyError):
         Resampled("image", (1, 1, 1))({})

@@ -1,6 +1,4 @@
-"""Labels come back to the grid of the input: exactly where nothing was resampled, closely where it was."""
-
-from typing import Any
+"""Labels are restored to the grid of the input: exactly without resampling, closely with it."""
 
 import nibabel as nib
 import numpy as np
@@ -14,6 +12,8 @@ from scipy.ndimage import map_coordinates
 
 from hybridseg.transforms import restore_labels
 from hybridseg.transforms.spatial import restore as restoring
+from hybridseg.transforms.spatial.alignment import align_axes
+from hybridseg.transforms.spatial.decision import choosing_rule
 
 from .grids import Array, ellipsoid, is_inside, make_affine, positions, to_logits
 
@@ -31,7 +31,7 @@ shapes = st.tuples(*[st.integers(1, 9)] * 3)
 
 
 def restore_slowly(logits: Array, affine: Array, shape: tuple[int, ...], reference_affine: Array) -> Array:
-    """What `restore_labels` gives, without slabs or special cases."""
+    """Compute `restore_labels` without slabs or special cases."""
     position = positions(shape, affine, reference_affine)
     inside = is_inside(position, logits.shape[1:])
     values = [map_coordinates(channel, position, order=1, mode="nearest") for channel in logits]
@@ -43,7 +43,7 @@ def restore_slowly(logits: Array, affine: Array, shape: tuple[int, ...], referen
 
 @settings(deadline=None, max_examples=60)
 @given(shape=shapes, spacing=spacings, turn=angles, codes=st.sampled_from(AXIS_CODES), seed=st.integers(0, 999))
-def test_any_orientation_comes_back_voxel_for_voxel(
+def test_any_orientation_is_restored_voxel_for_voxel(
     shape: tuple[int, ...], spacing: tuple[float, ...], turn: tuple[float, ...], codes: str, seed: int
 ) -> None:
     labels = np.random.default_rng(seed).integers(0, 5, shape)
@@ -61,7 +61,7 @@ def test_any_orientation_comes_back_voxel_for_voxel(
 @given(
     turn=angles, spacing=spacings, start=st.tuples(*[st.integers(0, 3)] * 3), size=st.tuples(*[st.integers(1, 4)] * 3)
 )
-def test_what_was_cropped_away_is_background(
+def test_cropped_voxels_are_background(
     turn: tuple[float, ...], spacing: tuple[float, ...], start: tuple[int, ...], size: tuple[int, ...]
 ) -> None:
     labels = np.random.default_rng(0).integers(1, 5, (7, 8, 9))
@@ -74,7 +74,7 @@ def test_what_was_cropped_away_is_background(
     np.testing.assert_array_equal(restore_labels(to_logits(labels[box], 5), cropped, labels.shape, affine), expected)
 
 
-def test_a_padded_grid_is_cut_to_the_input() -> None:
+def test_padding_is_removed() -> None:
     labels = np.random.default_rng(0).integers(0, 5, (9, 9, 9))
     inner = make_affine((0, 0, 0), (1, 1, 1))
     outer = make_affine((0, 0, 0), (1, 1, 1), (10, -36, 54))
@@ -86,7 +86,7 @@ def test_a_padded_grid_is_cut_to_the_input() -> None:
 
 
 def centre_of_mass(labels: Array, affine: Array) -> Array:
-    """Centre in mm of the voxels labelled 1."""
+    """Return the centre in mm of the voxels with label 1."""
     return affine[:3, :3] @ np.argwhere(labels == 1).mean(axis=0) + affine[:3, 3]
 
 
@@ -94,7 +94,7 @@ def centre_of_mass(labels: Array, affine: Array) -> Array:
 @pytest.mark.parametrize("codes", ["RAS", "PIL"])
 @pytest.mark.parametrize("turn", [(0, 0, 0), (90, 180, 0), (12, -20, 33)])
 @pytest.mark.parametrize("spacing", [(1, 1, 1), (0.8, 1.1, 2.5)])
-def test_a_resampled_ellipsoid_comes_back_in_place(
+def test_resampled_ellipsoid_is_restored_in_place(
     diagonal: bool, codes: str, turn: tuple[float, ...], spacing: tuple[float, ...]
 ) -> None:
     shape = tuple(round(48 / length) for length in spacing)
@@ -121,7 +121,7 @@ def test_a_resampled_ellipsoid_comes_back_in_place(
     codes=st.sampled_from(AXIS_CODES),
     seed=st.integers(0, 999),
 )
-def test_any_map_equals_a_slow_reference(
+def test_any_affine_equals_a_slow_reference(
     shape: tuple[int, ...],
     size: tuple[int, ...],
     spacing: tuple[float, ...],
@@ -136,11 +136,11 @@ def test_any_map_equals_a_slow_reference(
     reference_affine = make_affine((0, 0, 0), reference_spacing, (0, 1, 2))
     restored = restore_labels(torch.from_numpy(logits), affine, shape, reference_affine)
     expected = restore_slowly(logits, affine, shape, reference_affine)
-    assert (restored != expected).mean() <= 0.02  # float32 decides between all but equal classes
+    assert (restored != expected).mean() <= 0.02  # float32 rounding decides between nearly equal classes
 
 
 @pytest.mark.parametrize("codes", ["RAS", "IPL"])
-def test_axis_by_axis_equals_all_at_once(codes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aligned_axes_equal_the_oblique_path(codes: str, monkeypatch: pytest.MonkeyPatch) -> None:
     logits = torch.randn(5, 12, 11, 10)
     affine = make_affine((20, 30, 40), (1.5, 1.6, 1.7))
     turned = Orientation(axcodes=codes, labels=None)(
@@ -158,7 +158,7 @@ def test_axis_by_axis_equals_all_at_once(codes: str, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("shape", [(1, 9, 9), (9, 1, 9), (9, 9, 1), (1, 1, 1)])
 @pytest.mark.parametrize("turn", [(0, 0, 0), (15, 25, 35)])
-def test_single_slices_are_volumes(shape: tuple[int, ...], turn: tuple[float, ...]) -> None:
+def test_single_slices_are_restored(shape: tuple[int, ...], turn: tuple[float, ...]) -> None:
     """A thick slice becomes several thin ones on the network's grid, or stays one."""
     affine = make_affine(turn, (1, 1, 5))
     volume = MetaTensor(torch.ones(1, *shape), affine=torch.as_tensor(affine))
@@ -173,33 +173,33 @@ def test_single_slices_are_volumes(shape: tuple[int, ...], turn: tuple[float, ..
 
 
 @pytest.mark.parametrize("turn", [(0, 0, 0), (10, 20, 30)])
-def test_slabs_do_not_show_and_are_small(turn: tuple[float, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slab_size_does_not_change_labels(turn: tuple[float, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     logits = torch.randn(6, 12, 11, 10)
     arguments = (logits, make_affine(turn, (1.5, 1.6, 1.7)), (20, 24, 22), make_affine((0, 0, 0), (0.9, 0.8, 0.7)))
-    whole = restore_labels(*arguments)
-    layers = []
-
-    def spy(name: str) -> None:
-        slabs = getattr(restoring, name)
-
-        def spied(*given: Any) -> Any:
-            for place, slab in slabs(*given):
-                layers.append(len(slab))
-                yield place, slab
-
-        monkeypatch.setattr(restoring, name, spied)
-
-    spy("_aligned_slabs")
-    spy("_oblique_slabs")
+    expected = restore_labels(*arguments)
     monkeypatch.setattr(restoring, "SLAB_VALUES", 1)
-    np.testing.assert_array_equal(restore_labels(*arguments), whole)
-    assert set(layers) == {1}
+    np.testing.assert_array_equal(restore_labels(*arguments), expected)
+
+
+def test_slabs_have_no_more_logits_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, shape = torch.randn(6, 12, 11, 10), (20, 24, 22)
+    mapping = np.diag([0.5, 0.4, 0.4, 1.0])
+    axes = align_axes(mapping, (12, 11, 10), shape)
+    assert axes is not None
+    choose, _ = choosing_rule(6)
+    for limit, layers in ((1, 1), (3 * 24 * 22 * 6, 3)):
+        monkeypatch.setattr(restoring, "SLAB_VALUES", limit)
+        oblique = [len(slab) for _, slab in restoring.oblique_slabs(logits, mapping, shape, choose)]
+        assert max(oblique) == layers
+        assert sum(oblique) == shape[0]
+    monkeypatch.setattr(restoring, "SLAB_VALUES", 3 * 24 * 22)  # classes are compared one at a time
+    aligned = [len(slab) for _, slab in restoring.aligned_slabs(logits, axes, choose)]
+    assert max(aligned) == 3
+    assert sum(aligned) == shape[0]
 
 
 @pytest.mark.parametrize("classes", [1, 2, 7])
-def test_interpolating_everywhere_or_where_classes_may_change_is_the_same(
-    classes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interpolating_borders_only_changes_nothing(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     logits = torch.nn.functional.avg_pool3d(torch.randn(classes, 15, 14, 13), 3, 1)
     grid, finer = make_affine((0, 0, 0), (1.5, 1.6, 1.7)), make_affine((0, 0, 0), (0.9, 0.8, 0.7))
     found = []
@@ -211,7 +211,7 @@ def test_interpolating_everywhere_or_where_classes_may_change_is_the_same(
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
-def test_logits_of_any_floating_type(kind: torch.dtype) -> None:
+def test_any_floating_type_of_logits(kind: torch.dtype) -> None:
     labels = np.random.default_rng(0).integers(0, 3, (6, 6, 6))
     for turn in ((0, 0, 0), (0, 0, 10)):
         affine, reference_affine = make_affine(turn, (1, 1, 1)), make_affine((0, 0, 0), (1, 1, 0.5))
@@ -220,7 +220,7 @@ def test_logits_of_any_floating_type(kind: torch.dtype) -> None:
         np.testing.assert_array_equal(restore_labels(logits.to(kind), affine, (6, 6, 12), reference_affine), expected)
 
 
-def test_shapes_must_fit() -> None:
+def test_wrong_shapes_are_errors() -> None:
     affine = np.eye(4)
     with pytest.raises(ValueError, match=r"logits: shape \(4, 4, 4\): must be \(classes, depth, height, width\)"):
         restore_labels(torch.zeros(4, 4, 4), affine, (4, 4, 4), affine)

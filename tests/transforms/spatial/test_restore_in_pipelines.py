@@ -1,4 +1,4 @@
-"""A case comes back to its file's grid: by itself, from a batch, and at the end of an evaluator."""
+"""A case is restored to its file's grid: alone, from a batch, and by an evaluator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .grids import ellipsoid, make_affine, to_logits
 
 
 class Halves(nn.Module):
-    """A network that calls what is brighter than 500 the first class, and the rest background."""
+    """A network that segments voxels brighter than 500."""
 
     def forward(self, image: Tensor) -> Tensor:
         return torch.cat([500 - image, image - 500], dim=1)
@@ -50,12 +50,12 @@ def preprocessing() -> Compose:
 
 
 def check_restored(restored: Any, path: Path) -> None:
-    truth = nib.Nifti1Image.from_filename(path)
-    expected = np.asarray(truth.dataobj) > 500
+    reference = nib.Nifti1Image.from_filename(path)
+    expected = np.asarray(reference.dataobj) > 500
     assert isinstance(restored, MetaTensor)
     assert restored.dtype == torch.uint8
-    assert restored.shape == (1, *truth.shape)
-    np.testing.assert_allclose(restored.affine, np.asarray(truth.affine), atol=1e-6)
+    assert restored.shape == (1, *reference.shape)
+    np.testing.assert_allclose(restored.affine, np.asarray(reference.affine), atol=1e-6)
     labels = restored.numpy()[0]
     assert 2 * (labels & expected).sum() / (labels.sum() + expected.sum()) > 0.95
     assert restored.meta["filename_or_obj"] == str(path)
@@ -69,7 +69,7 @@ def test_one_case_is_restored(image_file: Path) -> None:
     check_restored(RestoreLabelsd()(case)["pred"], image_file)
 
 
-def test_a_batch_is_restored_after_it_was_taken_apart(image_file: Path) -> None:
+def test_decollated_batch_is_restored(image_file: Path) -> None:
     loader = DataLoader(Dataset([{"image": str(image_file)}] * 2, preprocessing()), batch_size=2)
     batch = next(iter(loader))
     batch["pred"] = Halves()(batch["image"])
@@ -78,7 +78,7 @@ def test_a_batch_is_restored_after_it_was_taken_apart(image_file: Path) -> None:
         check_restored(RestoreLabelsd()(case)["pred"], image_file)
 
 
-def test_an_evaluator_restores(image_file: Path) -> None:
+def test_evaluator_restores(image_file: Path) -> None:
     evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(Dataset([{"image": str(image_file)}] * 2, preprocessing()), batch_size=2),
@@ -93,7 +93,7 @@ def test_an_evaluator_restores(image_file: Path) -> None:
         check_restored(case["pred"], image_file)
 
 
-def test_the_image_must_be_from_a_file_and_the_logits_on_its_grid(image_file: Path) -> None:
+def test_image_without_file_and_wrong_grid_are_errors(image_file: Path) -> None:
     with pytest.raises(ValueError, match="image: Tensor: must be a MetaTensor loaded from a file"):
         RestoreLabelsd()({"image": torch.zeros(1, 4, 4, 4), "pred": torch.zeros(2, 4, 4, 4)})
     case = LoadVolumed("image")({"image": str(image_file)})
@@ -103,8 +103,8 @@ def test_the_image_must_be_from_a_file_and_the_logits_on_its_grid(image_file: Pa
 
 
 @pytest.mark.parametrize("name", ["ct_small", "mr_small"])
-def test_torso_labels_come_back(data_dir: Path, name: str) -> None:
-    """On the network's grid at the same spacing voxel for voxel; labels are not contiguous and go up to 117."""
+def test_torso_labels_are_restored(data_dir: Path, name: str) -> None:
+    """Restored voxel for voxel without resampling; labels are not contiguous and go up to 117."""
     path = data_dir / "torso" / f"{name}_labels.nii.gz"
     labels = LoadVolumed("label")({"label": str(path)})["label"]
     turned = Orientation(axcodes="PIR", labels=None)(labels)

@@ -1,1 +1,6 @@
-"""DICOM series in, DICOM Segmentation out."""
+"""Read DICOM series, write DICOM Segmentation objects."""
+
+from .segmentation import write_segmentation
+from .series import DicomFolder, DicomReader, DicomSeries, is_dicom, open_series
+
+__all__ = ["DicomFolder", "DicomReader", "DicomSeries", "is_dicom", "open_series", "write_segmentation"]

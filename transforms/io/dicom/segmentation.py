@@ -1,7 +1,7 @@
-"""Write a label map as DICOM Segmentation beside the series it was made from, by highdicom (the extra `dicom`).
+"""Write a label map as DICOM Segmentation for the series it was made from, by highdicom (the extra `dicom`).
 
-One binary segment for each label, with a coded property (DICOM PS3.3, C.8.20.4): a SNOMED CT code where the label's
-name is known here or the bundle gives one, otherwise the name itself in a private scheme.
+Each label becomes a binary segment with a coded property (DICOM PS3.3, C.8.20.4): a SNOMED CT code if the bundle gives
+one or the label's name is listed here, otherwise the name itself in a private scheme.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridseg.transforms.errors import PathLike, VolumeError
+from hybridseg.transforms.grid import label_dtype
 from hybridseg.transforms.io.atomic import replacing
 
 Triplet = Sequence[str]
@@ -43,8 +44,10 @@ STRUCTURES = {
     "stomach": "Stomach",
     "trachea": "Trachea",
 }
-"""Names of labels, and pydicom's names of their SNOMED CT codes; `_left` or `_right` may follow or go before."""
+"""Names of labels, with pydicom's names of their SNOMED CT codes; `left` or `right` may come before or after."""
+
 SIDES = {"left": "Left", "right": "Right"}
+
 MAY_BE_EMPTY = (
     "AccessionNumber",
     "PatientBirthDate",
@@ -57,7 +60,8 @@ MAY_BE_EMPTY = (
     "StudyID",
     "StudyTime",
 )
-"""What a segmentation must have, but not with a value."""
+"""Attributes that a segmentation must have, possibly without a value."""
+
 PRIVATE_SCHEME = "99HYBRIDSEG"
 MANUFACTURER = "HybridSeg"
 UTF_8 = "ISO_IR 192"
@@ -73,20 +77,20 @@ def write_segmentation(
     algorithm: str,
     version: str,
 ) -> None:
-    """Write a label map as DICOM Segmentation, whole or not at all.
+    """Write a label map as a DICOM Segmentation file, which is either complete or absent.
 
-    What an anonymised series lacks is made up anew, always the same for the same files: UIDs of study, series and frame
-    of reference from the names of the instances, UIDs of the instances from their file meta information.
+    UIDs that an anonymised series lacks are generated, always the same for the same files: those of study, series and
+    frame of reference from the UIDs of the instances, those of the instances from their file meta information.
 
     Args:
         labels: (X, Y, Z), along columns, rows and slices.
-        files: one for each slice, in order.
-        path: the file to write; there is none where no label has voxels.
-        label_names: the labels to describe, and their names; those without voxels are left out.
-        codes: of labels, instead of those that follow from their names: `type`, and perhaps `modifier` and `category`,
-            which is an anatomical structure otherwise, each with value, scheme and meaning.
-        algorithm: what made the labels.
-        version: of it.
+        files: the file of each slice, in order.
+        path: the file to write; none is written, and an old one is removed, if no label has voxels.
+        label_names: names of the labels to write; labels without voxels are left out.
+        codes: codes of labels that replace those found by name: `type`, and optionally `modifier` and `category` (by
+            default anatomical structure), each with value, scheme and meaning.
+        algorithm: name of the algorithm that made the labels.
+        version: version of the algorithm.
 
     Raises:
         ValueError: the extra `dicom` is not installed, or the labels are not on the grid of the files.
@@ -99,14 +103,14 @@ def write_segmentation(
     except ImportError as error:
         raise ValueError("dicom: highdicom is not installed: pip install 'hybridseg[dicom]'") from error
     if labels.ndim != 3 or labels.shape[2] != len(files):
-        raise ValueError(f"labels: shape {labels.shape}: must have a slice for each of {len(files)} files")
+        raise ValueError(f"labels: shape {labels.shape}: must have one slice for each of {len(files)} files")
     present = [label for label in sorted(label_names) if (labels == label).any()]
     if not present:
-        Path(path).unlink(missing_ok=True)  # of an earlier run, whose label map is replaced
+        Path(path).unlink(missing_ok=True)  # from an earlier run, whose label map was replaced
         return
     sources = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
-    complete(sources)
-    consecutive = np.zeros(int(labels.max()) + 1, dtype=np.uint8 if len(present) < 256 else np.uint16)
+    add_missing_attributes(sources)
+    consecutive = np.zeros(int(labels.max()) + 1, dtype=label_dtype(len(present)))
     consecutive[present] = np.arange(1, len(present) + 1)
     identification = hd.AlgorithmIdentificationSequence(
         name=algorithm, version=version, family=known.DCM.ArtificialIntelligence
@@ -132,7 +136,7 @@ def write_segmentation(
         content_description=algorithm[:64],
         series_description=algorithm[:64],
     )
-    segmentation.SpecificCharacterSet = UTF_8  # for names of any script; what the slices use may lack their letters
+    segmentation.SpecificCharacterSet = UTF_8  # for names in any script: the slices' own character set may lack letters
     try:
         with replacing(path, suffix=".dcm") as temporary:
             segmentation.save_as(temporary)
@@ -141,7 +145,7 @@ def write_segmentation(
 
 
 def describe(number: int, name: str, codes: Mapping[str, Triplet] | None, identification: Any) -> Any:
-    """The description of a segment."""
+    """Describe a segment: its number, name and codes."""
     import highdicom as hd
     from pydicom.sr.codedict import codes as known
 
@@ -174,8 +178,8 @@ def describe(number: int, name: str, codes: Mapping[str, Triplet] | None, identi
     return description
 
 
-def complete(sources: Sequence[Any]) -> None:
-    """Fill in what highdicom needs of slices (pydicom datasets) and an anonymised series may lack."""
+def add_missing_attributes(sources: Sequence[Any]) -> None:
+    """Add attributes that highdicom needs to slices (pydicom datasets) of an anonymised series that lack them."""
     from pydicom.uid import generate_uid
 
     for source in sources:

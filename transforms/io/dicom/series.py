@@ -1,6 +1,6 @@
-"""A DICOM series as a volume: which files of a folder or a zip belong together, and their voxels.
+"""Read a DICOM series as a volume: find the files that belong together in a folder or a zip, and read their voxels.
 
-A series that is no even stack of slices is refused with the reason.
+A series that is not an evenly spaced stack of slices raises a VolumeError with the reason.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ ZIP_EXTENSION = ".zip"
 
 @dataclass(frozen=True)
 class DicomFolder(os.PathLike[str]):
-    """Where the slices of a volume are, and which series of those there is meant.
+    """A folder or zip with DICOM slices, and the series to read.
 
     Args:
-        path: a folder that holds files of slices, or a zip of one.
-        series: SeriesInstanceUID, or SeriesNumber; None where there is only one.
+        path: a folder of slices, or a zip of one.
+        series: SeriesInstanceUID or SeriesNumber; None if there is only one series.
     """
 
     path: Path
@@ -53,11 +53,11 @@ class DicomFolder(os.PathLike[str]):
 
 @dataclass(frozen=True, kw_only=True)
 class DicomSeries:
-    """An even stack of slices.
+    """An evenly spaced stack of slices.
 
     Args:
-        path: the folder or zip that was asked for.
-        slices: in order along the normal of their plane.
+        path: the folder or zip.
+        slices: the slices in order along their normal.
         affine: (4, 4), indices of (column, row, slice) to RAS mm.
     """
 
@@ -72,7 +72,7 @@ class DicomSeries:
 
     @property
     def header(self) -> VolumeHeader:
-        """Shape, voxel type and place, as of any volume."""
+        """Shape, voxel type and position, as for any volume."""
         shape = (*self.slices[0].shape, len(self.slices))
         bits = self.slices[0].bits
         return VolumeHeader(
@@ -89,18 +89,18 @@ class DicomReader(ImageReader):
     """Reads a series through SimpleITK, with the rescaling of each slice applied: HU for CT.
 
     Args:
-        series: what to read; the path that MONAI hands to a reader is not looked at.
+        series: the series to read.
     """
 
     def __init__(self, series: DicomSeries) -> None:
         self.series = series
 
     def verify_suffix(self, filename: Any) -> bool:
-        """True: whatever holds the series."""
+        """Return True: the series may be in any folder or zip."""
         return True
 
     def read(self, data: Any, **kwargs: Any) -> sitk.Image:
-        """Read all slices as float32."""
+        """Read all slices as float32; `data`, the path that MONAI passes, is ignored."""
         reader = sitk.ImageSeriesReader()
         reader.SetImageIO("GDCMImageIO")
         reader.SetFileNames([os.fspath(file) for file in self.series.files])
@@ -109,13 +109,13 @@ class DicomReader(ImageReader):
             return reader.Execute()
 
     def get_data(self, img: sitk.Image) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Give voxels (columns, rows, slices) and the metadata that MONAI expects."""
+        """Return voxels (columns, rows, slices) and the metadata that MONAI expects."""
         array = sitk.GetArrayViewFromImage(img).T
         return array, volume_metadata(array, self.series.affine)
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM by its first bytes, or at least by its extension."""
+    """Return whether a file is DICOM by its first bytes, or else by its extension."""
     if path.name == "DICOMDIR" or path.name.startswith(".") or not path.is_file():
         return False
     with path.open("rb") as file:
@@ -125,30 +125,30 @@ def is_dicom(path: Path) -> bool:
 
 @contextmanager
 def open_series(source: PathLike) -> Iterator[DicomSeries]:
-    """Find the slices of a series and check that they are a volume; those of a zip are there while the block lasts.
+    """Find the slices of a series and check that they form a volume; slices of a zip exist until the block ends.
 
     Args:
-        source: a folder or a zip, or a `DicomFolder`, which tells the series too.
+        source: a folder or a zip, or a `DicomFolder`, which also names the series.
 
     Raises:
-        VolumeError: nothing that can be read, several series of which none was chosen, or no even stack of slices.
+        VolumeError: nothing readable, several series without a choice, or no evenly spaced stack of slices.
     """
-    asked = source if isinstance(source, DicomFolder) else DicomFolder(Path(source))
-    if asked.path.is_dir():
-        yield find_series(asked, asked.path)
+    chosen = source if isinstance(source, DicomFolder) else DicomFolder(Path(source))
+    if chosen.path.is_dir():
+        yield find_series(chosen, chosen.path)
         return
-    with tempfile.TemporaryDirectory(prefix="hybridseg-") as folder:
-        with unreadable_is_volume_error(asked.path), zipfile.ZipFile(asked.path) as archive:
-            extract(archive, Path(folder))
-        yield find_series(asked, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="hybridseg-") as unpacked:
+        with unreadable_is_volume_error(chosen.path), zipfile.ZipFile(chosen.path) as archive:
+            extract(archive, Path(unpacked))
+        yield find_series(chosen, Path(unpacked))
 
 
 def extract(archive: zipfile.ZipFile, folder: Path) -> None:
-    """Write the files of an archive flat into a folder, numbered: their own names may lead anywhere.
+    """Extract the files of an archive flat into a folder, numbered, since their own names may lead anywhere.
 
     Raises:
-        ValueError: there is no room for what they claim to be.
-        zipfile.BadZipFile: a file is not what its checksum says.
+        ValueError: the disk has less space than the files claim to need.
+        zipfile.BadZipFile: a file does not match its checksum.
     """
     members = [member for member in archive.infolist() if not member.is_dir()]
     claimed, room = sum(member.file_size for member in members), shutil.disk_usage(folder).free
@@ -160,8 +160,8 @@ def extract(archive: zipfile.ZipFile, folder: Path) -> None:
             shutil.copyfileobj(packed, unpacked)
 
 
-def find_series(asked: DicomFolder, folder: Path) -> DicomSeries:
-    """The series that is asked for, among the files directly in a folder; only its own faults matter.
+def find_series(source: DicomFolder, folder: Path) -> DicomSeries:
+    """Find the requested series among the files directly in `folder`; errors in other series are ignored.
 
     Raises:
         VolumeError: see `open_series`.
@@ -171,19 +171,21 @@ def find_series(asked: DicomFolder, folder: Path) -> DicomSeries:
         if is_dicom(file) and (part := read_instance(file)) is not None:
             by_series.setdefault(part.series, []).append(part)
     if not by_series:
-        raise VolumeError(asked, "no DICOM images", "must hold the slices of a series")
-    if asked.series is not None:
-        found = {name: parts for name, parts in by_series.items() if asked.series in (name, parts[0].number)}
+        raise VolumeError(source, "no DICOM images", "must hold the slices of a series")
+    if source.series is not None:
+        found = {name: parts for name, parts in by_series.items() if source.series in (name, parts[0].number)}
         if not found:
-            raise VolumeError(asked, f"no series {asked.series!r}", f"must be one of {listed(by_series.values())}")
+            raise VolumeError(
+                source, f"no series {source.series!r}", f"must be one of {list_series(by_series.values())}"
+            )
         by_series = found
     if len(by_series) > 1:
-        raise VolumeError(asked, f"{len(by_series)} series", f"one must be chosen of {listed(by_series.values())}")
+        raise VolumeError(source, f"{len(by_series)} series", f"choose one of {list_series(by_series.values())}")
     (parts,) = by_series.values()
-    ordered, affine = stack(asked, [as_slice(part) for part in parts])
-    return DicomSeries(path=asked.path, slices=ordered, affine=affine)
+    ordered, affine = stack(source, [as_slice(part) for part in parts])
+    return DicomSeries(path=source.path, slices=ordered, affine=affine)
 
 
-def listed(series: Iterable[Sequence[Instance]]) -> str:
-    """Series in a line, for people to choose from."""
+def list_series(series: Iterable[Sequence[Instance]]) -> str:
+    """List series in one line, for a person to choose from."""
     return ", ".join(f"{parts[0].series} ({parts[0].title}, {len(parts)} slices)" for parts in series)

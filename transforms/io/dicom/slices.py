@@ -1,7 +1,7 @@
-"""Slices of a DICOM series: which file belongs to which, what each says about its own, and how they make a volume.
+"""Slices of a DICOM series: read the header of each, check it, and stack them to a volume.
 
-Slices are placed by ImagePositionPatient and ImageOrientationPatient (DICOM PS3.3, C.7.6.2): SliceThickness is how
-thick a slice is, not how far it is from the next.
+Slices are placed by ImagePositionPatient and ImageOrientationPatient (DICOM PS3.3, C.7.6.2): SliceThickness is not the
+distance to the next slice.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from hybridseg.transforms.io.header import unreadable_is_volume_error
 from hybridseg.transforms.io.itk import quiet_itk
 
 LARGEST_TILT_VOXELS = 0.5
-"""Farthest that any slice of a stack may lie sideways of the first, in voxels of their plane."""
+"""Largest sideways shift of a slice against the first, in voxels of their plane."""
 
 MODALITY, SERIES_UID, SERIES_NUMBER, DESCRIPTION = "0008|0060", "0020|000e", "0020|0011", "0008|103e"
 POSITION, ORIENTATION, SPACING, FRAMES = "0020|0032", "0020|0037", "0028|0030", "0028|0008"
 SAMPLES, BITS = "0028|0002", "0028|0100"
 TAGS = (MODALITY, SERIES_UID, SERIES_NUMBER, DESCRIPTION, POSITION, ORIENTATION, SPACING, FRAMES, SAMPLES, BITS)
-"""What is kept of each file: those of a manufacturer's own may be long."""
+"""Tags that are kept of each file; private tags of manufacturers may be long."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """A file with an image, of which nothing is checked yet.
+    """A file with an image, not checked yet.
 
     Args:
         path: the file.
-        tags: those of `TAGS` that it has, by group and element.
+        tags: values of those `TAGS` that it has, by group and element.
         shape: columns and rows.
     """
 
@@ -46,23 +46,23 @@ class Instance:
 
     @property
     def number(self) -> str:
-        """SeriesNumber, as it stands there."""
+        """SeriesNumber as stored."""
         return self.tags.get(SERIES_NUMBER, "")
 
     @property
     def series(self) -> str:
-        """SeriesInstanceUID, or the series number where that is empty."""
+        """SeriesInstanceUID, or the series number if that is empty."""
         return self.tags.get(SERIES_UID) or f"number {self.number or 'unknown'}"
 
     @property
     def title(self) -> str:
-        """Modality and description of the series, for people."""
+        """Modality and description of the series."""
         return " ".join(filter(None, (self.tags.get(MODALITY), self.tags.get(DESCRIPTION))))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
-    """What a file says about its slice.
+    """A slice with a checked header.
 
     Args:
         path: the file.
@@ -70,7 +70,7 @@ class Slice:
         orientation: (2, 3), unit vectors along a row and along a column, in LPS.
         spacing: (2,), mm from column to column and from row to row.
         position: (3,), centre of the first voxel, in LPS mm.
-        bits: of a voxel.
+        bits: bits per voxel.
     """
 
     path: Path
@@ -82,7 +82,7 @@ class Slice:
 
 
 def read_instance(path: Path) -> Instance | None:
-    """What a file says; None for one without an image, such as a report.
+    """Read the tags of a file; return None if it has no image, such as a report.
 
     Raises:
         VolumeError: the file cannot be read.
@@ -104,10 +104,10 @@ def read_instance(path: Path) -> Instance | None:
 
 
 def as_slice(instance: Instance) -> Slice:
-    """The slice of a file.
+    """Check that a file holds one slice with a position and one number per voxel, and return it.
 
     Raises:
-        VolumeError: it holds anything but one slice with a place and one number at each voxel.
+        VolumeError: it does not.
     """
     path, tags = instance.path, instance.tags
     if int(tags.get(FRAMES) or 1) > 1:
@@ -142,26 +142,27 @@ def as_slice(instance: Instance) -> Slice:
 
 
 def has_image(path: Path) -> bool:
-    """Whether the tag of pixel data (7FE0,0010), or its beginning of a damaged file, stands anywhere in a file."""
+    """Return whether a file, possibly damaged, has the tag of pixel data (7FE0,0010) or of Rows (0028,0010)."""
     data = path.read_bytes()
     return b"\xe0\x7f\x10\x00" in data or b"\x28\x00\x10\x00" in data
 
 
 def stack(source: PathLike, parts: Sequence[Slice]) -> tuple[list[Slice], NDArray[np.float64]]:
-    """Put slices in order along their normal, from which their affine (4, 4) to RAS mm follows.
+    """Sort slices along their normal, and return them with their affine (4, 4) to RAS mm.
 
     Raises:
-        VolumeError: they differ in shape, spacing or orientation, are one only or tilted, lie at one place or unevenly.
+        VolumeError: the slices differ in shape, spacing or orientation, there is only one, two have the same position,
+            or the stack is unevenly spaced or tilted.
     """
     first = parts[0]
     for part in parts:
         for name in ("shape", "spacing", "orientation"):
             value, wanted = getattr(part, name), getattr(first, name)
             if not np.allclose(value, wanted, rtol=1e-4, atol=1e-4):
-                told = f"{name} {np.array(value).tolist()}, but {np.array(wanted).tolist()} in {first.path.name}"
-                raise VolumeError(part.path, told, "all slices of a series must agree")
+                found = f"{name} {np.array(value).tolist()}, but {np.array(wanted).tolist()} in {first.path.name}"
+                raise VolumeError(part.path, found, "all slices of a series must agree")
     if len(parts) < 2:
-        raise VolumeError(source, "one slice", "must have two at least, whose distance tells how long a voxel is")
+        raise VolumeError(source, "one slice", "must have at least two, whose distance is the voxel size")
     normal = np.cross(*first.orientation)
     ordered = sorted(parts, key=lambda part: float(part.position @ normal))
     heights = np.array([part.position @ normal for part in ordered])
@@ -169,19 +170,19 @@ def stack(source: PathLike, parts: Sequence[Slice]) -> tuple[list[Slice], NDArra
     usual = float(np.median(gaps))
     if (same := np.flatnonzero(gaps < 1e-3)).size:
         one, other = ordered[same[0]].path.name, ordered[same[0] + 1].path.name
-        raise VolumeError(source, f"{one} and {other} lie at one place", "a series must be one volume")
+        raise VolumeError(source, f"{one} and {other} have the same position", "a series must be one volume")
     worst = int(np.abs(gaps - usual).argmax())
     step = (ordered[-1].position - ordered[0].position) / (len(ordered) - 1)
     even = heights[0] + np.arange(len(heights)) * (step @ normal)
     if np.abs(heights - even).max() > SAME_GRID_VOXELS * usual:
         one, other = ordered[worst].path.name, ordered[worst + 1].path.name
-        told = f"{one} and {other} are {gaps[worst]:.4g} mm apart, others {usual:.4g} mm"
-        raise VolumeError(source, told, "slices must be evenly spaced, and none missing")
+        found = f"{one} and {other} are {gaps[worst]:.4g} mm apart, others {usual:.4g} mm"
+        raise VolumeError(source, found, "slices must be evenly spaced, and none missing")
     offsets = np.array([part.position - ordered[0].position for part in ordered])
     drift = np.linalg.norm(offsets - np.outer(offsets @ normal, normal), axis=1).max()
     if drift > LARGEST_TILT_VOXELS * first.spacing.min():
-        told = f"slices drift {drift:.4g} mm sideways"
-        raise VolumeError(source, told, "must be stacked at right angles (correct the gantry tilt first)")
+        found = f"slices drift {drift:.4g} mm sideways"
+        raise VolumeError(source, found, "must be stacked at right angles (correct the gantry tilt first)")
     affine = np.eye(4)
     affine[:3, :3] = np.stack([*(first.orientation * first.spacing[:, None]), step], axis=1)
     affine[:3, 3] = ordered[0].position

@@ -1,4 +1,4 @@
-"""DICOM series for tests, written by SimpleITK."""
+"""Write DICOM series for tests by SimpleITK."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ SHAPE = (9, 7, 5)
 VOXELS = np.random.default_rng(0).integers(-1000, 1000, SHAPE).astype(np.int16)
 ANGLE = np.deg2rad(20)
 OBLIQUE = np.array([[1, 0, 0], [0, np.cos(ANGLE), -np.sin(ANGLE)], [0, np.sin(ANGLE), np.cos(ANGLE)]])
-"""Columns are the directions of columns, rows and slices, in LPS."""
+"""Directions of columns, rows and slices in LPS, one per column."""
+
 SPACING = (0.8, 1.2, 2.5)
 ORIGIN = np.array([-30.0, -40.0, 100.0])
 
 
 @contextmanager
 def same_locale() -> Iterator[None]:
-    """Undo what GDCM does when it writes: it sets the locale of the whole process to C."""
+    """Restore the locale of the process, which GDCM sets to C when it writes."""
     before = locale.setlocale(locale.LC_ALL)
     try:
         yield
@@ -41,20 +42,20 @@ def write_series(
     extension: str = ".dcm",
     start: int = 0,
 ) -> list[Path]:
-    """Write voxels (columns, rows, slices) of a CT, a file for each slice, in an order that is not theirs.
+    """Write voxels (columns, rows, slices) of a CT, one file per slice, with shuffled file names.
 
     Args:
-        folder: made if need be.
+        folder: the folder, created if missing.
         voxels: HU.
-        direction: (3, 3), LPS; its columns belong to columns, rows and slices.
-        spacing: mm between columns, rows and slices.
-        positions: (slices, 3), where other than along the third direction.
+        direction: (3, 3), directions of columns, rows and slices in LPS, one per column.
+        spacing: distances of columns, rows and slices, in mm.
+        positions: (slices, 3), if not evenly along the third direction.
         tags: further tags of every slice.
-        extension: of the files.
+        extension: extension of the files.
         start: number of the first file.
 
     Returns:
-        The files in order of the slices.
+        The files in the order of the slices.
     """
     folder.mkdir(parents=True, exist_ok=True)
     matrix = np.asarray(direction, dtype=np.float64)

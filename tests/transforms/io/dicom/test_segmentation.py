@@ -1,4 +1,4 @@
-"""A DICOM SEG reads back to the same labels in the same place."""
+"""A DICOM SEG gives the same labels in the same place when read back."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ NAMES = {1: "liver", 4: "kidney_left", 5: "something new", 9: "spleen"}
 LABELS = np.zeros(SHAPE, np.uint8)
 LABELS[1:4, 2:6, 0:2] = 1
 LABELS[6:8, 1:2, 1:4] = 4
-LABELS[5:6, 3:7, 4:5] = 5  # nothing has label 9, and slice 3 has one label only
+LABELS[5:6, 3:7, 4:5] = 5  # no voxel has label 9, and slice 3 has only one label
 ABOUT: dict[str, Any] = {"label_names": NAMES, "algorithm": "HybridSeg test", "version": "1.2"}
 
 
 def read_back(path: Path, files: list[Path], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Each segment as a mask (columns, rows, slices), put together from the slices that its frames refer to."""
+    """Return each segment as a mask (columns, rows, slices), assembled from the slices that its frames refer to."""
     import pydicom
 
     segmentation = hd.seg.segread(path)
@@ -38,7 +38,7 @@ def read_back(path: Path, files: list[Path], shape: tuple[int, ...]) -> dict[str
         name = segmentation.get_segment_description(number).segment_label
         masks[name] = np.zeros(shape, bool)
     for frame, groups in zip(segmentation.pixel_array, segmentation.PerFrameFunctionalGroupsSequence, strict=True):
-        shared = segmentation.SharedFunctionalGroupsSequence[0]  # where there is one segment only
+        shared = segmentation.SharedFunctionalGroupsSequence[0]  # if there is only one segment
         (identified,) = (groups if "SegmentIdentificationSequence" in groups else shared).SegmentIdentificationSequence
         number = identified.ReferencedSegmentNumber
         source = groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
@@ -50,14 +50,14 @@ def read_back(path: Path, files: list[Path], shape: tuple[int, ...]) -> dict[str
 
 
 def write(folder: Path, **changes: Any) -> tuple[Path, list[Path]]:
-    """Write a series and the labels."""
+    """Write a series and the labels; return the file of the labels and those of the series."""
     write_series(folder / "ct")
     with open_series(folder / "ct") as series:
         write_segmentation(LABELS, series.files, folder / "out" / "seg.dcm", **{**ABOUT, **changes})
         return folder / "out" / "seg.dcm", series.files
 
 
-def test_every_label_reads_back_in_its_place(tmp_path: Path) -> None:
+def test_every_label_is_read_back_in_place(tmp_path: Path) -> None:
     path, files = write(tmp_path)
     masks = read_back(path, files, SHAPE)
     assert masks.keys() == {"liver", "kidney_left", "something new"}
@@ -80,14 +80,14 @@ def test_labels_are_coded(tmp_path: Path) -> None:
     assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == "1.2.3"
 
 
-def test_no_two_names_have_one_code(tmp_path: Path) -> None:
+def test_different_names_have_different_codes(tmp_path: Path) -> None:
     path, _ = write(tmp_path, label_names={1: "gluteus_maximus_left", 4: "gluteus_maximus_right"})
     segmentation = hd.seg.segread(path)
     codes = [segmentation.get_segment_description(number).segmented_property_type.value for number in (1, 2)]
     assert codes == ["GLUTEUS_MAXIMUS_LEFT", "GLUTEUS_MAXIMUS_RIGHT"]
 
 
-def test_names_of_any_script_are_written_whatever_the_slices_use(tmp_path: Path) -> None:
+def test_names_in_any_script_are_written(tmp_path: Path) -> None:
     import pydicom
 
     files = write_series(tmp_path / "ct")
@@ -101,7 +101,7 @@ def test_names_of_any_script_are_written_whatever_the_slices_use(tmp_path: Path)
     assert str(segmentation.PatientName) == "Müller^Jörg"
 
 
-def test_a_bundle_may_give_the_codes(tmp_path: Path) -> None:
+def test_codes_of_the_bundle_are_used(tmp_path: Path) -> None:
     codes = {1: {"type": ("5366008", "SCT", "Hippocampus"), "modifier": ("255549009", "SCT", "Anterior")}}
     path, _ = write(tmp_path, codes=codes)
     described = hd.seg.segread(path).get_segment_description(1)
@@ -111,7 +111,7 @@ def test_a_bundle_may_give_the_codes(tmp_path: Path) -> None:
     assert described.segmented_property_category.meaning == "Anatomical Structure"
 
 
-def test_codes_of_what_is_no_anatomy_name_their_category(tmp_path: Path) -> None:
+def test_codes_can_have_another_category(tmp_path: Path) -> None:
     from pydicom.sr.codedict import codes
 
     edema = read_json(bundle_path("brain_tumour_mri_segmentation") / "configs" / "inference.json")["label_codes"]["1"]
@@ -126,24 +126,24 @@ def test_without_labels_nothing_is_written(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_without_labels_what_an_earlier_run_wrote_is_gone(tmp_path: Path) -> None:
+def test_without_labels_an_old_file_is_removed(tmp_path: Path) -> None:
     path, files = write(tmp_path)
     assert path.exists()
     write_segmentation(np.zeros_like(LABELS), files, path, **ABOUT)
     assert not path.exists()
 
 
-def test_labels_on_another_grid_and_a_place_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
+def test_wrong_grid_and_unwritable_path_are_errors(tmp_path: Path) -> None:
     _, files = write(tmp_path)
-    with pytest.raises(ValueError, match=r"labels: shape \(9, 7, 4\): must have a slice for each of 5 files"):
+    with pytest.raises(ValueError, match=r"labels: shape \(9, 7, 4\): must have one slice for each of 5 files"):
         write_segmentation(LABELS[:, :, 1:], files, tmp_path / "other.dcm", **ABOUT)
     (tmp_path / "folder.dcm").mkdir()
     with pytest.raises(VolumeError, match=r"folder.dcm: .*: the segmentation must be writable there"):
         write_segmentation(LABELS, files, tmp_path / "folder.dcm", **ABOUT)
 
 
-def test_an_anonymised_series_gets_what_it_lacks(data_dir: Path, tmp_path: Path) -> None:
-    """The real series has empty UIDs; two segmentations of it must still belong to one study."""
+def test_missing_uids_of_an_anonymised_series_are_generated(data_dir: Path, tmp_path: Path) -> None:
+    """The real series has empty UIDs; two segmentations of it must still belong to the same study."""
     with open_series(data_dir / "torso" / "dicom") as series:
         labels = np.zeros(series.header.shape, np.uint8)
         labels[100:300, 200:260, 3:9] = 1

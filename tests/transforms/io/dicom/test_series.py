@@ -1,4 +1,4 @@
-"""A DICOM series is read in its place, or refused with the reason."""
+"""A DICOM series is read with its geometry, or gives an error with the reason."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ AFFINE = np.diag([-1.0, -1, 1, 1]) @ np.block(
 
 
 def load(source: object) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels (columns, rows, slices) and affine of a series."""
+    """Load the voxels (columns, rows, slices) and the affine of a series."""
     volume = LoadVolumed("image")({"image": source})["image"]
     return volume[0].numpy(), volume.affine.numpy()
 
 
 @pytest.mark.parametrize("extension", [".dcm", "", ".5"])
-def test_slices_are_put_in_place_by_their_positions(tmp_path: Path, extension: str) -> None:
+def test_slices_are_sorted_by_position(tmp_path: Path, extension: str) -> None:
     write_series(tmp_path / "ct", extension=extension)
     (tmp_path / "ct" / "notes.txt").write_text("not DICOM")
     voxels, affine = load(tmp_path / "ct")
@@ -37,8 +37,8 @@ def test_slices_are_put_in_place_by_their_positions(tmp_path: Path, extension: s
     np.testing.assert_allclose(affine, AFFINE, atol=1e-5)
 
 
-def test_slices_stored_from_top_to_bottom_are_the_same_volume(tmp_path: Path) -> None:
-    """Slices go along the normal of their plane, whatever their order in time."""
+def test_slices_stored_downwards_give_the_same_grid(tmp_path: Path) -> None:
+    """Slices are sorted along the normal of their plane, whatever their order in time."""
     downwards = ORIGIN - np.arange(5)[:, None] * SPACING[2] * OBLIQUE[:, 2]
     write_series(tmp_path / "ct", positions=downwards)
     voxels, affine = load(tmp_path / "ct")
@@ -46,16 +46,16 @@ def test_slices_stored_from_top_to_bottom_are_the_same_volume(tmp_path: Path) ->
     np.testing.assert_allclose(affine[:3, :3], AFFINE[:3, :3], atol=1e-5)
 
 
-def test_an_empty_series_uid_is_a_series_too(tmp_path: Path) -> None:
+def test_empty_series_uid_is_a_series(tmp_path: Path) -> None:
     write_series(tmp_path / "ct", tags={"0020|000e": ""})
     np.testing.assert_array_equal(load(tmp_path / "ct")[0], VOXELS)
 
 
-def test_a_zip_is_its_folder(tmp_path: Path) -> None:
+def test_zip_is_read_like_a_folder(tmp_path: Path) -> None:
     files = write_series(tmp_path / "ct", extension="")
     with zipfile.ZipFile(tmp_path / "ct.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for index, file in enumerate(files):
-            archive.write(file, f"../patient/{index}/IM1")  # one name in many folders, and a path that leads outside
+            archive.write(file, f"../patient/{index}/IM1")  # one name in many folders, and a path leading outside
     voxels, affine = load(tmp_path / "ct.zip")
     np.testing.assert_array_equal(voxels, VOXELS)
     np.testing.assert_allclose(affine, AFFINE, atol=1e-5)
@@ -63,19 +63,19 @@ def test_a_zip_is_its_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("series", ["1.2.4", "9"])
-def test_one_of_several_series_is_chosen_by_uid_or_number(tmp_path: Path, series: str) -> None:
+def test_series_is_chosen_by_uid_or_number(tmp_path: Path, series: str) -> None:
     write_series(tmp_path / "ct")
     other = VOXELS[::-1].copy()
     write_series(tmp_path / "ct", other, tags={"0020|000e": "1.2.4", "0020|0011": "9"}, start=100)
     np.testing.assert_array_equal(load(DicomFolder(tmp_path / "ct", series))[0], other)
 
 
-def test_a_picture_of_the_screen_beside_a_series_is_another_series(tmp_path: Path) -> None:
-    """It has no place, and is in colour; archives export it with the series that was looked at."""
+def test_screen_capture_is_another_series(tmp_path: Path) -> None:
+    """It has no position and is in colour; archives export it together with the displayed series."""
     colour(tmp_path / "ct")
     write_series(tmp_path / "ct")
     np.testing.assert_array_equal(load(DicomFolder(tmp_path / "ct", "4"))[0], VOXELS)
-    with pytest.raises(VolumeError, match=r"ct: 2 series: one must be chosen of .*1.2.3 \(CT portal, 5 slices\)"):
+    with pytest.raises(VolumeError, match=r"ct: 2 series: choose one of .*1.2.3 \(CT portal, 5 slices\)"):
         load(tmp_path / "ct")
 
 
@@ -110,13 +110,13 @@ def colour(folder: Path) -> None:
         sitk.WriteImage(image, folder / "a.dcm")
 
 
-def without_place(folder: Path) -> None:
+def without_position(folder: Path) -> None:
     write_series(folder)
     file = folder / "a.dcm"
     (folder / "slice0.dcm").rename(file)
     position = b"\x20\x00\x32\x00"
     assert file.read_bytes().count(position) == 1
-    file.write_bytes(file.read_bytes().replace(position, b"\x20\x00\x33\x00"))  # it becomes another tag
+    file.write_bytes(file.read_bytes().replace(position, b"\x20\x00\x33\x00"))  # now another tag
 
 
 def truncated(folder: Path) -> None:
@@ -133,48 +133,48 @@ def empty(folder: Path) -> None:
     folder.mkdir()
 
 
-REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
+INVALID: dict[str, tuple[Callable[[Path], object], str]] = {
     "several series": (
         several_series,
-        r"ct: 2 series: one must be chosen of 1.2.3 \(CT portal, 5 slices\), 1.2.4 \(CT lung, 5 slices\)",
+        r"ct: 2 series: choose one of 1.2.3 \(CT portal, 5 slices\), 1.2.4 \(CT lung, 5 slices\)",
     ),
     "missing slice": (missing_slice, "slice3.dcm and slice4x.dcm are 5 mm apart, others 2.5 mm: slices must be evenly"),
     "uneven slices": (moved(3, tuple(0.8 * OBLIQUE[:, 2])), "mm apart, others .* mm: slices must be evenly spaced"),
     "gantry tilt": (tilted, "slices drift 1.2 mm sideways: must be stacked at right angles"),
     "slice beside the others": (moved(2, tuple(3 * OBLIQUE[:, 0])), "slices drift 3 mm sideways: must be stacked"),
-    "two volumes": (two_times, "lie at one place: a series must be one volume"),
-    "one slice": (lambda folder: write_series(folder, VOXELS[:, :, :1]), "one slice: must have two at least"),
+    "two volumes": (two_times, "have the same position: a series must be one volume"),
+    "one slice": (lambda folder: write_series(folder, VOXELS[:, :, :1]), "one slice: must have at least two"),
     "colour": (colour, "a.dcm: 3 samples per voxel: must be one number, not a colour"),
-    "no place": (without_place, "a.dcm: ImagePositionPatient '': must be 3 numbers"),
+    "no position": (without_position, "a.dcm: ImagePositionPatient '': must be 3 numbers"),
     "truncated": (truncated, r"unreadable \(.*must be a whole, readable volume"),
     "other shape": (other_shape, r"shape \[8, 7\], but \[9, 7\] in slice0.dcm: all slices of a series must agree"),
     "empty": (empty, "ct: no DICOM images: must hold the slices of a series"),
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_even_stack_is_refused(tmp_path: Path, name: str) -> None:
-    write, message = REFUSED[name]
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_series_are_errors(tmp_path: Path, name: str) -> None:
+    write, message = INVALID[name]
     write(tmp_path / "ct")
     with pytest.raises(VolumeError, match=message) as caught:
         load(tmp_path / "ct")
     assert "\n" not in str(caught.value)
 
 
-def test_a_series_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_unknown_series_is_an_error(tmp_path: Path) -> None:
     write_series(tmp_path / "ct")
     message = re.escape("ct: no series '5': must be one of 1.2.3 (CT portal, 5 slices)")
     with pytest.raises(VolumeError, match=message):
         load(DicomFolder(tmp_path / "ct", "5"))
 
 
-def test_a_broken_zip_is_refused(tmp_path: Path) -> None:
+def test_broken_zip_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "ct.zip").write_bytes(b"PK\3\4 and no more")
     with pytest.raises(VolumeError, match=r"ct.zip: unreadable \(File is not a zip file\)"):
         load(tmp_path / "ct.zip")
 
 
-def test_a_zip_with_a_damaged_slice_is_refused(tmp_path: Path) -> None:
+def test_zip_with_a_damaged_slice_is_an_error(tmp_path: Path) -> None:
     (file, *_) = write_series(tmp_path / "ct")
     with zipfile.ZipFile(tmp_path / "ct.zip", "w") as archive:
         archive.write(file, "IM1")
@@ -185,7 +185,7 @@ def test_a_zip_with_a_damaged_slice_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "ct.zip")
 
 
-def test_what_fails_while_a_zip_is_open_is_not_blamed_on_it(tmp_path: Path) -> None:
+def test_errors_within_the_block_are_not_changed(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "ct.zip", "w") as archive:
         for file in write_series(tmp_path / "ct"):
             archive.write(file, file.name)
@@ -193,7 +193,7 @@ def test_what_fails_while_a_zip_is_open_is_not_blamed_on_it(tmp_path: Path) -> N
         raise RuntimeError("of another kind")
 
 
-def test_a_real_series_lies_where_simpleitk_puts_it(data_dir: Path, tmp_path: Path) -> None:
+def test_real_series_has_the_geometry_of_simpleitk(data_dir: Path, tmp_path: Path) -> None:
     """Its slices are 3 mm thick and 2 mm apart, its UIDs are empty, and its files have no extension."""
     folder = data_dir / "torso" / "dicom"
     voxels, affine = load(folder)

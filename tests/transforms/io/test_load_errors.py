@@ -1,4 +1,4 @@
-"""Volumes that cannot be segmented are refused in a line that names the file, the value and the rule."""
+"""Volumes that cannot be segmented give a one-line error that names the file, the value and the rule."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hybridseg.transforms import LoadVolumed, VolumeError
 from .volume_files import AFFINE, SHAPE, VOXELS, Array, change_header, load, load_labels, write_itk, write_nifti
 
 LARGE = np.random.default_rng(0).integers(-1000, 1000, (20, 20, 20)).astype(np.int16)
-"""More than nibabel reads to recognise a file."""
+"""Larger than the part that nibabel reads to recognise a file."""
 
 
 def damage(path: Path, *, keep: float = 1.0, drop: int = 0, flip: int | None = None) -> Path:
@@ -50,7 +50,7 @@ def edit_mha(folder: Path, old: str, new: str) -> Path:
     return path
 
 
-REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
+INVALID: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda f: f / "a.nii.gz", "not a file: must be a file that exists"),
     "folder": (lambda f: f, "no DICOM images: must hold the slices of a series"),
     "other format": (lambda f: write_text(f / "a.dcm", "DICM"), "extension '.dcm': must be one of"),
@@ -148,18 +148,20 @@ def write_sform(path: Path, affine: Array) -> Path:
     return change_header(write_nifti(path), srow_x=affine[0], srow_y=affine[1], srow_z=affine[2])
 
 
-@pytest.mark.parametrize("kind", REFUSED)
-def test_refused_in_one_line_that_names_the_file(tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
-    write, message = REFUSED[kind]
+@pytest.mark.parametrize("kind", INVALID)
+def test_invalid_file_gives_a_one_line_error_with_its_path(
+    tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write, message = INVALID[kind]
     path = write(tmp_path)
     with pytest.raises(VolumeError, match=message) as caught:
         load(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
-    assert capfd.readouterr() == ("", "")  # no library prints beside it
+    assert capfd.readouterr() == ("", "")  # no library prints anything
 
 
-def test_one_constant_channel_is_named(tmp_path: Path) -> None:
+def test_constant_channel_is_named(tmp_path: Path) -> None:
     voxels = np.stack([VOXELS, np.zeros_like(VOXELS)], axis=-1)
     with pytest.raises(VolumeError, match="all voxels are 0 in channel 1"):
         load(write_nifti(tmp_path / "a.nii", voxels), channels=2)
@@ -175,7 +177,7 @@ def test_one_constant_channel_is_named(tmp_path: Path) -> None:
         (np.zeros((*SHAPE, 2), np.uint8), r"2 channels \(shape \(7, 6, 5, 2\)\): must have 1"),
     ],
 )
-def test_label_values(tmp_path: Path, labels: Array, message: str) -> None:
+def test_invalid_labels_are_errors(tmp_path: Path, labels: Array, message: str) -> None:
     with pytest.raises(VolumeError, match=message):
         load_labels(write_nifti(tmp_path / "labels.nii", labels))
 
@@ -187,9 +189,7 @@ def test_label_values(tmp_path: Path, labels: Array, message: str) -> None:
         (SHAPE, 1.0, r"labels.nii: affine that places voxels up to 1 mm elsewhere: must be on the grid of .*image.nii"),
     ],
 )
-def test_labels_must_be_on_the_grid_of_the_image(
-    tmp_path: Path, shape: tuple[int, ...], shift: float, message: str
-) -> None:
+def test_labels_on_another_grid_are_errors(tmp_path: Path, shape: tuple[int, ...], shift: float, message: str) -> None:
     affine = AFFINE.copy()
     affine[2, 3] += shift
     image = write_nifti(tmp_path / "image.nii")

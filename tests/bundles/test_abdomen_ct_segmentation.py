@@ -1,4 +1,4 @@
-"""The abdomen bundle from a dataset's folder to scores: on a real CT whose labels are mapped, and with other labels."""
+"""The abdomen bundle trains and scores on a real CT, and takes other labels."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 from hybridseg.bundles import bundle_path
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
-from hybridseg.transforms.phantoms.abdomen_patient import ORGANS
+from hybridseg.transforms.phantoms import ORGANS, write_phantoms
 
 BUNDLE = bundle_path("abdomen_ct_segmentation")
 TOTAL_SEGMENTATOR = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 7, 52: 8, 63: 9, 64: 10, 7: 11, 8: 12, 9: 13}
-"""Labels of the torso's label map, and what this bundle calls them; the esophagus is not in its slices."""
+"""Labels of the torso's label map, and of this bundle; its slices do not reach the esophagus."""
 SMALL = {"network_def::preset": "tiny", "spacing": [3, 3, 3], "patch_size": [48, 48, 32], "device": "cpu"}
 
 
@@ -31,7 +30,7 @@ def bundle_run(folder: Path, *configs: str, **overrides: object) -> None:
 
 @pytest.fixture
 def torso(data_dir: Path, tmp_path: Path) -> Path:
-    """Both halves of a CT, which overlap, as two cases in the layout of the Medical Segmentation Decathlon."""
+    """Two overlapping halves of a CT as cases in the layout of the Medical Segmentation Decathlon."""
     image = nib.load(data_dir / "torso" / "ct_small.nii.gz")
     labels = nib.load(data_dir / "torso" / "ct_small_labels.nii.gz")
     assert isinstance(image, nib.Nifti1Image)
@@ -52,15 +51,15 @@ def torso(data_dir: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_real_ct_is_learnt(torso: Path, tmp_path: Path) -> None:
+def test_real_ct_is_learnt(torso: Path, tmp_path: Path) -> None:
     steps = {"max_epochs": 300, "val_interval": 100, "patches": 4, "learning_rate": 0.004, "num_workers": 0}
     bundle_run(tmp_path, "train.json", dataset_dir=torso, run_dir="run", **steps)
     weights = {"checkpoint": "run/model.pt", "output_dir": "scores"}
     bundle_run(tmp_path, "inference.json", "evaluate.json", dataset_dir=torso, **weights)
     labels = json.loads((tmp_path / "scores/summary.json").read_text())["labels"]
-    dice = sorted(row["dice"]["mean"] or 0 for row in labels)  # without the esophagus, which is not there
+    dice = sorted(row["dice"]["mean"] or 0 for row in labels)  # all but the esophagus
     assert dice[-1] > 0.5
-    assert dice[-2] > 0.2  # 300 steps teach two organs
+    assert dice[-2] > 0.2  # 300 steps are enough for two organs
     written = nib.load(tmp_path / "scores" / "lower.nii.gz")
     assert isinstance(written, nib.Nifti1Image)
     assert written.shape == (122, 101, 20)

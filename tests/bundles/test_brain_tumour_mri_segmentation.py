@@ -1,4 +1,4 @@
-"""The brain tumour bundle, which ships no weights, learns regions that overlap: trained, predicted and measured."""
+"""The brain tumour bundle, which ships no weights, learns overlapping regions."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from hybridseg.bundles import bundle_path
-from hybridseg.transforms.phantoms.head import write_heads
+from hybridseg.transforms.phantoms import write_heads
 
 BUNDLE = bundle_path("brain_tumour_mri_segmentation")
 SMALL = {"network_def::preset": "tiny", "spacing": [3, 3, 3], "patch_size": [48, 48, 48], "device": "cpu"}
-"""What makes the bundle small enough for phantoms and minutes, in training and in inference alike."""
+"""Overrides that make the bundle small enough for phantoms, in training and inference."""
 
 
 def run(folder: Path, *configs: str, **options: object) -> None:
-    """`python -m monai.bundle run` in a folder."""
+    """Run `python -m monai.bundle run` in a folder."""
     files = str([str(BUNDLE / "configs" / name) for name in configs])
     words = [word for key, value in (SMALL | options).items() for word in (f"--{key}", str(value))]
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", files, *words]
@@ -29,7 +29,7 @@ def run(folder: Path, *configs: str, **options: object) -> None:
 
 
 @pytest.mark.slow
-def test_it_learns_the_regions_of_phantoms_that_it_has_not_seen(tmp_path: Path) -> None:
+def test_regions_of_unseen_phantoms_are_segmented(tmp_path: Path) -> None:
     heads = write_heads(tmp_path / "heads", 16, seed=2, test_count=4)
     training = {"max_epochs": 30, "val_interval": 10, "learning_rate": 0.004, "cache_rate": 1.0, "num_workers": 0}
     run(tmp_path, "train.json", dataset_dir=heads, run_dir="run", **training)

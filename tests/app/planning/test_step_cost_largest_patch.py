@@ -1,4 +1,4 @@
-"""The patch that is chosen fits, the next larger one does not, and nothing far too large is tried."""
+"""The chosen patch fits, the next larger one does not, and no patch that is far too large is tried."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIZES = [(8 * n, 8 * n, 8 * n) for n in range(4, 17)]
 
 
 class Machine:
-    """A step of so many bytes a voxel, and a constant; out of memory beyond `largest` bytes."""
+    """A machine on which a step needs some bytes per voxel and a constant; it has no more than `largest` bytes."""
 
     def __init__(self, per_voxel: float, constant: float = 0.0, largest: float = math.inf) -> None:
         self.per_voxel, self.constant, self.largest = per_voxel, constant, largest
@@ -24,13 +24,13 @@ class Machine:
 
     def cost(self, size: Triple) -> StepCost | None:
         self.tried.append(size)
-        took = self.bytes(size)
-        return StepCost(took, 1.0) if took <= self.largest else None
+        needed = self.bytes(size)
+        return StepCost(needed, 1.0) if needed <= self.largest else None
 
 
 @pytest.mark.parametrize("constant", [0.0, 2e8])
 @pytest.mark.parametrize("memory", [5 * 10**8, 10**9, 3 * 10**9, 10**12])
-def test_the_largest_patch_that_fits_is_found(memory: int, constant: float) -> None:
+def test_largest_patch_that_fits_is_found(memory: int, constant: float) -> None:
     machine = Machine(1000.0, constant)
     best, cost = largest_that_fits(SIZES, machine.cost, memory)
     assert best == [size for size in SIZES if machine.bytes(size) <= memory][-1]
@@ -38,25 +38,27 @@ def test_the_largest_patch_that_fits_is_found(memory: int, constant: float) -> N
     assert len(machine.tried) == len(set(machine.tried))
 
 
-def test_few_patches_are_tried_and_none_that_is_expected_to_be_far_too_large() -> None:
+def test_few_patches_are_tried_and_none_far_too_large() -> None:
     machine = Machine(1000.0, constant=1e8)
     largest_that_fits(SIZES, machine.cost, 10**9)
     assert len(machine.tried) < len(SIZES) / 2
     assert max(map(machine.bytes, machine.tried)) < 2 * 10**9
 
 
-def test_a_step_that_the_system_ends_does_not_fit() -> None:
+def test_step_that_the_system_ends_does_not_fit() -> None:
     machine = Machine(1000.0, largest=6e8)
     best, _ = largest_that_fits(SIZES, machine.cost, 10**12)
     assert best == (80, 80, 80)
 
 
-@pytest.mark.parametrize(("largest", "told"), [(math.inf, "0.03 GB"), (1e6, "more than there is")])
-def test_a_memory_too_small_for_any_is_refused(largest: float, told: str) -> None:
-    with pytest.raises(ValueError, match=f"memory: 0.01 GB: must hold .* smallest patch, 32 x 32 x 32: {told}"):
+@pytest.mark.parametrize(("largest", "needed"), [(math.inf, "0.03 GB"), (1e6, "more than the device has")])
+def test_memory_too_small_for_any_patch_is_an_error(largest: float, needed: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"memory: 0.01 GB: must hold .* smallest patch, 32 x 32 x 32, which needs {needed}"
+    ):
         largest_that_fits(SIZES, Machine(1000.0, largest=largest).cost, 10**7)
 
 
-def test_a_patch_that_was_given_is_not_called_the_smallest() -> None:
-    with pytest.raises(ValueError, match="must hold a step with the patch, 32 x 32 x 32: 0"):
+def test_given_patch_is_not_called_the_smallest() -> None:
+    with pytest.raises(ValueError, match="must hold a step with the patch, 32 x 32 x 32, which needs 0"):
         largest_that_fits(SIZES[:1], Machine(1000.0).cost, 10**7)

@@ -17,7 +17,7 @@ def foreign_bundle(tmp_path: Path) -> Path:
     return configs.parent
 
 
-def test_every_shipped_name_leads_to_a_folder_with_metadata() -> None:
+def test_every_shipped_name_leads_to_a_bundle() -> None:
     for name in bundle_names():
         folder = bundle_path(name)
         assert folder.name == name
@@ -25,20 +25,20 @@ def test_every_shipped_name_leads_to_a_folder_with_metadata() -> None:
         assert (folder / "configs" / "metadata.json").is_file()
 
 
-def test_names_are_sorted_and_name_bundles_only() -> None:
+def test_names_are_sorted_and_name_only_bundles() -> None:
     names = bundle_names()
     assert names == sorted(names)
     assert "__pycache__" not in names
 
 
-def test_any_bundle_folder_is_found_by_its_path(foreign_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_bundle_is_found_by_its_path(foreign_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert bundle_path(foreign_bundle) == foreign_bundle
     assert bundle_path(str(foreign_bundle)) == foreign_bundle
     monkeypatch.chdir(foreign_bundle.parent)
     assert bundle_path(foreign_bundle.name) == foreign_bundle
 
 
-def test_a_shipped_name_wins_over_a_folder_of_that_name(foreign_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shipped_name_wins_over_a_folder_of_that_name(foreign_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in bundle_names():
         foreign_bundle = foreign_bundle.rename(foreign_bundle.with_name(name))
         monkeypatch.chdir(foreign_bundle.parent)
@@ -47,14 +47,14 @@ def test_a_shipped_name_wins_over_a_folder_of_that_name(foreign_bundle: Path, mo
 
 
 @pytest.mark.parametrize("name", ["liver", "no/such/folder", ""])
-def test_an_unknown_name_is_refused_with_the_known_ones(name: str) -> None:
+def test_unknown_name_is_an_error_that_lists_the_known(name: str) -> None:
     with pytest.raises(ValueError, match=f"bundle: '{name}': must be the name of a shipped bundle") as caught:
         bundle_path(name)
     for known in bundle_names():
         assert known in str(caught.value)
 
 
-def test_a_folder_without_metadata_is_refused(tmp_path: Path) -> None:
+def test_folder_without_metadata_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"or a folder that holds configs/metadata\.json"):
         bundle_path(tmp_path)
 
@@ -67,7 +67,7 @@ def test_a_folder_without_metadata_is_refused(tmp_path: Path) -> None:
         "--config_file ['{0}/configs/train.json','{0}/configs/multi_gpu_train.json']",
     ],
 )
-def test_the_bundle_that_runs_is_that_of_the_config_on_the_command_line(
+def test_running_bundle_is_that_of_the_config_file(
     foreign_bundle: Path, monkeypatch: pytest.MonkeyPatch, words: str
 ) -> None:
     monkeypatch.setattr("sys.argv", ["monai.bundle", "run", *words.format(foreign_bundle).split()])
@@ -75,7 +75,7 @@ def test_the_bundle_that_runs_is_that_of_the_config_on_the_command_line(
 
 
 @pytest.mark.parametrize("words", ["", "--config_file", "--config_file elsewhere.json"])
-def test_without_a_bundle_on_the_command_line_it_is_the_working_directory(
+def test_running_bundle_defaults_to_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

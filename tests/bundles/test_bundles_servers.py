@@ -1,4 +1,4 @@
-"""What servers do with a bundle: MONAI Label takes its items one by one, writes results itself, and sets the epochs."""
+"""Bundles work in servers: MONAI Label uses single items of a config, writes results itself, and sets the epochs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from monai.transforms import SaveImaged
 from hybridseg.app.inference.predictor import Predictor
 from hybridseg.app.training.schedule import warmup_cosine
 from hybridseg.bundles import bundle_names, bundle_path
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
+from hybridseg.transforms.phantoms import write_phantoms
 
 
 @pytest.fixture
 def parse(tmp_path, monkeypatch):
-    """Reads a config as MONAI Label does, from a working directory that is not the bundle's."""
+    """Reads a config as MONAI Label does, from another working directory."""
     monkeypatch.chdir(tmp_path)
 
     def read(bundle: str, file: str) -> ConfigParser:
@@ -32,7 +32,7 @@ def parse(tmp_path, monkeypatch):
     return read
 
 
-def test_items_taken_one_by_one_give_the_labels_of_predict_and_no_file(parse, tmp_path):
+def test_single_items_give_the_labels_of_predict(parse, tmp_path):
     name = "phantom_ct_segmentation"
     images = write_phantoms(tmp_path / "data", 1, seed=3, test_count=1) / "imagesTs"
     image = next(images.iterdir())
@@ -53,7 +53,7 @@ def test_items_taken_one_by_one_give_the_labels_of_predict_and_no_file(parse, tm
 
 
 @pytest.mark.parametrize("name", bundle_names())
-def test_epochs_that_are_set_at_the_trainer_are_those_of_the_schedule_and_of_the_validation(parse, name):
+def test_epochs_of_the_trainer_reach_schedule_and_validation(parse, name):
     parser = parse(name, "train.json")
     parser["train::trainer::max_epochs"] = 2
     schedule = parser.get_parsed_content("lr_scheduler::lr_lambda")

@@ -1,4 +1,4 @@
-"""The phantom bundle as a user runs it: `python -m monai.bundle run`, from a working directory of no importance."""
+"""The phantom bundle runs by `python -m monai.bundle run` from any working directory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 
 from hybridseg.app.inference.predictor import Predictor
 from hybridseg.bundles import bundle_path
-from hybridseg.transforms.phantoms.abdomen import write_phantoms
+from hybridseg.transforms.phantoms import write_phantoms
 
 BUNDLE = bundle_path("phantom_ct_segmentation")
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -28,7 +28,7 @@ def dataset(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """The working directory, in which the tests of this module build on each other's runs."""
+    """The working directory; the tests of this module build on each other's runs."""
     return tmp_path_factory.mktemp("elsewhere")
 
 
@@ -54,7 +54,7 @@ def trained(run, folder) -> Path:
     return folder / "run"
 
 
-def test_training_keeps_the_best_weights_the_last_checkpoint_the_split_and_the_curves(trained):
+def test_training_writes_weights_checkpoint_split_and_curves(trained):
     weights = torch.load(trained / "model.pt", weights_only=True)
     assert all(isinstance(value, torch.Tensor) for value in weights.values())
     assert (trained / "checkpoint_epoch=1.pt").is_file()
@@ -64,7 +64,7 @@ def test_training_keeps_the_best_weights_the_last_checkpoint_the_split_and_the_c
     assert len(split["validation"]) == 1
 
 
-def test_a_run_is_resumed_from_its_last_epoch(trained, run):
+def test_run_is_resumed_from_its_last_epoch(trained, run):
     before = torch.load(trained / "checkpoint_epoch=1.pt", weights_only=True)
     finished = run("train.json", max_epochs=2, val_interval=1, resume=True)
     assert finished.returncode == 0, finished.stderr[-3000:]
@@ -76,15 +76,15 @@ def test_a_run_is_resumed_from_its_last_epoch(trained, run):
     assert after["early_stop"]["best_score"] == after["best"]["score"]
 
 
-def test_a_finished_run_is_not_overwritten(trained, run):
+def test_finished_run_is_not_overwritten(trained, run):
     before = (trained / "model.pt").read_bytes()
     refused = run("train.json", max_epochs=1)
     assert refused.returncode != 0
-    assert "run_dir: run: has a run already: resume it by --resume True, or name another" in refused.stderr
+    assert "run_dir: run: has a run already: resume it with --resume True, or name another" in refused.stderr
     assert (trained / "model.pt").read_bytes() == before
 
 
-def test_inference_writes_what_predict_writes_on_the_grid_of_the_input(trained, run, dataset, folder):
+def test_inference_writes_what_predict_writes(trained, run, dataset, folder):
     images = dataset / "imagesTs"
     finished = run("inference.json", dataset_dir=images, output_dir="labels", checkpoint=trained / "model.pt")
     assert finished.returncode == 0, finished.stderr[-3000:]
@@ -118,19 +118,19 @@ def test_two_processes_train_together(run, folder):
     )
     assert finished.returncode == 0, finished.stderr[-3000:]
     assert (folder / "two" / "model.pt").is_file()
-    assert len(list((folder / "two").glob("events*"))) == 2  # of the training and the validation, by one process
+    assert len(list((folder / "two").glob("events*"))) == 2  # of training and validation, by one process
     checkpoint = torch.load(folder / "two" / "checkpoint_epoch=1.pt", weights_only=True)
     assert not any(name.startswith("module.") for name in checkpoint["network"])
-    assert checkpoint["trainer"]["epoch_length"] == 2  # three training cases, two processes, each its share
+    assert checkpoint["trainer"]["epoch_length"] == 2  # three training cases, shared by two processes
 
 
-def test_the_hippocampus_weights_reach_the_dice_they_claim(data_dir, tmp_path):
+def test_hippocampus_weights_reach_their_published_dice(data_dir, tmp_path):
     bundle = bundle_path("hippocampus_mri_segmentation")
     files = str([str(bundle / "configs" / name) for name in ("inference.json", "evaluate.json")])
     options = ["--dataset_dir", str(data_dir / "Task04_Hippocampus"), "--output_dir", "scores", "--device", "cpu"]
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", files, *options]
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert finished.returncode == 0, finished.stderr[-3000:]
-    claimed = json.loads((bundle / "configs/metadata.json").read_text())["eval_metrics"]["mean_dice"]
+    published = json.loads((bundle / "configs/metadata.json").read_text())["eval_metrics"]["mean_dice"]
     measured = json.loads((tmp_path / "scores/summary.json").read_text())["overall"]["dice"]["mean"]
-    assert measured == pytest.approx(claimed, abs=0.005)
+    assert measured == pytest.approx(published, abs=0.005)

@@ -1,0 +1,316 @@
+"""Plan a bundle for a dataset: check and measure the cases, make the decisions, write the bundle."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from math import inf
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from hybridseg.app.bundling.readme import plan_docs
+from hybridseg.app.bundling.writer import configure, write_bundle
+from hybridseg.app.runtime.console import as_json
+from hybridseg.app.runtime.machine import choose_device
+from hybridseg.networks import PRESETS
+from hybridseg.transforms.datasets.dataset import Dataset, open_dataset
+from hybridseg.transforms.datasets.folds import make_folds
+from hybridseg.transforms.errors import PathLike
+from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.regions import check_region_labels
+
+from .case_fingerprint import CaseFingerprint
+from .dataset_fingerprint import summarise_cases
+from .planner import Decision, Planner
+from .step_cost import StepCost, measure_step
+from .survey import check_label_gaps, default_jobs, survey_dataset, warn_of_modality, write_integrity_report
+
+RECORD = "plan.json"
+"""File that marks a folder as planned, so that another plan may replace its files."""
+WORK = "plan"
+"""Folder within the bundle for what was measured."""
+UNITS = {"GB": 10**9, "MB": 10**6, "GIB": 2**30, "MIB": 2**20}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """Options of a plan, checked when they are made.
+
+    Args:
+        memory: what a training step may need beyond the weights, such as `8GB`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`, to measure training steps on.
+        jobs: number of processes that measure cases; None for more of them the larger the files are.
+        channels: names of the images' channels, in place of the dataset's; `CT` alone means HU.
+        regions: the labels of each region, in place of the dataset's regions.
+        folds: number of folds of the cross-validation; fewer if there are too few patients.
+        patient: regular expression that finds the patient in the name of a case; None if each case is a patient.
+        seed: of the folds and the training.
+        spacing: along right, anterior, superior, in mm; None to plan it.
+        patch: in voxels; None to plan it.
+        preset: name of the network; None to plan it.
+
+    Raises:
+        ValueError: an option breaks its rule.
+    """
+
+    memory: str = "8GB"
+    device: str = "auto"
+    jobs: int | None = None
+    channels: tuple[str, ...] = ()
+    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    folds: int = 5
+    patient: str | None = None
+    seed: int = 0
+    spacing: tuple[float, float, float] | None = None
+    patch: tuple[int, int, int] | None = None
+    preset: str | None = None
+
+    def __post_init__(self) -> None:
+        parse_memory(self.memory)
+        parse_patient(self.patient)
+        for name, value, least in (("folds", self.folds, 2), ("seed", self.seed, 0), ("jobs", self.jobs, 1)):
+            if value is not None and value < least:
+                raise ValueError(f"{name}: {value}: must be at least {least}")
+        for name, values in (("spacing", self.spacing), ("patch", self.patch)):
+            if values is not None and not all(0 < value < inf for value in values):
+                raise ValueError(f"{name}: {values}: must be positive and finite")
+        if self.preset is not None and self.preset not in PRESETS:
+            raise ValueError(f"preset: {self.preset!r}: must be one of {', '.join(PRESETS)}")
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The decisions that the user has made, by key of the configuration."""
+        chosen = {"spacing": self.spacing, "patch_size": self.patch, "preset": self.preset}
+        return {name: value for name, value in chosen.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundlePlan:
+    """What was planned.
+
+    Attributes:
+        options: how it was planned.
+        dataset: the dataset, with the channels and regions of the options.
+        cases: all cases, measured.
+        folds: the names of each fold's cases.
+        decisions: by name, in the order in which they were made.
+    """
+
+    options: PlanOptions
+    dataset: Dataset
+    cases: Sequence[CaseFingerprint]
+    folds: Sequence[Sequence[str]]
+    decisions: Mapping[str, Decision]
+
+    @property
+    def left_out(self) -> list[CaseFingerprint]:
+        """The cases with problems, which are in no fold."""
+        return [case for case in self.cases if not case.is_sound]
+
+    def record(self) -> dict[str, Any]:
+        """Return the content of `plan.json`."""
+        return {
+            "dataset": str(self.dataset.folder),
+            "layout": self.dataset.layout,
+            "memory": self.options.memory,
+            "decisions": [asdict(decision) for decision in self.decisions.values()],
+            "left_out": {case.case: list(case.problems) for case in self.left_out},
+        }
+
+
+Report = Callable[[Dataset, Sequence[CaseFingerprint]], None]
+"""Receives the dataset and its measured cases before the decisions are made, which takes minutes."""
+
+
+def plan_bundle(
+    dataset_dir: PathLike, output: PathLike, options: PlanOptions | None = None, *, report: Report | None = None
+) -> BundlePlan:
+    """Check and measure a dataset, and write a bundle that is ready to train on it.
+
+    Args:
+        dataset_dir: folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, or with pairs of images
+            and labels of the same names.
+        output: folder of the bundle: a new or empty one, or that of an earlier plan, whose files are replaced. What
+            was measured is kept there, so that a stopped plan can resume.
+        options: how to plan.
+        report: called once all cases are measured.
+
+    Returns:
+        The plan, which has been written.
+
+    Raises:
+        ValueError: the dataset or the output cannot be used, an option does not suit the dataset, fewer than two
+            patients have cases without problems, or even the smallest patch needs too much memory.
+        OSError: a file cannot be written.
+    """
+    options = options or PlanOptions()
+    folder, work = Path(output), Path(output) / WORK
+    check_output(folder, Path(dataset_dir))
+    choose_device(options.device)  # every option is checked before hours of measuring
+    patient_of = parse_patient(options.patient)
+    dataset = adapt_dataset(open_dataset(dataset_dir), options)
+    for case in dataset.cases:
+        patient_of(case["case"])
+    cases = survey_dataset(dataset, work / "cases", jobs=options.jobs or default_jobs(dataset))
+    write_integrity_report(cases, work / "integrity.csv")
+    if report is not None:
+        report(dataset, cases)
+    sound = [case for case in cases if case.is_sound]
+    check_label_gaps(dataset, sound)
+    folds = divide_cases(dataset, [case.case for case in sound], patient_of, options)
+    warn_of_modality(dataset, sound[0].case)
+    decisions = make_decisions(dataset, sound, len(sound) - len(folds[0]), options)
+    plan = BundlePlan(options=options, dataset=dataset, cases=cases, folds=folds, decisions=decisions)
+    write_plan(plan, folder)
+    return plan
+
+
+def check_output(folder: Path, dataset_dir: Path) -> None:
+    """Check that a bundle may be written to a folder: nothing is written into one that no plan has made.
+
+    Raises:
+        ValueError: the folder is the dataset's, holds other files, or holds trained weights.
+    """
+    if dataset_dir.resolve() == folder.resolve():
+        raise ValueError(f"output: {folder}: must not be the folder of the dataset")
+    found = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    if RECORD not in found and found - {WORK}:
+        raise ValueError(f"output: {folder}: must be empty, or the folder of an earlier plan (with {RECORD})")
+    if (folder / "models").exists():
+        raise ValueError(f"output: {folder}: holds weights in models, trained by its earlier plan: use another folder")
+
+
+def adapt_dataset(dataset: Dataset, options: PlanOptions) -> Dataset:
+    """Give a dataset the channels and regions of the options.
+
+    Raises:
+        ValueError: names do not match the number of channels, or regions do not suit the labels.
+    """
+    if options.regions:
+        dataset = replace(dataset, regions=options.regions)
+    if options.channels:
+        if (count := len(dataset.channel_names)) != len(options.channels):
+            raise ValueError(f"channels: {len(options.channels)} names: must be {count}, one for each in an image")
+        dataset = replace(dataset, channel_names=options.channels)
+    if dataset.label_values is not None:
+        check_region_labels(dataset.label_values, dataset.regions)
+    return dataset
+
+
+def divide_cases(
+    dataset: Dataset, names: Sequence[str], patient_of: Callable[[str], str], options: PlanOptions
+) -> list[list[str]]:
+    """Divide the cases without problems into folds.
+
+    Raises:
+        ValueError: they belong to fewer than two patients.
+    """
+    patients = {patient_of(name) for name in names}
+    if len(patients) < 2:
+        found = f"patients with cases without problems: {len(patients)}"
+        raise ValueError(f"dataset: {dataset.folder}: {found}: must be at least 2")
+    return make_folds(names, folds=min(options.folds, len(patients)), seed=options.seed, patient=patient_of)
+
+
+def make_decisions(
+    dataset: Dataset, sound: Sequence[CaseFingerprint], training: int, options: PlanOptions
+) -> dict[str, Decision]:
+    """Make the decisions, measuring training steps on the device of the options.
+
+    Args:
+        dataset: the dataset, with the channels and regions of the options.
+        sound: its cases without problems.
+        training: number of cases that train when a fold is left out.
+        options: how to plan.
+
+    Raises:
+        ValueError: labels do not suit a network, or even the smallest patch needs too much memory.
+    """
+    device = choose_device(options.device)
+    with tqdm(desc="measuring a training step", unit="patch", leave=False, disable=None) as bar:
+
+        def measure(settings: Mapping[str, Any]) -> StepCost | None:
+            bar.set_postfix_str(" x ".join(map(str, settings["patch_size"])))
+            config = configure("train.json", {**settings, "device": f"$torch.device('{device}')"})
+            cost = measure_step(config, channels=settings["channels"], label_channels=len(settings.get("regions", [0])))
+            bar.update()
+            return cost
+
+        planner = Planner(
+            dataset,
+            summarise_cases(sound),
+            training=training,
+            memory=parse_memory(options.memory),
+            measure=measure,
+            given=options.given,
+        )
+        return planner.plan()
+
+
+def write_plan(plan: BundlePlan, folder: Path) -> None:
+    """Write the record of a plan and its bundle.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    name = folder.resolve().name
+    settings = {key: decision.value for key, decision in plan.decisions.items()} | {
+        "dataset_dir": str(plan.dataset.folder),
+        "run_dir": f"./runs/{name}",
+        "subset": "validation",
+        "seed": plan.options.seed,
+        "channel_names": list(plan.dataset.channel_names),
+        "data_source": plan.dataset.folder.name,
+    }
+    left_out = len(plan.left_out)
+    docs = plan_docs(
+        name,
+        settings,
+        {key: decision.reason for key, decision in plan.decisions.items()},
+        cases=len(plan.cases) - left_out,
+        left_out=left_out,
+        folds=len(plan.folds),
+        licence=plan.dataset.licence,
+    )
+    with replacing(folder / RECORD) as temporary:  # first, since it marks the folder as planned
+        temporary.write_text(as_json(plan.record()) + "\n", encoding="utf-8")
+    write_bundle(folder.resolve(), settings, {"folds": plan.folds, "test": []}, docs)
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes of a size such as 8GB.
+
+    Raises:
+        ValueError: the text is not a size.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([GM]i?B)", text.strip(), re.IGNORECASE)
+    if match is None or float(match[1]) <= 0:
+        raise ValueError(f"memory: {text!r}: must be a size such as 8GB or 500MB")
+    return int(float(match[1]) * UNITS[match[2].upper()])
+
+
+def parse_patient(text: str | None) -> Callable[[str], str]:
+    """Return a function from the name of a case to its patient: what a regular expression finds in it, or all of it.
+
+    The function raises a ValueError for a name in which the expression finds nothing.
+
+    Raises:
+        ValueError: the text is not a regular expression.
+    """
+    if text is None:
+        return str
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise ValueError(f"patient: {text!r}: must be a regular expression: {error}") from error
+
+    def patient_of(case: str) -> str:
+        found = pattern.search(case)
+        if found is None:
+            raise ValueError(f"patient: {text!r}: must be found in the name of every case: not in {case!r}")
+        return found[0]
+
+    return patient_of

@@ -1,0 +1,24 @@
+"""Some labels are kept, and only the largest component of each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hybridseg.app.labels.keep import keep_labels, keep_largest_components
+
+
+def test_only_the_largest_component_stays() -> None:
+    labels = np.zeros((9, 9, 9), np.uint8)
+    labels[1:3, 1:3, 1:3] = 1
+    labels[5:8, 5:8, 5:8] = 1
+    labels[5:6, 1:2, 1:4] = 4
+    expected = labels.copy()
+    expected[1:3, 1:3, 1:3] = 0
+    keep_largest_components(labels)
+    np.testing.assert_array_equal(labels, expected)
+
+
+def test_other_labels_become_background() -> None:
+    labels = np.array([0, 1, 2, 3, 300], np.uint16)
+    np.testing.assert_array_equal(keep_labels(labels, [1, 300, 500]), [0, 1, 0, 0, 300])
+    assert keep_labels(labels, [1, 2, 3, *range(4, 301)]) is labels

@@ -1,0 +1,75 @@
+"""A bundle planned from Python: its folds, its decisions and its record; `hybridseg plan` has tests of its own."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridseg.app.planning import BundlePlan, CaseFingerprint, PlanOptions, plan_bundle
+from hybridseg.app.planning.plan import parse_memory, parse_patient
+from hybridseg.transforms.datasets.dataset import Dataset
+
+from .test_survey import make_dataset
+
+OPTIONS = PlanOptions(device="cpu", preset="tiny", patch=(32, 32, 32), spacing=(2.0, 2.0, 2.0), folds=5, seed=3)
+
+
+def test_plan_is_reported_recorded_and_written(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "set", "abc")
+    (tmp_path / "set" / "labels" / "b.nii.gz").unlink()
+    reported: list[Sequence[CaseFingerprint]] = []
+
+    def report(described: Dataset, cases: Sequence[CaseFingerprint]) -> None:
+        assert described.label_names == dataset.label_names
+        assert not (tmp_path / "bundle" / "plan.json").exists()
+        reported.append(cases)
+
+    plan = plan_bundle(tmp_path / "set", tmp_path / "bundle", OPTIONS, report=report)
+    assert isinstance(plan, BundlePlan)
+    assert reported == [plan.cases]
+    assert [case.case for case in plan.left_out] == ["b"]
+    assert sorted(name for fold in plan.folds for name in fold) == ["a", "c"]
+    assert len(plan.folds) == 2  # of five, as there are two patients
+    record = json.loads((tmp_path / "bundle" / "plan.json").read_text())
+    assert record == json.loads(json.dumps(plan.record()))
+    assert record["memory"] == "8GB"
+    assert record["left_out"] == {"b": list(plan.left_out[0].problems)}
+    assert json.loads((tmp_path / "bundle" / "configs" / "train.json").read_text())["seed"] == 3
+    with (tmp_path / "bundle" / "plan" / "integrity.csv").open(newline="") as file:
+        assert [row["case"] for row in csv.DictReader(file) if row["problem"]] == ["b"]
+
+
+def test_dataset_folder_cannot_be_the_bundle(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"output: .*: must not be the folder of the dataset"):
+        plan_bundle(tmp_path, tmp_path / "." / "x" / "..")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"memory": "lots"}, "memory: 'lots': must be a size such as 8GB or 500MB"),
+        ({"patient": "("}, r"patient: '\(': must be a regular expression"),
+        ({"folds": 1}, "folds: 1: must be at least 2"),
+        ({"seed": -1}, "seed: -1: must be at least 0"),
+        ({"patch": (0, 8, 8)}, r"patch: \(0, 8, 8\): must be positive and finite"),
+        ({"preset": "huge"}, "preset: 'huge': must be one of tiny, small, base"),
+    ],
+)
+def test_options_are_checked_when_they_are_made(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PlanOptions(**options)
+
+
+@pytest.mark.parametrize(("text", "size"), [("8GB", 8 * 10**9), ("1.5 gib", 3 * 2**29), ("500MB", 5 * 10**8)])
+def test_memory_is_parsed_with_its_unit(text: str, size: int) -> None:
+    assert parse_memory(text) == size
+
+
+def test_patient_is_what_the_expression_finds() -> None:
+    assert parse_patient("^[^_]+")("p1_early") == "p1"
+    assert parse_patient(None)("p1_early") == "p1_early"

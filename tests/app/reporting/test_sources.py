@@ -1,0 +1,36 @@
+"""The inputs of cases are found in records of this version and of earlier ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hybridseg.app.reporting.sources import recorded_image, recorded_inputs
+
+from ..conftest import write_volume
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[str]:
+    """Write two channels of a case, below a folder with a comma in its name."""
+    return [str(write_volume(tmp_path / "Doe, Jane" / f"t{number}.nii.gz")) for number in (1, 2)]
+
+
+@pytest.mark.parametrize("version", ["list", "joined"])
+def test_inputs_are_found_in_records_of_either_version(images: list[str], version: str) -> None:
+    def record(paths: list[str]) -> dict[str, Any]:
+        return {"case": "one", **({"inputs": paths} if version == "list" else {"input": ", ".join(paths)})}
+
+    assert recorded_inputs(record(images)) == images
+    assert recorded_inputs(record([*images, "gone.nii.gz"])) == []
+    found = recorded_image({"cases": [record(images)]}, "one")
+    assert found is not None
+    assert found.images == tuple(map(Path, images))
+
+
+def test_case_without_recorded_inputs_has_no_image() -> None:
+    assert recorded_image({"cases": [{"case": "one"}]}, "one") is None
+    assert recorded_image({"cases": [{"case": "one", "inputs": []}]}, "one") is None
+    assert recorded_image({}, "one") is None
