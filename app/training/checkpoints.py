@@ -34,8 +34,8 @@ class Checkpoints:
     Args:
         run_dir: folder of the run; it keeps the last two checkpoints.
         objects: what to save by name, such as network, optimizer, lr_scheduler and best.
-        resume: True resumes from the latest readable checkpoint in `run_dir`, False starts a new run, and "auto" resumes
-            if there is a checkpoint, for schedulers that repeat a command.
+        resume: True resumes from the latest readable checkpoint in `run_dir`, False starts a new run, "auto" resumes if
+            there is a checkpoint, for schedulers that repeat a command.
 
     Raises:
         ValueError: `run_dir` has a run and `resume` is False, or the other way round, or no checkpoint can be read.
