@@ -153,7 +153,7 @@ class Train(Command):
         run_dir = Path(config.get_parsed_content("run_dir"))
         done = latest_epoch(run_dir)
         if done and not self.resume:
-            raise ValueError(f"run-dir: {run_dir}: has a run already: resume it with --resume, or name another")
+            raise ValueError(f"run-dir: {run_dir}: already has a run: use --resume, or another folder")
         if self.resume and not done:
             raise ValueError(f"run-dir: {run_dir}: has no checkpoint_epoch=N.pt: there is no run to resume")
         epochs = config.get_parsed_content("max_epochs") if "max_epochs" in config else None

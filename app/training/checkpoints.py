@@ -36,7 +36,7 @@ class Checkpoints:
         if resume and self.checkpoint is None:
             raise ValueError(f"run_dir: {run_dir}: has no checkpoint_epoch=N.pt: there is no run to resume")
         if self.checkpoint is not None and not resume:
-            raise ValueError(f"run_dir: {run_dir}: has a run already: resume it with --resume True, or name another")
+            raise ValueError(f"run_dir: {run_dir}: already has a run: use --resume True, or another folder")
 
     def attach(self, trainer: Engine) -> None:
         """Register with the trainer; MONAI's engines call this for each handler."""
