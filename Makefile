@@ -16,7 +16,7 @@ help:  ## list the targets
 
 install: $(INSTALLED)  ## make .venv with the exact versions of constraints.txt
 
-demo: $(INSTALLED)  ## train on phantom volumes, segment unseen ones, measure, draw: three to seven minutes
+demo: $(INSTALLED)  ## train on phantom volumes, segment unseen ones, evaluate, draw: three to seven minutes
 	$(BIN)/hybridseg demo
 
 test: $(INSTALLED)  ## the fast tests
@@ -44,7 +44,7 @@ docs: $(INSTALLED)  ## draw the figures and build the documentation into site/
 	$(BIN)/python docs/figures.py
 	$(BIN)/mkdocs build --strict
 
-notebooks: $(INSTALLED)  ## run the notebooks, and keep what they show: about five minutes
+notebooks: $(INSTALLED)  ## run the notebooks and store their outputs: about five minutes
 	$(BIN)/python -m tests.notebooks.execution
 
 clean:  ## remove caches and build products; .venv and runs/ stay

@@ -37,7 +37,7 @@ def main(dataset: Path) -> None:
     draw_case(
         PICTURE,
         image=volumes["image"],
-        truth=volumes["reference"],
+        reference=volumes["reference"],
         prediction=prediction,
         label_names=predictor.label_names,
         dice={score.label: score.dice for score in scores},

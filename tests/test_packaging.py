@@ -125,9 +125,7 @@ def bare_python(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.mark.slow
-def test_a_packed_bundle_runs_with_the_packages_that_its_metadata_name(
-    packed: Path, bare_python: Path, tmp_path: Path
-) -> None:
+def test_packed_bundle_runs_with_packages_of_its_metadata(packed: Path, bare_python: Path, tmp_path: Path) -> None:
     listed = json.loads(run(bare_python, "-m", "pip", "list", "--format", "json", cwd=tmp_path))
     installed = {entry["name"].lower() for entry in listed}
     assert installed.isdisjoint(

@@ -74,7 +74,7 @@ def check_region_labels(labels: Sequence[int], regions: Regions) -> None:
         ValueError: labels are not 1, 2, 3 and so on, or the regions are invalid; see `region_labels`.
     """
     if list(labels) != list(range(1, len(labels) + 1)):
-        raise ValueError(f"labels: {', '.join(map(str, labels))}: must be 1 to the number of labels, none missing")
+        raise ValueError(f"labels: {', '.join(map(str, labels))}: must be numbered from 1 without gaps")
     if regions:
         region_labels(regions)
 

@@ -19,10 +19,11 @@ class BenchAblation(Command):
     """Train variants of the network and reference networks for an equal time, and compare their validation scores.
 
     Every network trains with the bundle's `train.json` on one thread, for as many steps as fit into the budget, rounded
-    up to whole epochs. The time of a step is measured before, side by side, so neither the load of the machine nor an
-    interruption changes a result. All use the bundle's recipe, including its learning rate; it is not tuned for any
-    reference network. The confidence interval covers the choice of cases, not of seeds: for that, give several --seeds.
-    The bundle's test cases are not used. Finished trainings are kept, and interrupted ones resume.
+    up to whole epochs. The time of a step is measured beforehand, with the networks taking turns, so neither the load
+    of the machine nor an interruption changes a result. All use the bundle's recipe, including its learning rate; it is
+    not tuned for any reference network. The confidence interval covers the choice of cases, not of seeds: for that,
+    give several --seeds. The bundle's test cases are not used. Finished trainings are kept, and interrupted ones
+    resume.
     """
 
     dataset: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]

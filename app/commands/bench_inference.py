@@ -101,7 +101,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     def ratio(row: Mapping[str, Any], name: str) -> str:
         return "" if defaults is None or row is defaults else f"{row[name] / defaults[name]:.1f}x"
 
-    lines = [["way", *STAGES, "all", "", "but network", "", "peak memory", "", "Dice"]]
+    lines = [["way", *STAGES, "all", "", "without network", "", "peak memory", "", "Dice"]]
     for row in rows:
         if "error" in row:
             lines.append([row["way"], *[""] * 11, row["error"]])

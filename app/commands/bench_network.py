@@ -45,7 +45,7 @@ class BenchNetwork(Command):
     repeats: int = 3
     """Repetitions of each network, after a warm-up."""
     precisions: tuple[Literal["fp32", "bf16"], ...] = ("fp32", "bf16")
-    """Precisions to measure; bf16 is by autocast."""
+    """Precisions to measure; bf16 uses autocast."""
     channels_last: bool = False
     """Use the channels-last memory format for all networks and images; the presets always use it."""
     compile: bool = False

@@ -142,7 +142,7 @@ class Demo(Command):
         draw_case(
             picture,
             image=volumes["image"],
-            truth=volumes["reference"],
+            reference=volumes["reference"],
             prediction=volumes["prediction"],
             label_names=ORGANS,
             dice={score.label: score.dice for score in by_case[shown.case]},

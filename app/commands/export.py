@@ -24,7 +24,7 @@ class Export(Command):
     """Export a bundle's network to ONNX, TorchScript or torch.export, and check the file against the network.
 
     The file takes windows of one fixed size, in batches of any size. Preprocessing, sliding windows and resampling
-    back are not in it: the calling program has to do them as the bundle's inference.json does.
+    back are not part of it: the calling program has to do them as the bundle's inference.json does.
     """
 
     bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]

@@ -28,7 +28,7 @@ class Plan(Command):
     """Check and measure a dataset, and write a bundle that is ready to train on it, with a reason for every decision.
 
     The dataset is a folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, or with images and labels
-    of the same names. What was measured is kept in the bundle, so a plan that was stopped resumes where it was.
+    of the same names. The measurements are kept in the bundle, so an interrupted plan resumes.
     """
 
     dataset: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATASET")]]

@@ -154,7 +154,7 @@ class Train(Command):
         run_dir = Path(config.get_parsed_content("run_dir"))
         done, resume = latest_epoch(run_dir), config.get_parsed_content("resume") if "resume" in config else self.resume
         if done and not resume:
-            raise ValueError(f"run-dir: {run_dir}: has a run already: resume it with --resume, or name another")
+            raise ValueError(f"run-dir: {run_dir}: already has a run: use --resume, or another folder")
         if resume is True and not done:
             raise ValueError(f"run-dir: {run_dir}: has no checkpoint_epoch=N.pt: there is no run to resume")
         epochs = config.get_parsed_content("max_epochs") if "max_epochs" in config else None

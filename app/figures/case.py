@@ -43,7 +43,7 @@ def draw_case(
     *,
     image: MetaTensor,
     prediction: MetaTensor,
-    truth: MetaTensor | None = None,
+    reference: MetaTensor | None = None,
     label_names: Mapping[int, str],
     dice: Mapping[int, float | None] | None = None,
     title: str = "",
@@ -55,7 +55,7 @@ def draw_case(
         path: of the picture.
         image: (1, X, Y, Z); its affine says where right, anterior and superior are.
         prediction: labels (1, X, Y, Z) on the same grid.
-        truth: reference labels (1, X, Y, Z) on the same grid; None without a reference.
+        reference: reference labels (1, X, Y, Z) on the same grid; None without a reference.
         label_names: the labels to draw, and their names.
         dice: of each label, shown in the legend; None shows no column of Dice.
         title: heading of the picture.
@@ -66,18 +66,18 @@ def draw_case(
     """
     orient = Orientation(axcodes="RAS", labels=None)
     spacing = voxel_lengths(cast(MetaTensor, orient(image)).affine.cpu().numpy())
-    given = {"image": image, "truth": truth, "prediction": prediction}
+    given = {"image": image, "reference": reference, "prediction": prediction}
     rows: dict[str, Volume] = {
         name: orient(volume)[0].cpu().numpy().astype(np.float32) for name, volume in given.items() if volume is not None
     }
-    grey, reference = rows["image"], rows.get("truth")
+    grey, outlined = rows["image"], rows.get("reference")
     window = grey_window(grey, window)
     sizes = [plane.size((spacing * grey.shape).tolist()) for plane in PLANES]
     layout = Layout.fit(sizes, len(rows))
     figure = Figure(figsize=layout.size, facecolor=BACKGROUND)
     tallest = max(height for _, height in sizes)
     for column, (plane, (width, height)) in enumerate(zip(PLANES, sizes, strict=True)):
-        index = best_slice(rows["prediction"] if reference is None else reference, plane.axis, label_names)
+        index = best_slice(rows["prediction"] if outlined is None else outlined, plane.axis, label_names)
         extent = (0, width, (tallest - height) / 2, (tallest + height) / 2)
         for row, (name, volume) in enumerate(rows.items()):
             axes = figure.add_axes(layout.panel(row, column), facecolor=PANEL)
@@ -85,8 +85,8 @@ def draw_case(
             axes.set(xlim=(0, width), ylim=(0, tallest))
             if name != "image":
                 draw_labels(axes, plane.cut(volume, index), extent, label_names)
-            if name == "prediction" and reference is not None:
-                draw_outlines(axes, plane.cut(reference, index), extent, label_names)
+            if name == "prediction" and outlined is not None:
+                draw_outlines(axes, plane.cut(outlined, index), extent, label_names)
             if row == 0:
                 axes.set_title(plane.name, color=FAINT, fontsize=11)
                 draw_sides(axes, plane.sides)
@@ -94,7 +94,7 @@ def draw_case(
     draw_scale_bar(figure.axes[0])
     layout.text(figure, LEFT, layout.size[1] - 0.3, title, TEXT, 15, weight="bold")
     note = "radiological convention: the patient's right is on the left"
-    layout.text(figure, LEFT, 0.2, note if reference is None else f"{note}      white outlines: truth", FAINT, 9)
+    layout.text(figure, LEFT, 0.2, note if outlined is None else f"{note}      white outlines: reference", FAINT, 9)
     draw_legend(figure, layout, label_names, dice)
     with replacing(path, suffix=".png") as temporary:
         figure.savefig(temporary, dpi=150)

@@ -43,7 +43,7 @@ class SliceViewer:
     Args:
         image: (1, X, Y, Z), whose affine says where right, anterior and superior are; or the path of a volume.
         labels: (1, X, Y, Z) on the same grid, as from `Predictor.predict`, or a path; None shows the image only.
-        truth: reference labels (1, X, Y, Z) on the same grid, or a path, outlined in white; None without a reference.
+        reference: reference labels (1, X, Y, Z) on the same grid, or a path, outlined in white; None for none.
         label_names: the labels to show, and their names; None takes those that occur.
         window: intensities drawn black and white; None takes the image's 1st and 99.5th percentiles.
 
@@ -75,16 +75,16 @@ class SliceViewer:
         image: VolumeOrPath,
         labels: VolumeOrPath | None = None,
         *,
-        truth: VolumeOrPath | None = None,
+        reference: VolumeOrPath | None = None,
         label_names: Mapping[int, str] | None = None,
         window: tuple[float, float] | None = None,
     ) -> None:
-        loaded = load_volumes({"image": image, "labels": labels, "truth": truth})
+        loaded = load_volumes({"image": image, "labels": labels, "reference": reference})
         volumes = {name: reorient(name, volume, loaded["image"]) for name, volume in loaded.items()}
         self.affine = volumes["image"].affine.cpu().numpy()
         self.image: Volume = volumes.pop("image")[0].cpu().numpy().astype(np.float32)
         maps = {name: compact_labels(volume[0]) for name, volume in volumes.items()}
-        self.labels, self.truth = maps.get("labels"), maps.get("truth")
+        self.labels, self.reference = maps.get("labels"), maps.get("reference")
         if label_names is None:
             found = {int(label) for labels in maps.values() for label in np.flatnonzero(count_labels(labels))}
             label_names = {label: f"label {label}" for label in sorted(found - {0})}
@@ -96,7 +96,7 @@ class SliceViewer:
         self.label_names = dict(label_names)
         self.chosen: Collection[int] = tuple(self.label_names)
         self.opacity = OPACITY
-        self.outlined = self.truth is not None
+        self.outlined = self.reference is not None
         self.position = tuple(length // 2 for length in self.image.shape)
         self.show(*self.label_names)
         lengths = (voxel_lengths(self.affine) * self.image.shape).tolist()
@@ -108,7 +108,7 @@ class SliceViewer:
 
     def show(self, *labels: int) -> None:
         """Move the position to where most of these labels show; do nothing if no voxel has them."""
-        for volume in (self.labels, self.truth):
+        for volume in (self.labels, self.reference):
             if volume is not None and keep_labels(volume, labels).any():
                 self.position = tuple(best_slice(volume, axis, dict.fromkeys(labels, "")) for axis in range(3))
                 return
@@ -130,7 +130,7 @@ class SliceViewer:
         millimetres = zip(("RL", "AP", "SI"), self.affine @ (*self.position, 1), strict=False)
         place = " ".join(f"{sides[int(value < 0)]} {abs(value):.0f}" for sides, value in millimetres)
         parts = [f"{place} mm", f"intensity {self.image[self.position]:.4g}"]
-        for name, labels in (("label", self.labels), ("truth", self.truth)):
+        for name, labels in (("label", self.labels), ("reference", self.reference)):
             if labels is not None:
                 label = int(labels[self.position])
                 parts.append(f"{name} {self.label_names.get(label, label or 'none')}")
@@ -192,7 +192,7 @@ class SliceViewer:
 
     def _draw_panel(self, axes: Axes, plane: Plane) -> None:
         index = self.position[plane.axis]
-        outlined = self.truth if self.outlined else None
+        outlined = self.reference if self.outlined else None
         draw_panel(
             axes,
             plane,
@@ -207,7 +207,7 @@ class SliceViewer:
 
     def _measure(self) -> list[list[str]]:
         columns = [["label", *self.label_names.values()]]
-        for header, labels in (("", self.labels), ("true ", self.truth)):
+        for header, labels in (("", self.labels), ("reference ", self.reference)):
             if labels is not None:
                 rows = label_statistics(labels, [self.image], affine=self.affine, label_names=self.label_names)
                 columns.append([f"{header}ml", *(short(row.volume_ml) for row in rows)])

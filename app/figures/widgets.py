@@ -19,7 +19,7 @@ class Viewer(Protocol):
     """What the controls show and change; `SliceViewer` says what each part is."""
 
     image: Volume
-    truth: Volume | None
+    reference: Volume | None
     label_names: dict[int, str]
     rows: list[list[str]]
     position: tuple[int, ...]
@@ -96,7 +96,7 @@ class Controls:
         sliders: position of each plane.
         opacity: opacity of the labels.
         labels: a check box for each label.
-        truth: check box, whether the reference is outlined.
+        reference: check box, whether the reference is outlined.
         jump: drop-down list of labels to go to.
         status: text on the voxel at the position.
     """
@@ -111,7 +111,7 @@ class Controls:
         }
         self.opacity = ipywidgets.FloatSlider(max=1, step=0.05, description="opacity")
         self.labels = {label: check_box(name) for label, name in viewer.label_names.items()}
-        self.truth = check_box("outline the reference")
+        self.reference = check_box("outline the reference")
         names = {name: label for label, name in viewer.label_names.items()}
         self.jump = ipywidgets.Dropdown(options={"": None} | names, description="go to")
         self.status = ipywidgets.HTML()
@@ -123,13 +123,13 @@ class Controls:
         for label, box in self.labels.items():
             box.observe(partial(self._choose, label), "value")
         self.opacity.observe(partial(self._set, "opacity"), "value")
-        self.truth.observe(partial(self._set, "outlined"), "value")
+        self.reference.observe(partial(self._set, "outlined"), "value")
         self.jump.observe(self._jump, "value")
 
     def refresh(self) -> None:
         """Update the widgets from the viewer."""
         viewer = self.viewer
-        self.opacity.value, self.truth.value = viewer.opacity, viewer.outlined
+        self.opacity.value, self.reference.value = viewer.opacity, viewer.outlined
         for label, box in self.labels.items():
             box.value = label in viewer.chosen
         chosen = (viewer.opacity, viewer.outlined, frozenset(viewer.chosen))
@@ -147,8 +147,8 @@ class Controls:
         planes = [ipywidgets.VBox([self.pictures[plane], self.sliders[plane]], layout=apart) for plane in PLANES]
         row = ipywidgets.Layout(flex_flow="row wrap", align_items="flex-start")
         overlay = [self.jump, self.opacity] if self.labels else []
-        if self.viewer.truth is not None:
-            overlay.append(self.truth)
+        if self.viewer.reference is not None:
+            overlay.append(self.reference)
         lines = [ipywidgets.Box(planes, layout=row), self.status, ipywidgets.Box(overlay, layout=row)]
         return [*lines, ipywidgets.Box(list(self.labels.values()), layout=row), ipywidgets.HTML(self._table())]
 

@@ -59,7 +59,7 @@ def summarise_cases(fingerprints: Iterable[CaseFingerprint]) -> DatasetFingerpri
     given = list(fingerprints)
     sound = [case for case in given if case.is_sound]
     if not sound:
-        raise ValueError(f"fingerprints: {len(given)}, all with problems: at least one case must be sound")
+        raise ValueError(f"fingerprints: {len(given)}, all with problems: at least one case must have none")
     spacings = np.array([case.spacing for case in sound], dtype=np.float64)
     shapes = np.array([case.shape for case in sound], dtype=np.int64)
     return DatasetFingerprint(

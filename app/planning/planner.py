@@ -148,7 +148,7 @@ class Planner:
         self.decide("spacing", list(target_spacing(median, fine)), reason)
         share = self.fingerprint.median_body_share
         if share < CROP_BELOW:
-            reason = f"The body fills {share:.0%} of a volume: all but a margin of {MARGIN} voxels is cropped."
+            reason = f"The body fills {share:.0%} of a volume: all else is cropped, except a margin of {MARGIN} voxels."
             self.decide("crop_margin", MARGIN, reason)
         else:
             self.decide("crop_margin", None, f"The body fills {share:.0%} of a volume: cropping would save little.")
@@ -191,7 +191,7 @@ class Planner:
         elif all(p >= n for p, n in zip(best, shape, strict=True)):
             limit = "the patch holds a whole volume"
         else:
-            limit = "the largest patch that is planned"
+            limit = "no larger patch is planned"
         used = f"A step needed {cost.bytes / 1e9:.2f} GB of {self.memory / 1e9:g} GB and {cost.seconds:.1f} s"
         self.decide("patch_size", list(best), f"{used}; {limit}.")
         self.sampling(best, shape)

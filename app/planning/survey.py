@@ -142,7 +142,7 @@ def check_label_gaps(dataset: Dataset, fingerprints: Iterable[CaseFingerprint]) 
     for number, label in enumerate(sorted(cases), 1):
         if label != number:
             found = f"{label} occurs ({', '.join(cases[label][:3])}), but {number} does not"
-            raise ValueError(f"labels: {found}: must be 1 to the number of labels, none missing")
+            raise ValueError(f"labels: {found}: must be numbered from 1 without gaps")
 
 
 def warn_of_modality(dataset: Dataset, name: str) -> None:

@@ -1,4 +1,4 @@
-"""What every command stands on: terminal, machine, child processes, parallel processes, failed cases, lazy imports."""
+"""Basics of all commands: console, devices and memory, child and distributed processes, failed cases, lazy imports."""
 
 from typing import TYPE_CHECKING
 

@@ -50,7 +50,7 @@ class Checkpoints:
         if resume is True and not epochs:
             raise ValueError(f"run_dir: {run_dir}: has no checkpoint_epoch=N.pt: there is no run to resume")
         if resume is False and epochs:
-            raise ValueError(f"run_dir: {run_dir}: has a run already: resume it with --resume True, or name another")
+            raise ValueError(f"run_dir: {run_dir}: already has a run: use --resume True, or another folder")
         self.checkpoint = latest_readable(run_dir) if epochs else None
 
     def attach(self, trainer: Engine) -> None:

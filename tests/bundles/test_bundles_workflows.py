@@ -80,7 +80,7 @@ def test_finished_run_is_not_overwritten(trained, run):
     before = (trained / "model.pt").read_bytes()
     refused = run("train.json", max_epochs=1)
     assert refused.returncode != 0
-    assert "run_dir: run: has a run already: resume it with --resume True, or name another" in refused.stderr
+    assert "run_dir: run: already has a run: use --resume True, or another folder" in refused.stderr
     assert (trained / "model.pt").read_bytes() == before
 
 

@@ -43,7 +43,7 @@ def test_every_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert list((tmp_path / "packed_labels").glob("*.nii.gz"))
 
 
-def test_a_dataset_json_as_the_page_has_it_names_channel_and_labels(tmp_path: Path) -> None:
+def test_dataset_json_of_the_page_names_channel_and_labels(tmp_path: Path) -> None:
     text = (DOCS / "howto/my-data.md").read_text(encoding="utf-8")
     (listing,) = (block["text"] for block in BLOCK.finditer(text) if block["text"].startswith("{"))
     (tmp_path / "dataset.json").write_text(listing, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Run notebooks; as a program (`make notebooks`), keep what they show."""
+"""Run notebooks; as a program (`make notebooks`), store their outputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hybridseg.bundles import bundle_path
 FOLDER = Path(__file__).parents[2] / "notebooks"
 BUNDLES = bundle_path("phantom_ct_segmentation").parent
 LIVE = "application/vnd.jupyter.widget-view+json"
-"""Of an output: a widget, which is nothing without its kernel."""
+"""MIME type of a widget, which is empty without a kernel."""
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -22,7 +22,7 @@ def read(path: Path) -> nbformat.NotebookNode:
 
 
 def run(path: Path) -> nbformat.NotebookNode:
-    """The notebook with what it shows, from its first cell to its last, in a new kernel and an empty folder."""
+    """Run a notebook from its first cell to its last, in a new kernel and an empty folder; return it."""
     notebook = read(path)
     with TemporaryDirectory() as folder:
         NotebookClient(
@@ -41,7 +41,7 @@ def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 
 def keep(path: Path) -> None:
-    """Run a notebook and write it with its outputs: of a widget the picture, and no path of this machine."""
+    """Run a notebook and store it with its outputs: pictures instead of widgets, and no paths of this machine."""
     notebook = run(path)
     notebook.metadata.language_info = {"name": "python"}
     for cell in notebook.cells:

@@ -1,4 +1,4 @@
-"""Every notebook runs from its first cell to its last, and is kept with what it shows, small enough to be read."""
+"""Every notebook runs from its first cell to its last, and is stored with its outputs, below a size limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .execution import FOLDER, LIVE, outputs, read, run
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 SLOW = {"02_train"}
 NEEDS = {"03_predict_and_inspect": "ipyniivue", "05_inside_the_network": "nilearn"}
-"""What a notebook cannot do without; the others show pictures where there are no widgets."""
+"""Packages without which a notebook cannot run; without the others, it shows pictures instead of widgets."""
 LARGEST = 300_000
 """Bytes of a notebook."""
 PLACES = re.compile(r"(?:/tmp/|/home/|/root/|/Users/|[A-Z]:\\)|\bat 0x")
@@ -45,7 +45,7 @@ def test_the_notebook_is_kept_as_it_ran(kept):
     assert not [output for output in shown if output.output_type == "error" or output.get("name") == "stderr"]
 
 
-def test_the_notebook_is_kept_without_what_is_of_one_machine_or_kernel(kept):
+def test_kept_notebook_has_no_paths_or_widget_state(kept):
     notebook = read(kept)
     assert "widgets" not in notebook.metadata
     for output in outputs(notebook):

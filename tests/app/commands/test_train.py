@@ -122,7 +122,7 @@ def test_dataset_without_cases_is_an_error(started: Any, tmp_path: Path) -> None
 def test_run_is_neither_overwritten_nor_resumed_if_finished(started: Any, dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoint_epoch=3.pt").touch()
     for words, message in (
-        ([], "has a run already: resume it with --resume, or name another"),
+        ([], "already has a run: use --resume, or another folder"),
         (["--resume", "--epochs", "3"], "epochs: 3: must be more than the 3 that the run in"),
     ):
         result = hybridseg("train", BUNDLE, dataset, "-o", tmp_path, *words)

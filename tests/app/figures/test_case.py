@@ -25,7 +25,7 @@ def case() -> dict[str, Any]:
     labels[:, 18:24, 8:15, 3:6] = 2
     image = 50 * labels + torch.randn(labels.shape, generator=generator)
     affine = torch.diag(torch.tensor([-1.0, 2.0, 3.0, 1.0], dtype=torch.float64))
-    volumes = {"image": image, "truth": labels, "prediction": labels.roll(1, 2)}
+    volumes = {"image": image, "reference": labels, "prediction": labels.roll(1, 2)}
     return {name: MetaTensor(volume, affine=affine) for name, volume in volumes.items()}
 
 
@@ -46,7 +46,7 @@ def test_empty_prediction_and_single_label_can_be_drawn(case: dict[str, Any], tm
 
 def test_without_reference_there_are_two_rows(case: dict[str, Any], tmp_path: Path) -> None:
     draw_case(tmp_path / "three.png", **case, label_names=NAMES)
-    del case["truth"]
+    del case["reference"]
     draw_case(tmp_path / "two.png", **case, label_names=NAMES)
     three, two = (picture_files.imread(tmp_path / name) for name in ("three.png", "two.png"))
     assert two.shape[0] / two.shape[1] < three.shape[0] / three.shape[1]

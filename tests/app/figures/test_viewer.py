@@ -73,7 +73,7 @@ def test_planes_start_where_labels_are(viewer: SliceViewer) -> None:
     assert viewer.labels[viewer.position] == 1
     before = viewer.position
     viewer.labels[viewer.labels == 1] = 0
-    viewer.truth = None
+    viewer.reference = None
     viewer.show(1)
     assert viewer.position == before
 
@@ -99,15 +99,19 @@ def test_choice_and_opacity_of_labels_are_drawn(viewer: SliceViewer) -> None:
 
 def test_table_has_volume_and_mean_of_labels_and_reference(viewer: SliceViewer) -> None:
     header, liver, spleen = viewer.rows
-    assert header == ["label", "ml", "mean", "true ml", "true mean"]
+    assert header == ["label", "ml", "mean", "reference ml", "reference mean"]
     assert liver[:4] == ["liver", f"{(LABELS == 1).sum() * 6 / 1000:.1f}", "100.0", liver[1]]
     assert spleen[1:3] == [f"{(LABELS == 2).sum() * 6 / 1000:.2g}", "200.0"]
-    assert viewer.table().splitlines()[0].split() == ["label", "ml", "mean", "true", "ml", "true", "mean"]
+    assert viewer.table().splitlines()[0].split() == ["label", "ml", "mean", "reference", "ml", "reference", "mean"]
 
 
 def test_labels_are_numbered_if_names_are_not_given() -> None:
-    image, truth = volume(LABELS), volume(3 * (LABELS == 2))
-    assert SliceViewer(image, volume(LABELS), truth=truth).label_names == {1: "label 1", 2: "label 2", 3: "label 3"}
+    image, reference = volume(LABELS), volume(3 * (LABELS == 2))
+    assert SliceViewer(image, volume(LABELS), reference=reference).label_names == {
+        1: "label 1",
+        2: "label 2",
+        3: "label 3",
+    }
     assert SliceViewer(image).label_names == {}
 
 
@@ -118,17 +122,19 @@ def test_label_that_does_not_occur_has_no_mean() -> None:
 
 def test_here_describes_the_voxel_at_the_position(viewer: SliceViewer) -> None:
     viewer.position = (29 - 6, 10, 4)
-    assert viewer.here() == "L 6 A 20 S 12 mm   intensity 100   label liver   truth liver"
+    assert viewer.here() == "L 6 A 20 S 12 mm   intensity 100   label liver   reference liver"
     viewer.position = (0, 0, 0)
-    assert viewer.here().endswith("label none   truth none")
+    assert viewer.here().endswith("label none   reference none")
 
 
 def test_paths_are_loaded(tmp_path: Path) -> None:
     for name, values in (("image", 100 * LABELS + 1), ("labels", LABELS)):
         saved = volume(values)
         nib.save(nib.Nifti1Image(saved[0].numpy(), saved.affine.numpy()), tmp_path / f"{name}.nii")
-    shown = SliceViewer(tmp_path / "image.nii", str(tmp_path / "labels.nii"), truth=volume(LABELS), label_names=NAMES)
-    given = SliceViewer(volume(100 * LABELS + 1), volume(LABELS), truth=volume(LABELS), label_names=NAMES)
+    shown = SliceViewer(
+        tmp_path / "image.nii", str(tmp_path / "labels.nii"), reference=volume(LABELS), label_names=NAMES
+    )
+    given = SliceViewer(volume(100 * LABELS + 1), volume(LABELS), reference=volume(LABELS), label_names=NAMES)
     assert shown.table() == given.table()
     with pytest.raises(VolumeError, match=r"nowhere\.nii: "):
         SliceViewer("nowhere.nii")
@@ -155,7 +161,7 @@ def test_image_of_several_channels_is_an_error() -> None:
         SliceViewer(image, volume(LABELS))
 
 
-@pytest.mark.parametrize("name", ["labels", "truth"])
+@pytest.mark.parametrize("name", ["labels", "reference"])
 def test_labels_on_another_grid_are_an_error(name: str) -> None:
     other = MetaTensor(torch.from_numpy(LABELS)[None], affine=torch.eye(4, dtype=torch.float64))
     cut: dict[str, Any] = {name: volume(LABELS[1:])}
@@ -170,8 +176,8 @@ def test_volumes_in_memory_are_checked_like_files() -> None:
     image = volume(LABELS)
     with pytest.raises(VolumeError, match=r"^labels: 336 labels such as 0\.5: labels must be integers$"):
         SliceViewer(image, volume(0.5 * (LABELS == 1)))
-    with pytest.raises(VolumeError, match=r"^truth: labels from -2 to 0: must be from 0 to 65535$"):
-        SliceViewer(image, truth=volume(LABELS - 2))
+    with pytest.raises(VolumeError, match=r"^reference: labels from -2 to 0: must be from 0 to 65535$"):
+        SliceViewer(image, reference=volume(LABELS - 2))
     with pytest.raises(VolumeError, match=r"^image: 1 of 6000 voxels are NaN or infinite: every voxel must be finite$"):
         SliceViewer(volume(np.where(np.arange(6000).reshape(SHAPE) == 7, np.nan, LABELS)))
     mask = MetaTensor(torch.from_numpy(LABELS == 1)[None], affine=image.affine)

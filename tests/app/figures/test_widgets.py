@@ -54,7 +54,7 @@ def test_slider_redraws_its_plane_and_press_the_two_others(viewer: SliceViewer, 
 def test_controls_choose_labels_and_go_to_them(viewer: SliceViewer, controls: Controls) -> None:
     assert controls is viewer.controls()
     controls.labels[1].value = False
-    controls.truth.value = False
+    controls.reference.value = False
     assert (set(viewer.chosen), viewer.outlined) == ({2}, False)
     controls.labels[1].value = True
     assert set(viewer.chosen) == {1, 2}
@@ -74,7 +74,7 @@ def test_controls_follow_changes_made_in_python(viewer: SliceViewer, controls: C
     viewer.chosen, viewer.opacity, viewer.outlined, viewer.position = [2], 0.6, False, (8, 9, 4)
     controls.refresh()
     assert [box.value for box in controls.labels.values()] == [False, True]
-    assert (controls.opacity.value, controls.truth.value) == (0.6, False)
+    assert (controls.opacity.value, controls.reference.value) == (0.6, False)
     assert [controls.sliders[plane].value for plane in PLANES] == [4, 9, 8]
     assert (set(viewer.chosen), viewer.opacity, viewer.outlined) == ({2}, 0.6, False)
     assert controls.pictures[PLANES[0]].png != before

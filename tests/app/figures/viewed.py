@@ -27,8 +27,8 @@ def volume(values: Any) -> MetaTensor:
 
 def make_viewer() -> SliceViewer:
     """Return a viewer of two labels of different brightness, with a reference shifted by a voxel."""
-    truth = volume(np.roll(LABELS, 1, 1))
-    return SliceViewer(volume(100 * LABELS), volume(LABELS), truth=truth, label_names=NAMES)
+    reference = volume(np.roll(LABELS, 1, 1))
+    return SliceViewer(volume(100 * LABELS), volume(LABELS), reference=reference, label_names=NAMES)
 
 
 def pixels(file: bytes) -> np.ndarray:

@@ -69,7 +69,7 @@ def test_a_healthy_case_does_not_change_intensities() -> None:
 def test_cases_with_problems_are_ignored() -> None:
     broken = CaseFingerprint(case="b", problems=("b.nii.gz: unreadable",))
     assert summarise_cases([case("a"), broken]) == summarise_cases([case("a")])
-    with pytest.raises(ValueError, match=r"fingerprints: 1, all with problems: at least one case must be sound"):
+    with pytest.raises(ValueError, match=r"fingerprints: 1, all with problems: at least one case must have none"):
         summarise_cases([broken])
     with pytest.raises(ValueError, match=r"fingerprints: 0, all with problems"):
         summarise_cases([])

@@ -138,7 +138,7 @@ def test_labels_without_names_are_numbered() -> None:
     ("extent", "memory", "why"),
     [
         (50.0, 8e9, "the patch holds a whole volume."),
-        (300.0, 8e12, "the largest patch that is planned."),
+        (300.0, 8e12, "no larger patch is planned."),
         (300.0, 2e9, "the next larger patch needs more."),
     ],
 )
@@ -163,7 +163,7 @@ def test_regions_are_segmented_in_place_of_labels() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"label_names": {1: "a", 3: "b"}}, "labels: 1, 3: must be 1 to the number of labels"),
+        ({"label_names": {1: "a", 3: "b"}}, "labels: 1, 3: must be numbered from 1 without gaps"),
         ({"regions": {"whole": (1, 2), "again": (1, 2)}}, "regions"),
     ],
 )
@@ -196,7 +196,7 @@ CT_REASONS = {
     "window": "99 % of the labelled voxels lie between these HU, which are scaled to -1 and 1.",
     "padding": "Small volumes are padded with air, which the window scales to -1.",
     "spacing": "The median spacing of the dataset; across thick slices the 10th percentile.",
-    "crop_margin": "The body fills 40% of a volume: all but a margin of 8 voxels is cropped.",
+    "crop_margin": "The body fills 40% of a volume: all else is cropped, except a margin of 8 voxels.",
     "preset": "A typical volume has 300 x 300 x 30 voxels on this grid, enough for a fourth downsampling.",
     "strides": "An axis is halved when its voxels are less than twice as long as the shortest, "
     "and it has at least 8 of them.",

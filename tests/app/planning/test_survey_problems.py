@@ -44,7 +44,7 @@ def test_stray_label_is_an_error_that_names_the_case(tmp_path: Path) -> None:
     unlisted = replace(dataset, label_names={})
     first, second = survey_dataset(dataset, tmp_path / "cases", jobs=1)
     stray = replace(second, label_volumes={**second.label_volumes, 7: 0.1})
-    with pytest.raises(ValueError, match=r"labels: 7 occurs \(b\), but 3 does not: must be 1 to the number"):
+    with pytest.raises(ValueError, match=r"labels: 7 occurs \(b\), but 3 does not: must be numbered from 1"):
         check_label_gaps(unlisted, [first, stray])
     check_label_gaps(unlisted, [first, second])
 

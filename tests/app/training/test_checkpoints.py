@@ -15,7 +15,7 @@ def test_earlier_run_is_neither_overwritten_nor_missed(tmp_path):
     with pytest.raises(ValueError, match=r"run_dir: .*: has no checkpoint_epoch=N.pt: there is no run to resume"):
         Checkpoints(tmp_path, {}, resume=True)
     (tmp_path / "checkpoint_epoch=1.pt").touch()
-    rule = "has a run already: resume it with --resume True, or name another"
+    rule = "already has a run: use --resume True, or another folder"
     with pytest.raises(ValueError, match=rf"run_dir: .*: {rule}"):
         Checkpoints(tmp_path, {})
 
