@@ -1,4 +1,4 @@
-"""What every command stands on: terminal, machine, child processes, parallel processes, failed cases, lazy imports."""
+"""What all commands share: console, machine, checks of options, child and parallel processes, failed cases."""
 
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .distributed import gather, own_device, rank, world_size
     from .failed_cases import CaseFailures, catch_failure
     from .machine import choose_device, device_name, peak_memory, peak_memory_bytes, versions
+    from .options import check_at_least, check_positive
 
 __all__ = [
     "CaseFailures",
@@ -18,6 +19,8 @@ __all__ = [
     "answer_json",
     "as_json",
     "catch_failure",
+    "check_at_least",
+    "check_positive",
     "choose_device",
     "device_name",
     "gather",
@@ -43,5 +46,6 @@ __getattr__ = lazy_names(
         "distributed": ["gather", "own_device", "rank", "world_size"],
         "failed_cases": ["CaseFailures", "catch_failure"],
         "machine": ["choose_device", "device_name", "peak_memory", "peak_memory_bytes", "versions"],
+        "options": ["check_at_least", "check_positive"],
     },
 )
