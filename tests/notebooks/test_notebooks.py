@@ -45,7 +45,7 @@ def test_the_notebook_is_kept_as_it_ran(kept):
     assert not [output for output in shown if output.output_type == "error" or output.get("name") == "stderr"]
 
 
-def test_the_notebook_is_kept_without_what_is_of_one_machine_or_kernel(kept):
+def test_kept_notebook_has_no_trace_of_machine_or_kernel(kept):
     notebook = read(kept)
     assert "widgets" not in notebook.metadata
     for output in outputs(notebook):
