@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from hybridseg.app.runtime.console import align
+from hybridseg.app.runtime.console import align, as_json
 from hybridseg.bundles import bundle_names, bundle_path
 
 from .command import Command
@@ -45,7 +45,7 @@ class Info(Command):
         networks, parts = describe_networks(), describe_parts()
         if self.json:
             record = {"bundles": bundles, "networks": networks, "parts": parts}
-            print(json.dumps(record, indent=2, ensure_ascii=False))
+            print(as_json(record))
             return 0
         rows = [["bundle", "version", "weights"]]
         rows += [[bundle["name"], bundle["version"], "yes" if bundle["weights"] else "no"] for bundle in bundles]
