@@ -13,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("app", "networks", "transforms")
-BELOW = {"networks": set(), "transforms": {"networks"}, "app": {"bundles", "networks", "transforms"}}
-"""The packages that each package may import."""
+BELOW: dict[str, set[str]] = {"networks": set(), "transforms": set(), "app": {"bundles", "networks", "transforms"}}
+"""The other packages that each package may import."""
 
 
 def modules(package: str) -> Iterator[Path]:
@@ -51,7 +51,7 @@ def definition(parts: tuple[str, ...]) -> Path:
     return folder / "__init__.py"
 
 
-def room(path: Path) -> str:
+def place(path: Path) -> str:
     """Return the folder of a package that a file lies in, or the file if it lies beside the folders."""
     return Path(*path.parts[:2]).as_posix()
 
@@ -78,7 +78,7 @@ def test_folders_and_files_do_not_import_in_circles(package: str) -> None:
     for path in modules(package):
         found = {definition(parts) for parts in imported(path) if parts[0] == package}
         files[str(path)] = {str(other) for other in found}
-        folders.setdefault(room(path), set()).update({room(other) for other in found} - {room(path)})
+        folders.setdefault(place(path), set()).update({place(other) for other in found} - {place(path)})
     assert (circle(folders), circle(files)) == ("", "")
 
 
