@@ -12,7 +12,7 @@ from .execution import FOLDER, LIVE, outputs, read, run
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 SLOW = {"02_train"}
 NEEDS = {"03_predict_and_inspect": "ipyniivue", "05_inside_the_network": "nilearn"}
-"""What a notebook cannot do without; the others show pictures where there are no widgets."""
+"""Package that a notebook needs; the others show pictures where there are no widgets."""
 LARGEST = 300_000
 """Bytes of a notebook."""
 PLACES = re.compile(r"(?:/tmp/|/home/|/root/|/Users/|[A-Z]:\\)|\bat 0x")
