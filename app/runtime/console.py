@@ -29,6 +29,8 @@ def say(command: str, message: str) -> None:
 
 def printable(text: str) -> str:
     """Return text with its non-printable characters, such as line breaks, as Python escapes."""
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
