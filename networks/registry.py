@@ -31,13 +31,14 @@ def build(part: Part, known: Mapping[str, type[Built]], base: type, field: str, 
         raise ValueError(f"{field}: {part!r}: must be a name, or a mapping of name and options")
     options = {"name": part} if isinstance(part, str) else dict(part)
     name = str(options.pop("name", ""))
-    kind = known.get(name) or _imported(name, base, field)
+    kind: Any = known.get(name) or _imported(name, base, field)
     if kind is None:
         raise ValueError(f"{field}: {name!r}: must be one of {', '.join(sorted(known))}, or the dotted path of a class")
     try:
-        return kind(*args, **options)
+        built: Built = kind(*args, **options)
     except TypeError as error:
         raise ValueError(f"{field}: {part!r}: {error}") from error
+    return built
 
 
 def _imported(path: str, base: type, field: str) -> Any:

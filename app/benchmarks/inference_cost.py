@@ -40,7 +40,7 @@ from hybridseg.transforms.pipelines import ct_preprocessing
 from hybridseg.transforms.spatial.restore import RestoreLabelsd
 
 Case = dict[Hashable, Any]
-Stage = Callable[[Case], Case]
+Stage = Callable[[Case], Any]
 """Takes and returns a case: `image`, then `pred` too."""
 
 NOISE_HU = 12.0

@@ -10,6 +10,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+NONE = "$None"
+"""How a config says None: MONAI's command line ignores a plain None."""
+
 SEPARATOR = "::"
 """Between the parts of a key, such as `train::trainer::max_epochs`; MONAI takes `#` too."""
 
@@ -28,7 +31,7 @@ def read_settings(words: Iterable[str]) -> dict[str, str]:
             raise ValueError(f"set: {word!r}: must be key=value")
         if key in settings:
             raise ValueError(f"set: {key!r}: must be set once")
-        settings[key] = value
+        settings[key] = NONE if value in ("None", "null") else value
     return settings
 
 

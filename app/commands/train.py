@@ -14,6 +14,7 @@ from hybridseg.app.bundling.monai_command import as_word, bundle_run, show_comma
 from hybridseg.app.bundling.overrides import SEPARATOR, check_key, read_settings
 from hybridseg.app.runtime.child_process import run_child
 from hybridseg.app.runtime.console import say
+from hybridseg.app.runtime.folder_lock import folder_lock
 from hybridseg.app.runtime.options import check_at_least
 from hybridseg.app.training.run_folder import latest_epoch
 from hybridseg.bundles import bundle_path
@@ -152,16 +153,17 @@ class Train(Command):
             ValueError: it is not writable, holds a run that is finished or is not to be resumed, or no run to resume.
         """
         run_dir = Path(config.get_parsed_content("run_dir"))
-        done = latest_epoch(run_dir)
-        if done and not self.resume:
+        done, resume = latest_epoch(run_dir), config.get_parsed_content("resume") if "resume" in config else self.resume
+        if done and not resume:
             raise ValueError(f"run-dir: {run_dir}: has a run already: resume it with --resume, or name another")
-        if self.resume and not done:
+        if resume is True and not done:
             raise ValueError(f"run-dir: {run_dir}: has no checkpoint_epoch=N.pt: there is no run to resume")
         epochs = config.get_parsed_content("max_epochs") if "max_epochs" in config else None
         if epochs is not None and done >= epochs:
             raise ValueError(f"epochs: {epochs}: must be more than the {done} that the run in {run_dir} has done")
         make_folder(run_dir, "run-dir")
-        return run_dir
+        with folder_lock(run_dir, "run-dir"):  # the training takes it again
+            return run_dir
 
     def count_cases(self, config: ConfigParser, subset: str, key: str) -> int:
         """Count the cases that the config finds in the dataset for a subset.

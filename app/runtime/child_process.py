@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .parent import WATCH, terminate_with_parent
+
 TRACEBACK = "Traceback (most recent call last):"
 SECONDS_TO_END = 10
 
@@ -78,8 +80,8 @@ def answer_json(function: Callable[..., Any]) -> None:
 def run_child(command: Sequence[str], log: Path, *, show_traceback: bool = False) -> None:
     """Run a program, show its output on standard error, and append it to a log file.
 
-    If standard error is a terminal, the program gets a terminal too, so it draws its progress bars. It is ended if
-    this call is interrupted.
+    If standard error is a terminal, the program gets a terminal too, so it draws its progress bars; the file keeps no
+    redraws of them. The program is ended if this call is interrupted, or this process killed.
 
     Args:
         command: the program and its arguments.
@@ -90,16 +92,19 @@ def run_child(command: Sequence[str], log: Path, *, show_traceback: bool = False
         subprocess.CalledProcessError: the program failed; `output` is the reason in one line.
     """
     ours, theirs = open_channel()
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", WATCH: str(os.getpid())}
     try:
-        process = subprocess.Popen(command, env=environment, stdout=theirs, stderr=theirs)
+        process = subprocess.Popen(
+            command, env=environment, stdout=theirs, stderr=theirs, preexec_fn=terminate_with_parent()
+        )
     finally:
         os.close(theirs)
     output = Output(show_traceback=show_traceback)
     try:
-        with log.open("a", encoding="utf-8", newline="") as file:
+        with log.open("a", encoding="utf-8", newline="", buffering=1) as file:
             for line in read_lines(ours):
-                file.write(line)
+                if not line.endswith("\r"):
+                    file.write(line)
                 output.show(line)
         code = process.wait()
     finally:

@@ -5,34 +5,44 @@ from typing import TYPE_CHECKING
 from hybridseg.app.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .checkpoints import Checkpoints, EarlyStop, run_seed
+    from .checkpoints import Checkpoints, EarlyStop
+    from .finite import FiniteGradients
     from .handlers import BestModel, TrainingProgress
     from .pretrained import load_pretrained
+    from .reproducibility import SeededDataset, SeededSampler, SeedEpochs
     from .run_folder import latest_checkpoint, latest_epoch
     from .schedule import warmup_cosine
+    from .start import start_run
     from .step import Step
 
 __all__ = [
     "BestModel",
     "Checkpoints",
     "EarlyStop",
+    "FiniteGradients",
+    "SeedEpochs",
+    "SeededDataset",
+    "SeededSampler",
     "Step",
     "TrainingProgress",
     "latest_checkpoint",
     "latest_epoch",
     "load_pretrained",
-    "run_seed",
+    "start_run",
     "warmup_cosine",
 ]
 
 __getattr__ = lazy_names(
     __name__,
     {
-        "checkpoints": ["Checkpoints", "EarlyStop", "run_seed"],
+        "checkpoints": ["Checkpoints", "EarlyStop"],
+        "finite": ["FiniteGradients"],
         "handlers": ["BestModel", "TrainingProgress"],
         "pretrained": ["load_pretrained"],
+        "reproducibility": ["SeededDataset", "SeededSampler", "SeedEpochs"],
         "run_folder": ["latest_checkpoint", "latest_epoch"],
         "schedule": ["warmup_cosine"],
+        "start": ["start_run"],
         "step": ["Step"],
     },
 )

@@ -1,42 +1,57 @@
-"""Save and resume: checkpoints in the run folder, the seed of a resumed run, early stopping with a state."""
+"""Save and resume: checkpoints in the run folder, and early stopping with a state."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
+import torch
 from ignite.engine import Engine, Events
-from monai.handlers import CheckpointLoader, CheckpointSaver, EarlyStopHandler
+from ignite.handlers import Checkpoint
+from ignite.handlers.checkpoint import BaseSaveHandler
+from monai.handlers import CheckpointLoader, EarlyStopHandler
 from torch.optim.lr_scheduler import LambdaLR
 
-from .run_folder import latest_checkpoint, latest_epoch
+from hybridseg.transforms.io.atomic import replacing
+
+from .run_folder import checkpoint_epochs
+
+KEPT = 2
+"""Number of checkpoints kept in the folder of a run."""
+
+logger = logging.getLogger("hybridseg.training")
 
 
 class Checkpoints:
     """Save a checkpoint after every epoch, and resume from the latest one when asked.
 
-    Random states are not saved, so a resumed training draws new ones (`run_seed`) and differs from an uninterrupted
-    one. Its learning rate and number of epochs are those of the present config.
+    A resumed run equals the uninterrupted one (see `reproducibility`), unless the config now sets another learning rate
+    or number of epochs.
 
     Args:
-        run_dir: folder of the run; it keeps the last two checkpoints of each start.
+        run_dir: folder of the run; it keeps the last two checkpoints.
         objects: what to save by name, such as network, optimizer, lr_scheduler and best.
-        resume: resume from the latest checkpoint in `run_dir`.
+        resume: True resumes from the latest readable checkpoint in `run_dir`, False starts a new run, "auto" resumes if
+            there is a checkpoint, for schedulers that repeat a command.
 
     Raises:
-        ValueError: `run_dir` has a run and `resume` is False, or it has none and `resume` is True.
+        ValueError: `run_dir` has a run and `resume` is False, or the other way round, or no checkpoint can be read.
     """
 
-    def __init__(self, run_dir: str | Path, objects: dict[str, Any], resume: bool = False) -> None:
+    def __init__(self, run_dir: str | Path, objects: dict[str, Any], resume: bool | str = False) -> None:
+        if resume not in (True, False, "auto"):
+            raise ValueError(f"resume: {resume!r}: must be true, false or auto")
         self.run_dir = str(run_dir)
         self.objects = objects
-        self.checkpoint = latest_checkpoint(run_dir)
-        if resume and self.checkpoint is None:
+        epochs = checkpoint_epochs(run_dir)
+        if resume is True and not epochs:
             raise ValueError(f"run_dir: {run_dir}: has no checkpoint_epoch=N.pt: there is no run to resume")
-        if self.checkpoint is not None and not resume:
+        if resume is False and epochs:
             raise ValueError(f"run_dir: {run_dir}: has a run already: resume it with --resume True, or name another")
+        self.checkpoint = latest_readable(run_dir) if epochs else None
 
     def attach(self, trainer: Engine) -> None:
         """Register with the trainer; MONAI's engines call this for each handler."""
@@ -48,7 +63,38 @@ class Checkpoints:
                 if isinstance(schedule, LambdaLR):
                     trainer.add_event_handler(Events.STARTED, follow_config, schedule, list(schedule.base_lrs))
         if idist.get_rank() == 0:
-            CheckpointSaver(self.run_dir, objects, save_interval=1, n_saved=2).attach(trainer)
+            save = Checkpoint(
+                objects,
+                RunFolder(self.run_dir),
+                score_function=lambda engine: engine.state.epoch,
+                score_name="epoch",
+                n_saved=None,
+            )
+            trainer.add_event_handler(Events.EPOCH_COMPLETED, save)
+
+
+class RunFolder(BaseSaveHandler):
+    """Writes each checkpoint completely or not at all, and then removes all but the latest `KEPT`.
+
+    Args:
+        folder: folder of the run.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def __call__(
+        self, checkpoint: Mapping[str, Any], filename: str | Path, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write a checkpoint."""
+        with replacing(self.folder / filename) as temporary:
+            torch.save(checkpoint, temporary)
+        for epoch in checkpoint_epochs(self.folder)[:-KEPT]:
+            (self.folder / f"checkpoint_epoch={epoch}.pt").unlink(missing_ok=True)
+
+    def remove(self, filename: str | Path) -> None:
+        """Remove a checkpoint."""
+        (self.folder / filename).unlink(missing_ok=True)
 
 
 def follow_config(schedule: LambdaLR, rates: Sequence[float]) -> None:
@@ -58,10 +104,21 @@ def follow_config(schedule: LambdaLR, rates: Sequence[float]) -> None:
         group["initial_lr"], group["lr"] = rate, rate * factor(schedule.last_epoch)
 
 
-def run_seed(seed: int, run_dir: str | Path, resume: bool) -> int:
-    """Return a seed that differs by process and by the epoch a run resumes from, so that nothing is drawn twice."""
-    epoch = latest_epoch(run_dir) if resume else 0
-    return seed + epoch * idist.get_world_size() + idist.get_rank()
+def latest_readable(run_dir: str | Path) -> str:
+    """Return the latest checkpoint of a run that can be read; warn about each that cannot.
+
+    Raises:
+        ValueError: none can be read.
+    """
+    for epoch in reversed(checkpoint_epochs(run_dir)):
+        path = Path(run_dir) / f"checkpoint_epoch={epoch}.pt"
+        try:
+            torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # UnpicklingError, RuntimeError, EOFError and more: torch names no common kind
+            logger.warning(f"{path}: unreadable ({type(error).__name__}): the checkpoint before it is used")
+        else:
+            return str(path)
+    raise ValueError(f"run_dir: {run_dir}: no checkpoint can be read: remove them to start anew")
 
 
 class EarlyStop(EarlyStopHandler):

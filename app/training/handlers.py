@@ -18,6 +18,8 @@ from ignite.metrics import RunningAverage
 
 from hybridseg.transforms.io.atomic import replacing
 
+from .finite import is_finite
+
 logger = logging.getLogger("hybridseg.training")
 
 
@@ -45,6 +47,9 @@ class BestModel:
         state: Any = validator.state  # MONAI's engines add the key metric
         score = float(state.metrics[state.key_metric_name])
         if score > self.score:
+            if not is_finite(self.network.state_dict().values()):
+                logger.warning(f"epoch {state.epoch}: weights are not finite: {self.path} was not written")
+                return
             self.score, self.epoch = score, state.epoch
             if idist.get_rank() == 0:
                 with replacing(self.path) as temporary:

@@ -63,7 +63,7 @@ def test_every_parameter_gets_a_gradient(mixer):
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # tracing fixes the size
 def test_traced_mixer_equals_the_mixer(mixer):
     x = torch.randn(2, CHANNELS, 7, 5, 4)
-    traced = torch.jit.trace(mixer, x[:1], check_trace=False)
+    traced: Any = torch.jit.trace(mixer, x[:1], check_trace=False)
     with torch.inference_mode():
         torch.testing.assert_close(traced(x), mixer(x), rtol=1e-4, atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""A training resumes where it stopped, with the learning rate, the patience and the seed that it should have then."""
+"""A training resumes where it stopped, with the learning rate of the config and the patience that is left."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 
-from hybridseg.app.training.checkpoints import Checkpoints, EarlyStop, run_seed
+from hybridseg.app.training.checkpoints import Checkpoints, EarlyStop
 from hybridseg.app.training.run_folder import latest_checkpoint
 from hybridseg.app.training.schedule import warmup_cosine
 
@@ -59,13 +59,3 @@ def test_resumed_run_keeps_the_patience_that_is_left(tmp_path):
         Checkpoints(tmp_path, {"early_stop": early_stop}, resume).attach(trainer)
         trainer.run([0], max_epochs=epochs)
         assert trainer.state.epoch == last
-
-
-def test_seed_differs_by_process_and_by_resumed_epoch(tmp_path, monkeypatch):
-    (tmp_path / "checkpoint_epoch=7.pt").touch()
-    monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 2)
-    seeds = set()
-    for rank in (0, 1):
-        monkeypatch.setattr("ignite.distributed.get_rank", lambda rank=rank: rank)
-        seeds |= {run_seed(3, tmp_path, False), run_seed(3, tmp_path, True)}
-    assert seeds == {3, 4, 17, 18}

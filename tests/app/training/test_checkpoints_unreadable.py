@@ -1,0 +1,48 @@
+"""A training resumes from the newest checkpoint that can be read."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import Engine
+
+from hybridseg.app.training import Checkpoints
+
+
+def train(run_dir: Path, epochs: int, resume: bool | str = False) -> list[int]:
+    """Train a network for nothing, and return the epochs that were trained."""
+    seen: list[int] = []
+    trainer = Engine(lambda engine, batch: seen.append(engine.state.epoch))
+    objects: dict[str, Any] = {"network": torch.nn.Linear(1, 1)}
+    Checkpoints(run_dir, objects, resume).attach(trainer)
+    trainer.run([0], max_epochs=epochs)
+    return seen
+
+
+def test_torn_checkpoint_is_skipped_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train(tmp_path, 3)
+    newest = tmp_path / "checkpoint_epoch=3.pt"
+    newest.write_bytes(newest.read_bytes()[:200])
+    with caplog.at_level(logging.WARNING, "hybridseg.training"):
+        assert train(tmp_path, 4, resume=True) == [3, 4]
+    assert f"{newest}: unreadable" in caplog.text
+
+
+def test_run_without_a_readable_checkpoint_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint_epoch=1.pt").write_bytes(b"torn")
+    with pytest.raises(ValueError, match=r"run_dir: .*: no checkpoint can be read: remove them to start anew"):
+        Checkpoints(tmp_path, {}, resume=True)
+
+
+def test_resume_auto_starts_or_continues(tmp_path: Path) -> None:
+    assert train(tmp_path, 2, resume="auto") == [1, 2]
+    assert train(tmp_path, 3, resume="auto") == [3]
+
+
+def test_unknown_resume_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="resume: 'yes': must be true, false or auto"):
+        Checkpoints(tmp_path, {}, resume="yes")
