@@ -1,4 +1,4 @@
-"""A stage of the encoder: downsampling, then blocks. Everything maps (B, C, D, H, W) to such a map."""
+"""A stage of the encoder: downsampling, then blocks. Every module maps (B, C, D, H, W) to a map of these axes."""
 
 from __future__ import annotations
 

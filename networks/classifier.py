@@ -7,7 +7,6 @@ channels are normalised as one vector instead of projected again.
 
 from __future__ import annotations
 
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from .config import NetworkConfig
 from .hybrid_swin_unetr import Encoder, crop, initialise, pad
 from .presets import create_model
-from .validation import positive, times
+from .validation import positive
 
 
 class HybridClassifier(nn.Module):
@@ -35,7 +34,7 @@ class HybridClassifier(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.scales = list(accumulate(self.encoder.strides, times, initial=self.encoder.stem_stride))
+        self.scales = self.encoder.scales
         self.stride = self.scales[-1]
         self.norm = nn.LayerNorm(sum(self.encoder.channels))
         self.head = nn.Linear(sum(self.encoder.channels), config.out_channels)

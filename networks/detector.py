@@ -13,7 +13,6 @@ last voxel. MONAI calls it (xmin, ymin, zmin, xmax, ymax, zmax), where x is the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 
 from .hybrid_swin_unetr import Encoder, crop, pad
 from .presets import create_model
-from .validation import Triple, positive, times, triple
+from .validation import Triple, positive, triple
 
 GROUPS = 8
 """Groups of the group normalisation in the heads of MONAI's RetinaNet."""
@@ -57,7 +56,7 @@ class FeaturePyramid(nn.Module):
             raise ValueError(f"levels: {levels}: must be at most {len(encoder.channels)}, the encoder's scales")
         self.encoder = encoder
         self.out_channels = positive(out_channels, "out_channels")
-        self.scales = list(accumulate(encoder.strides, times, initial=encoder.stem_stride))[-levels:]
+        self.scales = encoder.scales[-levels:]
         self.stride = self.scales[-1]
         self.pyramid = FeaturePyramidNetwork(3, list(encoder.channels[-levels:]), out_channels)
 

@@ -116,13 +116,13 @@ class AttentionFusion(Fusion):
         return torch.cat([up, skip], dim=1)
 
 
-def repeat_voxels(tokens: Tensor, times: Triple) -> Tensor:
-    """Repeat each voxel of (B, D, H, W, C) `times` along (D, H, W)."""
-    if times == (1, 1, 1):
+def repeat_voxels(tokens: Tensor, counts: Triple) -> Tensor:
+    """Repeat each voxel of (B, D, H, W, C) `counts` times along (D, H, W)."""
+    if counts == (1, 1, 1):
         return tokens
     batch, depth, height, width, channels = tokens.shape
-    apart = tokens[:, :, None, :, None, :, None].expand(-1, -1, times[0], -1, times[1], -1, times[2], -1)
-    return apart.reshape(batch, depth * times[0], height * times[1], width * times[2], channels)
+    apart = tokens[:, :, None, :, None, :, None].expand(-1, -1, counts[0], -1, counts[1], -1, counts[2], -1)
+    return apart.reshape(batch, depth * counts[0], height * counts[1], width * counts[2], channels)
 
 
 FUSIONS: Mapping[str, type[Fusion]] = {"concat": ConcatFusion, "add": AddFusion, "attention": AttentionFusion}

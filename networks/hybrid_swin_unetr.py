@@ -39,8 +39,8 @@ from .validation import Triple, times
 class Encoder(nn.Module):
     """The stem and the stages: from an image to a pyramid of features, finest first.
 
-    Publishes `channels` of each scale, `strides` from each scale to the next, and `stem_stride` from the image to the
-    finest scale.
+    Publishes `channels` of each scale, `strides` from each scale to the next, `stem_stride` from the image to the
+    finest scale, and `scales`, the total stride (D, H, W) of each scale.
 
     Args:
         config: the network's configuration.
@@ -53,6 +53,7 @@ class Encoder(nn.Module):
         context = BlockContext(config.stem_channels, config.stem_kernel)
         self.stem = build(config.stem, STEMS, Stem, "stem", config.in_channels, context)
         self.stem_stride = self.stem.stride
+        self.scales = list(accumulate(self.strides, times, initial=self.stem_stride))
         self.stages = nn.ModuleList(make_stage(config, stage) for stage in range(len(config.channels)))
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -170,7 +171,7 @@ class HybridSwinUNETR(nn.Module):
         self.heads = nn.ModuleList([make_head(finest, config.out_channels, self.encoder.stem_stride)])
         if config.deep_supervision:
             self.heads.extend(PointwiseConv(channels, config.out_channels) for channels in others)
-        self.scales = list(accumulate(self.encoder.strides, times, initial=self.encoder.stem_stride))
+        self.scales = self.encoder.scales
         self.stride = self.scales[-1]
         self.apply(initialise)
         # The memory format in which CPUs convolve fastest and the channels of a voxel are a token without a copy.

@@ -13,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("app", "networks", "transforms")
-BELOW = {"networks": set(), "transforms": {"networks"}, "app": {"bundles", "networks", "transforms"}}
-"""The packages that each package may import."""
+BELOW: dict[str, set[str]] = {"networks": set(), "transforms": set(), "app": {"bundles", "networks", "transforms"}}
+"""The other packages that each package may import."""
 
 
 def modules(package: str) -> Iterator[Path]:
@@ -25,21 +25,44 @@ def modules(package: str) -> Iterator[Path]:
 
 
 def imported(path: Path) -> Iterator[tuple[str, ...]]:
-    """Yield what of HybridSeg a module imports anywhere in it, as parts after `hybridseg`."""
+    """Yield what of HybridSeg a file imports anywhere in it, as parts after `hybridseg`."""
     for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            module = tuple((node.module or "").split("."))
+        if isinstance(node, ast.Import):
+            names = [tuple(alias.name.split(".")) for alias in node.names]
+            yield from (parts[1:] for parts in names if parts[0] == "hybridseg")
+        elif isinstance(node, ast.ImportFrom):
+            module = tuple(filter(None, (node.module or "").split(".")))
             if node.level:
-                above = path.parent.parts[: len(path.parent.parts) - node.level + 1]
-                yield from ((*above, *filter(None, module), alias.name) for alias in node.names)
-            elif module[0] == "hybridseg":
+                module = ("hybridseg", *path.parent.parts[: len(path.parent.parts) - node.level + 1], *module)
+            if module[0] == "hybridseg":
                 yield from ((*module[1:], alias.name) for alias in node.names)
 
 
-def room(parts: tuple[str, ...]) -> str:
-    """Return the folder of a package that a dotted name lies in, or the module where it lies beside the folders."""
-    folder, module = Path(*parts[:2]), Path(parts[0], f"{parts[1]}.py")
-    return (folder if (ROOT / folder).is_dir() or (ROOT / module).is_file() else Path(parts[0])).as_posix()
+def definition(parts: tuple[str, ...]) -> Path:
+    """Return the file that defines a dotted name, relative to the root: not the `__init__.py` that hands it on."""
+    folder = Path(parts[0])
+    for index, part in enumerate(parts[1:], 1):
+        if (ROOT / folder / f"{part}.py").is_file():
+            return folder / f"{part}.py"
+        if not (ROOT / folder / part).is_dir():
+            handed_on = [name for name in imported(folder / "__init__.py") if name[-1] == part]
+            return definition(handed_on[0]) if handed_on else folder / "__init__.py"
+        folder = Path(*parts[: index + 1])
+    return folder / "__init__.py"
+
+
+def place(path: Path) -> str:
+    """Return the folder of a package that a file lies in, or the file if it lies beside the folders."""
+    return Path(*path.parts[:2]).as_posix()
+
+
+def circle(graph: dict[str, set[str]]) -> str:
+    """Return a circle of a graph as text; empty if there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return " -> ".join(error.args[1])
+    return ""
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -49,16 +72,37 @@ def test_packages_import_only_packages_below(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_folders_do_not_import_in_circles(package: str) -> None:
-    graph: dict[str, set[str]] = {}
+def test_folders_and_files_do_not_import_in_circles(package: str) -> None:
+    folders: dict[str, set[str]] = {}
+    files: dict[str, set[str]] = {}
     for path in modules(package):
-        here = room((*path.parent.parts, path.stem))
-        found = {room(parts) for parts in imported(path) if parts[0] == package and len(parts) > 2}
-        graph.setdefault(here, set()).update(found - {here})
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        pytest.fail(f"{' -> '.join(error.args[1])}")
+        found = {definition(parts) for parts in imported(path) if parts[0] == package}
+        files[str(path)] = {str(other) for other in found}
+        folders.setdefault(place(path), set()).update({place(other) for other in found} - {place(path)})
+    assert (circle(folders), circle(files)) == ("", "")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_file_imports_through_a_folder_it_lies_in(package: str) -> None:
+    through = [
+        (str(path), ".".join(parts))
+        for path in modules(package)
+        for parts in imported(path)
+        if path.is_relative_to(Path(*parts[:-1])) and definition(parts) != Path(*parts).with_suffix(".py")
+    ]
+    assert through == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_are_relative_within_a_folder_and_below(package: str) -> None:
+    absolute = [
+        f"{path}: {node.module}"
+        for path in modules(package)
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        and f"{node.module}.".startswith(f"hybridseg.{'.'.join(path.parent.parts)}.")
+    ]
+    assert absolute == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -8,7 +8,7 @@ import pytest
 
 PACKAGES = ("hybridseg.app", "hybridseg.bundles", "hybridseg.networks", "hybridseg.transforms")
 NEEDS = {"hybridseg.app.figures.widgets": ("anywidget", "ipywidgets")}
-"""What a module cannot be imported without, of what is not installed with the package."""
+"""Packages that a module imports and that are not installed with HybridSeg."""
 
 
 def module_names() -> list[str]:

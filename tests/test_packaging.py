@@ -22,7 +22,7 @@ BUNDLE = "phantom_ct_segmentation"
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """Run a command as a user would, without this process's Python settings, and give what it printed."""
+    """Run a command as a user would, without this process's Python settings, and return what it printed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
@@ -53,20 +53,20 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     shutil.rmtree(environment)  # gigabytes
 
 
-def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
+def test_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
     files = [path for name in PACKAGES for path in (ROOT / name).rglob("*") if path.is_file()]
     tree = {path.relative_to(ROOT).as_posix() for path in files if "__pycache__" not in path.parts}
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert packed == {f"hybridseg/{name}" for name in tree}
 
 
-def test_the_wheel_carries_the_licence(wheel: Path) -> None:
+def test_wheel_holds_the_licence(wheel: Path) -> None:
     (licence,) = (name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".dist-info/licenses/LICENSE"))
     assert zipfile.ZipFile(wheel).read(licence) == (ROOT / "LICENSE").read_bytes()
 
 
 @pytest.mark.slow
-def test_the_installed_command_tells_the_version(python: Path, tmp_path: Path) -> None:
+def test_installed_command_prints_its_version(python: Path, tmp_path: Path) -> None:
     assert version("hybridseg") in run(python.with_name("hybridseg"), "--version", cwd=tmp_path)
 
 
@@ -84,7 +84,7 @@ for package in {PACKAGES}:
 
 
 @pytest.mark.slow
-def test_an_installed_bundle_trains_from_another_folder(python: Path, tmp_path: Path) -> None:
+def test_installed_bundle_trains_from_another_folder(python: Path, tmp_path: Path) -> None:
     write_phantoms(tmp_path / "data", 4)
     bundle = Path(run(python.with_name("hybridseg"), "info", "--path", BUNDLE, cwd=tmp_path).strip())
     assert bundle.is_relative_to(python.parents[1])
@@ -144,7 +144,7 @@ def test_packed_bundle_runs_with_packages_of_its_metadata(packed: Path, bare_pyt
 
 
 @pytest.mark.slow
-def test_the_tools_of_monai_take_a_packed_bundle(packed: Path, bare_python: Path, tmp_path: Path) -> None:
+def test_monai_tools_accept_a_packed_bundle(packed: Path, bare_python: Path, tmp_path: Path) -> None:
     options = ["--net_id", "network_def", "--meta_file", "configs/metadata.json"]
     options += ["--config_file", "configs/inference.json"]
     command = (bare_python, "-m", "monai.bundle")

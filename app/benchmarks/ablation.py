@@ -21,6 +21,7 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from tqdm import tqdm
 
+from hybridseg.app.runtime.child_process import ChildError
 from hybridseg.app.runtime.console import as_json, one_line
 from hybridseg.app.training.run_folder import latest_checkpoint
 from hybridseg.app.training.step import Step
@@ -173,8 +174,8 @@ class Ablation:
         if code == 0:
             shutil.rmtree(folder)
             return TrainingResult(**read_json(result))
-        lines = (folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
-        return TrainingResult(**identity, error=lines[-1] if lines else f"exit code {code}")
+        output = (folder / LOG).read_text(encoding="utf-8", errors="replace")
+        return TrainingResult(**identity, error=ChildError(training.name, code, output).reason)
 
     def report(self, names: Sequence[str], seeds: Sequence[int]) -> str:
         """Compare the finished trainings with those of the first network, and write `ablation.json`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from time import perf_counter
@@ -154,10 +155,11 @@ def run_way(task: InferenceTask, way: str) -> dict[str, Any]:
     def infer(case: Case) -> Case:
         return {**case, "pred": inferer(case["image"][None], network)[0]}
 
-    make_stages = recipe_stages if way.startswith("recipe") else our_stages
+    ours = partial(our_stages, probabilities=way in WITH_PROBABILITIES)
+    make_stages = recipe_stages if way.startswith("recipe") else ours
     seconds: dict[str, float] = {}
     case: Case = {"image": task.volume}
-    for name, stage in make_stages(way, label_map_path(task, way), spacing, config["window"], infer).items():
+    for name, stage in make_stages(label_map_path(task, way), spacing, config["window"], infer).items():
         start = perf_counter()
         case = stage(case)
         seconds[name] = perf_counter() - start
@@ -172,9 +174,7 @@ def make_inferer(way: str, patch_size: Sequence[int]) -> Inferer:
     return WindowInferer(**windows, padding=-1.0, **WAYS[way])  # type: ignore[arg-type]
 
 
-def recipe_stages(
-    way: str, path: Path, spacing: Sequence[float], window: Sequence[float], infer: Stage
-) -> Mapping[str, Stage]:
+def recipe_stages(path: Path, spacing: Sequence[float], window: Sequence[float], infer: Stage) -> Mapping[str, Stage]:
     """Make the stages of the bundles of MONAI's model zoo."""
     low, high = window
     prepare = Compose(
@@ -202,12 +202,12 @@ def recipe_stages(
 
 
 def our_stages(
-    way: str, path: Path, spacing: Sequence[float], window: Sequence[float], infer: Stage
+    path: Path, spacing: Sequence[float], window: Sequence[float], infer: Stage, *, probabilities: bool
 ) -> Mapping[str, Stage]:
-    """Make the stages of `hybridseg predict`."""
+    """Make the stages of `hybridseg predict`, which may resample probabilities instead of logits."""
     read, *others = ct_preprocessing(spacing=spacing, window=window).transforms
     assert isinstance(read, LoadVolumed)
-    restore = RestoreLabelsd(probabilities=way in WITH_PROBABILITIES)
+    restore = RestoreLabelsd(probabilities=probabilities)
 
     def write(case: Case) -> Case:
         labels: MetaTensor = case["pred"]

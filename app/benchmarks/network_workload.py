@@ -16,7 +16,7 @@ from torch.profiler import profile
 
 from hybridseg.app.runtime.child_process import answer_json
 from hybridseg.app.runtime.console import one_line
-from hybridseg.app.runtime.machine import device_name, peak_memory
+from hybridseg.app.runtime.machine import device_name, peak_memory, synchronize
 from hybridseg.networks import PRESETS, create_model
 from hybridseg.networks.inspection.cost import count_multiply_adds, count_parameters
 
@@ -92,7 +92,7 @@ class Workload:
         self.network.eval()
         with torch.inference_mode(), self.precision(precision):
             self.run(self.image)
-        self.wait()
+        synchronize(self.device)
 
     def step(self, precision: str) -> None:
         """Run a training step without the optimizer."""
@@ -100,16 +100,11 @@ class Workload:
         with self.precision(precision):
             logits = self.run(self.image)
         cross_entropy(logits.float(), self.target).backward()
-        self.wait()
+        synchronize(self.device)
 
     def precision(self, name: str) -> torch.autocast:
         """Return the autocast context of a precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=name == "bf16")
-
-    def wait(self) -> None:
-        """Wait until the device has finished."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
 
 def measure_time(task: NetworkTask) -> dict[str, Any]:
@@ -192,8 +187,7 @@ def matrix_rate(device: torch.device, precision: str) -> float:
     for _ in range(5):
         start = perf_counter()
         torch.mm(matrix, matrix)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        synchronize(device)
         best = min(best, perf_counter() - start)
     return 2 * MATRIX_SIZE**3 / best / 1e9
 

@@ -76,9 +76,7 @@ def seg_res_net(in_channels: int, out_channels: int, init_filters: int = 16) -> 
     return AnySize(network, stride=8)
 
 
-def med_next(in_channels: int, out_channels: int, variant: str = "S", deep_supervision: bool = False) -> AnySize:
-    """Make a MedNeXt (https://arxiv.org/abs/2303.09975) with 3x3x3 kernels."""
-    network = create_mednext(
-        variant, in_channels=in_channels, out_channels=out_channels, deep_supervision=deep_supervision
-    )
+def med_next(in_channels: int, out_channels: int, deep_supervision: bool = False) -> AnySize:
+    """Make a MedNeXt-S (https://arxiv.org/abs/2303.09975) with 3x3x3 kernels."""
+    network = create_mednext("S", in_channels=in_channels, out_channels=out_channels, deep_supervision=deep_supervision)
     return AnySize(network, stride=16)

@@ -86,7 +86,7 @@ def plan_docs(
     folds: int,
     licence: str,
 ) -> dict[str, str]:
-    """Write the README and the data licence of a planned bundle.
+    """Return the README and the data licence of a planned bundle.
 
     Args:
         name: name of the bundle.
@@ -105,7 +105,7 @@ def plan_docs(
     ]
     labels = settings["label_names"]
     regions = [
-        f"{name} (labels {', '.join(map(str, members))})" for name, members in settings.get("regions", {}).items()
+        f"{region} (labels {', '.join(map(str, members))})" for region, members in settings.get("regions", {}).items()
     ]
     readme = README.format(
         preset=settings["preset"],

@@ -111,12 +111,13 @@ def metadata(name: str, settings: Mapping[str, Any]) -> Config:
         "value_range": [],
         "channel_def": {str(index): output for index, output in enumerate(outputs)},
     }
-    kept = ("schema", "monai_version", "pytorch_version", "numpy_version", "required_packages_version")
+    kept = ("monai_version", "pytorch_version", "numpy_version", "required_packages_version")
     template = read_json(template_for(settings) / "configs" / "metadata.json")
-    return {key: template[key] for key in kept[:1]} | {
+    return {
+        "schema": template["schema"],
         "version": "0.1.0",
         "changelog": {"0.1.0": "planned"},
-        **{key: template[key] for key in kept[1:]},
+        **{key: template[key] for key in kept},
         "name": name.replace("_", " "),
         "task": f"Segmentation of {', '.join(settings.get('regions') or labels[1:])}",
         "description": f"HybridSwinUNETR (preset {settings['preset']}), planned for {settings['data_source']}",

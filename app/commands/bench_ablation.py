@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from hybridseg.app.benchmarks.variants import DEFAULT, VARIANTS
+from hybridseg.app.runtime.options import check_at_least, check_positive
 from hybridseg.bundles import bundle_path
 
 from .command import Command, make_folder
@@ -56,9 +57,8 @@ class BenchAblation(Command):
         for name in names:
             if name not in VARIANTS:
                 raise ValueError(f"networks: {name!r}: must be one of {', '.join(VARIANTS)}")
-        for option, least in (("minutes", 0), ("jobs", 0)):
-            if getattr(self, option) <= least:
-                raise ValueError(f"{option}: {getattr(self, option)}: must be above {least}")
+        check_positive(minutes=self.minutes)
+        check_at_least(1, jobs=self.jobs)
         if not self.dataset.is_dir():
             raise ValueError(f"dataset: {self.dataset}: must be a folder")
         make_folder(self.output)

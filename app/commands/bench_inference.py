@@ -11,9 +11,10 @@ from typing import Annotated, Any
 
 import tyro
 
+from hybridseg.app.runtime.options import check_at_least, check_positive
 from hybridseg.bundles import bundle_path
 
-from .command import BUNDLE_DEFAULT, Command, check_at_least
+from .command import BUNDLE_DEFAULT, Command
 
 REFERENCE, DEFAULTS = "recipe", "defaults"
 STAGES = ("read", "prepare", "network", "restore", "write")
@@ -72,7 +73,8 @@ class BenchInference(Command):
         for way in self.ways:
             if way not in WAYS:
                 raise ValueError(f"ways: {way!r}: must be one of {', '.join(WAYS)}")
-        check_at_least(1, threads=self.threads)
+        check_at_least(1, threads=self.threads, classes=self.classes)
+        check_positive(grid=self.grid, spacing=self.spacing)
         with TemporaryDirectory(prefix="hybridseg-") as folder:
             volume = self.volume
             if self.grid is not None:

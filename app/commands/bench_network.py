@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from .command import Command, check_at_least
+from hybridseg.app.runtime.options import check_at_least, check_positive
+
+from .command import Command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,8 +71,7 @@ class BenchNetwork(Command):
         """
         check_at_least(1, channels=self.channels, classes=self.classes, batch=self.batch)
         check_at_least(1, threads=self.threads, repeats=self.repeats)
-        if min(self.size) < 1:
-            raise ValueError(f"size: {self.size}: must be positive")
+        check_positive(size=self.size)
         from hybridseg.app.benchmarks.network_cost import measure_networks
         from hybridseg.app.benchmarks.network_workload import NetworkTask
         from hybridseg.app.runtime.machine import choose_device

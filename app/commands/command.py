@@ -1,4 +1,4 @@
-"""The base class of commands, and checks that several commands share."""
+"""The base class of commands, and the output folder that several of them make."""
 
 from __future__ import annotations
 
@@ -48,18 +48,3 @@ def make_folder(path: Path, field: str = "output") -> None:
         raise ValueError(f"{field}: {path}: {error.strerror}: {rule}") from error
     if not os.access(path, os.W_OK | os.X_OK):
         raise ValueError(f"{field}: {path}: no permission: {rule}")
-
-
-def check_at_least(least: int, **options: int | None) -> None:
-    """Check that numbers are large enough.
-
-    Args:
-        least: the smallest number allowed.
-        **options: the value of each option by name; None where it was not given.
-
-    Raises:
-        ValueError: a number is smaller.
-    """
-    for name, value in options.items():
-        if value is not None and value < least:
-            raise ValueError(f"{name}: {value}: must be at least {least}")

@@ -18,9 +18,10 @@ from hybridseg.app.bundling.monai_command import bundle_run, show_command
 from hybridseg.app.inference.cohort import PredictedCase, segment_cases
 from hybridseg.app.runtime.child_process import run_child
 from hybridseg.app.runtime.console import say
+from hybridseg.app.runtime.options import check_at_least
 from hybridseg.bundles import bundle_path
 
-from .command import BUNDLE_DEFAULT, Command, check_at_least, make_folder
+from .command import BUNDLE_DEFAULT, Command, make_folder
 
 if TYPE_CHECKING:
     from hybridseg.app.evaluation.metrics import LabelScore

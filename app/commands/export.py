@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from hybridseg.app.runtime.options import check_positive
 from hybridseg.bundles import bundle_path
 
 from .command import BUNDLE_DEFAULT, Command
@@ -52,8 +53,7 @@ class Export(Command):
             ValueError: an option, the bundle or its weights cannot be used, a package is missing, or the file gives
                 other logits than the network.
         """
-        if self.size is not None and min(self.size) < 1:
-            raise ValueError(f"size: {self.size}: must be positive")
+        check_positive(size=self.size)
         kind = self.format or next((name for name, end in EXTENSIONS.items() if self.output.suffix == end), None)
         if kind is None:
             raise ValueError(f"output: {self.output}: must end in {', '.join(EXTENSIONS.values())}, or name --format")

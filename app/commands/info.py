@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from hybridseg.app.runtime.console import align
+from hybridseg.app.runtime.console import align, as_json
 from hybridseg.bundles import bundle_names, bundle_path
 
 from .command import Command
@@ -45,9 +45,10 @@ class Info(Command):
         networks, parts = describe_networks(), describe_parts()
         if self.json:
             record = {"bundles": bundles, "networks": networks, "parts": parts}
-            print(json.dumps(record, indent=2, ensure_ascii=False))
+            print(as_json(record))
             return 0
-        rows = [["bundle", "version", "weights"], *([b["name"], b["version"], _weights(b)] for b in bundles)]
+        rows = [["bundle", "version", "weights"]]
+        rows += [[bundle["name"], bundle["version"], "yes" if bundle["weights"] else "no"] for bundle in bundles]
         for line, task in zip(align(rows), ["task", *(bundle["task"] for bundle in bundles)], strict=True):
             print(f"{line}  {task}")
         print()
@@ -65,8 +66,10 @@ class Info(Command):
 
 def describe_bundle(name: str) -> dict[str, Any]:
     """Return name, version, task and folder of a shipped bundle, and whether it has weights."""
+    from hybridseg.transforms.datasets.dataset import read_json
+
     folder = bundle_path(name)
-    metadata = json.loads((folder / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    metadata = read_json(folder / "configs" / "metadata.json")
     return {
         "name": name,
         "version": metadata["version"],
@@ -105,7 +108,3 @@ def describe_parts() -> dict[str, dict[str, str]]:
         field: {name: re.split(r"[:.]| \(", getdoc(part) or "")[0].replace("\n", " ") for name, part in parts.items()}
         for field, parts in choices.items()
     }
-
-
-def _weights(bundle: dict[str, Any]) -> str:
-    return "yes" if bundle["weights"] else "no"

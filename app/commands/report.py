@@ -9,7 +9,9 @@ from typing import Annotated
 
 import tyro
 
-from .command import Command, check_at_least, make_folder
+from hybridseg.app.runtime.options import check_at_least
+
+from .command import Command, make_folder
 
 
 @dataclass

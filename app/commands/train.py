@@ -15,10 +15,11 @@ from hybridseg.app.bundling.overrides import SEPARATOR, check_key, read_settings
 from hybridseg.app.runtime.child_process import run_child
 from hybridseg.app.runtime.console import say
 from hybridseg.app.runtime.folder_lock import folder_lock
+from hybridseg.app.runtime.options import check_at_least
 from hybridseg.app.training.run_folder import latest_epoch
 from hybridseg.bundles import bundle_path
 
-from .command import BUNDLE_DEFAULT, Command, check_at_least, make_folder
+from .command import BUNDLE_DEFAULT, Command, make_folder
 
 if TYPE_CHECKING:
     from monai.bundle import ConfigParser

@@ -1,4 +1,4 @@
-"""Loads, checks and reorients the volumes to draw: one channel, axes to the right, anterior and superior."""
+"""Load, check and reorient the volumes to draw: one channel, axes to the right, anterior and superior."""
 
 from __future__ import annotations
 

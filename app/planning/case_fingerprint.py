@@ -11,7 +11,7 @@ import numpy as np
 LEVELS = np.linspace(0, 1, 201)
 """Levels of the quantiles that are kept: 0 to 100 % in steps of 0.5 %."""
 
-Triple = tuple[float, float, float]
+FloatTriple = tuple[float, float, float]
 """A number for each of the patient's axes right, anterior, superior."""
 
 
@@ -35,7 +35,7 @@ class CaseFingerprint:
     case: str
     problems: tuple[str, ...] = ()
     shape: tuple[int, int, int] | None = None
-    spacing: Triple | None = None
+    spacing: FloatTriple | None = None
     body_share: float | None = None
     label_volumes: Mapping[int, float] = field(default_factory=dict)
     labelled_voxels: int = 0

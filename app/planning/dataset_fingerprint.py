@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .case_fingerprint import LEVELS, CaseFingerprint, Triple
+from .case_fingerprint import LEVELS, CaseFingerprint, FloatTriple
 
 BISECTIONS = 60
 """Steps in which a pooled percentile is searched: more than a float32 has digits."""
@@ -33,7 +33,6 @@ class DatasetFingerprint:
         cases: number of sound cases.
         median_spacing: voxel size, in mm.
         fine_spacing: 10th percentile of the voxel size, in mm.
-        median_shape: voxels at each case's own spacing.
         median_extent_mm: shape times spacing, in mm.
         median_body_share: share of the volume that the bounding box of the body fills.
         channels: the intensities of each channel.
@@ -41,10 +40,9 @@ class DatasetFingerprint:
     """
 
     cases: int
-    median_spacing: Triple
-    fine_spacing: Triple
-    median_shape: Triple
-    median_extent_mm: Triple
+    median_spacing: FloatTriple
+    fine_spacing: FloatTriple
+    median_extent_mm: FloatTriple
     median_body_share: float
     channels: tuple[PooledIntensities, ...]
     labels: tuple[int, ...]
@@ -66,7 +64,6 @@ def summarise_cases(fingerprints: Iterable[CaseFingerprint]) -> DatasetFingerpri
         cases=len(sound),
         median_spacing=_percentile(spacings, 50),
         fine_spacing=_percentile(spacings, 10),
-        median_shape=_percentile(shapes, 50),
         median_extent_mm=_percentile(shapes * spacings, 50),
         median_body_share=float(np.median([case.body_share or 0.0 for case in sound])),
         channels=_pool_channels(sound),
@@ -74,7 +71,7 @@ def summarise_cases(fingerprints: Iterable[CaseFingerprint]) -> DatasetFingerpri
     )
 
 
-def _percentile(rows: ArrayLike, percent: float) -> Triple:
+def _percentile(rows: ArrayLike, percent: float) -> FloatTriple:
     """Return a percentile of each of three columns."""
     right, anterior, superior = np.percentile(np.asarray(rows), percent, axis=0)
     return float(right), float(anterior), float(superior)

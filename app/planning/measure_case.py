@@ -24,7 +24,7 @@ from hybridseg.transforms.grid import voxel_lengths, voxel_volume_ml
 from hybridseg.transforms.intensity import has_body, mri_body, no_body
 from hybridseg.transforms.io.load import LoadVolumed
 
-from .case_fingerprint import LEVELS, CaseFingerprint, Triple
+from .case_fingerprint import LEVELS, CaseFingerprint, FloatTriple
 
 Body = Callable[[torch.Tensor], torch.Tensor]
 """From intensities (C, D, H, W) to the mask (C, D, H, W) of the body."""
@@ -45,7 +45,7 @@ def measure_case(
         body: finds the body in an image.
 
     Returns:
-        Its fingerprint, which has nothing but problems where nothing can be read.
+        Its fingerprint; only with problems if no file can be read.
 
     Raises:
         ValueError: `channels` is below 1.
@@ -78,7 +78,7 @@ def measure_case(
 
 
 def _load(case: LabelledCase, channels: int) -> tuple[MetaTensor | None, MetaTensor | None, list[str]]:
-    """Load image (C, D, H, W) and label map (1, D, H, W) as the pipelines see them, or what can be read; problems."""
+    """Load what can be read of the image (C, D, H, W) and the label map (1, D, H, W), and list the problems."""
     load = LoadVolumed(("image", "label"), channels=channels, orientation="RAS", allow_missing_keys=True)
     entries: dict[Hashable, Any] = {"image": case["image"], "label": case["label"]}
     try:
@@ -130,7 +130,7 @@ def _measure_volumes(labels: LabelMap, voxel_ml: float) -> dict[int, float]:
     return {label: int(count) * voxel_ml for label, count in enumerate(count_labels(labels)) if label and count}
 
 
-def _triple(lengths: NDArray[np.floating]) -> Triple:
+def _triple(lengths: NDArray[np.floating]) -> FloatTriple:
     """Round three lengths to the seven digits that an affine in float32 has."""
     right, anterior, superior = (float(f"{length:.7g}") for length in lengths)
     return right, anterior, superior

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from hybridseg.app.bundling.readme import plan_docs
 from hybridseg.app.bundling.writer import configure, write_bundle
 from hybridseg.app.runtime.console import as_json
 from hybridseg.app.runtime.machine import choose_device
+from hybridseg.app.runtime.options import check_at_least, check_positive
 from hybridseg.networks import PRESETS
 from hybridseg.transforms.datasets.dataset import Dataset, open_dataset
 from hybridseg.transforms.datasets.folds import make_folds
@@ -71,12 +71,10 @@ class PlanOptions:
     def __post_init__(self) -> None:
         parse_memory(self.memory)
         parse_patient(self.patient)
-        for name, value, least in (("folds", self.folds, 2), ("seed", self.seed, 0), ("jobs", self.jobs, 1)):
-            if value is not None and value < least:
-                raise ValueError(f"{name}: {value}: must be at least {least}")
-        for name, values in (("spacing", self.spacing), ("patch", self.patch)):
-            if values is not None and not all(0 < value < inf for value in values):
-                raise ValueError(f"{name}: {values}: must be positive and finite")
+        check_at_least(2, folds=self.folds)
+        check_at_least(0, seed=self.seed)
+        check_at_least(1, jobs=self.jobs)
+        check_positive(spacing=self.spacing, patch=self.patch)
         if self.preset is not None and self.preset not in PRESETS:
             raise ValueError(f"preset: {self.preset!r}: must be one of {', '.join(PRESETS)}")
 
@@ -121,12 +119,12 @@ class BundlePlan:
         }
 
 
-Report = Callable[[Dataset, Sequence[CaseFingerprint]], None]
+ReportCases = Callable[[Dataset, Sequence[CaseFingerprint]], None]
 """Receives the dataset and its measured cases before the decisions are made, which takes minutes."""
 
 
 def plan_bundle(
-    dataset_dir: PathLike, output: PathLike, options: PlanOptions | None = None, *, report: Report | None = None
+    dataset_dir: PathLike, output: PathLike, options: PlanOptions | None = None, *, report: ReportCases | None = None
 ) -> BundlePlan:
     """Check and measure a dataset, and write a bundle that is ready to train on it.
 

@@ -17,7 +17,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from hybridseg.app.runtime.child_process import ChildError, answer_json, run_json
-from hybridseg.app.runtime.machine import peak_memory
+from hybridseg.app.runtime.machine import peak_memory, synchronize
 from hybridseg.app.training.step import Step
 from hybridseg.networks.validation import Triple
 
@@ -112,13 +112,12 @@ def steps_on_noise(config: Mapping[str, Any], channels: int, label_channels: int
         size = (samples, channels, *config["patch_size"])
         label = torch.randint(2, (samples, label_channels, *config["patch_size"])).float()
         batch = {"image": torch.randn(size), "label": label}
-        with peak_memory(torch.device(step.device)) as peak:
+        with peak_memory(step.device) as peak:
             seconds = []
             for _ in range(STEPS):
                 start = perf_counter()
                 step(batch)
-                if step.device.type == "cuda":
-                    torch.cuda.synchronize(step.device)
+                synchronize(step.device)
                 seconds.append(perf_counter() - start)
     return asdict(StepCost(peak[0], min(seconds)))
 

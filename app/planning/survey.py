@@ -16,6 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from hybridseg.app.runtime.options import check_at_least
 from hybridseg.transforms.datasets.dataset import Dataset, LabelledCase
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.intensity import WarnOfModalityd, ct_body, mri_body
@@ -26,7 +27,7 @@ from .case_fingerprint import CaseFingerprint
 from .measure_case import measure_case
 
 VERSION = 3
-"""Of what is measured: cases measured by another version are measured again."""
+"""Version of the measurements: cases measured by another version are measured again."""
 BYTES_PER_PROCESS = 200_000_000
 
 
@@ -73,8 +74,7 @@ def survey_dataset(
         OSError: the folder cannot be written to.
         MemoryError: the system ended a process.
     """
-    if jobs < 1:
-        raise ValueError(f"jobs: {jobs}: must be at least 1")
+    check_at_least(1, jobs=jobs)
     todo = [
         SurveyJob(
             case=case,
@@ -91,15 +91,19 @@ def survey_dataset(
             measured[fingerprint.case] = fingerprint
             bar.update()
     complete = mark_duplicates([measured[case["case"]] for case in dataset.cases], dataset.cases)
-    incomplete = [CaseFingerprint(case=name, problems=(problem,)) for name, problem in dataset.faults.items()]
+    incomplete = [CaseFingerprint(case=name, problems=(problem,)) for name, problem in dataset.problems.items()]
     return sorted([*complete, *incomplete], key=lambda fingerprint: fingerprint.case)
 
 
 def default_jobs(dataset: Dataset) -> int:
-    """Return a process for each `BYTES_PER_PROCESS` of images, as starting one takes seconds; at most one per core."""
-    images = [case["image"] for case in dataset.cases]
-    paths = [path for image in images for path in ([image] if isinstance(image, str) else image)]
+    """Return the number of processes: one per `BYTES_PER_PROCESS` of images, since each takes seconds to start."""
+    paths = [path for case in dataset.cases for path in image_files(case)]
     return min(os.cpu_count() or 1, 1 + sum(map(os.path.getsize, paths)) // BYTES_PER_PROCESS)
+
+
+def image_files(case: LabelledCase) -> list[str]:
+    """Return the files of the image of a case: one, or one for each channel."""
+    return [case["image"]] if isinstance(case["image"], str) else case["image"]
 
 
 def mark_duplicates(fingerprints: Sequence[CaseFingerprint], cases: Sequence[LabelledCase]) -> list[CaseFingerprint]:
@@ -114,8 +118,9 @@ def mark_duplicates(fingerprints: Sequence[CaseFingerprint], cases: Sequence[Lab
     for fingerprint, case in zip(fingerprints, cases, strict=True):
         earlier = first.setdefault(fingerprint.image_hash, case["case"]) if fingerprint.image_hash else case["case"]
         if earlier != case["case"]:
-            image = case["image"] if isinstance(case["image"], str) else case["image"][0]
-            problem = VolumeError(image, f"the same voxels as case {earlier!r}", "every image must occur once")
+            problem = VolumeError(
+                image_files(case)[0], f"the same voxels as case {earlier!r}", "every image must occur once"
+            )
             fingerprint = replace(fingerprint, problems=(*fingerprint.problems, str(problem)))
         marked.append(fingerprint)
     return marked
@@ -131,7 +136,7 @@ def check_label_gaps(dataset: Dataset, fingerprints: Iterable[CaseFingerprint]) 
         fingerprints: its cases without problems.
 
     Raises:
-        ValueError: a number is missing; the message names cases with the label beyond it.
+        ValueError: a number is missing; the message names cases with the next label.
     """
     if dataset.label_values is not None:
         return
@@ -212,9 +217,8 @@ def _measure_all(todo: Sequence[SurveyJob], jobs: int) -> Iterator[CaseFingerpri
 
 def _conditions(job: SurveyJob) -> dict[str, Any]:
     """Return what a result depends on."""
-    images = [job.case["image"]] if isinstance(job.case["image"], str) else job.case["image"]
     files = {}
-    for path in (*images, job.case["label"]):
+    for path in (*image_files(job.case), job.case["label"]):
         try:
             status = os.stat(path)
             files[path] = [status.st_size, status.st_mtime_ns]

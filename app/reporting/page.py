@@ -11,6 +11,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from hybridseg.app.runtime.console import printable
+
 from .charts import Chart, curve_chart
 from .contents import Contents
 from .gallery import Gallery, picture_section
@@ -92,7 +94,7 @@ def environment() -> Environment:
     templates = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
-        finalize=printable,
+        finalize=shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -101,14 +103,9 @@ def environment() -> Environment:
     return templates
 
 
-def printable(value: object) -> str:
-    """Return text with non-printable characters, such as line breaks, as Python escapes; markup stays as it is."""
-    if isinstance(value, Markup):
-        return value
-    text = str(value)
-    if text.isprintable():
-        return text
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+def shown(value: object) -> str:
+    """Return a value as printable text; markup stays as it is."""
+    return value if isinstance(value, Markup) else printable(str(value))
 
 
 def breakable(name: str) -> Markup:

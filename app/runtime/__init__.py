@@ -1,4 +1,4 @@
-"""Basics of all commands: console, devices and memory, child and distributed processes, failed cases, lazy imports."""
+"""What all commands share: console, machine, checks of options, child and parallel processes, failed cases."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from .console import align, as_json, one_line, quiet, say
     from .distributed import gather, own_device, rank, world_size
     from .failed_cases import CaseFailures, catch_failure
-    from .machine import choose_device, device_name, peak_memory, peak_memory_bytes, versions
+    from .machine import choose_device, device_name, peak_memory, peak_memory_bytes, synchronize, versions
+    from .options import check_at_least, check_positive
 
 __all__ = [
     "CaseFailures",
@@ -18,6 +19,8 @@ __all__ = [
     "answer_json",
     "as_json",
     "catch_failure",
+    "check_at_least",
+    "check_positive",
     "choose_device",
     "device_name",
     "gather",
@@ -31,6 +34,7 @@ __all__ = [
     "run_child",
     "run_json",
     "say",
+    "synchronize",
     "versions",
     "world_size",
 ]
@@ -42,6 +46,7 @@ __getattr__ = lazy_names(
         "console": ["align", "as_json", "one_line", "quiet", "say"],
         "distributed": ["gather", "own_device", "rank", "world_size"],
         "failed_cases": ["CaseFailures", "catch_failure"],
-        "machine": ["choose_device", "device_name", "peak_memory", "peak_memory_bytes", "versions"],
+        "machine": ["choose_device", "device_name", "peak_memory", "peak_memory_bytes", "synchronize", "versions"],
+        "options": ["check_at_least", "check_positive"],
     },
 )

@@ -24,8 +24,14 @@ def say(command: str, message: str) -> None:
     """
     from tqdm import tqdm
 
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in message)
-    tqdm.write(f"hybridseg {command}: {shown}", file=sys.stderr)
+    tqdm.write(f"hybridseg {command}: {printable(message)}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Return text with its non-printable characters, such as line breaks, as Python escapes."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def cause(error: BaseException) -> BaseException:

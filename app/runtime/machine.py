@@ -42,6 +42,14 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def synchronize(device: torch.device) -> None:
+    """Wait until a GPU has finished its work; a CPU works synchronously."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.synchronize(device)
+
+
 def device_name(device: torch.device) -> str:
     """Return the model name of a GPU or of the processor."""
     if device.type == "cuda":

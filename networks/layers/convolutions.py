@@ -1,7 +1,7 @@
 """Convolutions, with workarounds where torch's CPU kernels are slow or wrong; other devices use torch's own.
 
-Everything maps (B, C, D, H, W) to such a map and is fast in `torch.channels_last_3d`. Each workaround names the version
-of torch for which it was written and when it can be removed.
+Every module maps (B, C, D, H, W) to a map of these axes and is fast in `torch.channels_last_3d`. Each workaround names
+the version of torch for which it was written and when it can be removed.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Ulyanov et al. 2016 (https://arxiv.org/abs/1607.08022). Workaround for torch 2.13: in that memory format its instance
 normalisation takes four times as long forward and twice as long in training, and its group normalisation has a slow
 gradient and loses three digits of a large map's mean and variance, as it sums voxel after voxel. Batch normalisation of
-single items is fast; the moments are computed on slices of the map, each small enough to be accurate. Remove this when
+single items is fast; the moments are computed on slabs of the map, each small enough to be accurate. Remove this when
 `functional.instance_norm` is as fast.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 FEW_VOXELS = 1024
-"""Voxels of a slab, below which torch takes a slow path."""
+"""Number of voxels below which torch normalises a slab by a slow path."""
 
 
 class InstanceNorm(nn.Module):

@@ -1,4 +1,4 @@
-"""The documentation's commands run, page after page, in one folder; its links lead somewhere, its figures are new."""
+"""The documentation's commands run, page after page, in one folder; its links resolve, its figures are up to date."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hybridseg.transforms import open_dataset
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = ("index.md", "howto/explore.md", "howto/my-data.md", "howto/new-mixer.md", "howto/export.md", "howto/pack.md")
-"""Those with commands to run, in the order in which they build on each other."""
+"""The pages with commands to run, in the order in which they build on each other."""
 BLOCK = re.compile(r"^```(?P<kind>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
 NOT_RUN = re.compile(r"^\*Not run by the tests[^\n]*:\*\n\n```text\n", re.MULTILINE)
@@ -54,7 +54,7 @@ def test_dataset_json_of_the_page_names_channel_and_labels(tmp_path: Path) -> No
     assert (dataset.is_ct, dataset.label_names, len(dataset.cases)) == (True, {1: "liver", 2: "spleen"}, 1)
 
 
-def test_commands_that_are_not_run_say_so() -> None:
+def test_commands_that_are_not_run_are_marked() -> None:
     for page in [DOCS / "index.md", *(DOCS / "howto").glob("*.md")]:
         text = page.read_text(encoding="utf-8")
         kinds = [block["kind"] for block in BLOCK.finditer(text)]
@@ -64,7 +64,7 @@ def test_commands_that_are_not_run_say_so() -> None:
 
 
 @pytest.mark.parametrize("page", sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")))
-def test_links_lead_somewhere(page: str) -> None:
+def test_links_resolve(page: str) -> None:
     for target in LINK.findall((DOCS / page).read_text(encoding="utf-8")):
         assert ((DOCS / page).parent / target).exists(), target
 
@@ -75,7 +75,7 @@ def test_every_page_is_in_the_menu() -> None:
         assert f": {page.relative_to(DOCS).as_posix()}\n" in menu, page
 
 
-def test_the_figures_are_those_of_the_code(tmp_path: Path) -> None:
+def test_figures_are_those_of_the_code(tmp_path: Path) -> None:
     shutil.copy(DOCS / "figures.py", tmp_path)
     run([sys.executable, "figures.py"], tmp_path)
     for figure in (tmp_path / "images").iterdir():
@@ -85,7 +85,7 @@ def test_the_figures_are_those_of_the_code(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+def test_site_builds_without_a_warning(tmp_path: Path) -> None:
     run([sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")], ROOT)
     assert "HybridSwinUNETR" in (tmp_path / "site" / "reference" / "networks" / "index.html").read_text(
         encoding="utf-8"

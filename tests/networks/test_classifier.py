@@ -26,7 +26,7 @@ def crops(seed: int) -> Tensor:
     return torch.tensor(np.stack(cut), dtype=torch.float32)[:, None]
 
 
-def test_it_learns_to_recognise_organs_of_unseen_patients():
+def test_classifier_learns_organs_of_unseen_patients():
     train, unseen = torch.cat([crops(seed) for seed in range(4)]), torch.cat([crops(seed) for seed in range(4, 10)])
     model = create_classifier("tiny", in_channels=1, classes=len(CROPPED))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
@@ -78,7 +78,7 @@ def test_padding_is_not_averaged():
     torch.testing.assert_close(pooled[0][:, -coarsest.shape[1] :], coarsest)
 
 
-def test_it_loads_the_encoder_of_a_segmentation_network():
+def test_encoder_of_a_segmentation_network_is_loaded():
     model = create_model("tiny", in_channels=1, out_channels=4)
     classifier = create_classifier("tiny", in_channels=1, classes=2)
     classifier.encoder.load_state_dict(model.encoder.state_dict())

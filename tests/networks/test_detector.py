@@ -37,7 +37,7 @@ def scan_with_boxes() -> tuple[Tensor, dict[str, Tensor]]:
     return image, target
 
 
-def test_it_learns_to_find_the_liver_and_the_kidneys():
+def test_detector_learns_to_find_liver_and_kidneys():
     image, target = scan_with_boxes()
     detector = tiny_detector(anchor_shapes=[(8, 8, 12), (16, 16, 16)], pyramid_channels=32)
     optimizer = torch.optim.AdamW(detector.network.parameters(), lr=1e-3)
@@ -186,7 +186,7 @@ def test_boxes_are_float32_under_autocast():
     assert detector.anchors[0].dtype == result["boxes"].dtype == torch.float32
 
 
-def test_it_loads_the_encoder_of_a_segmentation_network():
+def test_encoder_of_a_segmentation_network_is_loaded():
     model = create_model("tiny", in_channels=1, out_channels=4)
     network: Any = tiny_detector().network
     network.feature_extractor.encoder.load_state_dict(model.encoder.state_dict())

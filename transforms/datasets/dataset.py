@@ -35,7 +35,7 @@ class Dataset:
         folder: absolute path.
         layout: `decathlon`, `nnunet` or `pairs`.
         cases: complete cases, sorted by name.
-        faults: error message of each case that lacks an image or a label, by case name.
+        problems: error message of each case that lacks an image or a label, by case name.
         channel_names: names of an image's channels; `image` alone if not given.
         label_names: names of the labels without the background; empty if not given.
         regions: labels of each region, if the dataset has overlapping regions.
@@ -45,7 +45,7 @@ class Dataset:
     folder: Path
     layout: str
     cases: tuple[LabelledCase, ...]
-    faults: Mapping[str, str] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
     channel_names: tuple[str, ...]
     label_names: Mapping[int, str]
     regions: Regions
@@ -75,12 +75,12 @@ def open_dataset(folder: PathLike) -> Dataset:
     root = Path(os.path.abspath(folder))
     content = _read_listing(root)
     names, regions = read_label_names(root / LISTING, content)
-    cases, faults = _find_cases(root, content)
+    cases, problems = _find_cases(root, content)
     return Dataset(
         folder=root,
         layout=layout_of(root, content),
         cases=tuple(cases),
-        faults=faults,
+        problems=problems,
         channel_names=read_channel_names(root / LISTING, content),
         label_names=names,
         regions=regions,
@@ -97,10 +97,10 @@ def read_dataset(dataset_dir: PathLike) -> list[LabelledCase]:
         VolumeError: as in `open_dataset`, except for the names of labels, which are not read.
     """
     root = Path(os.path.abspath(dataset_dir))
-    cases, faults = _find_cases(root, _read_listing(root))
-    if faults:
-        first, total = next(iter(faults.values())), len(cases) + len(faults)
-        logger.warning("%d of %d cases skipped, since files are missing: %s", len(faults), total, first)
+    cases, problems = _find_cases(root, _read_listing(root))
+    if problems:
+        first, total = next(iter(problems.values())), len(cases) + len(problems)
+        logger.warning("%d of %d cases skipped, since files are missing: %s", len(problems), total, first)
     return cases
 
 
@@ -134,20 +134,20 @@ def _read_listing(folder: Path) -> dict[str, Any]:
 def _find_cases(folder: Path, content: Mapping[str, Any]) -> tuple[list[LabelledCase], dict[str, str]]:
     """Return the complete cases, and an error message for each of the others."""
     cases: list[LabelledCase] = []
-    faults: dict[str, str] = {}
+    problems: dict[str, str] = {}
     for name, images, label in sorted(candidates(folder, content)):
         missing = [path for path in (*images, label) if not path.is_file()]
         if missing:
             found = "is a folder" if missing[0].is_dir() else "does not exist"
             rule = "a case needs a label and every channel of its image"
-            faults[name] = str(VolumeError(missing[0], found, rule))
+            problems[name] = str(VolumeError(missing[0], found, rule))
             continue
         files = [os.path.abspath(image) for image in images]
         image = files[0] if len(files) == 1 else files
         cases.append({"case": name, "image": image, "label": os.path.abspath(label)})
-    if faults and not cases:
-        raise VolumeError(folder, f"none of {len(faults)} cases has all its files", next(iter(faults.values())))
+    if problems and not cases:
+        raise VolumeError(folder, f"none of {len(problems)} cases has all its files", next(iter(problems.values())))
     if not cases:
         rule = "must hold imagesTr and labelsTr, images and labels, or a dataset.json that lists them"
         raise VolumeError(folder, "no labelled cases", rule)
-    return cases, faults
+    return cases, problems

@@ -24,7 +24,7 @@ from hybridseg.bundles import bundle_names, bundle_path
 from ..conftest import hybridseg
 
 BUNDLE = "hippocampus_mri_segmentation"
-PACKAGES = {f"hybridseg.{room}" for room in ("app.evaluation", "app.training", "bundles", "networks", "transforms")}
+PACKAGES = {f"hybridseg.{name}" for name in ("app.evaluation", "app.training", "bundles", "networks", "transforms")}
 OLD_NAMES = {
     "train.json": {
         "$import hybridseg.app.training as training": "$import hybridseg.app.handlers as handlers",

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 Array = NDArray[Any]
 Write = Callable[[Path], Path]
-"""Writes into a folder, and returns the path of the volume there."""
+"""Writes files into a folder, and returns the path of the volume among them."""
 
 SHAPE = (14, 12, 10)
 AFFINE = np.array([[1.0, 0, 0, -7], [0, 1.5, 0, 5], [0, 0, 2, -20], [0, 0, 0, 1]])

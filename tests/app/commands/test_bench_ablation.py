@@ -18,8 +18,8 @@ from ..conftest import hybridseg
     [
         (["nowhere"], "dataset: nowhere: must be a folder"),
         ([".", "--networks", "nnFormer"], "networks: 'nnFormer': must be one of default, SegResNet"),
-        ([".", "--minutes", "0"], "minutes: 0.0: must be above 0"),
-        ([".", "--jobs", "0"], "jobs: 0: must be above 0"),
+        ([".", "--minutes", "0"], "minutes: 0.0: must be positive and finite"),
+        ([".", "--jobs", "0"], "jobs: 0: must be at least 1"),
     ],
 )
 def test_wrong_usage_is_a_one_line_error(words: list[str], message: str, tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ def test_failed_way_is_reported(ct: Path, tmp_path: Path) -> None:
     [
         (["--ways", "fastest"], "ways: 'fastest': must be one of recipe, "),
         (["--threads", "0"], "threads: 0: must be at least 1"),
+        (["--classes", "0"], "classes: 0: must be at least 1"),
+        (["--spacing", "0"], "spacing: 0.0: must be positive and finite"),
         (["--bundle", "liver"], "must be the name of a shipped bundle"),
     ],
 )

@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from hybridseg.app.runtime.console import printable
 from hybridseg.transforms import LoadVolumed
 
 from ..conftest import label_maps, predict, read_volume
@@ -97,8 +98,7 @@ def test_bad_file_is_one_line_and_the_next_case_is_written(
     result = predict(bundle, output, image, good)
     assert result.code == 1
     (line,) = result.err.splitlines()
-    shown = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(image))
-    assert line.startswith(f"hybridseg predict: {shown}: ")
+    assert line.startswith(f"hybridseg predict: {printable(str(image))}: ")
     assert line.isprintable()
     assert re.search(message, line)
     assert "Traceback" not in result.out + result.err

@@ -116,7 +116,7 @@ def test_an_image_is_found_though_its_path_has_a_comma(bundle: Path, tmp_path: P
     assert len(Page(tmp_path / "page.html").all("img")) == 3
 
 
-def test_of_several_recorded_images_all_must_be_there(tmp_path: Path) -> None:
+def test_several_recorded_images_must_all_exist(tmp_path: Path) -> None:
     images = [str(write_volume(tmp_path / "Doe, Jane" / f"t{number}.nii.gz")) for number in (1, 2)]
     assert recorded_paths(", ".join(images)) == images
     assert recorded_paths(", ".join([*images, "gone.nii.gz"])) == []

@@ -78,7 +78,7 @@ def test_mirroring_uses_the_axes_that_the_bundle_allows(
     assert "inference.json: no mirror_axes: mirroring needs an axis along which all labels stay correct" in result.err
 
 
-def test_missing_configuration_item_is_an_error(bundle: Path, tmp_path: Path) -> None:
+def test_missing_configuration_item_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "metadata.json").write_text("{}")
     (tmp_path / "configs" / "inference.json").write_text('{"label_names": {}}')

@@ -186,7 +186,7 @@ def test_channels_on_two_grids_are_a_problem(case: LabelledCase, tmp_path: Path)
     assert "a_0001.nii: shape (11, 10, 8) instead of (12, 10, 8)" in problem
 
 
-def test_unreadable_case_has_nothing_but_problems(case: LabelledCase) -> None:
+def test_unreadable_case_has_only_problems(case: LabelledCase) -> None:
     cut(Path(str(case["image"])))
     cut(Path(case["label"]))
     measured = measure_case(case, channels=1)

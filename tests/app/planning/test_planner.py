@@ -32,7 +32,6 @@ def fingerprint(
         cases=cases,
         median_spacing=spacing,
         fine_spacing=spacing,
-        median_shape=(1.0, 1.0, 1.0),
         median_extent_mm=extent,
         median_body_share=body,
         channels=(CHANNEL,),

@@ -85,7 +85,7 @@ except KeyboardInterrupt:
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """Writes a module that `python -m` finds, whose `work` has the given body, and gives its name."""
+    """Return a function that writes a module for `python -m`, with the given body of `work`, and returns its name."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
     def write(body: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 import hybridseg.app
 
-ROOMS = [f"hybridseg.app.{module.name}" for module in iter_modules(hybridseg.app.__path__) if module.ispkg]
+PACKAGES = [f"hybridseg.app.{module.name}" for module in iter_modules(hybridseg.app.__path__) if module.ispkg]
 
 
 def test_unknown_name_is_an_attribute_error() -> None:
@@ -18,6 +18,6 @@ def test_unknown_name_is_an_attribute_error() -> None:
         _ = hybridseg.app.Segment
 
 
-def test_importing_the_rooms_imports_no_torch() -> None:
-    program = f"import sys, {', '.join(ROOMS)}; sys.exit('torch' in sys.modules)"
+def test_importing_the_packages_imports_no_torch() -> None:
+    program = f"import sys, {', '.join(PACKAGES)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,8 +1,9 @@
-"""What the tests of layers share: memory formats, and values together with gradients."""
+"""What the tests of layers share: memory formats, values together with gradients, and their types."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 import torch
@@ -23,3 +24,13 @@ def results(layer: nn.Module, function: Callable[[Tensor], Tensor], x: Tensor) -
     y.backward(torch.randn(y.shape).to(y.dtype))
     assert x.grad is not None
     return [y.detach(), x.grad, *(value.grad.clone() for value in layer.parameters() if value.grad is not None)]
+
+
+def check_types(layer: nn.Module, x: Tensor, dtype: torch.dtype) -> None:
+    """Check that result and gradients of a layer converted to a type have this type, and are close to the layer's."""
+    expected = results(layer, layer, x)
+    converted = deepcopy(layer).to(dtype)
+    for ours, theirs in zip(results(converted, converted, x.to(dtype)), expected, strict=True):
+        assert ours.dtype == dtype
+        scale = theirs.abs().max()
+        torch.testing.assert_close(ours.float() / scale, theirs / scale, rtol=0, atol=0.03)

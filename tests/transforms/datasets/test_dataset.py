@@ -102,10 +102,10 @@ def test_case_with_a_missing_file_is_reported(
     folder = make_dataset(tmp_path / "set", images, labels, listing)
     dataset = open_dataset(folder)
     assert [case["case"] for case in dataset.cases] == ["a"]
-    assert dataset.faults.keys() == lacking.keys()
+    assert dataset.problems.keys() == lacking.keys()
     for case, file in lacking.items():
-        assert dataset.faults[case].startswith(str(folder / file))
-        assert "does not exist: a case needs a label and every channel" in dataset.faults[case]
+        assert dataset.problems[case].startswith(str(folder / file))
+        assert "does not exist: a case needs a label and every channel" in dataset.problems[case]
     assert read_dataset(folder) == list(dataset.cases)
     assert f"{len(lacking)} of {1 + len(lacking)} cases skipped, since files are missing: {folder}" in caplog.text
 

@@ -43,7 +43,7 @@ def test_volume_is_loaded_like_its_file(tmp_path, volume):
         np.testing.assert_array_equal(loaded.meta[key], expected.meta[key])
 
 
-def test_channels_come_first(tmp_path):
+def test_channels_come_first():
     loaded = apply(LoadVolumed("image", channels=2), image=in_memory(np.stack([VOXELS, VOXELS + 1])))["image"]
     np.testing.assert_array_equal(loaded.numpy(), np.stack([VOXELS, VOXELS + 1]))
 
