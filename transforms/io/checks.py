@@ -55,8 +55,8 @@ def check_header(path: PathLike, header: VolumeHeader, channels: int) -> None:
         claim = f"shape {shape} of {header.voxel_type} is {header.voxel_bytes} bytes"
         raise VolumeError(path, f"{claim}, at most {header.capacity} are there", "must be a whole, readable volume")
     if header.surplus:
-        found = f"{header.surplus} bytes after the {header.voxel_bytes} of shape {shape} of {header.voxel_type}"
-        raise VolumeError(path, found, "must hold the voxels that its header describes, and no more")
+        claim = f"{header.surplus} bytes after the {header.voxel_bytes} of shape {shape} of {header.voxel_type}"
+        raise VolumeError(path, claim, "must hold the voxels that its header describes, and no more")
     if problem := affine_problem(header.affine):
         raise VolumeError(path, problem, "the affine must be finite and its three axes independent")
     if problem := size_problem(header.spatial_shape, header.affine):

@@ -29,6 +29,9 @@ from .names import NIFTI_EXTENSIONS, volume_extension
 
 NIFTI1_BYTES, NIFTI2_BYTES = 348, 540
 
+PLACES = ((NIFTI1_BYTES, 40, "h", 108, "f"), (NIFTI2_BYTES, 16, "q", 168, "q"))
+"""Length of the header, then the places and types of dim[0] and vox_offset."""
+
 LAST_FORM_CODE = 5
 
 LARGEST_OFFSET = 1 << 26
@@ -89,7 +92,7 @@ def _check_nifti_dimensions(path: Path) -> None:
     with ImageOpener(os.fspath(path)) as stream:
         start = stream.read(NIFTI2_BYTES)
     for order in "<>":
-        for length, offset, kind, voxels, number in ((NIFTI1_BYTES, 40, "h", 108, "f"), (NIFTI2_BYTES, 16, "q", 168, "q")):
+        for length, offset, kind, voxels, number in PLACES:
             if len(start) >= length and struct.unpack_from(f"{order}i", start)[0] == length:
                 (axes,) = struct.unpack_from(f"{order}{kind}", start, offset)
                 if not 1 <= axes <= 7:
