@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from hybridseg.transforms.errors import VolumeError
-from hybridseg.transforms.io.header import PADDING_BYTES
 from hybridseg.transforms.io.limits import check_memory
 
 KEYWORDS = (
@@ -66,7 +65,7 @@ class PixelData:
     Args:
         length: bytes; of all fragments if compressed.
         missing: bytes by which they are longer than the file.
-        surplus: bytes after them that are neither padding nor elements.
+        surplus: bytes after them that are not elements.
         fragments: first byte and bytes of each fragment if they are compressed; otherwise None.
         head: their first bytes if compressed.
         tail: their last bytes if compressed.
@@ -281,14 +280,11 @@ def decoded_length(segment: bytes) -> int:
 
 
 def surplus(stream: BinaryIO, size: int, end: int, *, explicit: bool, order: str) -> int:
-    """Return how many bytes follow the pixel data at byte `end`; 0 if they are padding, or elements that may follow."""
+    """Return how many bytes follow the pixel data at byte `end`; 0 if they are elements that may follow."""
     last = PIXEL_DATA
     stream.seek(end)
     while (at := stream.tell()) < size:
-        head = stream.read(PADDING_BYTES + 1)
-        if len(head) <= PADDING_BYTES and not any(head):
-            return 0
-        if len(head) < 8:
+        if len(head := stream.read(12)) < 8:
             return size - end
         group, element, length = struct.unpack(f"{order}HHI", head[:8])
         first = at + 8
@@ -331,6 +327,8 @@ def inflated(path: Path, stream: BinaryIO, size: int) -> tuple[BinaryIO, int]:
         waiting = inflater.unconsumed_tail
         length += len(parts[-1])
         check_memory(path, 2 * length)
+    if not inflater.eof:
+        raise EOFError("deflated elements end early")
     plain = b"".join(parts).replace(DEFLATED, DEFLATED[:-3] + b"\0\0\0", 1)
     return io.BytesIO(plain), length
 
