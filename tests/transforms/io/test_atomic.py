@@ -6,8 +6,7 @@ import csv
 import multiprocessing
 import os
 import time
-from multiprocessing.queues import Queue
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,12 @@ FORK = multiprocessing.get_context("fork")
 """A process that imports everything anew takes many times as long."""
 
 
-def hold(path: Path, ready: Queue[str], go_on: Event) -> None:
+def hold(path: Path, parent: Connection) -> None:
     """Write half a file and wait."""
     with replacing(path) as temporary:
         temporary.write_text("half")
-        ready.put(temporary.name)
-        go_on.wait()
+        parent.send(temporary.name)
+        parent.recv()
 
 
 def write_often(path: Path, letter: str) -> None:
@@ -91,12 +90,13 @@ def test_two_processes_may_write_one_file(tmp_path: Path) -> None:
 
 
 def test_next_write_removes_what_a_killed_process_left(tmp_path: Path) -> None:
-    ready, go_on = FORK.Queue(), FORK.Event()
-    processes, names = [], []
+    processes, names, pipes = [], [], []
     for name in ("a.txt", "b.txt"):
-        processes.append(FORK.Process(target=hold, args=(tmp_path / name, ready, go_on), daemon=True))
+        parent, child = FORK.Pipe()
+        processes.append(FORK.Process(target=hold, args=(tmp_path / name, child), daemon=True))
         processes[-1].start()
-        names.append(ready.get())
+        names.append(parent.recv())
+        pipes.append(parent)
     killed, living = processes
     killed.kill()
     killed.join()
@@ -104,7 +104,7 @@ def test_next_write_removes_what_a_killed_process_left(tmp_path: Path) -> None:
     with replacing(tmp_path / "c.txt") as temporary:
         temporary.write_text("")
     assert {entry.name for entry in tmp_path.iterdir()} == {"c.txt", names[1]}
-    go_on.set()
+    pipes[1].send("finish")
     living.join()
     assert {entry.name for entry in tmp_path.iterdir()} == {"b.txt", "c.txt"}
 
