@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.limits import check_memory
@@ -42,6 +42,9 @@ JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 JPEG_2000_SIZE = b"\xff\x4f\xff\x51"
 RLE = "1.2.840.10008.1.2.5"
 RLE_HEADER_BYTES = 64
+
+MOST_READS, MOST_HEADER_BYTES = 1 << 21, 1 << 28
+"""Most elements, or nearly, and most bytes that are read before the pixel data."""
 
 DEFERRED_BYTES = 1 << 16
 """Longest value that is read."""
@@ -96,6 +99,27 @@ class DicomHeader:
     pixels: PixelData | None
 
 
+class BoundedStream:
+    """Lets pydicom read so much of a stream and no more: it goes through gigabytes of zeros as empty elements."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.seek, self.tell = stream.seek, stream.tell
+        self.reads, self.bytes = 0, 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read bytes.
+
+        Raises:
+            ValueError: it was too often, or too much.
+        """
+        content = self.stream.read(min(size, MOST_HEADER_BYTES) if size >= 0 else MOST_HEADER_BYTES)
+        self.reads, self.bytes = self.reads + 1, self.bytes + len(content)
+        if self.reads > MOST_READS or self.bytes > MOST_HEADER_BYTES:
+            raise ValueError("no pixel data among its first elements")
+        return content
+
+
 def read_dicom_header(path: Path, stream: BinaryIO, size: int) -> DicomHeader | None:
     """Read a DICOM file up to its pixel data, and measure these; return None if it is not an image, such as a report.
 
@@ -127,7 +151,7 @@ def read_dicom_header(path: Path, stream: BinaryIO, size: int) -> DicomHeader | 
 
     with quiet_pydicom():
         dataset = read_partial(
-            stream,
+            cast(BinaryIO, BoundedStream(stream)),
             stop_when=stop,
             force=True,
             defer_size=DEFERRED_BYTES,
