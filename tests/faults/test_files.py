@@ -9,7 +9,7 @@ import resource
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -250,7 +250,7 @@ def test_default_limit_is_the_free_memory(tmp_path: Path) -> None:
 
 def test_limit_counts_all_volumes_of_a_case(tmp_path: Path) -> None:
     image, label = write_nifti(tmp_path / "a.nii"), write_nifti(tmp_path / "b.nii", (VOXELS > 0).astype(np.int16))
-    case = {"image": image, "label": label}
+    case: dict[Hashable, Path] = {"image": image, "label": label}
     needed = 2 * VOXELS.size * (2 + 4)
     LoadVolumed(["image", "label"], max_bytes=needed)(case)
     with pytest.raises(VolumeError, match=f"b.nii: .* need {needed} bytes .*: must be at most {needed - 1}, the limit"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import struct
 import warnings
 import zlib
@@ -21,12 +22,15 @@ from hybridseg.transforms.io.limits import check_memory
 
 KEYWORDS = (
     *("SOPClassUID", "Modality", "SeriesInstanceUID", "SeriesNumber", "ImagePositionPatient"),
-    *("ImageOrientationPatient", "PixelSpacing", "NumberOfFrames"),
+    *("ImageOrientationPatient", "PixelSpacing", "NumberOfFrames", "PhotometricInterpretation"),
 )
 """Text that is kept of each file: no names, no descriptions."""
 
-NUMBERS = ("SamplesPerPixel", "Rows", "Columns", "BitsAllocated")
+NUMBERS = ("SamplesPerPixel", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit")
+GREYSCALE = ("", "MONOCHROME1", "MONOCHROME2")
 
+WELL_FORMED_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
+DIRECTORY = "1.2.840.10008.1.3.10"
 PIXEL_DATA = 0x7FE00010
 UNDEFINED_LENGTH = 0xFFFFFFFF
 ITEM, SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
@@ -134,7 +138,7 @@ def read_dicom_header(path: Path, stream: BinaryIO, size: int) -> DicomHeader | 
     """
     from pydicom.filereader import read_partial
     from pydicom.tag import Tag
-    from pydicom.uid import UID
+    from pydicom.uid import UID_dictionary
 
     stream, size = inflated(path, stream, size)
     pixels: list[tuple[int, int]] = []
@@ -159,7 +163,7 @@ def read_dicom_header(path: Path, stream: BinaryIO, size: int) -> DicomHeader | 
         )
         values = {name: dataset.get_item(name) for name in (*KEYWORDS, *NUMBERS) if name in dataset}
         meta = dataset.file_meta
-        sop_class = as_text(values.get("SOPClassUID")) or str(meta.get("MediaStorageSOPClassUID") or "")
+        is_directory = str(meta.get("MediaStorageSOPClassUID")) == DIRECTORY
         syntax = str(meta.get("TransferSyntaxUID") or "")
         implicit, little_endian = dataset.original_encoding
         order = "<" if little_endian else ">"
@@ -171,9 +175,10 @@ def read_dicom_header(path: Path, stream: BinaryIO, size: int) -> DicomHeader | 
     )
     if header.pixels is not None:
         return header
-    if is_cut or header.numbers or "Image Storage" in UID(sop_class).name:
+    sop_class = header.text.get("SOPClassUID", "")  # of the elements: that of the file's meta information comes earlier
+    if is_cut or "Rows" in header.numbers or "Image Storage" in UID_dictionary.get(sop_class, ("",))[0]:
         raise VolumeError(path, "an image without pixel data", "must be a whole file")
-    if not sop_class:
+    if not WELL_FORMED_UID.fullmatch(sop_class) and not is_directory:
         raise VolumeError(path, "not DICOM, or cut off at its begin", "must be a whole DICOM file")
     return None
 
@@ -189,6 +194,14 @@ def check_pixel_data(path: Path, header: DicomHeader) -> None:
         raise VolumeError(
             path, f"an image with {dict(numbers)}", "must have Rows, Columns, BitsAllocated and PixelData"
         )
+    if (colours := header.text.get("PhotometricInterpretation", "")) not in GREYSCALE:
+        raise VolumeError(path, f"PhotometricInterpretation {colours!r}", f"must be one of {', '.join(GREYSCALE[1:])}")
+    stored = numbers.get("BitsStored", numbers["BitsAllocated"])
+    if not 0 < stored <= numbers.get("HighBit", stored - 1) + 1 <= numbers["BitsAllocated"]:
+        found = ", ".join(
+            f"{name} {numbers[name]}" for name in ("BitsAllocated", "BitsStored", "HighBit") if name in numbers
+        )
+        raise VolumeError(path, found, "BitsStored must fit below HighBit, and HighBit into BitsAllocated")
     rows, columns, bits = numbers["Rows"], numbers["Columns"], numbers["BitsAllocated"]
     samples = numbers.get("SamplesPerPixel") or 1
     expected = -(-rows * columns * samples * bits // 8)

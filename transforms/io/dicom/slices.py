@@ -98,7 +98,7 @@ def as_slice(instance: Instance) -> Slice:
         VolumeError: it does not.
     """
     path, text, numbers = instance.stored.path, instance.header.text, instance.header.numbers
-    if int(text.get("NumberOfFrames") or 1) > 1:
+    if (text.get("NumberOfFrames") or "1").strip("+0") != "1":
         raise VolumeError(path, f"{text['NumberOfFrames']} frames", "must be one slice (convert enhanced DICOM first)")
     if (samples := numbers.get("SamplesPerPixel", 1)) > 1:
         raise VolumeError(path, f"{samples} samples per voxel", "must be one number, not a colour")

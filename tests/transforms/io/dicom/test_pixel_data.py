@@ -13,6 +13,7 @@ import pytest
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import (
+    BasicTextSRStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -91,11 +92,17 @@ def both(*changes: Callable[[Any], object]) -> Callable[[Any], object]:
 
 
 def cut(keep: int) -> Callable[[Path], None]:
-    return lambda file: file.write_bytes(file.read_bytes()[:keep]) and None
+    def change(file: Path) -> None:
+        file.write_bytes(file.read_bytes()[:keep])
+
+    return change
 
 
 def append(more: bytes) -> Callable[[Path], None]:
-    return lambda file: file.write_bytes(file.read_bytes() + more) and None
+    def change(file: Path) -> None:
+        file.write_bytes(file.read_bytes() + more)
+
+    return change
 
 
 ACCEPTED: dict[str, Callable[[Path], None]] = {
@@ -134,6 +141,12 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "cut in its preamble": (cut(100), "not DICOM, or cut off"),
     "cut before its image": (cut(600), "an image without pixel data: must be a whole file"),
     "cut in its last bytes": (cut(-2), "pixel data of 6144 bytes, the last 2 are missing"),
+    "no bits": (edit(lambda dataset: setattr(dataset, "BitsStored", 0)), "BitsStored 0, HighBit 15: BitsStored must"),
+    "too many bits": (edit(lambda dataset: setattr(dataset, "HighBit", 20)), "HighBit 20: BitsStored must fit"),
+    "unknown colours": (
+        edit(lambda dataset: setattr(dataset, "PhotometricInterpretation", "MONOCHRO")),
+        "PhotometricInterpretation 'MONOCHRO': must be one of MONOCHROME1, MONOCHROME2",
+    ),
     "bytes at its end": (append(b"\1\2" * 100), "200 bytes after the pixel data"),
     "zeros at its end": (append(b"\0" * 100), "100 bytes after the pixel data"),
     "another slice at its end": (append(VOXELS[:, :, 0].tobytes()), "6144 bytes after the pixel data"),
@@ -171,7 +184,7 @@ def test_wrong_length_fails_the_series(tmp_path: Path, name: str, every: bool) -
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("keep", [150, 300, 400, 500, 700, 900])
+@pytest.mark.parametrize("keep", [150, 165, 172, 178, 200, 300, 330, 345, 360, 400, 500, 700, 900])
 def test_slice_cut_anywhere_fails_the_series(tmp_path: Path, keep: int) -> None:
     """It is not left out: a volume of fewer slices would be wrong without a word."""
     files = write_series(tmp_path / "ct", VOXELS)
@@ -185,7 +198,7 @@ def test_report_beside_the_slices_is_no_image(tmp_path: Path) -> None:
     report = pydicom.dcmread(file)
     for name in ("PixelData", "Rows", "Columns", "BitsAllocated", "SamplesPerPixel"):
         delattr(report, name)
-    report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.11"  # basic text SR
+    report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = BasicTextSRStorage
     report.save_as(tmp_path / "ct" / "report.dcm")
     np.testing.assert_array_equal(load(tmp_path / "ct"), VOXELS)
 
