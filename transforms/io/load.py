@@ -95,7 +95,8 @@ def open_volume(path: Any, max_bytes: int | None = None) -> Iterator[Source]:
         return
     if isinstance(path, DicomFolder) or Path(path).is_dir() or Path(path).suffix.lower() == ZIP_EXTENSION:
         with open_series(path) as series:
-            yield Source(path, series.header, DicomReader(series, max_bytes))
+            header: VolumeHeader = series.header  # pyright: ignore[reportAssignmentType] # one class by two names
+            yield Source(path, header, DicomReader(series, max_bytes))
         return
     header = read_header(path)
     nifti = volume_extension(path) in NIFTI_EXTENSIONS

@@ -127,7 +127,8 @@ def test_file_of_another_machine_is_removed_after_a_day(tmp_path: Path) -> None:
     new, old = (tmp_path / f".{other}-1-5f5e100-0000000{number}.part.nii.gz" for number in (1, 2))
     new.touch()
     old.touch()
-    os.utime(old, (time.time() - FOREIGN_SECONDS - 60,) * 2)
+    long_ago = time.time() - FOREIGN_SECONDS - 60
+    os.utime(old, (long_ago, long_ago))
     with replacing(tmp_path / "a.txt") as temporary:
         temporary.write_text("")
     assert new.exists()
