@@ -81,6 +81,7 @@ def load_weights(network: nn.Module, path: Path, device: torch.device) -> None:
     if wrong:
         what = f"{len(wrong)} tensors are missing, unknown or of another shape, such as {wrong[0]}"
         raise WeightsError(path, what, "must be weights of the bundle's network")
+    check_finite(path, weights)
     network.load_state_dict(weights)
 
 
@@ -100,6 +101,7 @@ def load_matching(network: nn.Module, path: Path) -> LoadedWeights:
     if not taken:
         what = f"none of its {len(weights)} tensors has the name and shape of one of the network's {len(wanted)}"
         raise WeightsError(path, what, "must be weights of a network of this kind")
+    check_finite(path, taken)
     network.load_state_dict({**wanted, **taken})
     return LoadedWeights(
         taken=list(taken),
@@ -111,3 +113,14 @@ def load_matching(network: nn.Module, path: Path) -> LoadedWeights:
         file_only=[name for name in weights if name not in wanted],
         network_only=[name for name in wanted if name not in weights],
     )
+
+
+def check_finite(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Check that all values of weights are finite.
+
+    Raises:
+        WeightsError: a tensor has NaN or infinity.
+    """
+    for name, tensor in weights.items():
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(path, f"NaN or infinity in {name}", "must be the weights of a training that converged")
