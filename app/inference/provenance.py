@@ -78,6 +78,8 @@ def find_difference(
     """
     names = ("bundle", "bundle version", "weights", "inference.json")
     pairs = [(name, *(shown_setting(name, settings) for settings in (earlier, now))) for name in names]
+    if earlier.get("checkpoint_sha256") == now.get("checkpoint_sha256"):  # under whatever file names
+        pairs = [pair for pair in pairs if pair[0] != "weights"]
     before, after = (settings.get("options") or {} for settings in (earlier, now))
     options = [*VOXEL_OPTIONS, *(["series"] if series else [])]
     pairs += [(name, *(shown_option(given[name]) for given in (before, after))) for name in options if name in before]
