@@ -66,8 +66,8 @@ def test_gap_of_parallel_plates_is_measured_at_right_angles() -> None:
     first[20:30, 10], second[10:35, 15] = 1, 1  # five steps of 1 mm apart along an axis that leans by 3 mm meanwhile
     there, _ = surface_distances(torch.from_numpy(first > 0), torch.from_numpy(second > 0), tilted)
     assert there.numpy() == pytest.approx(4.0)
-    assert score(first, second, tilted, tolerance=3.19).surface_dice == 0.0  # four steps lie between their near sides
-    assert (score(first, second, tilted, tolerance=3.21).surface_dice or 0.0) > 0.3
+    assert score(first, second, tilted, tolerance=3.19).surface_dice == 0.0  # near sides are four steps apart
+    assert (score(first, second, tilted, tolerance=3.24).surface_dice or 0.0) > 0.3
 
 
 def test_distances_equal_those_of_all_voxel_pairs() -> None:
