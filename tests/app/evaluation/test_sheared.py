@@ -67,7 +67,7 @@ def test_gap_of_parallel_plates_is_measured_at_right_angles() -> None:
     there, _ = surface_distances(torch.from_numpy(first > 0), torch.from_numpy(second > 0), tilted)
     assert there.numpy() == pytest.approx(4.0)
     assert score(first, second, tilted, tolerance=3.19).surface_dice == 0.0  # near sides are four steps apart
-    assert (score(first, second, tilted, tolerance=3.24).surface_dice or 0.0) > 0.3
+    assert (score(first, second, tilted, tolerance=3.24).surface_dice or 0.0) > 0.2
 
 
 def test_distances_equal_those_of_all_voxel_pairs() -> None:
