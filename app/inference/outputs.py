@@ -113,7 +113,7 @@ class Outputs:
         with open_series(source) as series:
             write_segmentation(
                 labels,
-                series.files,
+                series.instances,
                 self.folder / f"{name}.dcm",
                 label_names=self.label_names,
                 codes=self.predictor.label_codes,

@@ -4,22 +4,46 @@ from __future__ import annotations
 
 import csv
 import os
+import platform
+import re
+import secrets
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from hybridseg.transforms.errors import PathLike
+
+TEMPORARY_NAME = re.compile(r"\.([0-9a-f]{8})-(\d+)-([0-9a-f]+)-[0-9a-f]{8}\.part.*")
+"""Machine, process, start of the process in seconds, and a random part."""
+
+FOREIGN_SECONDS = 24 * 3600
+"""Age at which a temporary file of another machine, whose processes are unknown here, counts as abandoned."""
+
+SAME_START_SECONDS = 60
+"""Tolerance when a process is recognised by its start: clocks are corrected while it runs."""
+
+SEARCH_SHARE = 0.01
+"""Most of the time that is spent looking for abandoned files: a folder may hold a hundred thousand."""
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""What makes a spreadsheet take text for a formula (OWASP, CSV injection)."""
+
+_next_search: dict[str, float] = {}
 
 
 @contextmanager
 def replacing(path: PathLike, suffix: str = "") -> Iterator[Path]:
     """Yield a temporary path to write to, which becomes `path` when the block succeeds and is removed when it fails.
 
-    The temporary name is hidden, short whatever the length of `path`, and ends in `.part<suffix>`. A killed run leaves
-    such a file at most, never half of `path`. The name depends on `path` alone, so the next run overwrites and renames
-    what was left. The folder of `path` is created.
+    The temporary name is hidden, short whatever the length of `path`, differs for each call and process, and ends in
+    `.part<suffix>`. A killed run leaves such a file at most, never half of `path`; the next write into the folder
+    removes it. The folder of `path` is created.
 
     Args:
         path: where the finished file goes; an existing file stays untouched until the new one is complete.
@@ -33,7 +57,8 @@ def replacing(path: PathLike, suffix: str = "") -> Iterator[Path]:
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = final.parent / f".{sha256(os.fsencode(final.name)).hexdigest()[:16]}.part{suffix}"
+    remove_abandoned(final.parent)
+    temporary = temporary_path(final.parent, suffix)
     try:
         yield temporary
         temporary.replace(final)
@@ -41,10 +66,60 @@ def replacing(path: PathLike, suffix: str = "") -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def temporary_path(folder: Path, suffix: str = "") -> Path:
+    """Return a new temporary path in a folder; its name has the machine and the process that it belongs to."""
+    started = int(psutil.Process().create_time())
+    return folder / f".{this_machine()}-{os.getpid()}-{started:x}-{secrets.token_hex(4)}.part{suffix}"
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files that dead processes left in a folder; those of other machines after a day.
+
+    Calls that follow each other closely are skipped, so that searching takes little of the time. A file that cannot be
+    removed stays.
+    """
+    key, began = os.fspath(folder), time.monotonic()
+    if began < _next_search.get(key, 0):
+        return
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if (match := TEMPORARY_NAME.fullmatch(entry.name)) and _is_abandoned(match, entry):
+                with suppress(OSError):
+                    os.unlink(entry.path)
+    ended = time.monotonic()
+    _next_search[key] = ended + (ended - began) / SEARCH_SHARE
+
+
+def _is_abandoned(match: re.Match[str], entry: os.DirEntry[str]) -> bool:
+    """Return whether the process that a temporary file belongs to is gone."""
+    machine, process, started = match[1], int(match[2]), int(match[3], 16)
+    try:
+        if machine != this_machine():
+            return time.time() - entry.stat(follow_symlinks=False).st_mtime > FOREIGN_SECONDS
+        return abs(psutil.Process(process).create_time() - started) > SAME_START_SECONDS
+    except psutil.NoSuchProcess:
+        return True
+    except (OSError, psutil.AccessDenied):
+        return False
+
+
+@cache
+def this_machine() -> str:
+    """Return eight hexadecimal digits for this machine, or for this container: process numbers hold in one only."""
+    try:
+        processes = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        processes = 0
+    return sha256(f"{platform.node()} {processes}".encode()).hexdigest()[:8]
+
+
 def write_csv(
     path: PathLike, fieldnames: Sequence[str], rows: Iterable[Mapping[str, Any]], *, suffix: str = ""
 ) -> None:
     """Write a table as CSV in UTF-8, with a header line and `\\n` at line ends.
+
+    Text that a spreadsheet would take for a formula is written with an apostrophe before it; so is text that begins
+    with apostrophes before such a character, so that removing one apostrophe always gives the original.
 
     Args:
         path: the file; its folder is created.
@@ -62,4 +137,15 @@ def write_csv(
     ):
         writer = csv.DictWriter(file, fieldnames, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: escape_formula(value) for name, value in row.items()} for row in rows)
+
+
+def escape_formula(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula: text is escaped, numbers stay numbers.
+
+    Examples:
+        >>> escape_formula("=1+1"), escape_formula("liver"), escape_formula(-1.5)
+        ("'=1+1", 'liver', -1.5)
+    """
+    is_text = isinstance(value, str | os.PathLike)
+    return f"'{value}" if is_text and str(value).lstrip("'").startswith(FORMULA_STARTS) else value

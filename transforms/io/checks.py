@@ -38,7 +38,8 @@ def check_header(path: PathLike, header: VolumeHeader, channels: int) -> None:
 
     Raises:
         VolumeError: not three spatial axes, a wrong number of channels, no voxels, voxels that are not numbers, more
-            voxels than the file can hold, a zero, singular or non-finite affine, or an implausible size in mm.
+            voxels than the file can hold, or fewer than it holds, a zero, singular or non-finite affine, or an
+            implausible size in mm.
     """
     shape = header.shape
     if not header.is_numeric:
@@ -53,6 +54,9 @@ def check_header(path: PathLike, header: VolumeHeader, channels: int) -> None:
     if header.capacity is not None and header.voxel_bytes > header.capacity:
         claim = f"shape {shape} of {header.voxel_type} is {header.voxel_bytes} bytes"
         raise VolumeError(path, f"{claim}, at most {header.capacity} are there", "must be a whole, readable volume")
+    if header.surplus:
+        claim = f"{header.surplus} bytes after the {header.voxel_bytes} of shape {shape} of {header.voxel_type}"
+        raise VolumeError(path, claim, "must hold the voxels that its header describes, and no more")
     if problem := affine_problem(header.affine):
         raise VolumeError(path, problem, "the affine must be finite and its three axes independent")
     if problem := size_problem(header.spatial_shape, header.affine):

@@ -7,11 +7,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hybridseg.transforms.errors import PathLike, VolumeError
+
+PADDING_BYTES = 512
+"""Most bytes of zeros after the voxels that count as padding: a block of a disk or tape."""
 
 ADDRESS = re.compile(r"\(0x[0-9a-f]+\)")
 
@@ -27,6 +31,7 @@ class VolumeHeader:
         affine: (4, 4), voxel indices of the first three axes to RAS mm.
         voxel_bytes: bytes of all voxels, uncompressed.
         capacity: most bytes of voxels that the file can hold; None if unknown.
+        surplus: bytes after the voxels, padding apart; 0 if unknown, as for compressed voxels until they are read.
     """
 
     shape: tuple[int, ...]
@@ -35,6 +40,7 @@ class VolumeHeader:
     affine: NDArray[np.float64]
     voxel_bytes: int
     capacity: int | None
+    surplus: int = 0
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:
@@ -45,6 +51,16 @@ class VolumeHeader:
     def channel_axes(self) -> tuple[int, ...]:
         """Lengths of the axes beyond the third, without those of length 1."""
         return tuple(size for size in self.shape[3:] if size != 1)
+
+
+def surplus_bytes(path: Path, end: int) -> int:
+    """Return how many bytes a file has after its voxels, which end at byte `end`; 0 if these are padding."""
+    surplus = path.stat().st_size - end
+    if not 0 < surplus <= PADDING_BYTES:
+        return max(0, surplus)
+    with path.open("rb") as file:
+        file.seek(end)
+        return surplus if any(file.read(surplus)) else 0
 
 
 @contextmanager

@@ -48,13 +48,15 @@ def read_itk_header(path: Path) -> VolumeHeader:
     size, components = reader.GetSize(), reader.GetNumberOfComponents()
     voxel_type = sitk.GetPixelIDValueAsString(reader.GetPixelID())  # such as "vector of 16-bit signed integer"
     bits = int(voxel_type.split("-bit")[0].split()[-1])
+    voxel_bytes = math.prod(size) * components * bits // 8
     return VolumeHeader(
         shape=size if components == 1 else (*size, components),
         voxel_type=voxel_type,
         is_numeric=not voxel_type.startswith("complex"),
         affine=itk_affine(reader),
-        voxel_bytes=math.prod(size) * components * bits // 8,
+        voxel_bytes=voxel_bytes,
         capacity=None if stored is None else stored.capacity,
+        surplus=0 if stored is None else stored.surplus(voxel_bytes),
     )
 
 
@@ -70,11 +72,11 @@ class SimpleITKReader(ImageReader):
         return volume_extension(ensure_tuple(filename)[0]) in ITK_EXTENSIONS
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> sitk.Image:
-        """Read one file; the checksum of compressed voxels is verified first."""
+        """Read one file; the length and the checksum of compressed voxels are verified first."""
         path = Path(ensure_tuple(data)[0])
         stored = find_stored_voxels(path)
         if stored is not None:
-            stored.verify()
+            stored.verify(read_itk_header(path).voxel_bytes)
         # ITK has nothing to complain about in a file whose uncompressed voxels are all there.
         is_plain = stored is not None and not stored.compressed
         with nullcontext() if is_plain else quiet_itk():

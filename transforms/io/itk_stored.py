@@ -13,11 +13,17 @@ from pathlib import Path
 from hybridseg.transforms.errors import VolumeError
 
 from .gzip_files import CHUNK_BYTES, DEFLATE_RATIO
+from .header import surplus_bytes
 
 ZLIB_OR_GZIP = 47
 """zlib's code for recognising either format."""
 
+GZIP_START = b"\x1f\x8b"
+
 LONGEST_LINE = 1 << 16
+
+LONGEST_HEADER = 1 << 24
+"""Most bytes of a text header."""
 
 LONGEST_NRRD_FIELD = 500
 """Most bytes of a NRRD field such as `sizes: 1 2 3`; near 1000, ITK overruns its buffer. A key:=value may be longer."""
@@ -45,33 +51,52 @@ class StoredVoxels:
         path: the file, which for `.mhd` is another than the header's.
         offset: first byte of the voxels.
         compressed: whether they are a zlib or gzip stream.
+        skipped: bytes before the voxels in what a compressed stream decompresses to.
+        exact: whether the voxels begin at `offset`, rather than somewhere after it.
     """
 
     path: Path
     offset: int
     compressed: bool
+    skipped: int = 0
+    exact: bool = True
 
     @property
     def capacity(self) -> int:
         """Most bytes of voxels that the file can hold."""
         return max(0, self.path.stat().st_size - self.offset) * (DEFLATE_RATIO if self.compressed else 1)
 
-    def verify(self) -> None:
-        """Read a compressed stream to its end, where its checksum is.
+    def surplus(self, voxel_bytes: int) -> int:
+        """Return how many bytes follow the voxels, padding apart; 0 if unknown, as for a compressed stream."""
+        if self.compressed or not self.exact or voxel_bytes <= 0:
+            return 0
+        return surplus_bytes(self.path, self.offset + voxel_bytes)
+
+    def verify(self, voxel_bytes: int) -> None:
+        """Read a compressed stream to its end, where its checksum is; of one that is too long, no more than needed.
 
         Raises:
             zlib.error: the stream is damaged.
             EOFError: it ends early.
+            ValueError: it has another length than the voxels.
         """
         if not self.compressed:
             return
+        expected, found = self.skipped + voxel_bytes, 0
         stream = zlib.decompressobj(ZLIB_OR_GZIP)
         with self.path.open("rb") as file:
             file.seek(self.offset)
             waiting = b""
-            while not stream.eof and (waiting := waiting or file.read(CHUNK_BYTES)):
-                stream.decompress(waiting, CHUNK_BYTES)
-                waiting = stream.unconsumed_tail
+            while found <= expected and (waiting := waiting or file.read(CHUNK_BYTES)):
+                if stream.eof:
+                    if not waiting.startswith(GZIP_START):
+                        break
+                    stream = zlib.decompressobj(ZLIB_OR_GZIP)  # gzip streams may follow each other
+                found += len(stream.decompress(waiting, CHUNK_BYTES))
+                waiting = stream.unused_data if stream.eof else stream.unconsumed_tail
+        if found > expected or (stream.eof and found < expected):
+            amount = f"more than {expected}" if found > expected else str(found)
+            raise ValueError(f"{amount} bytes of voxels when decompressed, its header describes {expected}")
         if not stream.eof:
             raise EOFError("compressed voxels end early")
 
@@ -90,7 +115,8 @@ def find_stored_voxels(path: Path) -> StoredVoxels | None:
         VolumeError: the header names itself, or breaks a rule of `read_fields`.
     """
     fields, header_bytes = read_fields(path)
-    if path.suffix.lower() == ".nrrd":
+    is_nrrd = path.suffix.lower() == ".nrrd"
+    if is_nrrd:
         name = fields.get("data file", fields.get("datafile"))
         encoding = fields.get("encoding", "").lower()
         plain, compressed = encoding == "raw", encoding in ("gzip", "gz")
@@ -107,9 +133,17 @@ def find_stored_voxels(path: Path) -> StoredVoxels | None:
     if name is not None and voxels.samefile(path):
         raise VolumeError(path, f"data file {name}", "must be another file than its header")
     # A negative length means that the voxels are the end of the file, whatever comes before.
-    skipped = fields.get("headersize", "0")
-    before = header_bytes if name is None else int(skipped) if skipped.isdecimal() else 0
-    return StoredVoxels(voxels, before, compressed)
+    skipped = fields.get("headersize") or fields.get("byte skip") or fields.get("byteskip") or "0"
+    lines = fields.get("line skip") or fields.get("lineskip") or "0"
+    skipped_bytes = int(skipped) if skipped.isdecimal() else 0
+    decompressed_first = compressed and is_nrrd  # then the skipped bytes are compressed too
+    return StoredVoxels(
+        path=voxels,
+        offset=(header_bytes if name is None else 0) + (0 if decompressed_first else skipped_bytes),
+        compressed=compressed,
+        skipped=skipped_bytes if decompressed_first else 0,
+        exact=skipped.isdecimal() and lines == "0" and not (name is None and "headersize" in fields),
+    )
 
 
 def read_fields(path: Path) -> tuple[dict[str, str], int]:
@@ -134,6 +168,8 @@ def read_fields(path: Path) -> tuple[dict[str, str], int]:
             fields[name.strip().lower()] = value.strip()
             if name.strip().lower() == "elementdatafile":
                 break
+            if file.tell() > LONGEST_HEADER:
+                raise ValueError(f"its header is longer than {LONGEST_HEADER} bytes")
         length = file.tell()
     if is_nrrd:
         _check_nrrd(path, fields)

@@ -29,6 +29,7 @@ from .dicom.series import ZIP_EXTENSION, DicomFolder, DicomReader, open_series
 from .header import VolumeHeader, unreadable_is_volume_error
 from .in_memory import NAME, MemoryReader
 from .itk import SimpleITKReader, read_itk_header
+from .limits import check_memory, loading_bytes
 from .names import NIFTI_EXTENSIONS, VOLUME_EXTENSIONS, volume_extension
 from .nifti import NiftiReader, read_nifti_header
 
@@ -77,12 +78,13 @@ class Source:
 
 
 @contextmanager
-def open_volume(path: Any) -> Iterator[Source]:
+def open_volume(path: Any, max_bytes: int | None = None) -> Iterator[Source]:
     """Read the header of a volume in any format and choose its reader; the voxels can be read within the block.
 
     Args:
         path: a NIfTI, NRRD or MetaImage file; a folder of DICOM slices, a zip of one, or a `DicomFolder`; a MetaTensor
             that was read already.
+        max_bytes: most bytes of a DICOM file that its reader may read; None allows the free memory.
 
     Raises:
         VolumeError: the volume cannot be read.
@@ -93,7 +95,7 @@ def open_volume(path: Any) -> Iterator[Source]:
         return
     if isinstance(path, DicomFolder) or Path(path).is_dir() or Path(path).suffix.lower() == ZIP_EXTENSION:
         with open_series(path) as series:
-            yield Source(path, series.header, DicomReader(series))
+            yield Source(path, series.header, DicomReader(series, max_bytes))
         return
     header = read_header(path)
     nifti = volume_extension(path) in NIFTI_EXTENSIONS
@@ -122,6 +124,8 @@ class LoadVolumed(MapTransform):
         orientation: directions for D, H and W, such as `RAS`, as close as flips and permutations allow; None keeps the
             file's axes. `original_affine` and `spatial_shape` stay those of the file.
         allow_missing_keys: skip keys that a case lacks.
+        max_bytes: most bytes that the volumes of a case may need in memory by their headers, as stored and as float32
+            voxels; None allows the memory that is free when the case is loaded.
 
     Raises:
         VolumeError: when called with a file that cannot be read or segmented; it names the file, the value and the
@@ -136,20 +140,27 @@ class LoadVolumed(MapTransform):
         classes: int = GREATEST_LABEL + 1,
         orientation: str | None = None,
         allow_missing_keys: bool = False,
+        max_bytes: int | None = None,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if channels < 1:
             raise ValueError(f"channels: {channels}: must be at least 1")
+        if max_bytes is not None and max_bytes < 1:
+            raise ValueError(f"max_bytes: {max_bytes}: must be at least 1")
         self.label_keys = frozenset(ensure_tuple(label_keys))
         self.channels = channels
         self.classes = classes
         self.orientation = orientation
+        self.max_bytes = max_bytes
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         loaded = dict(data)
         with ExitStack() as opened:
             sources = {
-                key: [opened.enter_context(open_volume(path)) for path in ensure_tuple(data[key], wrap_array=True)]
+                key: [
+                    opened.enter_context(open_volume(path, self.max_bytes))
+                    for path in ensure_tuple(data[key], wrap_array=True)
+                ]
                 for key in self.key_iterator(loaded)
             }
             reference = self._check_headers(sources)
@@ -164,12 +175,16 @@ class LoadVolumed(MapTransform):
     def _check_headers(self, sources: Mapping[Hashable, Sequence[Source]]) -> Source | None:
         """Check all headers, and return the first image, which defines the grid for all files."""
         reference: Source | None = None
+        needed = 0
         for key in sorted(sources, key=lambda key: key in self.label_keys):  # images first
             files, channels = sources[key], 1 if key in self.label_keys else self.channels
             if len(files) not in (1, channels):
                 raise VolumeError(files[0].path, f"{len(files)} files", f"must be one, or one for each of {channels}")
             for source in files:
                 check_header(source.path, source.header, channels if len(files) == 1 else 1)
+                if not isinstance(source.reader, MemoryReader):
+                    needed += loading_bytes(source.header)
+                    check_memory(source.path, needed, self.max_bytes)
                 if reference is not None:
                     check_grid(source.path, source.header, reference.path, reference.header)
                 elif key not in self.label_keys:

@@ -22,14 +22,20 @@ from numpy.typing import NDArray
 
 from hybridseg.transforms.errors import PathLike, VolumeError
 
-from .gzip_files import CHUNK_BYTES, DEFLATE_RATIO, open_gzip
-from .header import VolumeHeader, unreadable_is_volume_error
+from .gzip_files import DEFLATE_RATIO, open_gzip
+from .header import VolumeHeader, surplus_bytes, unreadable_is_volume_error
 from .metadata import squeeze_extra_axes, volume_metadata
 from .names import NIFTI_EXTENSIONS, volume_extension
 
 NIFTI1_BYTES, NIFTI2_BYTES = 348, 540
 
+PLACES = ((NIFTI1_BYTES, 40, "h", 108, "f"), (NIFTI2_BYTES, 16, "q", 168, "q"))
+"""Length of the header, then the places and types of dim[0] and vox_offset."""
+
 LAST_FORM_CODE = 5
+
+LARGEST_OFFSET = 1 << 26
+"""Most bytes before the voxels: header and extensions."""
 
 NiftiImage = nib.Nifti1Image | nib.Nifti2Image
 
@@ -50,14 +56,17 @@ def read_nifti_header(path: Path) -> VolumeHeader:
     if stored["sform_code"] == 0:  # then the affine is made from pixdim, where nibabel replaces 0 by 1
         affine[:3, :3][:, stored["pixdim"][1:4] == 0] = 0
     assert isinstance(image.dataobj, ArrayProxy)  # voxels not read yet
-    inflated = path.stat().st_size * (DEFLATE_RATIO if path.suffix.lower() == ".gz" else 1)
+    compressed = path.suffix.lower() == ".gz"
+    inflated = path.stat().st_size * (DEFLATE_RATIO if compressed else 1)
+    voxel_bytes = math.prod(map(int, image.shape)) * voxel_type.itemsize
     return VolumeHeader(
         shape=tuple(map(int, image.shape)),
         voxel_type="RGB" if voxel_type.fields else voxel_type.name,
         is_numeric=voxel_type.kind in "iuf",
         affine=affine,
-        voxel_bytes=math.prod(map(int, image.shape)) * voxel_type.itemsize,
+        voxel_bytes=voxel_bytes,
         capacity=max(0, inflated - image.dataobj.offset),
+        surplus=0 if compressed or voxel_bytes <= 0 else surplus_bytes(path, image.dataobj.offset + voxel_bytes),
     )
 
 
@@ -75,15 +84,22 @@ def open_nifti(path: PathLike) -> NiftiImage:
 
 
 def _check_nifti_dimensions(path: Path) -> None:
-    """Check the number of axes, from which nibabel infers the byte order: a wrong one makes it misread the rest."""
+    """Check what nibabel relies on when it reads the header.
+
+    It infers the byte order from the number of axes: a wrong one makes it misread the rest. It reads all extensions, up
+    to the first voxel.
+    """
     with ImageOpener(os.fspath(path)) as stream:
         start = stream.read(NIFTI2_BYTES)
     for order in "<>":
-        for length, offset, kind in ((NIFTI1_BYTES, 40, "h"), (NIFTI2_BYTES, 16, "q")):
+        for length, offset, kind, voxels, number in PLACES:
             if len(start) >= length and struct.unpack_from(f"{order}i", start)[0] == length:
                 (axes,) = struct.unpack_from(f"{order}{kind}", start, offset)
                 if not 1 <= axes <= 7:
                     raise VolumeError(path, f"dim[0] {axes}", "must be from 1 to 7")
+                (first,) = struct.unpack_from(f"{order}{number}", start, voxels)
+                if LARGEST_OFFSET < first < math.inf:
+                    raise VolumeError(path, f"vox_offset {first:g}", f"must be at most {LARGEST_OFFSET}")
 
 
 def _check_nifti_fields(path: Path, header: nib.Nifti1Header | nib.Nifti2Header) -> None:
@@ -128,8 +144,9 @@ class NiftiReader(ImageReader):
                 with quiet_nibabel():
                     streamed = type(img).from_file_map({"image": FileHolder(fileobj=stream)})
                 array = read_voxels(streamed)
-                while stream.read(CHUNK_BYTES):
-                    pass
+                if stream.read(1):  # at the end instead, the checksum is verified
+                    found = f"more than the voxels of shape {img.shape}"
+                    raise VolumeError(path, found, "must hold the voxels that its header describes, and no more")
         else:
             array = read_voxels(img)
         array = squeeze_extra_axes(array)

@@ -29,18 +29,18 @@ def test_plain_voxels_fill_the_rest_of_the_file(tmp_path: Path, extension: str) 
 def test_compressed_voxels_are_verified_to_the_last_byte(tmp_path: Path, extension: str) -> None:
     stored = find_stored_voxels(write(tmp_path / f"a{extension}", compressed=True))
     assert stored is not None
-    stored.verify()
+    stored.verify(VOXELS.nbytes)
     whole = stored.path.read_bytes()
     assert zlib.decompress(whole[stored.offset :], wbits=47) == VOXELS.tobytes()
     assert stored.capacity == (len(whole) - stored.offset) * DEFLATE_RATIO
 
     stored.path.write_bytes(whole[:-1])
     with pytest.raises(EOFError, match="compressed voxels end early"):
-        stored.verify()
+        stored.verify(VOXELS.nbytes)
     middle = (stored.offset + len(whole)) // 2
     stored.path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 16]) + whole[middle + 1 :])
     with pytest.raises((zlib.error, EOFError)):
-        stored.verify()
+        stored.verify(VOXELS.nbytes)
 
 
 @pytest.mark.parametrize(

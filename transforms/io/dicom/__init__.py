@@ -1,6 +1,7 @@
 """Read DICOM series, write DICOM Segmentation objects."""
 
 from .segmentation import write_segmentation
-from .series import DicomFolder, DicomReader, DicomSeries, is_dicom, open_series
+from .series import DicomFolder, DicomReader, DicomSeries, open_series
+from .stored import is_dicom
 
 __all__ = ["DicomFolder", "DicomReader", "DicomSeries", "is_dicom", "open_series", "write_segmentation"]

@@ -17,6 +17,8 @@ from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.grid import label_dtype
 from hybridseg.transforms.io.atomic import replacing
 
+from .stored import StoredInstance
+
 Triplet = Sequence[str]
 """Value, scheme and meaning of a code."""
 
@@ -69,7 +71,7 @@ UTF_8 = "ISO_IR 192"
 
 def write_segmentation(
     labels: NDArray[np.integer],
-    files: Sequence[Path],
+    instances: Sequence[StoredInstance],
     path: PathLike,
     *,
     label_names: Mapping[int, str],
@@ -84,7 +86,7 @@ def write_segmentation(
 
     Args:
         labels: (X, Y, Z), along columns, rows and slices.
-        files: the file of each slice, in order.
+        instances: where each slice is stored, in order.
         path: the file to write; none is written, and an old one is removed, if no label has voxels.
         label_names: names of the labels to write; labels without voxels are left out.
         codes: codes of labels that replace those found by name: `type`, and optionally `modifier` and `category` (by
@@ -102,13 +104,16 @@ def write_segmentation(
         from pydicom.sr.codedict import codes as known
     except ImportError as error:
         raise ValueError("dicom: highdicom is not installed: pip install 'hybridseg[dicom]'") from error
-    if labels.ndim != 3 or labels.shape[2] != len(files):
-        raise ValueError(f"labels: shape {labels.shape}: must have one slice for each of {len(files)} files")
+    if labels.ndim != 3 or labels.shape[2] != len(instances):
+        raise ValueError(f"labels: shape {labels.shape}: must have one slice for each of {len(instances)} files")
     present = [label for label in sorted(label_names) if (labels == label).any()]
     if not present:
         Path(path).unlink(missing_ok=True)  # from an earlier run, whose label map was replaced
         return
-    sources = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
+    sources = []
+    for instance in instances:
+        with instance.open() as stream:
+            sources.append(pydicom.dcmread(stream, stop_before_pixels=True))
     add_missing_attributes(sources)
     consecutive = np.zeros(int(labels.max()) + 1, dtype=label_dtype(len(present)))
     consecutive[present] = np.arange(1, len(present) + 1)

@@ -6,9 +6,6 @@ A series that is not an evenly spaced stack of slices raises a VolumeError with 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,12 +20,13 @@ from numpy.typing import NDArray
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.header import VolumeHeader, unreadable_is_volume_error
 from hybridseg.transforms.io.itk import quiet_itk
+from hybridseg.transforms.io.limits import check_memory
 from hybridseg.transforms.io.metadata import volume_metadata
 
+from .pixel_data import RLE, check_runs
 from .slices import Instance, Slice, as_slice, read_instance, stack
+from .stored import StoredInstance, list_instances
 
-MAGIC_OFFSET, MAGIC = 128, b"DICM"
-DICOM_EXTENSIONS = (".dcm", ".ima")
 ZIP_EXTENSION = ".zip"
 
 
@@ -66,8 +64,13 @@ class DicomSeries:
     affine: NDArray[np.float64]
 
     @property
+    def instances(self) -> list[StoredInstance]:
+        """Where each slice is stored, in order."""
+        return [part.stored for part in self.slices]
+
+    @property
     def files(self) -> list[Path]:
-        """The file of each slice, in order."""
+        """The file of each slice, in order; the slices of a zip have none, only a path that names them."""
         return [part.path for part in self.slices]
 
     @property
@@ -90,42 +93,48 @@ class DicomReader(ImageReader):
 
     Args:
         series: the series to read.
+        max_bytes: most bytes of a file; None allows the free memory.
     """
 
-    def __init__(self, series: DicomSeries) -> None:
+    def __init__(self, series: DicomSeries, max_bytes: int | None = None) -> None:
         self.series = series
+        self.max_bytes = max_bytes
 
     def verify_suffix(self, filename: Any) -> bool:
         """Return True: the series may be in any folder or zip."""
         return True
 
-    def read(self, data: Any, **kwargs: Any) -> sitk.Image:
-        """Read all slices as float32; `data`, the path that MONAI passes, is ignored."""
-        reader = sitk.ImageSeriesReader()
-        reader.SetImageIO("GDCMImageIO")
-        reader.SetFileNames([os.fspath(file) for file in self.series.files])
-        reader.SetOutputPixelType(sitk.sitkFloat32)
+    def read(self, data: Any, **kwargs: Any) -> NDArray[np.float32]:
+        """Read all slices (slices, rows, columns); `data`, the path that MONAI passes, is ignored.
+
+        Raises:
+            VolumeError: a slice cannot be decoded, or to another size than its header says.
+        """
+        slices = self.series.slices
+        columns, rows = slices[0].shape
+        voxels = np.empty((len(slices), rows, columns), np.float32)
         with quiet_itk():
-            return reader.Execute()
+            for part, plane in zip(slices, voxels, strict=True):
+                check_memory(part.path, part.stored.size, self.max_bytes)
+                if part.header.transfer_syntax == RLE:
+                    with unreadable_is_volume_error(part.path), part.stored.open() as stream:
+                        check_runs(part.path, stream, part.header)
+                with unreadable_is_volume_error(part.path), part.stored.as_file() as file:
+                    image = sitk.ReadImage(os.fspath(file), sitk.sitkFloat32, imageIO="GDCMImageIO")
+                decoded = sitk.GetArrayViewFromImage(image)
+                if decoded.shape not in (plane.shape, (1, *plane.shape)):
+                    raise VolumeError(part.path, f"{decoded.shape} voxels when decoded", f"must be {plane.shape}")
+                plane[:] = decoded.reshape(plane.shape)
+        return voxels
 
-    def get_data(self, img: sitk.Image) -> tuple[NDArray[Any], dict[str, Any]]:
+    def get_data(self, img: NDArray[np.float32]) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Return voxels (columns, rows, slices) and the metadata that MONAI expects."""
-        array = sitk.GetArrayViewFromImage(img).T
-        return array, volume_metadata(array, self.series.affine)
-
-
-def is_dicom(path: Path) -> bool:
-    """Return whether a file is DICOM by its first bytes, or else by its extension."""
-    if path.name == "DICOMDIR" or path.name.startswith(".") or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        file.seek(MAGIC_OFFSET)
-        return file.read(len(MAGIC)) == MAGIC or path.suffix.lower() in DICOM_EXTENSIONS
+        return img.T, volume_metadata(img.T, self.series.affine)
 
 
 @contextmanager
 def open_series(source: PathLike) -> Iterator[DicomSeries]:
-    """Find the slices of a series and check that they form a volume; slices of a zip exist until the block ends.
+    """Find the slices of a series and check that they form a volume; a zip is open until the block ends.
 
     Args:
         source: a folder or a zip, or a `DicomFolder`, which also names the series.
@@ -134,41 +143,19 @@ def open_series(source: PathLike) -> Iterator[DicomSeries]:
         VolumeError: nothing readable, several series without a choice, or no evenly spaced stack of slices.
     """
     chosen = source if isinstance(source, DicomFolder) else DicomFolder(Path(source))
-    if chosen.path.is_dir():
-        yield find_series(chosen, chosen.path)
-        return
-    with tempfile.TemporaryDirectory(prefix="hybridseg-") as unpacked:
-        with unreadable_is_volume_error(chosen.path), zipfile.ZipFile(chosen.path) as archive:
-            extract(archive, Path(unpacked))
-        yield find_series(chosen, Path(unpacked))
+    with list_instances(chosen.path) as stored:
+        yield find_series(chosen, stored)
 
 
-def extract(archive: zipfile.ZipFile, folder: Path) -> None:
-    """Extract the files of an archive flat into a folder, numbered, since their own names may lead anywhere.
-
-    Raises:
-        ValueError: the disk has less space than the files claim to need.
-        zipfile.BadZipFile: a file does not match its checksum.
-    """
-    members = [member for member in archive.infolist() if not member.is_dir()]
-    claimed, room = sum(member.file_size for member in members), shutil.disk_usage(folder).free
-    if claimed > room:
-        raise ValueError(f"{claimed} bytes when unpacked, {room} are free")
-    for index, member in enumerate(members):
-        file = folder / f"{index:06d}{Path(member.filename).suffix.lower()[:5]}"
-        with archive.open(member) as packed, file.open("wb") as unpacked:
-            shutil.copyfileobj(packed, unpacked)
-
-
-def find_series(source: DicomFolder, folder: Path) -> DicomSeries:
-    """Find the requested series among the files directly in `folder`; errors in other series are ignored.
+def find_series(source: DicomFolder, stored: Iterable[StoredInstance]) -> DicomSeries:
+    """Find the requested series among instances; errors in the pixel data and positions of others are ignored.
 
     Raises:
         VolumeError: see `open_series`.
     """
     by_series: dict[str, list[Instance]] = {}
-    for file in sorted(folder.iterdir()):
-        if is_dicom(file) and (part := read_instance(file)) is not None:
+    for instance in stored:
+        if (part := read_instance(instance)) is not None:
             by_series.setdefault(part.series, []).append(part)
     if not by_series:
         raise VolumeError(source, "no DICOM images", "must hold the slices of a series")
@@ -187,5 +174,14 @@ def find_series(source: DicomFolder, folder: Path) -> DicomSeries:
 
 
 def list_series(series: Iterable[Sequence[Instance]]) -> str:
-    """List series in one line, for a person to choose from."""
-    return ", ".join(f"{parts[0].series} ({parts[0].title}, {len(parts)} slices)" for parts in series)
+    """List series in one line, for a person to choose from, without descriptions: these may name patients."""
+    return ", ".join(
+        f"{first.series} ({', '.join(filter(None, (about_number(first), first.modality)))}, {len(parts)} slices)"
+        for parts in series
+        for first in parts[:1]
+    )
+
+
+def about_number(instance: Instance) -> str:
+    """Return the number of a series, unless its name says it."""
+    return f"number {instance.number}" if instance.number and instance.header.text.get("SeriesInstanceUID") else ""

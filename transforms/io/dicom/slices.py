@@ -6,28 +6,22 @@ distance to the next slice.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.grid import LPS_TO_RAS, SAME_GRID_VOXELS
 from hybridseg.transforms.io.header import unreadable_is_volume_error
-from hybridseg.transforms.io.itk import quiet_itk
+
+from .pixel_data import DicomHeader, check_pixel_data, read_dicom_header
+from .stored import StoredInstance
 
 LARGEST_TILT_VOXELS = 0.5
 """Largest sideways shift of a slice against the first, in voxels of their plane."""
-
-MODALITY, SERIES_UID, SERIES_NUMBER, DESCRIPTION = "0008|0060", "0020|000e", "0020|0011", "0008|103e"
-POSITION, ORIENTATION, SPACING, FRAMES = "0020|0032", "0020|0037", "0028|0030", "0028|0008"
-SAMPLES, BITS = "0028|0002", "0028|0100"
-TAGS = (MODALITY, SERIES_UID, SERIES_NUMBER, DESCRIPTION, POSITION, ORIENTATION, SPACING, FRAMES, SAMPLES, BITS)
-"""Tags that are kept of each file; private tags of manufacturers may be long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,29 +29,27 @@ class Instance:
     """A file with an image, not checked yet.
 
     Args:
-        path: the file.
-        tags: values of those `TAGS` that it has, by group and element.
-        shape: columns and rows.
+        stored: where it is.
+        header: its header.
     """
 
-    path: Path
-    tags: Mapping[str, str]
-    shape: tuple[int, int]
+    stored: StoredInstance
+    header: DicomHeader
 
     @property
     def number(self) -> str:
         """SeriesNumber as stored."""
-        return self.tags.get(SERIES_NUMBER, "")
+        return self.header.text.get("SeriesNumber", "")
 
     @property
     def series(self) -> str:
         """SeriesInstanceUID, or the series number if that is empty."""
-        return self.tags.get(SERIES_UID) or f"number {self.number or 'unknown'}"
+        return self.header.text.get("SeriesInstanceUID") or f"number {self.number or 'unknown'}"
 
     @property
-    def title(self) -> str:
-        """Modality and description of the series."""
-        return " ".join(filter(None, (self.tags.get(MODALITY), self.tags.get(DESCRIPTION))))
+    def modality(self) -> str:
+        """Modality, such as CT."""
+        return self.header.text.get("Modality", "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +57,8 @@ class Slice:
     """A slice with a checked header.
 
     Args:
-        path: the file.
+        stored: where it is.
+        header: its header.
         shape: columns and rows.
         orientation: (2, 3), unit vectors along a row and along a column, in LPS.
         spacing: (2,), mm from column to column and from row to row.
@@ -73,78 +66,65 @@ class Slice:
         bits: bits per voxel.
     """
 
-    path: Path
+    stored: StoredInstance
+    header: DicomHeader
     shape: tuple[int, int]
     orientation: NDArray[np.float64]
     spacing: NDArray[np.float64]
     position: NDArray[np.float64]
     bits: int
 
+    @property
+    def path(self) -> Path:
+        """The file, or what names it in errors."""
+        return self.stored.path
 
-def read_instance(path: Path) -> Instance | None:
-    """Read the tags of a file; return None if it has no image, such as a report.
+
+def read_instance(stored: StoredInstance) -> Instance | None:
+    """Read the header of a file; return None if it is not an image, such as a report.
 
     Raises:
         VolumeError: the file cannot be read.
     """
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(os.fspath(path))
-    with unreadable_is_volume_error(path):
-        try:
-            with quiet_itk():
-                reader.ReadImageInformation()
-        except RuntimeError:
-            if has_image(path):
-                raise
-            return None
-    columns, rows = reader.GetSize()[:2]
-    tags = {key: reader.GetMetaData(key).strip(" \0") for key in TAGS if reader.HasMetaDataKey(key)}
-    return Instance(path=path, tags=tags, shape=(columns, rows))
+    with unreadable_is_volume_error(stored.path), stored.open() as stream:
+        header = read_dicom_header(stored.path, stream, stored.size)
+    return None if header is None else Instance(stored=stored, header=header)
 
 
 def as_slice(instance: Instance) -> Slice:
-    """Check that a file holds one slice with a position and one number per voxel, and return it.
+    """Check that a file holds one whole slice with a position and one number per voxel, and return it.
 
     Raises:
         VolumeError: it does not.
     """
-    path, tags = instance.path, instance.tags
-    if int(tags.get(FRAMES) or 1) > 1:
-        raise VolumeError(path, f"{tags[FRAMES]} frames", "must be one slice (convert enhanced DICOM first)")
-    if int(tags.get(SAMPLES) or 1) > 1:
-        raise VolumeError(path, f"{tags[SAMPLES]} samples per voxel", "must be one number, not a colour")
+    path, text, numbers = instance.stored.path, instance.header.text, instance.header.numbers
+    if int(text.get("NumberOfFrames") or 1) > 1:
+        raise VolumeError(path, f"{text['NumberOfFrames']} frames", "must be one slice (convert enhanced DICOM first)")
+    if (samples := numbers.get("SamplesPerPixel", 1)) > 1:
+        raise VolumeError(path, f"{samples} samples per voxel", "must be one number, not a colour")
+    check_pixel_data(path, instance.header)
     place: dict[str, NDArray[np.float64]] = {}
-    for tag, name, count in (
-        (POSITION, "ImagePositionPatient", 3),
-        (ORIENTATION, "ImageOrientationPatient", 6),
-        (SPACING, "PixelSpacing", 2),
-    ):
+    for name, count in (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2)):
         try:
-            place[tag] = np.array([float(number) for number in tags.get(tag, "").split("\\")])
+            place[name] = np.array([float(number) for number in text.get(name, "").split("\\")])
         except ValueError:
-            place[tag] = np.array([])
-        if place[tag].shape != (count,) or not np.isfinite(place[tag]).all():
-            raise VolumeError(path, f"{name} {tags.get(tag, '')!r}", f"must be {count} numbers")
-    orientation = place[ORIENTATION].reshape(2, 3)
+            place[name] = np.array([])
+        if place[name].shape != (count,) or not np.isfinite(place[name]).all():
+            raise VolumeError(path, f"{name} {text.get(name, '')!r}", f"must be {count} numbers")
+    orientation = place["ImageOrientationPatient"].reshape(2, 3)
     if not np.allclose(orientation @ orientation.T, np.eye(2), atol=1e-3):
         raise VolumeError(
-            path, f"ImageOrientationPatient {tags[ORIENTATION]!r}", "must be unit vectors at right angles"
+            path, f"ImageOrientationPatient {text['ImageOrientationPatient']!r}", "must be unit vectors at right angles"
         )
     return Slice(
-        path=path,
-        shape=instance.shape,
+        stored=instance.stored,
+        header=instance.header,
+        shape=(numbers["Columns"], numbers["Rows"]),
         orientation=orientation,
-        spacing=place[SPACING][::-1],  # stored as from row to row, then from column to column
-        position=place[POSITION],
-        bits=int(tags.get(BITS) or 16),
+        spacing=place["PixelSpacing"][::-1],  # stored as from row to row, then from column to column
+        position=place["ImagePositionPatient"],
+        bits=numbers["BitsAllocated"],
     )
-
-
-def has_image(path: Path) -> bool:
-    """Return whether a file, possibly damaged, has the tag of pixel data (7FE0,0010) or of Rows (0028,0010)."""
-    data = path.read_bytes()
-    return b"\xe0\x7f\x10\x00" in data or b"\x28\x00\x10\x00" in data
 
 
 def stack(source: PathLike, parts: Sequence[Slice]) -> tuple[list[Slice], NDArray[np.float64]]:

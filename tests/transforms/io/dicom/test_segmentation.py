@@ -13,6 +13,7 @@ from hybridseg.transforms import VolumeError
 from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.io.dicom.segmentation import write_segmentation
 from hybridseg.transforms.io.dicom.series import open_series
+from hybridseg.transforms.io.dicom.stored import StoredInstance
 
 from .dicom_files import SHAPE, write_series
 
@@ -53,7 +54,7 @@ def write(folder: Path, **changes: Any) -> tuple[Path, list[Path]]:
     """Write a series and the labels; return the file of the labels and those of the series."""
     write_series(folder / "ct")
     with open_series(folder / "ct") as series:
-        write_segmentation(LABELS, series.files, folder / "out" / "seg.dcm", **{**ABOUT, **changes})
+        write_segmentation(LABELS, series.instances, folder / "out" / "seg.dcm", **{**ABOUT, **changes})
         return folder / "out" / "seg.dcm", series.files
 
 
@@ -95,7 +96,9 @@ def test_names_in_any_script_are_written(tmp_path: Path) -> None:
         source = pydicom.dcmread(file)
         source.SpecificCharacterSet, source.PatientName = "ISO_IR 100", "Müller^Jörg"
         source.save_as(file)
-    write_segmentation(LABELS, files, tmp_path / "seg.dcm", **{**ABOUT, "label_names": {1: "肝臓"}})
+    write_segmentation(
+        LABELS, list(map(StoredInstance, files)), tmp_path / "seg.dcm", **{**ABOUT, "label_names": {1: "肝臓"}}
+    )
     segmentation = hd.seg.segread(tmp_path / "seg.dcm")
     assert segmentation.get_segment_description(1).segment_label == "肝臓"
     assert str(segmentation.PatientName) == "Müller^Jörg"
@@ -129,17 +132,17 @@ def test_without_labels_nothing_is_written(tmp_path: Path) -> None:
 def test_without_labels_an_old_file_is_removed(tmp_path: Path) -> None:
     path, files = write(tmp_path)
     assert path.exists()
-    write_segmentation(np.zeros_like(LABELS), files, path, **ABOUT)
+    write_segmentation(np.zeros_like(LABELS), list(map(StoredInstance, files)), path, **ABOUT)
     assert not path.exists()
 
 
 def test_wrong_grid_and_unwritable_path_are_errors(tmp_path: Path) -> None:
-    _, files = write(tmp_path)
+    instances = list(map(StoredInstance, write(tmp_path)[1]))
     with pytest.raises(ValueError, match=r"labels: shape \(9, 7, 4\): must have one slice for each of 5 files"):
-        write_segmentation(LABELS[:, :, 1:], files, tmp_path / "other.dcm", **ABOUT)
+        write_segmentation(LABELS[:, :, 1:], instances, tmp_path / "other.dcm", **ABOUT)
     (tmp_path / "folder.dcm").mkdir()
     with pytest.raises(VolumeError, match=r"folder.dcm: .*: the segmentation must be writable there"):
-        write_segmentation(LABELS, files, tmp_path / "folder.dcm", **ABOUT)
+        write_segmentation(LABELS, instances, tmp_path / "folder.dcm", **ABOUT)
 
 
 def test_missing_uids_of_an_anonymised_series_are_generated(data_dir: Path, tmp_path: Path) -> None:
@@ -148,7 +151,7 @@ def test_missing_uids_of_an_anonymised_series_are_generated(data_dir: Path, tmp_
         labels = np.zeros(series.header.shape, np.uint8)
         labels[100:300, 200:260, 3:9] = 1
         for name in ("one", "two"):
-            write_segmentation(labels, series.files, tmp_path / f"{name}.dcm", **ABOUT)
+            write_segmentation(labels, series.instances, tmp_path / f"{name}.dcm", **ABOUT)
         one, two = (hd.seg.segread(tmp_path / f"{name}.dcm") for name in ("one", "two"))
         assert one.StudyInstanceUID == two.StudyInstanceUID != ""
         assert one.SOPInstanceUID != two.SOPInstanceUID
