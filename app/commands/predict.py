@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -89,7 +89,11 @@ class Predict(Command):
         settings = describe_settings(bundle, self.checkpoint, self.options(bundle))
         make_folder(self.output)
         self.warn_of_unread_folders()
-        with folder_lock(self.output, "output"):
+        with ExitStack() as held:
+            try:
+                held.enter_context(folder_lock(self.output, "output"))
+            except OSError as error:  # such as a full disk
+                raise OSError(error.errno, error.strerror, str(self.output)) from error
             return self.predict(bundle, cases, settings)
 
     def predict(self, bundle: Path, cases: Sequence[InputCase], settings: Mapping[str, Any]) -> int:

@@ -76,14 +76,17 @@ def find_difference(
     Returns:
         The name of the setting, its earlier value and its value now, or None.
     """
-    names = ("bundle", "bundle version", "weights", "inference.json")
-    pairs = [(name, *(shown_setting(name, settings) for settings in (earlier, now))) for name in names]
-    if earlier.get("checkpoint_sha256") == now.get("checkpoint_sha256"):  # under whatever file names
-        pairs = [pair for pair in pairs if pair[0] != "weights"]
+    names = ["bundle", "bundle version", "inference.json"]
+    if earlier.get("checkpoint_sha256") != now.get("checkpoint_sha256"):  # whatever the names of the files
+        names.insert(2, "weights")
+    pairs = [(name, shown_setting(name, earlier), shown_setting(name, now)) for name in names]
     before, after = (settings.get("options") or {} for settings in (earlier, now))
-    options = [*VOXEL_OPTIONS, *(["series"] if series else [])]
-    pairs += [(name, *(shown_option(given[name]) for given in (before, after))) for name in options if name in before]
-    return next(((name, old, new) for name, old, new in pairs if None not in (old, new) and old != new), None)
+    options = [name for name in (*VOXEL_OPTIONS, *(["series"] if series else [])) if name in before]
+    pairs += [(name, shown_option(before[name]), shown_option(after[name])) for name in options]
+    for name, old, new in pairs:
+        if old is not None and new is not None and old != new:
+            return name, old, new
+    return None
 
 
 def shown_setting(name: str, settings: Mapping[str, Any]) -> str | None:
