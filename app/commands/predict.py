@@ -191,8 +191,8 @@ class Predict(Command):
             if distributed.rank() == 0:
                 say("predict", f"{line}: kept")
         if unknown and distributed.rank() == 0:
-            several = f"{len(unknown)} existing label maps" if len(unknown) > 1 else "an existing label map"
-            say("predict", f"{unknown[0]}: {several} without a record of what made it: skipped")
+            also = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+            say("predict", f"{unknown[0]}{also}: no record of what made the label map: skipped")
 
     def warn_of_unread_folders(self) -> None:
         """Print which folders with volumes below an input are not searched."""

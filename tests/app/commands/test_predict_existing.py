@@ -117,8 +117,8 @@ def test_maps_without_a_record_are_reported_in_one_line(bundle: Path, tmp_path: 
     (output / "run.json").unlink()
     result = predict(bundle, output, *images, "--tta")
     assert result.code == 0
-    line = "2 existing label maps without a record of what made it: skipped"
-    assert result.err == f"hybridseg predict: {output / 'one.nii.gz'}: {line}\n"
+    line = "and 1 more: no record of what made the label map: skipped"
+    assert result.err == f"hybridseg predict: {output / 'one.nii.gz'} {line}\n"
 
 
 def test_report_counts_the_weights_of_the_maps(bundle: Path, tmp_path: Path, volume: Volume) -> None:
