@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import psutil
 
@@ -139,9 +139,19 @@ def write_csv(
         replacing(path, suffix) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
-        writer = csv.DictWriter(file, fieldnames, lineterminator="\n")
+        writer = csv.DictWriter(_UnixLines(file), fieldnames)
         writer.writeheader()
         writer.writerows({name: escape_formula(value) for name, value in row.items()} for row in rows)
+
+
+class _UnixLines:
+    """Writes the lines of a CSV writer with `\n` at their ends; set as its lineterminator, it would not quote `\r`."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+
+    def write(self, line: str) -> int:
+        return self.file.write(line.removesuffix("\r\n") + "\n")
 
 
 def escape_formula(value: Any) -> Any:

@@ -1,10 +1,37 @@
-"""Files are complete or absent."""
+"""Files are complete or absent, and no two writes share a temporary file."""
 
+from __future__ import annotations
+
+import csv
+import multiprocessing
+import os
+import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from hybridseg.transforms.io.atomic import replacing, write_csv
+from hybridseg.transforms.io.atomic import FOREIGN_SECONDS, replacing, temporary_path, this_machine, write_csv
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+FORK = multiprocessing.get_context("fork")
+"""A process that imports everything anew takes many times as long."""
+
+
+def hold(path: Path, parent: Connection) -> None:
+    """Write half a file and wait."""
+    with replacing(path) as temporary:
+        temporary.write_text("half")
+        parent.send(temporary.name)
+        parent.recv()
+
+
+def write_often(path: Path, letter: str) -> None:
+    """Write a file of one letter, many times."""
+    for _ in range(200):
+        with replacing(path) as temporary, temporary.open("w") as file:
+            for _ in range(50):
+                file.write(letter * 2000)
 
 
 def test_file_appears_complete_in_a_new_folder(tmp_path: Path) -> None:
@@ -38,6 +65,83 @@ def test_temporary_name_is_hidden_and_keeps_the_ending(tmp_path: Path) -> None:
         assert temporary.name.startswith(".")
         assert temporary.name.endswith(".part.nii.gz")
         assert len(temporary.name) < 60
+
+
+def test_two_writes_of_one_file_do_not_share_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    with replacing(path) as first, replacing(path) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_processes_may_write_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    processes = [FORK.Process(target=write_often, args=(path, letter), daemon=True) for letter in "ab"]
+    for process in processes:
+        process.start()
+    while any(process.is_alive() for process in processes):
+        if path.exists():
+            assert path.read_text() in ("a" * 100_000, "b" * 100_000)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_next_write_removes_what_a_killed_process_left(tmp_path: Path) -> None:
+    processes, names, pipes = [], [], []
+    for name in ("a.txt", "b.txt"):
+        parent, child = FORK.Pipe()
+        processes.append(FORK.Process(target=hold, args=(tmp_path / name, child), daemon=True))
+        processes[-1].start()
+        names.append(parent.recv())
+        pipes.append(parent)
+    killed, living = processes
+    killed.kill()
+    killed.join()
+    assert {entry.name for entry in tmp_path.iterdir()} == set(names)
+    with replacing(tmp_path / "c.txt") as temporary:
+        temporary.write_text("")
+    assert {entry.name for entry in tmp_path.iterdir()} == {"c.txt", names[1]}
+    pipes[1].send("finish")
+    living.join()
+    assert {entry.name for entry in tmp_path.iterdir()} == {"b.txt", "c.txt"}
+
+
+def test_number_of_a_dead_process_may_be_taken_again(tmp_path: Path) -> None:
+    """The start of the process tells the two apart."""
+    machine, process, started, rest = temporary_path(tmp_path).name.split("-")
+    left = tmp_path / f"{machine}-{process}-{int(started, 16) - 3600:x}-{rest}"
+    own = temporary_path(tmp_path)
+    left.touch()
+    own.touch()
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("")
+    assert not left.exists()
+    assert own.exists()
+
+
+def test_file_of_another_machine_is_removed_after_a_day(tmp_path: Path) -> None:
+    other = f"{int(this_machine(), 16) ^ 1:08x}"
+    new, old = (tmp_path / f".{other}-1-5f5e100-0000000{number}.part.nii.gz" for number in (1, 2))
+    new.touch()
+    old.touch()
+    os.utime(old, (time.time() - FOREIGN_SECONDS - 60,) * 2)
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("")
+    assert new.exists()
+    assert not old.exists()
+
+
+def test_csv_escapes_what_a_spreadsheet_would_run(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    names = ["=1+1", "+1", "-1", "@A1", "\t=1", "\r=1", "'=1", "'liver'", "left-kidney"]
+    write_csv(path, ["case", "error"], [{"case": name, "error": -1.5} for name in names])
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["case"] for row in rows] == [*(f"'{name}" for name in names[:7]), *names[7:]]
+    assert {row["error"] for row in rows} == {"-1.5"}
 
 
 def test_csv_has_a_header_and_one_line_per_row(tmp_path: Path) -> None:

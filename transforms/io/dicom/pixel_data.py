@@ -14,10 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from hybridseg.transforms.errors import VolumeError
-from hybridseg.transforms.io.header import PADDING_BYTES
 from hybridseg.transforms.io.limits import check_memory
 
 KEYWORDS = (
@@ -44,6 +43,9 @@ JPEG_2000_SIZE = b"\xff\x4f\xff\x51"
 RLE = "1.2.840.10008.1.2.5"
 RLE_HEADER_BYTES = 64
 
+MOST_READS, MOST_HEADER_BYTES = 1 << 21, 1 << 28
+"""Most elements, or nearly, and most bytes that are read before the pixel data."""
+
 DEFERRED_BYTES = 1 << 16
 """Longest value that is read."""
 
@@ -66,7 +68,7 @@ class PixelData:
     Args:
         length: bytes; of all fragments if compressed.
         missing: bytes by which they are longer than the file.
-        surplus: bytes after them that are neither padding nor elements.
+        surplus: bytes after them that are not elements.
         fragments: first byte and bytes of each fragment if they are compressed; otherwise None.
         head: their first bytes if compressed.
         tail: their last bytes if compressed.
@@ -95,6 +97,27 @@ class DicomHeader:
     numbers: Mapping[str, int]
     transfer_syntax: str
     pixels: PixelData | None
+
+
+class BoundedStream:
+    """Lets pydicom read so much of a stream and no more: it goes through gigabytes of zeros as empty elements."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.seek, self.tell = stream.seek, stream.tell
+        self.reads, self.bytes = 0, 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read bytes.
+
+        Raises:
+            ValueError: it was too often, or too much.
+        """
+        content = self.stream.read(min(size, MOST_HEADER_BYTES) if size >= 0 else MOST_HEADER_BYTES)
+        self.reads, self.bytes = self.reads + 1, self.bytes + len(content)
+        if self.reads > MOST_READS or self.bytes > MOST_HEADER_BYTES:
+            raise ValueError("no pixel data among its first elements")
+        return content
 
 
 def read_dicom_header(path: Path, stream: BinaryIO, size: int) -> DicomHeader | None:
@@ -128,7 +151,7 @@ def read_dicom_header(path: Path, stream: BinaryIO, size: int) -> DicomHeader | 
 
     with quiet_pydicom():
         dataset = read_partial(
-            stream,
+            cast(BinaryIO, BoundedStream(stream)),
             stop_when=stop,
             force=True,
             defer_size=DEFERRED_BYTES,
@@ -281,14 +304,11 @@ def decoded_length(segment: bytes) -> int:
 
 
 def surplus(stream: BinaryIO, size: int, end: int, *, explicit: bool, order: str) -> int:
-    """Return how many bytes follow the pixel data at byte `end`; 0 if they are padding, or elements that may follow."""
+    """Return how many bytes follow the pixel data at byte `end`; 0 if they are elements that may follow."""
     last = PIXEL_DATA
     stream.seek(end)
     while (at := stream.tell()) < size:
-        head = stream.read(PADDING_BYTES + 1)
-        if len(head) <= PADDING_BYTES and not any(head):
-            return 0
-        if len(head) < 8:
+        if len(head := stream.read(12)) < 8:
             return size - end
         group, element, length = struct.unpack(f"{order}HHI", head[:8])
         first = at + 8
@@ -331,6 +351,8 @@ def inflated(path: Path, stream: BinaryIO, size: int) -> tuple[BinaryIO, int]:
         waiting = inflater.unconsumed_tail
         length += len(parts[-1])
         check_memory(path, 2 * length)
+    if not inflater.eof:
+        raise EOFError("deflated elements end early")
     plain = b"".join(parts).replace(DEFLATED, DEFLATED[:-3] + b"\0\0\0", 1)
     return io.BytesIO(plain), length
 
