@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from monai.transforms import CropForegroundd
@@ -19,6 +19,7 @@ from monai.transforms import CropForegroundd
 from hybridseg.transforms.datasets.inputs import InputCase
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.grid import voxel_lengths
+from hybridseg.transforms.io.checks import check_header
 from hybridseg.transforms.io.dicom.series import DicomFolder
 from hybridseg.transforms.io.header import VolumeHeader
 from hybridseg.transforms.io.limits import free_memory
@@ -69,10 +70,19 @@ def check_loading(predictor: Predictor, case: InputCase, beside: int = 0) -> Non
         return
     with ExitStack() as opened:
         headers = [opened.enter_context(open_volume(image)).header for image in case.images]
-    if any(header.capacity is not None and header.voxel_bytes > header.capacity for header in headers):
-        return  # a header that claims more than the file holds, which is an error of its own
+    if not all(map(is_valid, case.images, headers)):
+        return  # the reader says why
     shape = " x ".join(str(size) for size in headers[0].shape)
     check_available(case, f"{shape} voxels", loading_bytes(predictor, headers), beside)
+
+
+def is_valid(path: Any, header: VolumeHeader) -> bool:
+    """Return whether the reader accepts a header, with any number of channels."""
+    try:
+        check_header(path, header, header.channel_axes[0] if header.channel_axes else 1)
+    except VolumeError:
+        return False
+    return True
 
 
 def check_network(predictor: Predictor, case: InputCase, data: Data) -> None:
@@ -115,7 +125,7 @@ def network_voxels(predictor: Predictor, header: VolumeHeader) -> int:
     if spacing is None or any(isinstance(transform, CropForegroundd) for transform in transforms):
         return 0
     volume = math.prod(header.spatial_shape) * float(voxel_lengths(header.affine).prod())
-    return int(volume / math.prod(spacing)) if math.isfinite(volume) else 0
+    return int(volume / math.prod(spacing))
 
 
 def logit_bytes(predictor: Predictor, voxels: int) -> int:
