@@ -176,6 +176,9 @@ class Predict(Command):
         skipped = [(case, predicted) for case, predicted in work if predicted.outcome == "skipped"]
         unknown, different = [], []
         for case, predicted in skipped:
+            before = run_record.earlier.get(case.name, {}).get("inputs") or []
+            if distributed.rank() == 0 and (other := other_input(before, predicted.inputs)):
+                say("predict", f"{predicted.output}: made from {other[0]}, not {other[1]}: skipped")
             made = run_record.known_settings(case.name)
             if made is None:
                 unknown.append(predicted.output)
@@ -331,3 +334,11 @@ class Predict(Command):
         skipped = sum(case.outcome == "skipped" for case in cases)
         print(f"{written} of {len(cases)} cases written to {self.output}", end="")
         print(f", {skipped} skipped: already there (use --overwrite to segment them again)" if skipped else "")
+
+
+def other_input(before: Sequence[str], inputs: Sequence[str]) -> tuple[str, str] | None:
+    """Return the first input that is another file than before, as both exist; None if there is none."""
+    for old, new in zip(before, inputs, strict=False):
+        if os.path.exists(old) and os.path.exists(new) and not os.path.samefile(old, new):
+            return old, new
+    return None

@@ -121,6 +121,17 @@ def test_maps_without_a_record_are_reported_in_one_line(bundle: Path, tmp_path: 
     assert result.err == f"hybridseg predict: {output / 'one.nii.gz'} {line}\n"
 
 
+def test_map_of_another_file_of_the_same_name_is_reported(bundle: Path, tmp_path: Path, volume: Volume) -> None:
+    output, one = tmp_path / "out", volume("one")
+    other = write_volume(tmp_path / "elsewhere" / "one.nii.gz")
+    assert predict(bundle, output, one).code == 0
+    result = predict(bundle, output, other)
+    assert result.code == 0
+    assert result.err == f"hybridseg predict: {output / 'one.nii.gz'}: made from {one}, not {other}: skipped\n"
+    one.unlink()  # moved, as far as anyone can tell
+    assert predict(bundle, output, other).err == ""
+
+
 def test_report_counts_the_weights_of_the_maps(bundle: Path, tmp_path: Path, volume: Volume) -> None:
     output, images = tmp_path / "out", [volume(name) for name in ("one", "two", "three")]
     assert predict(bundle, output, *images[:2]).code == 0
