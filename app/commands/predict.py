@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +15,7 @@ from tqdm import tqdm
 from hybridseg.app.bundling.config import input_channels, label_parts
 from hybridseg.app.inference.cohort import PredictedCase, segment_cases
 from hybridseg.app.runtime import distributed
-from hybridseg.app.runtime.console import say
+from hybridseg.app.runtime.console import one_line, say
 from hybridseg.bundles import bundle_path
 
 from .command import BUNDLE_DEFAULT, Command, make_folder
@@ -64,6 +64,8 @@ class Predict(Command):
     """Also draw CASE.png: three planes with the labels."""
     overwrite: bool = False
     """Segment cases again whose label map exists; otherwise they are skipped."""
+    keep_existing: bool = False
+    """Keep label maps made by another bundle, other weights or other options; otherwise they stop the run."""
     json: bool = False
     """Print the record of each case as JSON."""
 
@@ -74,15 +76,34 @@ class Predict(Command):
             0 if every case has a label map, 1 if some cases failed.
 
         Raises:
-            ValueError: an input, the output, the bundle, its weights, the device or an option is invalid.
+            ValueError: an input, the output, the bundle, its weights, the device or an option is invalid; another run
+                uses the output, or made label maps in it otherwise.
         """
+        if self.overwrite and self.keep_existing:
+            raise ValueError("overwrite: must not be given together with keep_existing")
         bundle = bundle_path(self.bundle)
-        work = self.list_work(bundle)
+        cases = self.find_cases(bundle)
+        from hybridseg.app.inference.provenance import describe_settings
+        from hybridseg.app.runtime.folder_lock import folder_lock
+
+        settings = describe_settings(bundle, self.checkpoint, self.options(bundle))
         make_folder(self.output)
         self.warn_of_unread_folders()
+        with ExitStack() as held:
+            try:
+                held.enter_context(folder_lock(self.output, "output"))
+            except OSError as error:  # such as a full disk
+                raise OSError(error.errno, error.strerror, str(self.output)) from error
+            return self.predict(bundle, cases, settings)
+
+    def predict(self, bundle: Path, cases: Sequence[InputCase], settings: Mapping[str, Any]) -> int:
+        """Segment the cases in the output folder, which this run holds; return the exit code."""
         from hybridseg.app.inference.run_record import RunRecord
 
-        run_record = RunRecord(self.output, {"bundle": str(bundle), "options": self.options()})
+        every = self.list_work(cases)
+        run_record = RunRecord(self.output)
+        self.check_existing(every, run_record, settings)
+        work = every[distributed.rank() :: distributed.world_size()]
         for _, case in work:
             if case.outcome == "skipped":
                 run_record.note(case.record())
@@ -90,26 +111,31 @@ class Predict(Command):
             self.measure_skipped(bundle, work, run_record)
         waiting = [item for item in work if item[1].outcome == "waiting"]
         if waiting:
-            self.segment(bundle, waiting, run_record)
+            planned = every if distributed.rank() == 0 else work
+            run_record.settings = settings
+            try:
+                self.segment(bundle, waiting, run_record, [case for _, case in planned if case.outcome == "waiting"])
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(self.interrupted(work)) from None
         records = distributed.gather(([case for _, case in work], run_record))
         if distributed.rank() > 0:
             return 0
         run_record.merge(other for _, other in records)
-        cases = [case for part, _ in records for case in part]
-        self.print_cases(cases)
-        failed = any(case.outcome == "failed" for case in cases)
+        predicted = [case for part, _ in records for case in part]
+        self.print_cases(predicted)
+        failed = any(case.outcome == "failed" for case in predicted)
         try:
             run_record.write(finished=True)
         except OSError as error:
-            say("predict", f"{self.output / 'run.json'}: {error.strerror}: the record must be writable there")
+            say("predict", f"{one_line(error)}: the record must be writable there")
             failed = True
         return int(failed)
 
-    def list_work(self, bundle: Path) -> list[Work]:
-        """List the cases of this process, waiting or skipped; the files in the output folder are not cases.
+    def find_cases(self, bundle: Path) -> list[InputCase]:
+        """Find the cases; the files in the output folder are not cases.
 
         Raises:
-            ValueError: an input is invalid, or the output would overwrite it.
+            ValueError: an input is invalid, or the output is one of the inputs.
         """
         from hybridseg.transforms.datasets.inputs import find_cases
 
@@ -118,9 +144,16 @@ class Predict(Command):
             rule = "must be another folder than the input: the next run would take the label maps for volumes"
             raise ValueError(f"output: {self.output}: {rule}")
         found = find_cases(self.inputs, channels=input_channels(bundle), series=self.series)
-        cases = [case for case in found if own not in map(os.path.realpath, case.images)]
+        return [case for case in found if own not in map(os.path.realpath, case.images)]
+
+    def list_work(self, cases: Sequence[InputCase]) -> list[Work]:
+        """List the cases of all processes, waiting or skipped.
+
+        Raises:
+            ValueError: a label map would overwrite an input.
+        """
         work = []
-        for case in cases[distributed.rank() :: distributed.world_size()]:
+        for case in cases:
             output = self.output / f"{case.name}.nii.gz"
             inputs = [os.fspath(image) for image in case.images]
             predicted = PredictedCase(case=case.name, inputs=inputs, output=str(output))
@@ -130,6 +163,39 @@ class Predict(Command):
                 predicted.outcome = "waiting" if self.overwrite else "skipped"
             work.append((case, predicted))
         return work
+
+    def check_existing(self, work: Sequence[Work], run_record: RunRecord, settings: Mapping[str, Any]) -> None:
+        """Check that existing label maps were made as this run would make them.
+
+        Raises:
+            ValueError: a label map was made otherwise, and `keep_existing` is False.
+        """
+        from hybridseg.app.inference.provenance import find_difference
+        from hybridseg.transforms.io.dicom.series import DicomFolder
+
+        skipped = [(case, predicted) for case, predicted in work if predicted.outcome == "skipped"]
+        unknown, different = [], []
+        for case, predicted in skipped:
+            before = run_record.earlier.get(case.name, {}).get("inputs") or []
+            if distributed.rank() == 0 and (other := other_input(before, predicted.inputs)):
+                say("predict", f"{predicted.output}: made from {other[0]}, not {other[1]}: skipped")
+            made = run_record.known_settings(case.name)
+            if made is None:
+                unknown.append(predicted.output)
+            elif found := find_difference(made, settings, series=isinstance(case.images[0], DicomFolder)):
+                different.append((predicted.output, *found))
+        if different:
+            output, name, before, after = different[0]
+            count = f"{len(different)} of {len(skipped)} existing label maps were made otherwise"
+            line = f"output: {output}: made with {name} {before}, not {after}: {count}"
+            if not self.keep_existing:
+                rule = "use --overwrite to segment them again, --keep-existing to keep them, or another folder"
+                raise ValueError(f"{line}: {rule}")
+            if distributed.rank() == 0:
+                say("predict", f"{line}: kept")
+        if unknown and distributed.rank() == 0:
+            also = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+            say("predict", f"{unknown[0]}{also}: no record of what made the label map: skipped")
 
     def warn_of_unread_folders(self) -> None:
         """Print which folders with volumes below an input are not searched."""
@@ -161,8 +227,17 @@ class Predict(Command):
                 say("predict", predicted.error)
             run_record.note(predicted.record(), rows)
 
-    def segment(self, bundle: Path, work: Sequence[Work], run_record: RunRecord) -> None:
-        """Segment the cases that are waiting."""
+    def segment(
+        self, bundle: Path, work: Sequence[Work], run_record: RunRecord, planned: Sequence[PredictedCase]
+    ) -> None:
+        """Segment the cases that are waiting.
+
+        Args:
+            bundle: folder of the bundle.
+            work: the cases of this process.
+            run_record: receives what made them, and what happened to each.
+            planned: the cases to announce in the record, those of other processes too.
+        """
         from hybridseg.app.inference.outputs import Outputs
         from hybridseg.app.inference.predictor import Predictor
         from hybridseg.app.runtime.machine import device_name, versions
@@ -175,12 +250,13 @@ class Predict(Command):
             batch=self.batch,
             mirror=self.tta,
         )
-        run_record.about = {
+        run_record.settings = {
             "versions": versions(),
-            **run_record.about,
-            "checkpoints": [str(path) for path in predictor.checkpoints],
+            **run_record.settings,
             "device": device_name(predictor.device),
         }
+        run_record.plan(case.record() for case in planned)
+        self.save(run_record)
         outputs = Outputs(
             folder=self.output,
             predictor=predictor,
@@ -197,13 +273,32 @@ class Predict(Command):
 
         done = segment_cases(predictor, work, finish, debug=self.debug)
         hidden = None if distributed.rank() == 0 else True
-        for case in tqdm(done, total=len(work), desc="cases", unit="case", leave=False, disable=hidden):
-            if case.error is not None:
-                say("predict", case.error)
-            run_record.note(case.record(), rows.pop(case.case, ()))
-            if distributed.rank() == 0:
-                with suppress(OSError):  # reported at the end if it still fails
-                    run_record.write()
+        noted = set()
+        try:
+            for case in tqdm(done, total=len(work), desc="cases", unit="case", leave=False, disable=hidden):
+                if case.error is not None:
+                    say("predict", case.error)
+                run_record.note(case.record(), rows.pop(case.case, ()))
+                noted.add(case.case)
+                self.save(run_record)
+        except KeyboardInterrupt:
+            for _, case in work:  # the one that was being written
+                if case.outcome != "waiting" and case.case not in noted:
+                    run_record.note(case.record(), rows.pop(case.case, ()))
+            self.save(run_record)
+            raise
+
+    def save(self, run_record: RunRecord) -> None:
+        """Write the record, in the first process; an error is reported at the end if writing still fails."""
+        if distributed.rank() == 0:
+            with suppress(OSError):
+                run_record.write()
+
+    def interrupted(self, work: Sequence[Work]) -> str:
+        """Say how far this run came before Ctrl-C, and how to continue."""
+        done = sum(case.outcome in ("written", "skipped") for _, case in work)
+        again = "repeat the command to start again" if self.overwrite else "repeat the command to continue"
+        return f"interrupted: {done} of {len(work)} written; {again}"
 
     def chosen_labels(self, names: Mapping[int, str]) -> list[int]:
         """Return the labels to write.
@@ -218,10 +313,15 @@ class Predict(Command):
                 raise ValueError(f"labels: {word!r}: must be one of {', '.join(names.values())}")
         return chosen
 
-    def options(self) -> dict[str, Any]:
-        """Return the options that change the results, for the record."""
-        names = ("series", "overlap", "batch", "tta", "labels", "largest_component")
-        return {name: getattr(self, name) for name in names}
+    def options(self, bundle: Path) -> dict[str, Any]:
+        """Return the options that change the results, for the record.
+
+        Raises:
+            ValueError: the bundle does not have a label.
+        """
+        names, _ = label_parts(bundle)
+        options = {name: getattr(self, name) for name in ("series", "overlap", "batch", "tta", "largest_component")}
+        return {**options, "labels": [names[label] for label in self.chosen_labels(names)]}
 
     def print_cases(self, cases: Sequence[PredictedCase]) -> None:
         """Print how many cases were written, or all records as JSON."""
@@ -234,3 +334,11 @@ class Predict(Command):
         skipped = sum(case.outcome == "skipped" for case in cases)
         print(f"{written} of {len(cases)} cases written to {self.output}", end="")
         print(f", {skipped} skipped: already there (use --overwrite to segment them again)" if skipped else "")
+
+
+def other_input(before: Sequence[str], inputs: Sequence[str]) -> tuple[str, str] | None:
+    """Return the first input that is another file than before, as both exist; None if there is none."""
+    for old, new in zip(before, inputs, strict=False):
+        if os.path.exists(old) and os.path.exists(new) and not os.path.samefile(old, new):
+            return old, new
+    return None

@@ -8,7 +8,7 @@ from pathlib import Path
 from hybridseg.app.labels.files import load_labels
 from hybridseg.app.labels.label_maps import resample_labels
 from hybridseg.transforms.errors import VolumeError
-from hybridseg.transforms.grid import grid_difference, voxel_lengths, voxel_volume_ml
+from hybridseg.transforms.grid import grid_difference
 from hybridseg.transforms.io.names import case_name
 from hybridseg.transforms.regions import Regions
 
@@ -54,8 +54,7 @@ def score_files(
     return score_case(
         predicted,
         wanted,
-        spacing=voxel_lengths(reference_affine).tolist(),
-        voxel_ml=voxel_volume_ml(reference_affine),
+        affine=reference_affine,
         label_names=label_names,
         regions=regions,
         tolerance=tolerance,

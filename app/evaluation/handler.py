@@ -11,7 +11,7 @@ from ignite.engine import Engine, Events
 from monai.utils import ImageMetaKey
 
 from hybridseg.transforms.errors import VolumeError
-from hybridseg.transforms.grid import grid_difference, voxel_lengths, voxel_volume_ml
+from hybridseg.transforms.grid import grid_difference
 from hybridseg.transforms.io.names import case_name
 from hybridseg.transforms.regions import Regions
 
@@ -66,8 +66,7 @@ class ScoreCases:
             self.scores += score_case(
                 compact_labels(prediction[0]),
                 compact_labels(label[0]),
-                spacing=voxel_lengths(affine).tolist(),
-                voxel_ml=voxel_volume_ml(affine),
+                affine=affine,
                 label_names=self.label_names,
                 regions=self.regions,
                 tolerance=self.tolerance,

@@ -2,7 +2,7 @@
 
 Dice, surface Dice and the distances between surfaces are MONAI's. The surface Dice measures surface area as in Nikolov
 et al. 2021 (https://arxiv.org/abs/1809.04430), which the Medical Segmentation Decathlon uses too. HD95 and ASSD count
-surface voxels, those with a face on the outside, all with equal weight.
+surface voxels, those with a face on the outside, all with equal weight. See `sheared` for axes not at right angles.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from monai.metrics import compute_dice, compute_surface_dice
 from monai.metrics.utils import get_edge_surface_distance
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
+from torch import Tensor
 
 from hybridseg.app.labels.label_maps import LabelMap, count_labels
 from hybridseg.transforms.grid import voxel_volume_ml
 from hybridseg.transforms.regions import Regions, region_labels
+
+from .sheared import is_sheared, surface_dice, surface_distances
 
 Outcome = Literal["found", "missed", "false", "absent"]
 Box = tuple[slice, ...]
@@ -79,8 +82,8 @@ def score_case(
     prediction: LabelMap,
     reference: LabelMap,
     *,
-    spacing: Sequence[float],
-    voxel_ml: float | None = None,
+    spacing: Sequence[float] = (1.0, 1.0, 1.0),
+    affine: NDArray[np.floating] | None = None,
     label_names: Mapping[int, str] | None = None,
     regions: Regions | None = None,
     tolerance: float = 1.0,
@@ -91,9 +94,8 @@ def score_case(
     Args:
         prediction: labels (X, Y, Z).
         reference: labels (X, Y, Z) on the same grid.
-        spacing: voxel size along (X, Y, Z), in mm.
-        voxel_ml: volume of a voxel, in ml (`voxel_volume_ml` of the affine); by default that of a grid with orthogonal
-            axes and this spacing.
+        spacing: voxel size along (X, Y, Z), in mm, of axes at right angles.
+        affine: (4, 4), voxel indices to mm, of axes at any angles; instead of the spacing.
         label_names: names of the labels to score, by number; None scores all foreground labels of both maps.
         regions: regions to score as a whole, instead of labels.
         tolerance: of the surface Dice, in mm.
@@ -117,8 +119,9 @@ def score_case(
     """
     if prediction.shape != reference.shape:
         raise ValueError(f"prediction: shape {prediction.shape}: must be that of the reference, {reference.shape}")
-    if voxel_ml is None:
-        voxel_ml = voxel_volume_ml(np.diag([*spacing, 1.0]))
+    if affine is None:
+        affine = np.diag([*spacing, 1.0])
+    voxel_ml = voxel_volume_ml(affine)
     counts = [count_labels(labels) for labels in (prediction, reference)]
     boxes = [find_objects(labels) for labels in (prediction, reference)]
     if label_names is None:
@@ -133,7 +136,7 @@ def score_case(
             candidates = [found[member - 1] for found in boxes for member in members if member <= len(found)]
             box = union([candidate for candidate in candidates if candidate is not None])
             masks = (mask_of(labels[box], members) for labels in (prediction, reference))
-            agreement = compare_masks(*masks, spacing=spacing, tolerance=tolerance)
+            agreement = compare_masks(*masks, axes=affine[:3, :3].astype(np.float64), tolerance=tolerance)
         score = LabelScore(
             case=case,
             label=label,
@@ -188,19 +191,42 @@ def mask_of(labels: LabelMap, members: Sequence[int]) -> NDArray[np.bool_]:
 
 
 def compare_masks(
-    prediction: NDArray[np.bool_], reference: NDArray[np.bool_], *, spacing: Sequence[float], tolerance: float
+    prediction: NDArray[np.bool_], reference: NDArray[np.bool_], *, axes: NDArray[np.float64], tolerance: float
 ) -> Agreement:
-    """Compare two masks (X, Y, Z), neither of them empty."""
-    first, second = (torch.from_numpy(np.ascontiguousarray(mask))[None, None] for mask in (prediction, reference))
-    millimetres = [float(length) for length in spacing]  # MONAI rejects a mixture with integers
+    """Compare two masks (X, Y, Z), neither of them empty.
+
+    Args:
+        prediction: the mask of the prediction.
+        reference: the mask of the reference.
+        axes: (3, 3), in its columns the step from voxel to voxel along each axis, in mm.
+        tolerance: of the surface Dice, in mm.
+    """
+    first, second = (torch.from_numpy(np.ascontiguousarray(mask)) for mask in (prediction, reference))
     with warnings.catch_warnings():  # MONAI 1.6 warns of a deprecated argument that it passes itself
         warnings.filterwarnings("ignore", ".*always_return_as_numpy", FutureWarning)
-        dice = compute_dice(first, second, include_background=True).item()
-        surface_dice = compute_surface_dice(
-            first, second, [tolerance], include_background=True, spacing=millimetres, use_subvoxels=True
-        ).item()
-        # MONAI's Hausdorff and average surface distance both begin with this; calling them would compute it twice.
-        _, distances, _ = get_edge_surface_distance(first[0, 0], second[0, 0], spacing=millimetres, symmetric=True)
+        dice = compute_dice(first[None, None], second[None, None], include_background=True).item()
+        compare = compare_sheared if is_sheared(axes) else compare_upright
+        surface, distances = compare(first, second, axes, tolerance)
     hd95 = max(float(np.percentile(one_way.numpy(), 95)) for one_way in distances)
-    assd = torch.cat(distances).mean(dtype=torch.float64).item()
-    return Agreement(*(round(value, 6) for value in (dice, surface_dice, hd95, assd)))
+    assd = torch.cat([*distances]).mean(dtype=torch.float64).item()
+    return Agreement(*(round(value, 6) for value in (dice, surface, hd95, assd)))
+
+
+def compare_upright(
+    first: Tensor, second: Tensor, axes: NDArray[np.float64], tolerance: float
+) -> tuple[float, Sequence[Tensor]]:
+    """Return surface Dice, and distances in mm between surface voxels in both directions, for axes at right angles."""
+    spacing = np.linalg.norm(axes, axis=0).tolist()
+    surface = compute_surface_dice(
+        first[None, None], second[None, None], [tolerance], include_background=True, spacing=spacing, use_subvoxels=True
+    ).item()
+    # MONAI's Hausdorff and average surface distance both begin with this; calling them would compute it twice.
+    _, distances, _ = get_edge_surface_distance(first, second, spacing=spacing, symmetric=True)
+    return surface, distances
+
+
+def compare_sheared(
+    first: Tensor, second: Tensor, axes: NDArray[np.float64], tolerance: float
+) -> tuple[float, Sequence[Tensor]]:
+    """Return what `compare_upright` does, for axes at any angles."""
+    return surface_dice(first, second, axes, tolerance), surface_distances(first, second, axes)

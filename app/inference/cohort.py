@@ -69,6 +69,9 @@ def segment_cases(
 ) -> Iterator[PredictedCase]:
     """Segment cases; at most one is read ahead, and at most one waits to be written.
 
+    A case that does not fit into memory beside the others waits until they are written; one that does not fit alone
+    fails.
+
     Args:
         predictor: the bundle.
         work: each case and its record, which is updated.
@@ -78,11 +81,20 @@ def segment_cases(
     Yields:
         Each record as soon as its case is done.
     """
+    from .memory import available_memory, check_loading, check_network, logit_bytes
 
     def prepare(case: InputCase, record: PredictedCase) -> Data:
         with record.stage("preparing", debug=debug):
+            check_loading(predictor, case)
             return predictor.prepare(case.entry)
         return {}
+
+    def prepare_ahead(case: InputCase, record: PredictedCase, beside: int = 0) -> Data | None:
+        try:
+            check_loading(predictor, case, beside)
+        except Exception:  # it is prepared alone, where this error is reported if it still occurs
+            return None
+        return prepare(case, record)
 
     def write(case: InputCase, record: PredictedCase, data: Data) -> PredictedCase:
         if record.outcome != "failed":
@@ -95,12 +107,19 @@ def segment_cases(
     reading, writing = ThreadPoolExecutor(1, "reading"), ThreadPoolExecutor(1, "writing")
     finishing: Future[PredictedCase] | None = None
     try:
-        ahead = [reading.submit(prepare, *item) for item in work[:1]]
+        ahead = [reading.submit(prepare_ahead, *item) for item in work[:1]]
         for index, (case, record) in enumerate(work):
             data = ahead.pop().result()
-            ahead += [reading.submit(prepare, *item) for item in work[index + 1 : index + 2]]
+            beside = logit_bytes(predictor, data["image"][0].numel()) if data else 0
+            if finishing is not None and (data is None or beside > available_memory()):
+                yield finishing.result()
+                finishing = None
+            if data is None:
+                data = prepare(case, record)
+            ahead += [reading.submit(prepare_ahead, *item, beside) for item in work[index + 1 : index + 2]]
             if record.outcome != "failed":
                 with record.stage("network", debug=debug):
+                    check_network(predictor, case, data)
                     data = infer(predictor, data, record.case)
             if finishing is not None:
                 yield finishing.result()

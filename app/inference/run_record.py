@@ -1,6 +1,7 @@
-"""The record of a run, `run.json`: versions, bundle, options and what happened to each case; and its statistics.
+"""The record of a folder of label maps, `run.json`: what made each map, and what happened to each case; its statistics.
 
-What earlier runs recorded about existing label maps stays until a run writes the label map again.
+`runs` holds what made label maps (see `provenance`): each case names its `run`. The other entries at the top are those
+of the last run that segmented a case. What earlier runs recorded about a label map stays until it is written again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
+from math import inf
 from pathlib import Path
+from time import time
 from typing import Any
 from uuid import uuid4
 
@@ -19,22 +22,28 @@ from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.atomic import replacing, write_csv
 
+from .provenance import SHOWN_DIGITS, digest
+
 RUN, STATISTICS = "run.json", "statistics"
+SETTINGS = ("versions", "bundle", "bundle_version", "inference_sha256", "checkpoints", "checkpoint_sha256", "device")
+"""What is recorded of a run, and of the last run at the top of the record; `options` too."""
+PER_FOLDER = "per_folder"
+"""Marks settings that an earlier version recorded once for a folder: other runs may have made some of its maps."""
 
 
 @dataclass
 class RunRecord:
-    """The record of a run into a folder, which keeps what earlier runs recorded about cases they finished.
+    """The record of a folder, with what this run adds to it.
 
     Args:
         folder: output folder of the run.
-        about: versions, bundle, device and options.
+        settings: what makes the label maps of this run; empty until it segments a case.
         cases: record of each case of this run, by name.
         statistics: statistics of each case of this run, by name: a row for each label and channel.
     """
 
     folder: Path
-    about: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
     cases: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     statistics: dict[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
@@ -43,58 +52,112 @@ class RunRecord:
         self.read_earlier()
 
     def read_earlier(self) -> None:
-        """Read what other runs recorded about existing label maps.
+        """Read what other runs recorded.
 
         Raises:
             VolumeError: a record cannot be read.
         """
-        cases = {case["case"]: case for case in read_record(self.folder / RUN).get("cases", [])}
+        record = read_run(self.folder)
+        self.last = {name: value for name, value in record.items() if name not in ("runs", "cases")}
+        self.runs, cases = recorded_runs(record)
+        self.earlier = {case["case"]: case for case in map(self.settle, cases) if case is not None}
         statistics: dict[str, list[Mapping[str, Any]]] = {}
         for row in read_record(self.folder / f"{STATISTICS}.json").get("labels", []):
             statistics.setdefault(row["case"], []).append(row)
-        self.earlier = {name: case for name, case in cases.items() if self.has_label_map(name)}
         self.earlier_statistics = {name: rows for name, rows in statistics.items() if self.has_label_map(name)}
+
+    def settle(self, case: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return what an earlier record says of a case, or None if the label map that it describes is gone.
+
+        A case that was still waiting, since its run was killed, was written by that run if its label map is new.
+        """
+        path = self.folder / f"{case['case']}.nii.gz"
+        if case.get("outcome") == "waiting":
+            before = case.get("before")
+            if path.is_file() and path.stat().st_mtime >= case.get("planned", inf):
+                kept = {name: value for name, value in case.items() if name not in ("planned", "before")}
+                return {**kept, "outcome": "written"}
+            return None if before is None else self.settle(before)
+        if case.get("outcome") == "failed":
+            made = case.get("run") is not None
+            return case if made == path.is_file() else None
+        return case if path.is_file() else None
 
     def has_label_map(self, case: str) -> bool:
         """Return whether the label map of a case exists."""
         return (self.folder / f"{case}.nii.gz").is_file()
 
+    @property
+    def run(self) -> str | None:
+        """The number of this run's settings among `runs`; None until it segments a case."""
+        return digest(self.settings)[:SHOWN_DIGITS] if self.settings else None
+
+    def settings_of(self, case: str) -> Mapping[str, Any]:
+        """Return the settings that made an existing label map, as far as they are recorded."""
+        return self.runs.get(str(self.earlier.get(case, {}).get("run")), {})
+
+    def known_settings(self, case: str) -> Mapping[str, Any] | None:
+        """Return the settings that made an existing label map; None if they are not known for certain."""
+        settings = self.settings_of(case)
+        return None if not settings or PER_FOLDER in settings else settings
+
+    def plan(self, cases: Iterable[Mapping[str, Any]]) -> None:
+        """Record the cases that this run is about to segment, so that a killed run leaves no map of unknown origin."""
+        planned = int(time())  # seconds since 1970, rounded down since file systems round too
+        for case in cases:
+            name = case["case"]
+            self.cases[name] = {**case, "run": self.run, "planned": planned, "before": self.earlier.get(name)}
+
     def note(self, case: Mapping[str, Any], statistics: Sequence[Mapping[str, Any]] = ()) -> None:
         """Record a case and its statistics; for a skipped case, keep what an earlier run recorded."""
         name = case["case"]
+        earlier = self.earlier.get(name)
         if case["outcome"] == "skipped":
-            self.cases[name] = self.earlier.get(name, case)
+            self.cases[name] = earlier or {**case, "run": None}
             statistics = statistics or self.earlier_statistics.get(name, ())
-        else:
-            self.cases[name] = case
+        elif case["outcome"] == "written":
+            self.cases[name] = {**case, "run": self.run, "finished": now()}
+        else:  # a label map that an earlier run made stays
+            kept = earlier.get("run") if earlier is not None and self.has_label_map(name) else None
+            self.cases[name] = {**case, "run": kept}
+            statistics = statistics or self.earlier_statistics.get(name, ())
         if statistics:
             self.statistics[name] = statistics
 
     def merge(self, others: Iterable[RunRecord]) -> None:
         """Add the cases of other processes of the same run."""
         for other in others:
+            self.settings = self.settings or other.settings
+            self.runs = {**self.runs, **({other.run: other.settings} if other.run else {})}
             self.cases |= other.cases
             self.statistics |= other.statistics
 
     def write(self, *, finished: bool = False) -> None:
-        """Write `run.json` and the statistics atomically, with what concurrent runs have recorded in the meantime.
+        """Write `run.json` and the statistics atomically.
 
         Raises:
             OSError: a file cannot be written.
         """
+        merged = self.runs
         with suppress(VolumeError):  # a broken record: keep what was read at first
             self.read_earlier()
         cases = self.earlier | self.cases
+        runs = {**merged, **self.runs, **({self.run: self.settings} if self.run else {})}
+        used = {case.get("run") for case in cases.values()}
+        used |= {case["before"].get("run") for case in cases.values() if case.get("before")}
+        last = self.last
+        if self.settings or not last:
+            last = {**self.settings, "started": self.started, "finished": now() if finished else None}
         record = {
-            **self.about,
-            "started": self.started,
-            "finished": now() if finished else None,
+            **last,
+            "runs": {name: settings for name, settings in runs.items() if name in used},
             "cases": [cases[name] for name in sorted(cases)],
         }
         own = f".{uuid4().hex}"  # a temporary name of our own: concurrent runs must not rename a half-written file
         with replacing(self.folder / RUN, own) as temporary:
             temporary.write_text(as_json(record) + "\n", encoding="utf-8")
-        untouched = {name: rows for name, rows in self.earlier_statistics.items() if name not in self.cases}
+        done = {name for name, case in self.cases.items() if case["outcome"] != "waiting"}
+        untouched = {name: rows for name, rows in self.earlier_statistics.items() if name not in done}
         statistics = untouched | self.statistics
         rows = [row for name in sorted(statistics) for row in statistics[name]]
         if not rows:
@@ -104,6 +167,38 @@ class RunRecord:
         with replacing(self.folder / f"{STATISTICS}.json", own) as temporary:
             temporary.write_text(as_json({"labels": rows}) + "\n", encoding="utf-8")
         write_csv(self.folder / f"{STATISTICS}.csv", list(dict.fromkeys(chain.from_iterable(rows))), rows, suffix=own)
+
+
+def recorded_runs(record: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Return the settings by run, and the cases with their runs, of a record of this or an earlier version."""
+    cases = record.get("cases", [])
+    if "runs" in record:
+        return dict(record["runs"]), cases
+    settings = {name: record[name] for name in (*SETTINGS, "options") if name in record}
+    if not settings:
+        return {}, cases
+    settings[PER_FOLDER] = True
+    run = digest(settings)[:SHOWN_DIGITS]
+    return {run: settings}, [{**case, "run": run} if case.get("outcome") == "written" else case for case in cases]
+
+
+def read_run(folder: Path) -> Mapping[str, Any]:
+    """Read the `run.json` of a folder; empty if there is none.
+
+    Raises:
+        VolumeError: it is not such a record.
+    """
+    path = folder / RUN
+    record = read_record(path)
+    cases, runs = record.get("cases", []), record.get("runs", {})
+    rule = "must be written by hybridseg predict"
+    if not isinstance(cases, list) or not all(
+        isinstance(case, Mapping) and isinstance(case.get("case"), str) for case in cases
+    ):
+        raise VolumeError(path, "invalid list of cases", rule)
+    if not isinstance(runs, Mapping) or not all(isinstance(settings, Mapping) for settings in runs.values()):
+        raise VolumeError(path, "invalid runs", rule)
+    return record
 
 
 def read_record(path: Path) -> Mapping[str, Any]:

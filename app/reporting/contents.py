@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from hybridseg.app.bundling.config import bundle_version, input_channels, label_parts, shown_window
 from hybridseg.app.evaluation.metrics import LabelScore
+from hybridseg.app.inference.run_record import PER_FOLDER, RunRecord
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.bundles import bundle_path
 from hybridseg.transforms.datasets.inputs import find_cases
@@ -112,7 +114,9 @@ def describe_cohort(
     )
     channels = 1 if folder is None else input_channels(folder)
     given = None if images is None else {image.name: image for image in find_cases([images], channels=channels)}
-    facts = {"Cases": str(len(cohort.predictions)), **run_facts(record, folder)}
+    facts = {"Cases": str(len(cohort.predictions)), **run_facts(record, [*cohort.predictions])}
+    if folder is not None:
+        facts.setdefault("Bundle", folder.name)
     if (found := scores_for(cohort, predictions, chosen=scores, tolerance=tolerance)) is not None:
         cohort.scores, tolerance = found
         facts["Scores"] = "of an earlier evaluation"
@@ -147,29 +151,52 @@ def describe_cohort(
     return contents, len(cohort.failures) > 0
 
 
-def recorded_bundle(record: Mapping[str, Any]) -> Path | None:
-    """Return the folder of the bundle that a run used; None if it is not recorded, or no longer there."""
-    folder = Path(str(record.get("bundle", "")))
+def recorded_bundle(record: RunRecord) -> Path | None:
+    """Return the folder of the bundle that made all label maps; None if there are several, or it is no longer there."""
+    bundles = {str(settings.get("bundle", "")) for settings in record.runs.values()}
+    folder = Path(bundles.pop()) if len(bundles) == 1 else Path()
     return folder if (folder / "configs" / "inference.json").is_file() else None
 
 
-def run_facts(record: Mapping[str, Any], bundle: Path | None) -> dict[str, str]:
-    """Return what a run used and when it finished, for all that is recorded."""
+def run_facts(record: RunRecord, cases: Sequence[str]) -> dict[str, str]:
+    """Return what made the label maps of cases and when, for all that is recorded; differing values are counted.
+
+    Without cases, as when all failed, this is what the last run used.
+    """
+    every = [settings_facts(record.settings_of(case)) for case in cases] or [settings_facts(record.last)]
     facts = {}
-    if bundle is not None:
-        facts["Bundle"] = bundle.name
-        if version := bundle_version(bundle):
-            facts["Bundle version"] = version
-    checkpoints = record.get("checkpoints")
+    for name in dict.fromkeys(name for known in every for name in known):
+        counts = Counter(known.get(name, "not recorded") for known in every)
+        several = ", ".join(f"{value} ({count} of {len(cases)} cases)" for value, count in counts.most_common())
+        facts[name] = several if len(counts) > 1 else next(iter(counts))
+    recorded = (record.earlier.get(case, {}).get("finished") for case in cases)
+    times = sorted(str(time) for time in recorded if time)
+    if not times and record.last.get("finished"):  # of an earlier version, or of failed cases only
+        times = [str(record.last["finished"])]
+    if times:
+        facts["Predicted at"] = " to ".join(dict.fromkeys(time.replace("T", " ") for time in (times[0], times[-1])))
+    return facts
+
+
+def settings_facts(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return bundle, weights, version and device of the settings that made a label map, for all that is recorded."""
+    facts = {}
+    if settings.get("bundle"):
+        folder = Path(str(settings["bundle"]))
+        facts["Bundle"] = folder.name
+        version = settings.get("bundle_version")
+        if PER_FOLDER in settings and (folder / "configs" / "inference.json").is_file():
+            version = bundle_version(folder)
+        if version:
+            facts["Bundle version"] = str(version)
+    checkpoints = settings.get("checkpoints")
     if isinstance(checkpoints, Sequence) and not isinstance(checkpoints, str):
         facts["Weights"] = ", ".join(Path(str(path)).name for path in checkpoints)
-    versions = record.get("versions")
+    versions = settings.get("versions")
     if isinstance(versions, Mapping) and "hybridseg" in versions:
         facts["Predicted with"] = f"HybridSeg {versions['hybridseg']}"
-    if record.get("device"):
-        facts["Device"] = str(record["device"])
-    if record.get("finished"):
-        facts["Predicted at"] = str(record["finished"]).replace("T", " ")
+    if settings.get("device"):
+        facts["Device"] = str(settings["device"])
     return facts
 
 

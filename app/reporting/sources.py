@@ -11,7 +11,7 @@ from typing import Any, get_args
 from tqdm import tqdm
 
 from hybridseg.app.evaluation.metrics import LabelScore, Outcome
-from hybridseg.app.inference.run_record import RUN, read_record
+from hybridseg.app.inference.run_record import RunRecord
 from hybridseg.app.labels.files import load_labels
 from hybridseg.app.labels.label_maps import count_labels
 from hybridseg.transforms.datasets.dataset import read_json
@@ -26,18 +26,13 @@ MEASURES = ("reference_ml", "prediction_ml", "volume_difference_ml", "dice", "su
 SCORES_RULE = "must be written by hybridseg evaluate -o"
 
 
-def run_record(predictions: Path) -> Mapping[str, Any]:
+def run_record(predictions: Path) -> RunRecord:
     """Read the record that `hybridseg predict` wrote beside its label maps; empty if there is none.
 
     Raises:
         VolumeError: the file is not such a record.
     """
-    path = (predictions if predictions.is_dir() else predictions.parent) / RUN
-    record = read_record(path)
-    cases = record.get("cases", [])
-    if not isinstance(cases, list) or not all(isinstance(case, Mapping) and "case" in case for case in cases):
-        raise VolumeError(path, "invalid list of cases", "must be written by hybridseg predict")
-    return record
+    return RunRecord(predictions if predictions.is_dir() else predictions.parent)
 
 
 def read_scores(folder: Path) -> tuple[list[LabelScore], float]:
@@ -75,18 +70,17 @@ def newer_than(path: Path, others: Iterable[Path]) -> bool:
     )
 
 
-def recorded_image(record: Mapping[str, Any], case: str) -> InputCase | None:
+def recorded_image(record: RunRecord, case: str) -> InputCase | None:
     """Find the image of a case in the record of `hybridseg predict`; None if it does not exist any more.
 
     Raises:
         VolumeError: it cannot be used.
     """
-    options = record.get("options")
+    options = record.settings_of(case).get("options")
     series = options.get("series") if isinstance(options, Mapping) else None
-    for known in record.get("cases", []):
-        if known["case"] == case and (paths := recorded_inputs(known)):
-            found = [part for path in paths for part in find_cases([path], series=series)]
-            return InputCase(case, tuple(image for part in found for image in part.images))
+    if paths := recorded_inputs(record.earlier.get(case, {})):
+        found = [part for path in paths for part in find_cases([path], series=series)]
+        return InputCase(case, tuple(image for part in found for image in part.images))
     return None
 
 
@@ -115,9 +109,9 @@ def recorded_paths(joined: str) -> list[str]:
     return paths
 
 
-def failed_cases(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+def failed_cases(record: RunRecord) -> list[tuple[str, str]]:
     """Return the cases that failed in `hybridseg predict`, each with its error."""
-    failed = [case for case in record.get("cases", []) if case.get("outcome") == "failed"]
+    failed = [case for case in record.earlier.values() if case.get("outcome") == "failed"]
     return [(str(case["case"]), str(case.get("error"))) for case in failed]
 
 

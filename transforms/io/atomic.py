@@ -53,7 +53,7 @@ def replacing(path: PathLike, suffix: str = "") -> Iterator[Path]:
         A context manager that yields the temporary path.
 
     Raises:
-        OSError: the folder cannot be created, or the file cannot be renamed.
+        OSError: the folder cannot be created, or the file cannot be written or renamed; it names `path`.
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -62,6 +62,10 @@ def replacing(path: PathLike, suffix: str = "") -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(final)
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, os.fspath(temporary)):  # writing to a full disk
+            raise OSError(error.errno, os.strerror(error.errno), os.fspath(final)) from error
+        raise
     finally:  # nothing is left to remove after the renaming; after KeyboardInterrupt there is
         temporary.unlink(missing_ok=True)
 

@@ -50,6 +50,30 @@ def test_table_has_the_numbers_computed_by_hand(maps: tuple[Path, Path]) -> None
     assert {len(line) for line in (header, units, means, intervals)} == {len(header)}
 
 
+def test_sheared_grid_is_measured_as_it_lies_in_space(tmp_path: Path) -> None:
+    slope = np.sqrt(0.5)  # the second axis is at 45 degrees to the first
+    affines = {
+        "upright": np.eye(4),
+        "sheared": np.array([[1, slope, 0, 0], [0, slope, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]),
+    }
+    indices = np.indices((48, 48, 48)).reshape(3, -1).T - 23.5
+    for name, affine in affines.items():
+        places = indices @ affine[:3, :3].T
+        for folder, middle in (("references", 0.0), ("predictions", 3.0)):
+            ball = np.linalg.norm(places - [middle, 0, 0], axis=1) < 8
+            write_volume(tmp_path / folder / f"{name}.nii.gz", ball.reshape(48, 48, 48).astype(np.uint8), affine)
+    result = hybridseg("evaluate", tmp_path / "predictions", tmp_path / "references", "--json")
+    scores = {score["case"]: score for score in json.loads(result.out)["scores"]}
+    for name, tolerance in (
+        ("reference_ml", 0.05),
+        ("dice", 0.01),
+        ("hd95", 0.3),
+        ("assd", 0.15),
+        ("surface_dice", 0.05),
+    ):
+        assert scores["sheared"][name] == pytest.approx(scores["upright"][name], abs=tolerance), name
+
+
 def test_table_of_long_names_fits_a_wide_terminal(tmp_path: Path) -> None:
     reference = np.zeros((60, 60, 60), dtype=np.uint8)
     reference[5:30, 5:30, 5:30] = 1

@@ -177,7 +177,8 @@ def test_interrupt_stops_all_cases(
 
     monkeypatch.setattr(Predictor, "infer", interrupt)
     result = hybridseg("predict", volume("one"), volume("two"), "-o", tmp_path / "out", "--bundle", bundle)
-    assert (result.code, result.out, result.err) == (130, "", "hybridseg predict: interrupted\n")
+    message = "interrupted: 0 of 2 written; repeat the command to continue"
+    assert (result.code, result.out, result.err) == (130, "", f"hybridseg predict: {message}\n")
 
 
 def test_process_prints_only_our_own_messages(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:

@@ -221,12 +221,20 @@ def test_kill_leaves_complete_files_and_a_resumable_run(bundle: Path, tmp_path: 
     assert [path.name for path in complete] == ["case0.nii.gz", "case1.nii.gz"]
     for path in complete:
         assert voxels_of(path).shape == SHAPE
-    assert subprocess.run([sys.executable, "-m", "hybridseg.app", *words], cwd=tmp_path, check=False).returncode == 0
+    (tmp_path / "in" / "case3.nii.gz").rename(tmp_path / "case3.nii.gz")
+    (tmp_path / "out" / "case2.nii.gz").write_bytes(complete[0].read_bytes())  # as if the kill came after the renaming
+    command = [sys.executable, "-m", "hybridseg.app", *words]
+    skipped = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert (skipped.returncode, skipped.stderr) == (0, "")
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert [case["run"] for case in record["cases"]] == [*record["runs"]] * 3
+    (tmp_path / "case3.nii.gz").rename(tmp_path / "in" / "case3.nii.gz")
+    assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert files == [*(f"{name}.nii.gz" for name in names), "run.json"]
     cases = json.loads((tmp_path / "out" / "run.json").read_text())["cases"]
     assert [case["case"] for case in cases] == names
-    assert {case["outcome"] for case in cases[-2:]} == {"written"}
+    assert {case["outcome"] for case in cases} == {"written"}
 
 
 @pytest.mark.slow

@@ -116,11 +116,27 @@ def test_file_that_disappears_fails_the_case(bundle: Path, folder: Path, monkeyp
     assert label_maps(folder.parent / "out") == ["two.nii.gz"]
 
 
-def test_nan_logits_fail_the_case(bundle: Path, folder: Path) -> None:
+def scaled_weights(bundle: Path, path: Path, factor: float) -> Path:
+    """Write the weights of a bundle's network times a factor."""
     state = torch.load(bundle / "models" / "model.pt", weights_only=True)
-    torch.save({name: tensor * torch.nan for name, tensor in state.items()}, folder / "nan.pt")
+    torch.save({name: tensor * factor for name, tensor in state.items()}, path)
+    return path
+
+
+@pytest.mark.parametrize("factor", [torch.nan, torch.inf])
+def test_weights_that_are_not_finite_are_an_error(bundle: Path, folder: Path, factor: float) -> None:
+    weights = scaled_weights(bundle, folder / "spoilt.pt", factor)
+    result = predict(bundle, folder.parent / "out", nifti()(folder), "--checkpoint", weights)
+    assert result.code == 2
+    rule = "must be the weights of a training that converged"
+    assert re.fullmatch(rf"hybridseg predict: {weights}: NaN or infinity in \S+: {rule}\n", result.err)
+    assert label_maps(folder.parent / "out") == []
+
+
+def test_nan_logits_fail_the_case(bundle: Path, folder: Path) -> None:
+    weights = scaled_weights(bundle, folder / "huge.pt", 1e37)
     image = nifti()(folder)
-    result = predict(bundle, folder.parent / "out", image, "--checkpoint", folder / "nan.pt")
+    result = predict(bundle, folder.parent / "out", image, "--checkpoint", weights)
     assert result.code == 1
     assert result.err == f"hybridseg predict: {image}: logits: NaN: must be numbers\n"
     assert label_maps(folder.parent / "out") == []

@@ -11,7 +11,6 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 
 from hybridseg.app.evaluation.metrics import LabelScore, score_case
-from hybridseg.transforms.grid import voxel_lengths, voxel_volume_ml
 
 SPACING = (2.0, 1.5, 3.0)
 
@@ -109,7 +108,7 @@ def test_volumes_are_in_ml_and_their_difference_is_signed() -> None:
 def test_volumes_on_a_sheared_grid_use_the_voxel_volume() -> None:
     labels = box((3, 6), (3, 6), (3, 6))
     sheared = np.array([[2, 1, 0, 0], [0, 1.5, 0, 0], [0, 0, 3, 0], [0, 0, 0, 1.0]])
-    (measured,) = score_case(labels, labels, spacing=voxel_lengths(sheared).tolist(), voxel_ml=voxel_volume_ml(sheared))
+    (measured,) = score_case(labels, labels, affine=sheared)
     assert measured.reference_ml == pytest.approx(27 * 9 / 1000)
 
 

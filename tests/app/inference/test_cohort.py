@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Mapping
 from contextlib import redirect_stderr
 from typing import Any
 
@@ -18,9 +19,11 @@ class InterruptedPredictor:
     """Segments the first case, and is interrupted by Ctrl-C in the second."""
 
     device = torch.device("cpu")
+    regions = None
+    label_names: Mapping[int, str] = {1: "one"}
 
     def prepare(self, entry: Any) -> dict[str, Any]:
-        return {"case": entry["case"]}
+        return {"case": entry["case"], "image": torch.zeros(1, 2, 2, 2)}
 
     def infer(self, data: dict[str, Any], progress: Any) -> dict[str, Any]:
         if data["case"] == "second":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,3 +51,83 @@ def test_record_damaged_during_a_run_is_rewritten(tmp_path: Path) -> None:
         RunRecord(tmp_path, {})
     write_case(record, "a")
     assert [case["case"] for case in json.loads((tmp_path / "run.json").read_text())["cases"]] == ["a"]
+
+
+def settings(weights: str) -> dict[str, Any]:
+    """Return the settings of a run with these weights."""
+    return {"bundle": "/bundles/spleen", "checkpoints": [weights], "options": {"overlap": 0.5}}
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Read the record of a folder."""
+    record: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    return record
+
+
+def test_each_label_map_keeps_what_made_it(tmp_path: Path) -> None:
+    write_case(RunRecord(tmp_path, settings("first.pt")), "a")
+    write_case(RunRecord(tmp_path, settings("second.pt")), "b")
+    before = read(tmp_path)
+    assert before["checkpoints"] == ["second.pt"]
+    skipping = RunRecord(tmp_path)
+    for case in ("a", "b"):
+        skipping.note({"case": case, "outcome": "skipped"})
+    skipping.write(finished=True)
+    assert read(tmp_path) == before
+    record = RunRecord(tmp_path)
+    assert [record.settings_of(case)["checkpoints"] for case in ("a", "b")] == [["first.pt"], ["second.pt"]]
+
+
+def test_failed_overwriting_keeps_what_made_the_map(tmp_path: Path) -> None:
+    write_case(RunRecord(tmp_path, settings("first.pt")), "a")
+    again = RunRecord(tmp_path, settings("second.pt"))
+    again.plan([{"case": "a", "outcome": "waiting"}])
+    again.note({"case": "a", "outcome": "failed"})
+    again.write()
+    assert RunRecord(tmp_path).settings_of("a")["checkpoints"] == ["first.pt"]
+    assert [row["case"] for row in json.loads((tmp_path / "statistics.json").read_text())["labels"]] == ["a"]
+
+
+@pytest.mark.parametrize(("new", "weights"), [(True, "second.pt"), (False, "first.pt")])
+def test_killed_run_leaves_no_map_of_unknown_origin(tmp_path: Path, new: bool, weights: str) -> None:
+    write_case(RunRecord(tmp_path, settings("first.pt")), "a")
+    os.utime(tmp_path / "a.nii.gz", (1e9, 1e9))
+    killed = RunRecord(tmp_path, settings("second.pt"))
+    killed.plan({"case": case, "outcome": "waiting"} for case in ("a", "b", "c"))
+    killed.write()
+    (tmp_path / "b.nii.gz").touch()
+    if new:
+        (tmp_path / "a.nii.gz").touch()
+    record = RunRecord(tmp_path)
+    assert record.settings_of("a")["checkpoints"] == [weights]
+    assert record.settings_of("b")["checkpoints"] == ["second.pt"]
+    assert record.earlier.keys() == {"a", "b"}
+    assert {case["outcome"] for case in record.earlier.values()} == {"written"}
+
+
+def test_record_of_an_earlier_version_is_kept_but_not_certain(tmp_path: Path) -> None:
+    (tmp_path / "a.nii.gz").touch()
+    old = {**settings("old.pt"), "versions": {"hybridseg": "0.1.0"}, "cases": [{"case": "a", "outcome": "written"}]}
+    (tmp_path / "run.json").write_text(json.dumps(old))
+    write_case(RunRecord(tmp_path, settings("new.pt")), "b")
+    record = RunRecord(tmp_path)
+    assert record.settings_of("a")["versions"] == {"hybridseg": "0.1.0"}
+    assert record.known_settings("a") is None
+    assert record.known_settings("b") == settings("new.pt")
+
+
+def test_failure_is_kept_until_its_case_is_written(tmp_path: Path) -> None:
+    record = RunRecord(tmp_path, settings("a.pt"))
+    record.note({"case": "a", "outcome": "failed", "error": "a.nii: unreadable"})
+    record.write()
+    write_case(RunRecord(tmp_path, settings("a.pt")), "b")
+    assert [case["outcome"] for case in read(tmp_path)["cases"]] == ["failed", "written"]
+    write_case(RunRecord(tmp_path, settings("a.pt")), "a")
+    assert [case["outcome"] for case in read(tmp_path)["cases"]] == ["written", "written"]
+
+
+@pytest.mark.parametrize("content", [{"cases": "a"}, {"cases": [{"case": 1}]}, {"runs": []}, {"runs": {"a": 1}}])
+def test_record_of_another_program_is_an_error(tmp_path: Path, content: Any) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    with pytest.raises(VolumeError, match=r"run.json: invalid .*: must be written by hybridseg predict"):
+        RunRecord(tmp_path)

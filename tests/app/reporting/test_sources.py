@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hybridseg.app.inference.run_record import RunRecord
 from hybridseg.app.reporting.sources import recorded_image, recorded_inputs
 
 from ..conftest import write_volume
@@ -19,18 +21,25 @@ def images(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("version", ["list", "joined"])
-def test_inputs_are_found_in_records_of_either_version(images: list[str], version: str) -> None:
+def test_inputs_are_found_in_records_of_either_version(images: list[str], version: str, tmp_path: Path) -> None:
     def record(paths: list[str]) -> dict[str, Any]:
         return {"case": "one", **({"inputs": paths} if version == "list" else {"input": ", ".join(paths)})}
 
     assert recorded_inputs(record(images)) == images
     assert recorded_inputs(record([*images, "gone.nii.gz"])) == []
-    found = recorded_image({"cases": [record(images)]}, "one")
+    found = recorded_image(write_record(tmp_path, record(images)), "one")
     assert found is not None
     assert found.images == tuple(map(Path, images))
 
 
-def test_case_without_recorded_inputs_has_no_image() -> None:
-    assert recorded_image({"cases": [{"case": "one"}]}, "one") is None
-    assert recorded_image({"cases": [{"case": "one", "inputs": []}]}, "one") is None
-    assert recorded_image({}, "one") is None
+def test_case_without_recorded_inputs_has_no_image(tmp_path: Path) -> None:
+    assert recorded_image(write_record(tmp_path, {"case": "one"}), "one") is None
+    assert recorded_image(write_record(tmp_path, {"case": "one", "inputs": []}), "one") is None
+    assert recorded_image(write_record(tmp_path, {"case": "two"}), "one") is None
+
+
+def write_record(folder: Path, case: dict[str, Any]) -> RunRecord:
+    """Write a record of a case that has a label map, and read it."""
+    (folder / "one.nii.gz").touch()
+    (folder / "run.json").write_text(json.dumps({"cases": [case]}))
+    return RunRecord(folder)

@@ -1,0 +1,112 @@
+"""What made a label map: bundle, weights, device, versions and options; recorded with each map, and compared later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import file_digest, sha256
+from pathlib import Path
+from typing import Any
+
+from hybridseg.app.bundling.config import bundle_version, inference_config
+
+VOXEL_OPTIONS = ("overlap", "tta", "labels", "largest_component")
+"""Options of `hybridseg predict` that change the voxels of every label map; `series` changes those of DICOM cases."""
+SHOWN_DIGITS = 12
+"""Digits of a checksum in messages and run numbers."""
+
+
+def describe_settings(bundle: Path, checkpoint: Sequence[Path], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe what will make label maps, without building the network.
+
+    Args:
+        bundle: folder of the bundle.
+        checkpoint: files of weights; empty for the bundle's own.
+        options: options of `hybridseg predict` that change results; an overlap of None becomes the bundle's.
+
+    Raises:
+        ValueError: the bundle's `inference.json` cannot be read.
+    """
+    from monai.bundle import ConfigParser
+
+    content = inference_config(bundle)
+    config = ConfigParser(dict(content))
+    config["bundle_root"] = str(bundle)
+    item = "inferer::overlap"
+    overlap = options.get("overlap")
+    if overlap is None and item in config:
+        overlap = config.get_parsed_content(item)
+    files = list(checkpoint)
+    if not files and "checkpoint" in config:
+        files = [Path(config.get_parsed_content("checkpoint"))]
+    return {
+        "bundle": str(bundle),
+        "bundle_version": bundle_version(bundle),
+        "inference_sha256": digest(content),
+        "checkpoints": [str(path) for path in files],
+        "checkpoint_sha256": [file_sha256(path) for path in files],
+        "options": {**options, "overlap": overlap},
+    }
+
+
+def file_sha256(path: Path) -> str | None:
+    """Return the checksum of a file; None if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def digest(content: Any) -> str:
+    """Return the checksum of a JSON value, whatever the order of its keys."""
+    return sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def find_difference(
+    earlier: Mapping[str, Any], now: Mapping[str, Any], *, series: bool = False
+) -> tuple[str, str, str] | None:
+    """Find the first setting that gives a label map other voxels; settings that one side lacks are not compared.
+
+    Args:
+        earlier: settings that made a label map.
+        now: settings of this run.
+        series: compare the DICOM series too.
+
+    Returns:
+        The name of the setting, its earlier value and its value now, or None.
+    """
+    names = ["bundle", "bundle version", "inference.json"]
+    if earlier.get("checkpoint_sha256") != now.get("checkpoint_sha256"):  # whatever the names of the files
+        names.insert(2, "weights")
+    pairs = [(name, shown_setting(name, earlier), shown_setting(name, now)) for name in names]
+    before, after = (settings.get("options") or {} for settings in (earlier, now))
+    options = [name for name in (*VOXEL_OPTIONS, *(["series"] if series else [])) if name in before]
+    pairs += [(name, shown_option(before[name]), shown_option(after[name])) for name in options]
+    for name, old, new in pairs:
+        if old is not None and new is not None and old != new:
+            return name, old, new
+    return None
+
+
+def shown_setting(name: str, settings: Mapping[str, Any]) -> str | None:
+    """Return a setting as text to compare and to show; None if it is not known."""
+    if name == "bundle":
+        return Path(settings["bundle"]).name if settings.get("bundle") else None
+    if name == "bundle version":
+        return settings.get("bundle_version")
+    if name == "inference.json":
+        checksum = settings.get("inference_sha256")
+        return checksum and f"checksum {checksum[:SHOWN_DIGITS]}"
+    checksums = settings.get("checkpoint_sha256") or [None]
+    if None in checksums:
+        return None
+    files = [Path(path).name for path in settings["checkpoints"]]
+    return ", ".join(f"{file} {checksum[:SHOWN_DIGITS]}" for file, checksum in zip(files, checksums, strict=True))
+
+
+def shown_option(value: Any) -> str:
+    """Return the value of an option as text, whether it comes from this run or from JSON."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)
