@@ -98,7 +98,7 @@ def shown_setting(name: str, settings: Mapping[str, Any]) -> str | None:
     if name == "inference.json":
         checksum = settings.get("inference_sha256")
         return checksum and f"checksum {checksum[:SHOWN_DIGITS]}"
-    checksums = settings.get("checkpoint_sha256") or [None]
+    checksums: list[Any] = settings.get("checkpoint_sha256") or [None]
     if None in checksums:
         return None
     files = [Path(path).name for path in settings["checkpoints"]]

@@ -72,8 +72,8 @@ def test_gap_of_parallel_plates_is_measured_at_right_angles() -> None:
 
 def test_distances_equal_those_of_all_voxel_pairs() -> None:
     masks = [torch.from_numpy(mask > 0) for mask in two_balls(OBLIQUE)]
-    surfaces = [np.argwhere(surface(mask.numpy())) @ OBLIQUE.T for mask in masks]
-    there = cdist(*surfaces)
+    points = [np.argwhere(surface(mask.numpy())) @ OBLIQUE.T for mask in masks]
+    there = cdist(points[0], points[1])
     first, second = surface_distances(masks[0], masks[1], OBLIQUE)
     np.testing.assert_allclose(first, there.min(axis=1), atol=1e-9)
     np.testing.assert_allclose(second, there.min(axis=0), atol=1e-9)
