@@ -118,13 +118,10 @@ class RandCropByLabelsd(RandCropByLabelClassesd):
 
 
 class LabelsToSharesd(MapTransform):
-    """One-hot encode the labels that occur in a patch, one channel each.
+    """One-hot encode the labels (1, D, H, W) that occur in a patch as shares (K, D, H, W), one channel each.
 
     MONAI's `AsDiscreted` makes a channel for every possible label; of a hundred, a patch has a few, and every channel
     would be interpolated. The numbers of the labels go to the entry `<key>_numbers`, for `SharesToLabelsd`.
-
-    Args:
-        keys: entries with labels (1, D, H, W), which become shares (K, D, H, W).
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -137,10 +134,9 @@ class LabelsToSharesd(MapTransform):
 
 
 class SharesToLabelsd(MapTransform):
-    """Choose the label with the greatest share in each voxel, the lowest of equals; inverts `LabelsToSharesd`.
+    """Turn shares (K, D, H, W) into labels (1, D, H, W): the greatest share wins, the lowest label of equals.
 
-    Args:
-        keys: entries with shares (K, D, H, W), which become labels (1, D, H, W).
+    The inverse of `LabelsToSharesd`.
     """
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

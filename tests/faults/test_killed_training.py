@@ -70,8 +70,11 @@ def assert_same_runs(first: Path, second: Path) -> None:
     for name in (f"checkpoint_epoch={EPOCHS}.pt", "model.pt"):
         left, right = (dict(values(torch.load(run / name, weights_only=True))) for run in (first, second))
         assert left.keys() == right.keys()
-        same = {path: torch.equal(torch.as_tensor(value), torch.as_tensor(right[path])) for path, value in left.items()}
-        assert [path for path, equal in same.items() if not equal] == []
+        assert [path for path, value in left.items() if not is_same(value, right[path])] == []
+
+
+def is_same(first: Any, second: Any) -> bool:
+    return torch.equal(first, second) if isinstance(first, torch.Tensor) else first == second
 
 
 @pytest.fixture(scope="module")

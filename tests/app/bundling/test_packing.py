@@ -28,7 +28,7 @@ def test_path_of_the_dataset_is_not_packed(tmp_path: Path) -> None:
         "label_names": {1: "one"},
         "patch_size": [16, 16, 16],
         "data_source": "data",
-        "dataset_dir": "/home/someone/secret/däta",
+        "dataset_dir": "/home/someone/hidden_place/däta",
     }
     write_bundle(tmp_path / "mine", settings, {"folds": [["a"], ["b"]], "test": []}, {"plan.json": "{}"})
     (tmp_path / "mine" / "plan").mkdir()
@@ -36,7 +36,7 @@ def test_path_of_the_dataset_is_not_packed(tmp_path: Path) -> None:
     pack_bundle(tmp_path / "mine", tmp_path / "mine.zip")
     with zipfile.ZipFile(tmp_path / "mine.zip") as archive:
         assert not [path for path in archive.namelist() if "plan" in path]
-        assert not [path for path in archive.namelist() if b"secret" in archive.read(path)]
+        assert not [path for path in archive.namelist() if b"hidden_place" in archive.read(path)]
         assert json.loads(archive.read("mine/configs/train.json"))["dataset_dir"] == "./däta"
 
 
