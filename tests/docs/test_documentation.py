@@ -90,3 +90,13 @@ def test_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert "HybridSwinUNETR" in (tmp_path / "site" / "reference" / "networks" / "index.html").read_text(
         encoding="utf-8"
     )
+
+
+def test_promises_name_tests_that_exist() -> None:
+    page = (DOCS / "concepts" / "promises.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(\S+\.py)::(\w+)`", page)
+    assert len(named) > 20
+    missing = [
+        name for file, name in named if f"def {name}(" not in (ROOT / "tests" / file).read_text(encoding="utf-8")
+    ]
+    assert missing == []

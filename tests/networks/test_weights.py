@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,6 +27,25 @@ def test_saved_weights_are_loaded(network, tmp_path):
     load_weights(other, path, CPU)
     for name, tensor in network.state_dict().items():
         assert torch.equal(other.state_dict()[name], tensor)
+
+
+class Touch:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+def test_code_in_a_file_of_weights_does_not_run(tmp_path):
+    torch.save({"weight": Touch(tmp_path / "ran")}, tmp_path / "model.pt")
+    with pytest.raises(WeightsError, match="unreadable: must be a state dict saved by torch.save, of tensors only"):
+        read_weights(tmp_path / "model.pt")
+    assert not (tmp_path / "ran").exists()
+    torch.load(tmp_path / "model.pt", weights_only=False)
+    assert (tmp_path / "ran").exists()  # what would have happened
 
 
 @pytest.mark.parametrize(
