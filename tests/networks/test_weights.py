@@ -41,7 +41,7 @@ class Touch:
 
 def test_code_in_a_file_of_weights_does_not_run(tmp_path):
     torch.save({"weight": Touch(tmp_path / "ran")}, tmp_path / "model.pt")
-    with pytest.raises(WeightsError, match="unreadable: must be a state dict saved by torch.save, of tensors only"):
+    with pytest.raises(WeightsError, match=r"unreadable: must be a state dict saved by torch\.save, of tensors only"):
         read_weights(tmp_path / "model.pt")
     assert not (tmp_path / "ran").exists()
     torch.load(tmp_path / "model.pt", weights_only=False)
