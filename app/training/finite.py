@@ -56,14 +56,14 @@ class FiniteGradients:
         state: Any = trainer.state
         cases = ", ".join(dict.fromkeys(case_names(state.batch))) or "unknown"
         loss = torch.as_tensor(state.output["loss"]).item()
-        fault = f"epoch {state.epoch}, cases {cases}: loss {loss:g}, gradient not finite"
+        problem = f"epoch {state.epoch}, cases {cases}: loss {loss:g}, gradient not finite"
         self.skipped += 1
         if getattr(trainer, "scaler", None) is not None and self.skipped <= SCALER_LIMIT:
-            logger.warning(f"{fault}: step skipped, {self.skipped} in a row")
+            logger.warning(f"{problem}: step skipped, {self.skipped} in a row")
             return
         checkpoint = latest_checkpoint(self.run_dir)
         last = f"the last good checkpoint is {checkpoint}" if checkpoint else "there is no checkpoint yet"
-        raise FloatingPointError(f"{fault}: training stopped; {last}; try a smaller learning_rate")
+        raise FloatingPointError(f"{problem}: training stopped; {last}; try a smaller learning_rate")
 
 
 def case_names(batch: Any) -> Iterable[str]:

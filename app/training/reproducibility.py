@@ -52,7 +52,7 @@ class SeededDataset(Dataset):
 class SeededSampler(DistributedSampler[Any]):
     """The indices of each epoch in an order that follows from (seed, epoch), shared evenly between processes.
 
-    MONAI's trainer tells a `DistributedSampler` the epoch.
+    MONAI's trainer sets the epoch of a `DistributedSampler`.
 
     Args:
         dataset: a `SeededDataset`.
