@@ -13,11 +13,11 @@ import pytest
 from hybridseg.app.runtime.console import printable
 from hybridseg.transforms import LoadVolumed
 
+from ...faults import bad_itk, bad_nifti
+from ...faults.bad_files import SAME, UNREADABLE, Array, Kinds, Segmented, content, cut, flipped, named, nifti, zipped
+from ...faults.bad_itk import itk
+from ...faults.bad_nifti import pair
 from ..conftest import label_maps, predict, read_volume
-from . import bad_itk, bad_nifti
-from .bad_files import SAME, UNREADABLE, Array, Kinds, Segmented, content, cut, flipped, named, nifti, zipped
-from .bad_itk import itk
-from .bad_nifti import pair
 
 LONG_NAME = "n" * 248  # with .nii.gz as long as a name may be
 

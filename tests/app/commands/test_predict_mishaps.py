@@ -19,8 +19,8 @@ import torch
 from hybridseg.app.inference.predictor import Predictor
 from hybridseg.app.inference.run_record import RunRecord
 
+from ...faults.bad_files import nifti
 from ..conftest import label_maps, predict
-from .bad_files import nifti
 
 
 @contextmanager

@@ -15,9 +15,9 @@ import torch
 from hybridseg.bundles import bundle_names
 from hybridseg.networks import create_model
 
+from ...faults.bad_files import Write, content, named, nifti
+from ...faults.bad_nifti import pair
 from ..conftest import hybridseg, label_maps, predict, write_volume
-from .bad_files import Write, content, named, nifti
-from .bad_nifti import pair
 
 
 def symlink(target: str) -> Write:
