@@ -22,7 +22,7 @@ from hybridseg.transforms.io.limits import check_memory
 
 KEYWORDS = (
     *("SOPClassUID", "Modality", "SeriesInstanceUID", "SeriesNumber", "ImagePositionPatient"),
-    *("ImageOrientationPatient", "PixelSpacing", "NumberOfFrames", "PhotometricInterpretation"),
+    *("ImageOrientationPatient", "PixelSpacing", "NumberOfFrames", "PhotometricInterpretation", "FrameOfReferenceUID"),
 )
 """Text that is kept of each file: no names, no descriptions."""
 

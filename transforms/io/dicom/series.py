@@ -85,6 +85,7 @@ class DicomSeries:
             affine=self.affine,
             voxel_bytes=int(np.prod(shape)) * bits // 8,
             capacity=None,
+            frame_of_reference=self.slices[0].header.text.get("FrameOfReferenceUID", ""),
         )
 
 
