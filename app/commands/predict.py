@@ -44,6 +44,8 @@ class Predict(Command):
     """Weights to use instead, such as the model.pt of a training; the logits of several are averaged."""
     series: Annotated[str | None, tyro.conf.arg(metavar="UID|NUMBER", help_behavior_hint="")] = None
     """Series to read from DICOM folders that hold several."""
+    grid_of: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Channel, from 0, on whose grid the label maps are, where channels have grids of their own, such as CT and PET."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """auto, cpu, cuda or cuda:N; auto uses a GPU if there is one."""
     overlap: Annotated[float | None, tyro.conf.arg(metavar="SHARE", help_behavior_hint=BUNDLE_DEFAULT)] = None
@@ -82,6 +84,8 @@ class Predict(Command):
         if self.overwrite and self.keep_existing:
             raise ValueError("overwrite: must not be given together with keep_existing")
         bundle = bundle_path(self.bundle)
+        if not 0 <= self.grid_of < (channels := input_channels(bundle)):
+            raise ValueError(f"grid_of: {self.grid_of}: must be the number of a channel, 0 to {channels - 1}")
         cases = self.find_cases(bundle)
         from hybridseg.app.inference.provenance import describe_settings
         from hybridseg.app.runtime.folder_lock import folder_lock
@@ -221,7 +225,9 @@ class Predict(Command):
         for case, predicted in tqdm(written, desc="statistics", unit="case", leave=False, disable=None):
             rows: Sequence[Mapping[str, Any]] = ()
             with predicted.stage("statistics", debug=self.debug):
-                measured = measure_written(case, Path(predicted.output), channels=channels, label_names=chosen)
+                measured = measure_written(
+                    case, Path(predicted.output), channels=channels, label_names=chosen, grid_of=self.grid_of
+                )
                 rows = [asdict(row) for row in measured]
             if predicted.error is not None:
                 say("predict", predicted.error)
@@ -249,6 +255,7 @@ class Predict(Command):
             overlap=self.overlap,
             batch=self.batch,
             mirror=self.tta,
+            grid_of=self.grid_of,
         )
         run_record.settings = {
             "versions": versions(),
@@ -320,7 +327,8 @@ class Predict(Command):
             ValueError: the bundle does not have a label.
         """
         names, _ = label_parts(bundle)
-        options = {name: getattr(self, name) for name in ("series", "overlap", "batch", "tta", "largest_component")}
+        chosen = ("series", "grid_of", "overlap", "batch", "tta", "largest_component")
+        options = {name: getattr(self, name) for name in chosen}
         return {**options, "labels": [names[label] for label in self.chosen_labels(names)]}
 
     def print_cases(self, cases: Sequence[PredictedCase]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from hybridseg.app.bundling.config import bundle_version, inference_config
 
-VOXEL_OPTIONS = ("overlap", "tta", "labels", "largest_component")
+VOXEL_OPTIONS = ("overlap", "tta", "labels", "largest_component", "grid_of")
 """Options of `hybridseg predict` that change the voxels of every label map; `series` changes those of DICOM cases."""
 SHOWN_DIGITS = 12
 """Digits of a checksum in messages and run numbers."""
