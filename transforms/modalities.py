@@ -75,7 +75,9 @@ def scale_uptake(image: torch.Tensor, window: Window = None) -> torch.Tensor:
 MODALITIES: Mapping[str, Modality] = {
     "CT": Modality(code="CT", body=ct_body, normalise=scale_hounsfield, air=-1024.0, padding=-1.0),
     "PET": Modality(code="PT", body=pet_body, normalise=scale_uptake, air=0.0, padding=0.0),
-    "MRI": Modality(code="MR", body=mri_body, normalise=lambda image, window: z_score_body(image), air=None, padding=0.0),
+    "MRI": Modality(
+        code="MR", body=mri_body, normalise=lambda image, window: z_score_body(image), air=None, padding=0.0
+    ),
 }
 
 

@@ -34,7 +34,9 @@ def pad_to_size(volume: Tensor, size: Sequence[int], padding: Padding) -> tuple[
         border = [(start, length - start) for start, length in zip(before, missing, strict=True)]
         sides = [*border[2], *border[1], *border[0]]
         if isinstance(padding, Sequence):
-            parts = [functional.pad(channel, sides, value=value) for channel, value in zip(volume, padding, strict=True)]
+            parts = [
+                functional.pad(channel, sides, value=value) for channel, value in zip(volume, padding, strict=True)
+            ]
             volume = torch.stack(parts)
         else:
             volume = functional.pad(volume, sides, value=padding)

@@ -154,7 +154,9 @@ def load_on_grid(
     order = list(range(len(case.images)))
     if len(order) > 1:
         order.insert(0, order.pop(grid_of))
-    entry: dict[Hashable, Any] = {"image": [InputCase(case.name, (case.images[index],)).entry["image"] for index in order]}
+    entry: dict[Hashable, Any] = {
+        "image": [InputCase(case.name, (case.images[index],)).entry["image"] for index in order]
+    }
     if labels is not None:
         entry["labels"] = str(labels)
     load = LoadVolumed(

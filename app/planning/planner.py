@@ -161,7 +161,9 @@ class Planner:
         if windows:
             self.decide("windows", windows, WINDOW_REASON)
         padding = [MODALITIES[kind].padding for kind in modalities.values()]
-        reason = "Small volumes are padded, channel by channel, with air (-1 in CT, 0 in PET) or the mean of the body (MRI)."
+        reason = (
+            "Small volumes are padded, channel by channel, with air (-1 in CT, 0 in PET) or the mean of the body (MRI)."
+        )
         self.decide("padding", padding, reason)
 
     def window(self, channel: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Join channels that are on grids of their own: each is interpolated once, straight from its own grid to the network's."""
+"""Join channels that are on grids of their own: each is interpolated once, from its own grid to the network's."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ class JoinChannelsd(Transform):
         image: MetaTensor = case[self.image]
         shape, affine = image.shape[1:], np.asarray(image.affine.cpu(), dtype=np.float64)
         apart: list[MetaTensor] = [
-            case.pop(name) for name in (elsewhere(self.image, index) for index in range(1, len(self.air))) if name in case
+            case.pop(name)
+            for name in (elsewhere(self.image, index) for index in range(1, len(self.air)))
+            if name in case
         ]
         if apart:
             resampled = [

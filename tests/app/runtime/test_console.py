@@ -13,9 +13,9 @@ from hybridseg.transforms import VolumeError
 WARN_OF_MODALITY = """
 import torch
 from monai.data import MetaTensor
-from hybridseg.transforms.intensity import WarnOfModalityd
+from hybridseg.transforms.modalities import CheckModalitiesd
 image = MetaTensor(torch.full((1, 2, 2, 2), -1000.0), meta={"filename_or_obj": "ct.nii"})
-WarnOfModalityd("image", hounsfield=False)({"image": image})
+CheckModalitiesd("image", modalities=["MRI"])({"image": image})
 """
 
 
