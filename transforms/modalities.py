@@ -6,7 +6,6 @@ within a volume only, so each is scaled by itself.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, ScaleIntensityRange
 from monai.utils import ImageMetaKey
 
-from .errors import VolumeError
+from .errors import VolumeError, warn_of_volume
 from .intensity import ct_body, mri_body, no_body, pet_body, z_score_body
 from .io.load import elsewhere
 
@@ -154,14 +153,13 @@ def check_range(path: str, lowest: float, highest: float, modality: str, where: 
     """
     found = f"the lowest voxel{where} is {lowest:g}"
     if modality == "CT" and lowest >= 0:
-        warnings.warn(f"{path}: {found}: CT in HU has fat and air below 0: is this CT?", stacklevel=1)
+        warn_of_volume(path, found, "CT in HU has fat and air below 0: is this CT?")
     if modality == "MRI" and lowest <= AIR_IN_CT:
-        warnings.warn(f"{path}: {found}: as low as air in CT, but this pipeline is for MRI", stacklevel=1)
+        warn_of_volume(path, found, "as low as air in CT, but this pipeline is for MRI")
     if modality == "PET" and lowest <= LOWEST_SUV:
         raise VolumeError(path, found, "must be SUV, which are not negative: is this the PET?")
     if modality == "PET" and highest > HIGHEST_SUV:
-        found = f"the highest voxel{where} is {highest:g}"
-        warnings.warn(f"{path}: {found}: SUV are far lower: is this PET in Bq/ml?", stacklevel=1)
+        warn_of_volume(path, f"the highest voxel{where} is {highest:g}", "SUV are far lower: is this PET in Bq/ml?")
 
 
 class NormaliseChannelsd(MapTransform):
