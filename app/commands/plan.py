@@ -42,7 +42,7 @@ class Plan(Command):
     jobs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: more for large files)")] = None
     """Number of processes that measure cases."""
     channels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="")] = ()
-    """Names of the image channels, if the dataset does not name them; CT means that intensities are HU."""
+    """Names of the image channels, if the dataset does not name them; a CT is read as HU, a PET as SUV."""
     regions: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=LABELS ...", help_behavior_hint="")] = ()
     """Overlapping regions to segment in place of the labels, such as 'tumour core=2,3'."""
     folds: Annotated[int, tyro.conf.arg(metavar="N")] = 5

@@ -43,7 +43,7 @@ class PlanOptions:
         memory: what a training step may need beyond the weights, such as `8GB`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`, to measure training steps on.
         jobs: number of processes that measure cases; None for more of them the larger the files are.
-        channels: names of the images' channels, in place of the dataset's; `CT` alone means HU.
+        channels: names of the images' channels, in place of the dataset's; `CT` means HU, `PET` SUV.
         regions: the labels of each region, in place of the dataset's regions.
         folds: number of folds of the cross-validation; fewer if there are too few patients.
         patient: regular expression that finds the patient in the name of a case; None if each case is a patient.

@@ -167,22 +167,19 @@ def test_real_petct_goes_through_every_command(data_dir: Path, tmp_path: Path) -
     planned = hybridseg("plan", dataset, "-o", bundle, *FAST, "--spacing", "4", "4", "4")
     assert planned.code == 0, planned.err
     run = tmp_path / "run"
-    words = ["train", bundle, dataset, "--run-dir", run, "--epochs", "1", "--device", "cpu", "--set", "num_workers=0"]
-    trained = subprocess.run(
-        [sys.executable, "-m", "hybridseg.app", *words], cwd=tmp_path, capture_output=True, text=True
-    )
+    words = ["hybridseg.app", "train", str(bundle), str(dataset), "--run-dir", str(run), "--epochs", "1"]
+    words += ["--device", "cpu", "--set", "num_workers=0"]
+    trained = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True)
     assert trained.returncode == 0, trained.stderr[-3000:]
     weights = ("--bundle", bundle, "--checkpoint", run / "model.pt", "--device", "cpu")
     predicted = hybridseg("predict", dataset / "imagesTr", "-o", tmp_path / "labels", *weights)
     assert predicted.code == 0, predicted.err
     scored = hybridseg("evaluate", tmp_path / "labels", dataset / "labelsTr", "-o", tmp_path / "scores")
     assert scored.code == 0, scored.err
-    config = str(bundle / "configs" / "inference.json")
-    words = ["--config_file", config, "--dataset_dir", str(dataset / "imagesTr"), "--output_dir", "by_monai"]
+    words = ["monai.bundle", "run", "--config_file", str(bundle / "configs" / "inference.json")]
+    words += ["--dataset_dir", str(dataset / "imagesTr"), "--output_dir", "by_monai"]
     words += ["--checkpoint", str(run / "model.pt"), "--device", "$torch.device('cpu')"]
-    finished = subprocess.run(
-        [sys.executable, "-m", "monai.bundle", "run", *words], cwd=tmp_path, capture_output=True, text=True
-    )
+    finished = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr[-3000:]
     for name in names:
         ours, theirs = (voxels_of(tmp_path / folder / f"{name}.nii.gz") for folder in ("labels", "by_monai"))
