@@ -14,7 +14,7 @@ from typing import Any
 from hybridseg.networks import PRESETS
 from hybridseg.networks.validation import Triple
 from hybridseg.transforms.datasets.dataset import Dataset
-from hybridseg.transforms.datasets.names import tells_sides
+from hybridseg.transforms.datasets.names import mirror_pairs
 from hybridseg.transforms.regions import check_region_labels
 
 from .dataset_fingerprint import DatasetFingerprint
@@ -215,13 +215,12 @@ class Planner:
     def augmentation(self) -> None:
         """Decide how patches are mirrored and rotated."""
         names = (*self["label_names"].values(), *self.dataset.regions)
-        sided = [name for name in names if tells_sides(name)]
-        if sided:
-            shown = ", ".join(sided[:2])
-            reason = f"Labels distinguish left from right ({shown}), so a mirrored volume would have wrong labels."
+        if pairs := mirror_pairs(names):
+            shown = " and ".join(pairs[0])
+            reason = f"{shown} differ only in their side, so a mirrored volume would have wrong labels."
             self.decide("flip_axes", [], reason)
         else:
-            self.decide("flip_axes", [0], "No label distinguishes left from right, so volumes may be mirrored.")
+            self.decide("flip_axes", [0], "No two labels differ only in their side, so volumes may be mirrored.")
         self.decide("mirror_axes", self["flip_axes"], "The axes that training mirrors; prediction may mirror them too.")
         spacing = self["spacing"]
         if is_anisotropic(spacing):
