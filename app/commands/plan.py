@@ -49,7 +49,9 @@ class Plan(Command):
     """Number of cross-validation folds; fewer if there are too few patients."""
     patient: Annotated[str | None, tyro.conf.arg(metavar="REGEX", help_behavior_hint="")] = None
     """Regular expression that finds the patient in the name of a case, such as '^[^_]+'; all cases of a patient are in
-    one fold."""
+    one fold. Names such as patient001_frame01 or sub-01_ses-02 need none."""
+    split_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+    """Folds to use instead of drawing them: a split.json, or nnU-Net's splits_final.json."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Random seed of the folds and the training."""
     spacing: Annotated[
@@ -84,6 +86,7 @@ class Plan(Command):
             regions=regions,
             folds=self.folds,
             patient=self.patient,
+            split_file=self.split_file,
             seed=self.seed,
             spacing=self.spacing,
             patch=self.patch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -25,6 +26,8 @@ from hybridseg.transforms.io.load import LoadVolumed
 
 from .case_fingerprint import CaseFingerprint
 from .measure_case import measure_case
+
+logger = logging.getLogger(__name__)
 
 VERSION = 3
 """Version of the measurements: cases measured by another version are measured again."""
@@ -148,6 +151,18 @@ def check_label_gaps(dataset: Dataset, fingerprints: Iterable[CaseFingerprint]) 
         if label != number:
             found = f"{label} occurs ({', '.join(cases[label][:3])}), but {number} does not"
             raise ValueError(f"labels: {found}: must be numbered from 1 without gaps")
+
+
+def warn_of_absent_labels(dataset: Dataset, fingerprints: Sequence[CaseFingerprint]) -> None:
+    """Warn of labels that the dataset names but that no case without problems has: a network cannot learn them."""
+    present = {label for fingerprint in fingerprints for label in fingerprint.label_volumes}
+    if absent := [
+        f"{label} ({dataset.label_names.get(label, 'unnamed')})"
+        for label in dataset.label_values or ()
+        if label not in present
+    ]:
+        found = f"in none of {len(fingerprints)} cases without problems"
+        logger.warning("%s: labels %s: %s: cannot be learnt", dataset.folder, ", ".join(absent), found)
 
 
 def warn_of_modality(dataset: Dataset, name: str) -> None:
