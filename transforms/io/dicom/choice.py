@@ -52,7 +52,7 @@ class Scan:
     @property
     def modality(self) -> str:
         """Modality, such as CT."""
-        return self.first.header.text.get("Modality", "")
+        return self.first.modality
 
     @property
     def is_localiser(self) -> bool:
@@ -75,8 +75,7 @@ class Scan:
     @property
     def count(self) -> int:
         """Slices, as claimed by the headers."""
-        frames = ["" if isinstance(part, Slice) else part.header.text.get("NumberOfFrames", "") for part in self.parts]
-        return sum(int(number) if number.isdecimal() else 1 for number in frames)
+        return sum(1 if isinstance(part, Slice) else part.frames for part in self.parts)
 
     def __str__(self) -> str:
         number = (

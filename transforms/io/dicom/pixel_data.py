@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from typing import Any, BinaryIO, cast
 
 from hybridseg.transforms.errors import VolumeError
@@ -59,6 +60,8 @@ HEAD_BYTES, TAIL_BYTES = 1 << 16, 16
 """Kept of compressed pixel data: its header, and its end mark."""
 
 MAGIC_END = 132
+
+QUIET = RLock()
 
 META_BYTES = 1 << 12
 """Within these first bytes, a file names its transfer syntax."""
@@ -436,13 +439,14 @@ def as_number(element: Any) -> int | None:
 
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom from logging and warning about values that are not needed here."""
+    """Keep pydicom from logging and warning about values that are not needed here, in one thread at a time."""
     logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    with QUIET:  # filters of warnings belong to the process
+        level = logger.level
+        logger.setLevel(logging.CRITICAL + 1)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            logger.setLevel(level)

@@ -104,6 +104,7 @@ class DicomSeries:
             affine=self.affine,
             voxel_bytes=int(np.prod(self.stack.shape)) * bits // 8,
             capacity=None,
+            frame_of_reference=self.frame_of_reference,
         )
 
     def labels_on_slices(self, labels: NDArray[np.integer]) -> NDArray[np.integer]:

@@ -6,7 +6,7 @@ distance to the next slice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -18,7 +18,7 @@ from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.header import unreadable_is_volume_error
 
 from .pixel_data import DicomHeader, check_pixel_data, frame_count, is_image, read_dicom_header
-from .stored import StoredInstance
+from .stored import StoredInstance, list_instances
 
 MULTI_FRAME = {
     "1.2.840.10008.5.1.4.1.1.2.1": "enhanced CT",
@@ -59,6 +59,17 @@ class Instance:
     def series(self) -> str:
         """SeriesInstanceUID, or the series number if that is empty."""
         return self.header.text.get("SeriesInstanceUID") or f"number {self.number or 'unknown'}"
+
+    @property
+    def modality(self) -> str:
+        """Modality, such as CT."""
+        return self.header.text.get("Modality", "")
+
+    @property
+    def frames(self) -> int:
+        """Slices in the file, as its header claims; 1 if it does not say."""
+        text = self.header.text.get("NumberOfFrames", "")
+        return int(text) if text.isdecimal() else 1
 
     @property
     def has_series(self) -> bool:
@@ -118,13 +129,19 @@ def read_instance(stored: StoredInstance) -> Instance:
         return Instance(stored=stored, header=read_dicom_header(stored.path, stream, stored.size))
 
 
-def holds_slices(stored: StoredInstance) -> bool:
-    """Return whether a file holds slices; True if it cannot be read, False for reports, plans, contours and masks."""
-    try:
-        instance = read_instance(stored)
-        return is_image(stored.path, instance.header) and instance.header.text.get("Modality") != "SEG"
-    except VolumeError:
-        return True
+def find_slices(folder: Path) -> Iterator[Instance]:
+    """Yield the files directly in a folder that hold slices, by their headers: no reports, plans, contours and masks.
+
+    Files that cannot be read are among them: they may be slices that are cut off.
+    """
+    with list_instances(folder) as files:
+        for file in files:
+            try:
+                instance = read_instance(file)
+                if is_image(file.path, instance.header) and instance.modality != "SEG":
+                    yield instance
+            except VolumeError:
+                yield Instance(stored=file, header=DicomHeader(text={}, numbers={}, transfer_syntax="", pixels=None))
 
 
 def as_slice(instance: Instance) -> Slice:
