@@ -60,7 +60,7 @@ def split_volumes(instances: Sequence[Instance]) -> list[tuple[str, list[Slice]]
         split: dict[tuple[str, ...], list[Frame]] = {}
         for known, members in stacks.items():
             for frame in members:
-                value = value_of(frame, keys).replace("\\", "/")
+                value = value_of(frame, keys).replace("\\", "/").removesuffix(".0")
                 split.setdefault((*known, f"{name} {value}" if value else ""), []).append(frame)
         stacks = split
     return [(", ".join(filter(None, known)), [part for part, _, _ in members]) for known, members in stacks.items()]
