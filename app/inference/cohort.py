@@ -36,6 +36,7 @@ class PredictedCase:
         outcome: `waiting` at first; finally `written`, `skipped` because the output exists, or `failed`.
         seconds: duration of each stage: `preparing`, `network`, `writing`. Stages of different cases overlap.
         peak_memory_bytes: peak memory of the process when the case was done; of the GPU if there is one.
+        notes: what was chosen, skipped or corrected when reading DICOM, a line each.
         error: why the case failed.
     """
 
@@ -45,6 +46,7 @@ class PredictedCase:
     outcome: CaseStatus = "waiting"
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
+    notes: list[str] = field(default_factory=list)
     error: str | None = None
 
     def record(self) -> dict[str, Any]:
@@ -86,6 +88,7 @@ def segment_cases(
     def prepare(case: InputCase, record: PredictedCase) -> Data:
         with record.stage("preparing", debug=debug):
             check_loading(predictor, case)
+            record.notes = case.notes()
             return predictor.prepare(case.entry)
         return {}
 
