@@ -11,7 +11,7 @@ from typing import Any
 from hybridseg.app.bundling.config import read_config
 from hybridseg.transforms.datasets.dataset import LabelledCase, read_dataset, read_json
 from hybridseg.transforms.datasets.folds import make_folds
-from hybridseg.transforms.datasets.patients import find_patients, split_patients
+from hybridseg.transforms.datasets.grouping import find_patients, split_patients
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.atomic import replacing
 
@@ -82,12 +82,11 @@ def make_split(
     listed = listed_names(split_file, cases)
     test = listed.pop("test", [])
     known = [name for names in listed.values() for name in names] or [name for name in cases if name not in test]
-    patients = find_patients([cases[name] for name in (*known, *test)], patient)
     given = [names for subset, names in listed.items() if subset not in ("training", "validation")]
-    if folds is None and given:
-        divided: Sequence[Sequence[str]] = given
-    else:
-        divided = make_folds(known, folds=folds or FOLDS, seed=seed, patient=patients)
+    count = folds or len(given) or FOLDS
+    patients = find_patients([cases[name] for name in (*known, *test)], folds=count, pattern=patient)
+    own = given if folds is None else []
+    divided = own or make_folds(known, folds=count, seed=seed, patient=patients)
     if split := split_patients([*divided, test], patients):
         found = f"{len(split)} patients, such as {split[0]}, have cases in several folds, or in folds and test"
         rule = "use --folds to make folds that keep patients together, or --patient to say what a patient is"

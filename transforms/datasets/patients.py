@@ -1,127 +1,70 @@
-"""Which cases belong to one patient, by their names and images, so that no fold trains on a patient that it validates.
-
-A name tells the patient where it ends in a plain pattern: `patient001_frame01`, `sub-01_ses-02`, `p7_baseline`,
-`042_left`. Images that are the same under two names belong together too.
-"""
+"""Find the patient of each case by its name, so that no patient is in two folds."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
+from collections.abc import Callable, Sequence
 
-from hybridseg.transforms.io.load import LoadVolumed, read_header
-from hybridseg.transforms.io.names import volume_extension
+PatientOf = Callable[[str], str]
+"""Maps the name of a case to its patient; raises a ValueError for a name without one."""
 
-from .dataset import LabelledCase
+MOST_CASES = 10
+"""Cases per patient on average, above which a common beginning is a site or a scanner, not a patient."""
 
-NUMBERED = "frame|phase|time|timepoint|tp|visit|session|ses|scan|exam|study|series|day|week|month|year|fu|followup|t"
-"""Words before the number of a scan of a patient."""
-UNNUMBERED = "baseline|followup|pre|post|before|after|ed|es|left|right|l|r|lh|rh"
-"""Words for one of the scans, or one of the sides, of a patient."""
-SCAN = re.compile(rf"[_.-](?:(?:{NUMBERED})[_-]?\d+|(?:{UNNUMBERED})\d*)$", re.IGNORECASE)
+VISIT = (
+    r"(?:frame|phase|time|timepoint|tp?|ses|session|visit|v|scan|year|y|month|m|week|w|day|d|baseline|bl|follow-?up|fu"
+    r"|pre|post|ed|es|early|late|left|right|l|r)[-_]?\d*"
+)
 
-
-@dataclass(frozen=True)
-class Patients:
-    """The patient of each case, and how it was found.
-
-    Args:
-        by_case: patient of each case.
-        assumptions: what was taken from names and images, in sentences for the user.
-    """
-
-    by_case: Mapping[str, str]
-    assumptions: Sequence[str] = field(default_factory=tuple)
-
-    def __call__(self, case: str) -> str:
-        """Return the patient of a case."""
-        return self.by_case[case]
+PATTERNS = {
+    "BIDS": r"^sub-[a-z0-9]+(?=[_-]|$)",
+    "a number and a visit": rf"^[a-z]*[-_]?\d+(?=[-_]{VISIT}$)",
+    "two numbers": r"^.*\d{3,}(?=[-_]\d{1,3}$)",
+}
+"""Regular expressions that find the patient in names such as `sub-01_ses-02`, `patient001_frame01`, `GLI-00005-001`."""
 
 
-def find_patients(cases: Sequence[LabelledCase], pattern: str | None = None) -> Patients:
-    """Find the patient of each case by its name, and join patients with the same image.
-
-    Args:
-        cases: the cases.
-        pattern: regular expression that finds the patient in a name; None uses endings such as `_frame01`.
+def parse_patient(text: str | None) -> PatientOf:
+    """Return a function from the name of a case to its patient: what a regular expression finds in it, or all of it.
 
     Raises:
-        ValueError: the pattern is no regular expression, or finds nothing in a name.
-        VolumeError: an image cannot be read.
+        ValueError: the text is not a regular expression.
     """
-    names = [case["case"] for case in cases]
-    patients = {name: match_patient(name, pattern) for name in names}
-    assumptions = []
-    if pattern is None and (scans := [name for name in names if patients[name] != name]):
-        count = len({patients[name] for name in names})
-        assumptions.append(f"{len(names)} cases of {count} patients by their names: {scans[0]} of {patients[scans[0]]}")
-    for same in same_images(cases):
-        kept = patients[same[0]]
-        joined = {patients[name] for name in same}
-        patients = {name: kept if patient in joined else patient for name, patient in patients.items()}
-        assumptions.append(f"{' and '.join(same)} have the same image and count as one patient")
-    return Patients(patients, assumptions)
+    if text is None:
+        return str
+    try:
+        pattern = re.compile(text, re.IGNORECASE if text in PATTERNS.values() else 0)
+    except re.error as error:
+        raise ValueError(f"patient: {text!r}: must be a regular expression: {error}") from error
+
+    def patient_of(case: str) -> str:
+        found = pattern.search(case)
+        if found is None:
+            raise ValueError(f"patient: {text!r}: must be found in the name of every case: not in {case!r}")
+        return found[0]
+
+    return patient_of
 
 
-def match_patient(name: str, pattern: str | None = None) -> str:
-    """Return the patient of a case by its name; the whole name if it has no plain ending.
+def recognise_patients(cases: Sequence[str], folds: int) -> str | None:
+    """Return the regular expression that finds the patients in the names of cases, if the names have a common pattern.
 
-    Raises:
-        ValueError: the pattern is no regular expression, or finds nothing in the name.
+    Args:
+        cases: names of all cases.
+        folds: number of folds, each of which needs a patient.
+
+    Returns:
+        One of `PATTERNS`, or None if no pattern fits every name, or fits but every case is a patient of its own.
 
     Examples:
-        >>> match_patient("patient001_frame01"), match_patient("hippocampus_003"), match_patient("7_left")
-        ('patient001', 'hippocampus_003', '7')
+        >>> pattern = recognise_patients(["p1_early", "p1_late", "p2_early"], folds=2)
+        >>> parse_patient(pattern)("p1_late")
+        'p1'
     """
-    if pattern is None:
-        return SCAN.sub("", name) or name
-    try:
-        found = re.search(pattern, name)
-    except re.error as error:
-        raise ValueError(f"patient: {pattern!r}: must be a regular expression: {error}") from error
-    if found is None:
-        raise ValueError(f"patient: {pattern!r}: must be found in the name of every case: not in {name!r}")
-    return found[0]
-
-
-def same_images(cases: Iterable[LabelledCase]) -> list[list[str]]:
-    """List the names of cases whose images have the same voxels.
-
-    Only images of the same size are read. Images that are not single files, such as DICOM, are not compared.
-
-    Raises:
-        VolumeError: an image cannot be read.
-    """
-    by_shape: dict[tuple[int, ...], list[LabelledCase]] = {}
-    for case in cases:
-        first = first_image(case)
-        if volume_extension(first):
-            by_shape.setdefault(tuple(read_header(first).shape), []).append(case)
-    by_voxels: dict[tuple[tuple[int, ...], str], list[str]] = {}
-    for shape, alike in by_shape.items():
-        for case in alike if len(alike) > 1 else ():
-            by_voxels.setdefault((shape, hash_voxels(first_image(case), shape)), []).append(case["case"])
-    return [names for names in by_voxels.values() if len(names) > 1]
-
-
-def first_image(case: LabelledCase) -> str:
-    """Return the file of a case's image, or of its first channel."""
-    return case["image"] if isinstance(case["image"], str) else case["image"][0]
-
-
-def hash_voxels(path: str, shape: Sequence[int]) -> str:
-    """Return a hash of the voxels of an image of this shape, whatever the compression of its file."""
-    channels = shape[3] if len(shape) > 3 else 1
-    voxels = LoadVolumed("image", channels=channels)({"image": path})["image"].numpy()
-    return sha256(voxels.tobytes()).hexdigest()
-
-
-def split_patients(folds: Sequence[Sequence[str]], patients: Patients) -> list[str]:
-    """List the patients with cases in several folds."""
-    places: dict[str, set[int]] = {}
-    for index, fold in enumerate(folds):
-        for case in fold:
-            places.setdefault(patients(case), set()).add(index)
-    return sorted(patient for patient, found in places.items() if len(found) > 1)
+    for text in PATTERNS.values():
+        pattern = re.compile(text, re.IGNORECASE)
+        found = [pattern.search(case) for case in cases]
+        patients = {match[0] for match in found if match is not None}
+        if None not in found and max(folds, len(cases) / MOST_CASES) <= len(patients) < len(cases):
+            return text
+    return None
