@@ -141,5 +141,5 @@ class RemoveComponentsd(MapTransform):
             volume: MetaTensor = case[key]
             labels = volume.as_tensor()[0].cpu().numpy().copy()
             remove_components(labels, self.rules, 1000 * voxel_volume_ml(volume.affine.cpu().numpy()))
-            case[key] = MetaTensor(torch.from_numpy(labels)[None], affine=volume.affine, meta=volume.meta)
+            case[key] = MetaTensor(torch.from_numpy(labels)[None], meta=dict(volume.meta))
         return case
