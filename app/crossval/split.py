@@ -84,7 +84,7 @@ def make_split(
     known = [name for names in listed.values() for name in names] or [name for name in cases if name not in test]
     given = [names for subset, names in listed.items() if subset not in ("training", "validation")]
     count = folds or len(given) or FOLDS
-    patients = find_patients([cases[name] for name in (*known, *test)], folds=count, pattern=patient)
+    patients = find_patients([cases[name] for name in (*known, *test)], patient)
     own = given if folds is None else []
     divided = own or make_folds(known, folds=count, seed=seed, patient=patients)
     if split := split_patients([*divided, test], patients):

@@ -15,6 +15,9 @@ from hybridseg.transforms.io.names import volume_extension
 from .dataset import LabelledCase
 from .patients import parse_patient, recognise_patients
 
+FEWEST = 2
+"""Patients that a common pattern of names must tell apart."""
+
 
 @dataclass(frozen=True)
 class Patients:
@@ -33,12 +36,11 @@ class Patients:
         return self.by_case[case]
 
 
-def find_patients(cases: Sequence[LabelledCase], *, folds: int, pattern: str | None = None) -> Patients:
+def find_patients(cases: Sequence[LabelledCase], pattern: str | None = None) -> Patients:
     """Find the patient of each case by its name, and join patients with the same image.
 
     Args:
         cases: the cases.
-        folds: number of folds, each of which needs a patient.
         pattern: regular expression that finds the patient in a name; None uses a common pattern of the names, if there
             is one.
 
@@ -47,7 +49,7 @@ def find_patients(cases: Sequence[LabelledCase], *, folds: int, pattern: str | N
         VolumeError: an image cannot be read.
     """
     names = [case["case"] for case in cases]
-    recognised = recognise_patients(names, folds) if pattern is None else None
+    recognised = recognise_patients(names, FEWEST) if pattern is None else None
     patient_of = parse_patient(pattern or recognised)
     patients = {name: patient_of(name) for name in names}
     assumptions = []
