@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "info": "info:Info",
     "plan": "plan:Plan",
     "train": "train:Train",
+    "crossval": "crossval:Crossval",
     "predict": "predict:Predict",
     "evaluate": "evaluate:Evaluate",
     "report": "report:Report",

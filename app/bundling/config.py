@@ -81,8 +81,8 @@ def input_channels(bundle: Path) -> int:
     from monai.bundle import ConfigParser
 
     config = ConfigParser(dict(inference_config(bundle)))
-    item = "network_def::in_channels"
-    channels = config.get_parsed_content(item) if item in config else 1
+    items = ("network_def::in_channels", "network_def::networks::0::in_channels")
+    channels = next((config.get_parsed_content(item) for item in items if item in config), 1)
     return channels if isinstance(channels, int) else 1
 
 

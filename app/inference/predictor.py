@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
-from torch import Tensor, nn
+from torch import nn
 
 from hybridseg.app.bundling.config import read_config, shown_window
 from hybridseg.app.runtime.machine import choose_device
 from hybridseg.bundles import bundle_path
+from hybridseg.networks.ensemble import Ensemble
 from hybridseg.networks.weights import load_weights
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.inferers import Progress, WindowInferer
@@ -23,24 +24,6 @@ from hybridseg.transforms.regions import Regions, region_labels
 
 Data = dict[Hashable, Any]
 """A case on its way through the pipelines: `image`, later also `pred`."""
-
-
-class Ensemble(nn.Module):
-    """The mean of the logits of several networks.
-
-    Args:
-        networks: networks of the same kind, each with its own weights.
-    """
-
-    def __init__(self, networks: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
-
-    def forward(self, x: Tensor) -> Tensor:
-        total = self.networks[0](x)
-        for network in self.networks[1:]:
-            total = total + network(x)
-        return total / len(self.networks)
 
 
 class Predictor:
