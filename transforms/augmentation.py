@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from monai.transforms import (
     Compose,
+    ConcatItemsd,
+    DeleteItemsd,
     EnsureTyped,
     RandAdjustContrastd,
     RandFlipd,
@@ -14,12 +17,39 @@ from monai.transforms import (
     RandGaussianSmoothd,
     RandScaleIntensityd,
     RandSimulateLowResolutiond,
+    SplitDimd,
+    Transform,
 )
 
+from .padding import Padding
 from .patches import RandPatchesd
 from .pipelines import IMAGE, LABEL
 from .regions import LabelsToRegionsd, Regions
 from .rotation import RandRotateScaled
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntensityChanges:
+    """How far the intensities of a patch are changed.
+
+    Args:
+        noise: standard deviation of Gaussian noise.
+        brightness: largest relative change of all intensities.
+        gamma: range of the exponent that changes the contrast; None leaves it.
+    """
+
+    noise: float = 0.1
+    brightness: float = 0.25
+    gamma: tuple[float, float] | None = (0.7, 1.5)
+
+
+CHANGES: Mapping[str, IntensityChanges] = {
+    "CT": IntensityChanges(brightness=0.1, gamma=(0.85, 1.2)),
+    "PET": IntensityChanges(noise=0.05, gamma=None),
+    "MRI": IntensityChanges(),
+}
+"""Changes by modality, where channels differ: small ones for HU, which are calibrated; SUV are scaled, as by another dose or
+uptake time, but keep their ratios."""
 
 
 def augmentation(
@@ -31,7 +61,8 @@ def augmentation(
     scaling: float = 0.2,
     flip_axes: Sequence[int] = (),
     intensity: float = 1.0,
-    padding: float = 0.0,
+    padding: Padding = 0.0,
+    modalities: Sequence[str] = (),
     regions: Regions | None = None,
 ) -> Compose:
     """Crop random patches from a preprocessed case, half of them centred on a label, and augment them.
@@ -51,7 +82,9 @@ def augmentation(
         scaling: largest relative change of size.
         flip_axes: axes to mirror with probability 1/2; only where mirroring keeps every label right.
         intensity: factor on the probabilities of the intensity changes.
-        padding: intensity around smaller volumes, as scaled by preprocessing: air, for CT.
+        padding: intensity around smaller volumes, as scaled by preprocessing: air, for CT. Or one for each channel.
+        modalities: `CT`, `PET` or `MRI` of each channel: changes each by itself, as suits its modality. Empty changes the
+            intensities of all channels together.
         regions: convert the labels to these regions as the last step, when they take the memory of a patch only.
 
     Returns:
@@ -63,12 +96,40 @@ def augmentation(
             RandPatchesd(both, LABEL, patch_size, patches, padding),
             RandRotateScaled(IMAGE, LABEL, prob=0.5, rotation=rotation, scaling=scaling),
             *(RandFlipd(both, prob=0.5, spatial_axis=axis) for axis in flip_axes),
-            RandGaussianNoised(IMAGE, prob=0.1 * intensity, std=0.1),
-            RandGaussianSmoothd(IMAGE, prob=0.1 * intensity, sigma_x=(0.5, 1), sigma_y=(0.5, 1), sigma_z=(0.5, 1)),
-            RandScaleIntensityd(IMAGE, prob=0.15 * intensity, factors=0.25),
-            RandSimulateLowResolutiond(IMAGE, prob=0.1 * intensity, zoom_range=(0.5, 1.0)),
-            RandAdjustContrastd(IMAGE, prob=0.2 * intensity, gamma=(0.7, 1.5), retain_stats=True),
+            *(change_channels(modalities, intensity) if modalities else change_intensities(IMAGE, intensity)),
             *([LabelsToRegionsd(LABEL, regions)] if regions is not None else []),
             EnsureTyped(both, dtype=torch.float32, track_meta=False),
         ]
     )
+
+
+def change_intensities(key: str, intensity: float, changes: IntensityChanges | None = None) -> list[Transform]:
+    """Return random changes of intensities: noise, blur, brightness, low resolution, contrast.
+
+    Args:
+        key: entry of the image (C, D, H, W).
+        intensity: factor on their probabilities.
+        changes: how far they go.
+    """
+    changes = changes or IntensityChanges()
+    transforms: list[Transform] = [
+        RandGaussianNoised(key, prob=0.1 * intensity, std=changes.noise),
+        RandGaussianSmoothd(key, prob=0.1 * intensity, sigma_x=(0.5, 1), sigma_y=(0.5, 1), sigma_z=(0.5, 1)),
+        RandScaleIntensityd(key, prob=0.15 * intensity, factors=changes.brightness),
+        RandSimulateLowResolutiond(key, prob=0.1 * intensity, zoom_range=(0.5, 1.0)),
+    ]
+    if changes.gamma is not None:
+        transforms.append(RandAdjustContrastd(key, prob=0.2 * intensity, gamma=changes.gamma, retain_stats=True))
+    return transforms
+
+
+def change_channels(modalities: Sequence[str], intensity: float) -> list[Transform]:
+    """Return random changes of each channel by itself, as suits its modality; see `change_intensities`."""
+    numbers = [str(index) for index in range(len(modalities))]
+    keys = [f"{IMAGE}_{number}" for number in numbers]
+    changed = [
+        step
+        for key, modality in zip(keys, modalities, strict=True)
+        for step in change_intensities(key, intensity, CHANGES[modality])
+    ]
+    return [SplitDimd(IMAGE, numbers), *changed, ConcatItemsd(keys, IMAGE), DeleteItemsd(keys)]

@@ -103,8 +103,10 @@ def input_modalities(bundle: Path) -> tuple[str | None, ...]:
 
 
 def shown_window(bundle: Path) -> tuple[float, float] | None:
-    """Return the intensity window (HU) of a CT bundle; None for MRI, which has no unit."""
-    window = inference_config(bundle).get("window")
+    """Return the intensity window (HU) of a bundle whose first channel is CT; None for others, such as MRI."""
+    config = inference_config(bundle)
+    first = next(iter(config.get("modalities") or ()), None)
+    window = config.get("window") or (config.get("windows") or {}).get(first)
     return (float(window[0]), float(window[1])) if isinstance(window, Sequence) and len(window) == 2 else None
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Work = tuple[InputCase, PredictedCase]
 
-RECORDED_OPTIONS = ("series", "fill_gaps", "overlap", "batch", "tta", "largest_component")
+RECORDED_OPTIONS = ("series", "fill_gaps", "grid_of", "overlap", "batch", "tta", "largest_component")
 
 
 @dataclass
@@ -48,6 +48,8 @@ class Predict(Command):
     """Series to read from DICOM folders that hold several; for several channels, that of each."""
     fill_gaps: bool = False
     """Interpolate a missing slice of a DICOM series; otherwise the case fails."""
+    grid_of: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Channel, from 0, on whose grid the label maps are, where channels have grids of their own, such as CT and PET."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """auto, cpu, cuda or cuda:N; auto uses a GPU if there is one."""
     overlap: Annotated[float | None, tyro.conf.arg(metavar="SHARE", help_behavior_hint=BUNDLE_DEFAULT)] = None
@@ -86,6 +88,8 @@ class Predict(Command):
         if self.overwrite and self.keep_existing:
             raise ValueError("overwrite: must not be given together with keep_existing")
         bundle = bundle_path(self.bundle)
+        if not 0 <= self.grid_of < (channels := input_channels(bundle)):
+            raise ValueError(f"grid_of: {self.grid_of}: must be the number of a channel, 0 to {channels - 1}")
         cases = self.find_cases(bundle)
         from hybridseg.app.inference.provenance import describe_settings
         from hybridseg.app.runtime.folder_lock import folder_lock
@@ -234,7 +238,9 @@ class Predict(Command):
         for case, predicted in tqdm(written, desc="statistics", unit="case", leave=False, disable=None):
             rows: Sequence[Mapping[str, Any]] = ()
             with predicted.stage("statistics", debug=self.debug):
-                measured = measure_written(case, Path(predicted.output), channels=channels, label_names=chosen)
+                measured = measure_written(
+                    case, Path(predicted.output), channels=channels, label_names=chosen, grid_of=self.grid_of
+                )
                 rows = [asdict(row) for row in measured]
             if predicted.error is not None:
                 say("predict", predicted.error)
@@ -262,6 +268,7 @@ class Predict(Command):
             overlap=self.overlap,
             batch=self.batch,
             mirror=self.tta,
+            grid_of=self.grid_of,
         )
         run_record.settings = {
             "versions": versions(),

@@ -42,6 +42,7 @@ class Predictor:
         overlap: overlap of neighbouring windows, as a share of a window; None uses the bundle's.
         batch: windows computed at once; None uses the bundle's.
         mirror: average over windows mirrored along the axes that the bundle allows.
+        grid_of: the channel, from 0, on whose grid labels are returned, if channels have grids of their own.
 
     Raises:
         ValueError: the bundle, the device, the weights or an option is invalid.
@@ -51,6 +52,7 @@ class Predictor:
         label_names: name of each label, by number.
         regions: labels of each region that the network predicts; None if it predicts classes.
         window: intensity window to display CT, in HU; None for other bundles.
+        grid_of: the channel on whose grid labels are returned.
         label_codes: DICOM codes of the labels, if the bundle has them; see `write_segmentation`.
         device: device of the network.
         network: the network, in evaluation mode.
@@ -66,6 +68,7 @@ class Predictor:
         overlap: float | None = None,
         batch: int | None = None,
         mirror: bool = False,
+        grid_of: int = 0,
     ) -> None:
         root = bundle_path(bundle)
         self.device = choose_device(device)
@@ -84,6 +87,9 @@ class Predictor:
             if value is not None:
                 config["inferer"][name] = value
 
+        if grid_of:
+            config["preprocessing"]["grid_of"] = grid_of
+
         def item(name: str) -> Any:
             if name not in config:
                 raise VolumeError(config_file, f"no item {name!r}", "an inference configuration needs it")
@@ -91,6 +97,7 @@ class Predictor:
 
         self.bundle = root.name
         self.window = shown_window(root)
+        self.grid_of = grid_of
         self.label_codes = {int(label): codes for label, codes in (config.get("label_codes") or {}).items()}
         self.label_names = {int(label): str(name) for label, name in item("label_names").items()}
         self.regions: Regions | None = item("regions") if "regions" in config else None

@@ -20,16 +20,16 @@ from tqdm import tqdm
 from hybridseg.app.runtime.options import check_at_least
 from hybridseg.transforms.datasets.dataset import Dataset, LabelledCase
 from hybridseg.transforms.errors import PathLike, VolumeError
-from hybridseg.transforms.intensity import WarnOfModalityd, ct_body, mri_body
 from hybridseg.transforms.io.atomic import replacing, write_csv
 from hybridseg.transforms.io.load import LoadVolumed
+from hybridseg.transforms.modalities import CheckModalitiesd
 
 from .case_fingerprint import CaseFingerprint
 from .measure_case import measure_case
 
 logger = logging.getLogger(__name__)
 
-VERSION = 3
+VERSION = 4
 """Version of the measurements: cases measured by another version are measured again."""
 BYTES_PER_PROCESS = 200_000_000
 
@@ -40,16 +40,14 @@ class SurveyJob:
 
     Args:
         case: name and files.
-        channels: the number of channels that the image must have.
+        modalities: what each channel of the image is; see `modality_of`.
         labels: the labels that may occur; None for any.
-        is_ct: whether intensities are HU.
         result: the file that keeps the result.
     """
 
     case: LabelledCase
-    channels: int
+    modalities: tuple[str, ...]
     labels: tuple[int, ...] | None
-    is_ct: bool
     result: Path
 
 
@@ -60,7 +58,7 @@ def survey_dataset(
 
     Each process holds one case at a time, and the result of a case takes about ten kilobytes, so memory does not grow
     with the number of cases. A case is measured again only if the size or time of one of its files has changed (for a
-    MetaImage or NRRD with voxels in a second file, the header counts), or if other channels or labels are wanted.
+    MetaImage or NRRD with voxels in a second file, the header counts), or if other modalities or labels are wanted.
 
     Args:
         dataset: the dataset.
@@ -81,9 +79,8 @@ def survey_dataset(
     todo = [
         SurveyJob(
             case=case,
-            channels=len(dataset.channel_names),
+            modalities=dataset.modalities,
             labels=dataset.label_values,
-            is_ct=dataset.is_ct,
             result=Path(folder) / f"{case['case']}.json",
         )
         for case in dataset.cases
@@ -173,8 +170,8 @@ def warn_of_modality(dataset: Dataset, name: str) -> None:
         name: of a case without problems.
     """
     image = next(case["image"] for case in dataset.cases if case["case"] == name)
-    loaded = LoadVolumed(["image"], channels=len(dataset.channel_names))({"image": image})
-    WarnOfModalityd(["image"], hounsfield=dataset.is_ct)(loaded)
+    loaded = LoadVolumed(["image"], channels=len(dataset.channel_names), one_grid=False)({"image": image})
+    CheckModalitiesd(["image"], modalities=dataset.modalities)(loaded)
 
 
 def write_integrity_report(fingerprints: Iterable[CaseFingerprint], path: PathLike) -> None:
@@ -194,8 +191,7 @@ def write_integrity_report(fingerprints: Iterable[CaseFingerprint], path: PathLi
 def measure_job(job: SurveyJob) -> CaseFingerprint:
     """Measure a case and keep the result."""
     conditions = _conditions(job)  # before its files are read, so that what changes meanwhile is read again
-    body = ct_body if job.is_ct else mri_body
-    fingerprint = measure_case(job.case, channels=job.channels, labels=job.labels, body=body)
+    fingerprint = measure_case(job.case, modalities=job.modalities, labels=job.labels)
     record = {"conditions": conditions, "fingerprint": asdict(fingerprint)}
     with replacing(job.result) as temporary:
         temporary.write_text(json.dumps(record, allow_nan=False) + "\n", encoding="utf-8")
@@ -240,7 +236,7 @@ def _conditions(job: SurveyJob) -> dict[str, Any]:
         except OSError:  # becomes a problem of the case
             files[path] = []
     labels = None if job.labels is None else list(job.labels)
-    return {"version": VERSION, "files": files, "channels": job.channels, "labels": labels, "is_ct": job.is_ct}
+    return {"version": VERSION, "files": files, "modalities": list(job.modalities), "labels": labels}
 
 
 def _read_result(job: SurveyJob) -> CaseFingerprint | None:

@@ -56,7 +56,7 @@ def one_line(error: BaseException) -> str:
 def quiet(command: str, *, enabled: bool = True) -> Iterator[None]:
     """Hide warnings and log messages of libraries, in this process and in its child processes.
 
-    A warning of `WarnOfModalityd` is printed as one line by this process, and in Python's own form by child processes.
+    A warning of `CheckModalitiesd` is printed as one line by this process, and in Python's own form by child processes.
 
     Args:
         command: name of the command, for these lines.

@@ -14,7 +14,7 @@ from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.regions import Regions
 
 from .layouts import LISTING, candidates, layout_of
-from .names import read_channel_names, read_label_names
+from .names import modality_of, read_channel_names, read_label_names
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +52,13 @@ class Dataset:
     licence: str = ""
 
     @property
-    def is_ct(self) -> bool:
-        """Whether the only channel is called CT, with intensities in HU."""
-        return [name.strip().upper() for name in self.channel_names] == ["CT"]
+    def modalities(self) -> tuple[str, ...]:
+        """What each channel is by its name: `CT`, with intensities in HU, `PET`, in SUV, or else `MRI`.
+
+        Raises:
+            ValueError: a name says both CT and PET.
+        """
+        return tuple(map(modality_of, self.channel_names))
 
     @property
     def label_values(self) -> tuple[int, ...] | None:

@@ -23,14 +23,14 @@ from monai.transforms import MapTransform
 from monai.utils import ImageMetaKey, MetaKeys, SpaceKeys
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from hybridseg.transforms.grid import label_dtype
 from hybridseg.transforms.regions import Regions
 
-from .alignment import TOLERANCE, Axes, align_axes
+from .alignment import Axes, align_axes
 from .decision import Choose, choosing_rule
 from .interpolation import at_points, disputed, everywhere, nearest
+from .oblique import sample_slabs
 
 SLAB_VALUES = 1 << 20
 """Most logits held at once on the output's grid, unless a single layer of voxels has more."""
@@ -119,27 +119,8 @@ def aligned_slabs(logits: Tensor, axes: Axes, choose: Choose) -> Iterator[Slab]:
 
 def oblique_slabs(logits: Tensor, mapping: NDArray[np.float64], shape: Sequence[int], choose: Choose) -> Iterator[Slab]:
     """Yield the labels of each slab for any affine map, interpolating the eight network voxels around each voxel."""
-    last = torch.tensor(logits.shape[1:], dtype=torch.float64) - 1
-    linear, offset = torch.from_numpy(mapping[:3, :3]), torch.from_numpy(mapping[:3, 3])
-    layers = max(1, SLAB_VALUES // (shape[1] * shape[2] * len(logits)))
-    for begin in range(0, shape[0], layers):
-        rows = slice(begin, min(begin + layers, shape[0]))
-        ranges = (torch.arange(rows.start, rows.stop), torch.arange(shape[1]), torch.arange(shape[2]))
-        indices = torch.stack(torch.meshgrid(*ranges, indexing="ij"), dim=-1).double()  # (n, Y, Z, 3)
-        position = indices @ linear.T + offset
-        inside = ((position >= -0.5 - TOLERANCE) & (position <= last + 0.5 + TOLERANCE)).all(dim=-1)
-        if not inside.any():
-            continue
-        position = position.clamp(torch.zeros(3), last)
-        low, high = position[inside].amin(dim=0).floor(), position[inside].amax(dim=0).ceil()
-        box = tuple(slice(int(start), int(stop) + 1) for start, stop in zip(low, high, strict=True))
-        grid = 2 * (position - low) / (high - low).clamp(min=1) - 1
-        grid = grid.flip(-1).float().to(logits.device)  # grid_sample wants the last axis first
-        values = functional.grid_sample(
-            logits[(slice(None), *box)][None].float(), grid[None], padding_mode="border", align_corners=True
-        )[0]
-        labels = choose(values).masked_fill_(~inside.to(logits.device), 0)
-        yield (rows, slice(None), slice(None)), labels
+    for rows, inside, values in sample_slabs(logits, mapping, shape, SLAB_VALUES // len(logits)):
+        yield (rows, slice(None), slice(None)), choose(values).masked_fill_(~inside, 0)
 
 
 class RestoreLabelsd(MapTransform):
