@@ -93,13 +93,13 @@ def numbers(dataset: Dataset, name: str) -> NDArray[np.float64]:
     return values
 
 
-def required_numbers(path: Path, dataset: Dataset | None, name: str, count: int) -> NDArray[np.float64]:
+def required_numbers(path: Path, dataset: Dataset, name: str, count: int) -> NDArray[np.float64]:
     """Return the numbers of an element that must have so many.
 
     Raises:
         VolumeError: it has not.
     """
-    values = np.empty(0) if dataset is None else numbers(dataset, name)
+    values = numbers(dataset, name)
     if len(values) != count:
         raise VolumeError(path, f"{name} of {len(values)} numbers", f"must be {count} numbers")
     return values

@@ -49,7 +49,9 @@ class MaskFile(os.PathLike[str]):
 class NamedMasks(Protocol):
     """Masks with names."""
 
-    names: Sequence[str]
+    @property
+    def names(self) -> Sequence[str]:
+        """Their names."""
 
     def mask(self, index: int, grid: VolumeHeader) -> NDArray[np.bool_]:
         """Return a mask (X, Y, Z) on a grid."""

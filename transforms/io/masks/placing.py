@@ -29,7 +29,7 @@ def place_mask(mask: NDArray[np.bool_], to_target: NDArray[np.floating], target:
     if len(set(axes.tolist())) < 3 or not distance <= SAME_GRID_VOXELS:
         raise ValueError(f"voxels up to {distance:.3g} voxels away from the image's: must be on the image's voxels")
     order = np.argsort(axes)
-    turned = np.flip(mask.transpose(order), [axis for axis in range(3) if exact[axis, order[axis]] < 0])
+    turned = np.flip(mask.transpose(order), tuple(axis for axis in range(3) if exact[axis, order[axis]] < 0))
     last = exact[:3, :3] @ (np.asarray(mask.shape) - 1)
     start = (exact[:3, 3] + np.minimum(last, 0)).astype(np.int64)
     low = np.clip(start, 0, target.shape)

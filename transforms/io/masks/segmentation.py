@@ -50,7 +50,7 @@ class Segmentation:
         self.numbers = [int(segment.SegmentNumber) for segment in segments]
         self.names = [str(segment.get("SegmentLabel") or "").strip() for segment in segments]
         self.frames = sequence(dataset, "PerFrameFunctionalGroupsSequence")
-        self.shared = (sequence(dataset, "SharedFunctionalGroupsSequence") or [None])[0]
+        self.shared = sequence(dataset, "SharedFunctionalGroupsSequence")
         self.shape = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
         if len(self.frames) != int(dataset.get("NumberOfFrames") or 1) or not min(self.shape):
             found = f"{dataset.get('NumberOfFrames')} frames of {self.shape}, {len(self.frames)} described"
@@ -96,7 +96,7 @@ class Segmentation:
 
     def group(self, groups: Dataset, name: str) -> list[Dataset]:
         """Return the item of a functional group of a frame, its own or shared by all."""
-        found = sequence(groups, name) or (sequence(self.shared, name) if self.shared is not None else [])
+        found = sequence(groups, name) or [item for shared in self.shared for item in sequence(shared, name)]
         if len(found) != 1:
             raise VolumeError(self.path, f"a frame with {len(found)} {name}", "must have one")
         return found

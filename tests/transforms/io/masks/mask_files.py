@@ -9,9 +9,9 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
-RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
+RTSTRUCT = UID("1.2.840.10008.5.1.4.1.1.481.3")
 CLOSED = "CLOSED_PLANAR"
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

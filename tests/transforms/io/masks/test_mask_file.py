@@ -78,15 +78,16 @@ def test_segments_of_a_dicom_seg_become_labels(ct: Path, tmp_path: Path) -> None
 def test_other_types_of_dicom_seg_become_labels(ct: Path, tmp_path: Path, kind: str) -> None:
     hd = pytest.importorskip("highdicom", reason="needs the extra `dicom`")
     import pydicom
+    from pydicom.sr.codedict import codes
 
     from hybridseg.transforms.io.dicom.segmentation import add_missing_attributes, describe
 
     with open_series(ct) as series:
         sources = [pydicom.dcmread(file, stop_before_pixels=True) for file in series.files]
     add_missing_attributes(sources)
-    one_hot = np.stack([(label == LABELS).transpose(2, 1, 0) for label in NAMES], axis=-1)
+    one_hot = np.stack([np.equal(LABELS, label).transpose(2, 1, 0) for label in NAMES], axis=-1)
     identification = hd.AlgorithmIdentificationSequence(
-        name="test", version="1", family=pydicom.sr.codedict.codes.DCM.ArtificialIntelligence
+        name="test", version="1", family=codes.DCM.ArtificialIntelligence
     )
     hd.seg.Segmentation(
         source_images=sources,
@@ -120,7 +121,7 @@ def test_masks_of_real_patients_equal_another_programs(data_dir: Path) -> None:
     different = {}
     for masks in sorted(data_dir.glob("sarcoma_dicom/*/*/mask")):
         found = load(masks.parent / "image", masks / "RS.dcm", {"GTV_Mass*": 1})
-        expected = np.asarray(nib.load(masks / "voxels.nii.gz").dataobj)
+        expected = nib.Nifti1Image.from_filename(masks / "voxels.nii.gz").get_fdata()
         different[str(masks.relative_to(data_dir))] = int(np.count_nonzero(found != expected))
     assert len(different) == 9
     assert set(different.values()) == {0}
