@@ -26,6 +26,7 @@ from hybridseg.transforms.io.metadata import volume_metadata
 from .pixel_data import RLE, check_runs
 from .slices import Instance, Slice, as_slice, read_instance, stack
 from .stored import StoredInstance, list_instances
+from .suv import suv_scales
 
 ZIP_EXTENSION = ".zip"
 
@@ -89,7 +90,7 @@ class DicomSeries:
 
 
 class DicomReader(ImageReader):
-    """Reads a series through SimpleITK, with the rescaling of each slice applied: HU for CT.
+    """Reads a series through SimpleITK, with the rescaling of each slice applied: HU for CT, SUV for PET.
 
     Args:
         series: the series to read.
@@ -125,6 +126,8 @@ class DicomReader(ImageReader):
                 if decoded.shape not in (plane.shape, (1, *plane.shape)):
                     raise VolumeError(part.path, f"{decoded.shape} voxels when decoded", f"must be {plane.shape}")
                 plane[:] = decoded.reshape(plane.shape)
+        if (scales := suv_scales(slices)) is not None:
+            voxels *= np.asarray(scales, np.float32)[:, None, None]
         return voxels
 
     def get_data(self, img: NDArray[np.float32]) -> tuple[NDArray[np.float32], dict[str, Any]]:
