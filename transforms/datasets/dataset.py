@@ -102,7 +102,7 @@ def open_dataset(folder: PathLike, *, rois: Rois | None = None, channels: Sequen
         cases=tuple(cases),
         problems=problems,
         channel_names=channel_names,
-        label_names=names,
+        label_names=names or name_labels(chosen),
         regions=regions,
         rois=chosen,
         licence=str(content.get("licence") or content.get("license") or ""),
@@ -171,6 +171,19 @@ def _read_listing(folder: Path) -> dict[str, Any]:
     if not isinstance(entries, list):
         raise VolumeError(listing, f"training: {type(entries).__name__}", "must be a list of image and label pairs")
     return dict(content)
+
+
+def name_labels(rois: Rois) -> dict[int, str]:
+    """Return a name for each label of ROI patterns: the first pattern of the label, without wildcards at its ends.
+
+    Examples:
+        >>> name_labels({"GTV_Mass*": 1, "*kidney*left*": 3, "left kidney": 3})
+        {1: 'GTV_Mass', 3: 'kidney*left'}
+    """
+    names: dict[int, str] = {}
+    for pattern, label in rois.items():
+        names.setdefault(label, pattern.strip("*?_- ") or pattern)
+    return dict(sorted(names.items()))
 
 
 def _one_modality(found: Sequence[Candidate], channels: Sequence[str]) -> tuple[list[Candidate], tuple[str, ...]]:

@@ -182,10 +182,9 @@ def _dicom_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidate
             sources = [case.series.source, *(other.source for other in others if other is not None)]
             problem = case.problem
             if not problem and None in others:
-                found = f"no single series of modality {codes[1 + others.index(None)]} in its frame of reference"
-                problem = str(
-                    VolumeError(case.series.folder, found, f"must have one for each of {', '.join(channels)}")
-                )
+                found = f"no single {codes[1 + others.index(None)]} series in its frame of reference"
+                rule = f"must have one series for each of {', '.join(channels)}"
+                problem = str(VolumeError(case.series.folder, found, rule))
             yield Candidate(case.name, sources, case.mask, case.series.modality, problem)
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from hybridseg.transforms.errors import VolumeError
+
 from .dicom_objects import MASK_CLASSES, BoundedStream, reading, sequence
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ def read_summary(path: Path) -> DicomSummary:
     """
     with reading(path) as stream:
         summary = summarise(read_until(stream, IMAGE_LAST))
+        if not summary.sop_class:
+            raise VolumeError(path, "no SOPClassUID", "must be a whole DICOM file")
         return summarise(read_until(stream, MASK_LAST)) if summary.is_mask else summary
 
 
