@@ -27,6 +27,7 @@ from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.grid import grid_difference, voxel_lengths, voxel_volume_ml
 from hybridseg.transforms.intensity import has_body, no_body
 from hybridseg.transforms.io.load import LoadVolumed, elsewhere
+from hybridseg.transforms.io.masks import MaskFile
 from hybridseg.transforms.modalities import MODALITIES, CheckModalitiesd, other_channels
 from hybridseg.transforms.spatial import resample_onto
 
@@ -101,6 +102,8 @@ def _load(case: LabelledCase, modalities: Sequence[str]) -> tuple[list[MetaTenso
     except VolumeError as error:
         first = str(error)
         for key, entry in entries.items():
+            if isinstance(entry, MaskFile):  # has no grid of its own
+                continue
             try:
                 found |= load({key: entry})
             except VolumeError as error:
