@@ -1,7 +1,16 @@
-"""Read DICOM series, write DICOM Segmentation objects."""
+"""Read DICOM series; write DICOM Segmentations and RT Structure Sets."""
 
 from .segmentation import write_segmentation
 from .series import DicomFolder, DicomReader, DicomSeries, open_series
 from .stored import is_dicom
+from .structure_set import write_structure_set
 
-__all__ = ["DicomFolder", "DicomReader", "DicomSeries", "is_dicom", "open_series", "write_segmentation"]
+__all__ = [
+    "DicomFolder",
+    "DicomReader",
+    "DicomSeries",
+    "is_dicom",
+    "open_series",
+    "write_segmentation",
+    "write_structure_set",
+]
