@@ -55,7 +55,7 @@ ANATOMICAL_STRUCTURES: Mapping[str, tuple[str, str, str]] = {
 
 TUMOUR = ("108369006", "Neoplasm", "#90ee90")
 ABNORMAL_STRUCTURES: Mapping[str, tuple[str, str, str]] = {
-    "edema": ("79654002", "Edema", "#8ce0e4"),
+    "edema": ("79654002", "Edema", "#f7e463"),
     "gtv": TUMOUR,
     "gtv_mass": TUMOUR,
     "mass": TUMOUR,
@@ -79,6 +79,21 @@ RIGHT_SIDE = 0.78
 
 
 @dataclass(frozen=True, kw_only=True)
+class Codes:
+    """The codes of a structure.
+
+    Args:
+        category: its kind, such as anatomical structure.
+        type: the structure.
+        modifier: its side or part.
+    """
+
+    category: Triplet
+    type: Triplet
+    modifier: Triplet | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Structure:
     """What a label stands for.
 
@@ -86,17 +101,13 @@ class Structure:
         label: its number.
         name: its name in the bundle.
         colour: as `#rrggbb`.
-        category: code of the kind of structure.
-        type: code of the structure.
-        modifier: code of its side or part.
+        codes: its codes.
     """
 
     label: int
     name: str
     colour: str
-    category: Triplet
-    type: Triplet
-    modifier: Triplet | None = None
+    codes: Codes
 
     @property
     def rgb(self) -> tuple[int, int, int]:
@@ -107,7 +118,7 @@ class Structure:
     @property
     def is_coded(self) -> bool:
         """Whether the code is of a public scheme."""
-        return self.type[1] != PRIVATE_SCHEME
+        return self.codes.type[1] != PRIVATE_SCHEME
 
 
 def describe_structures(
@@ -129,7 +140,7 @@ def describe_structures(
             label=label,
             name=name,
             colour=(colours or {}).get(name, colour),
-            **(_given_codes(codes[label]) if codes and label in codes else find_codes(name)),
+            codes=_given_codes(codes[label]) if codes and label in codes else find_codes(name),
         )
         for (label, name), colour in zip(sorted(label_names.items()), found, strict=True)
     ]
@@ -153,15 +164,14 @@ def label_colours(names: Iterable[str]) -> list[str]:
     return found
 
 
-def find_codes(name: str) -> dict[str, Triplet | None]:
-    """Return the `category`, `type` and `modifier` of a label by its name."""
+def find_codes(name: str) -> Codes:
+    """Return the codes of a label by its name."""
     base, side = split_side(name)
     for category, listed in ((ANATOMY, ANATOMICAL_STRUCTURES), (ABNORMALITY, ABNORMAL_STRUCTURES)):
         if base in listed:
             value, meaning, _ = listed[base]
-            return {"category": category, "type": (value, "SCT", meaning), "modifier": SIDES.get(side)}
-    private = (name.upper().replace(" ", "_"), PRIVATE_SCHEME, name[:64])
-    return {"category": TISSUE, "type": private, "modifier": None}
+            return Codes(category=category, type=(value, "SCT", meaning), modifier=SIDES.get(side))
+    return Codes(category=TISSUE, type=(name.upper().replace(" ", "_"), PRIVATE_SCHEME, name))
 
 
 def split_side(name: str) -> tuple[str, str]:
@@ -176,13 +186,13 @@ def split_side(name: str) -> tuple[str, str]:
     return SYNONYMS.get(base, base), next((word for word in words if word in SIDES), "")
 
 
-def _given_codes(codes: Mapping[str, Iterable[str]]) -> dict[str, Triplet | None]:
+def _given_codes(codes: Mapping[str, Iterable[str]]) -> Codes:
     """Return the codes that a bundle gives to a label."""
-    return {
-        "category": _triplet(codes.get("category", ANATOMY)),
-        "type": _triplet(codes["type"]),
-        "modifier": _triplet(codes["modifier"]) if "modifier" in codes else None,
-    }
+    return Codes(
+        category=_triplet(codes.get("category", ANATOMY)),
+        type=_triplet(codes["type"]),
+        modifier=_triplet(codes["modifier"]) if "modifier" in codes else None,
+    )
 
 
 def _triplet(code: Iterable[str]) -> Triplet:

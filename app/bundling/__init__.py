@@ -8,9 +8,12 @@ if TYPE_CHECKING:
     from .config import bundle_version, inference_config, input_channels, label_parts, read_config, shown_window
     from .monai_command import bundle_run, show_command
     from .packing import pack_bundle
+    from .training_data import Scan, TrainingData
     from .writer import write_bundle
 
 __all__ = [
+    "Scan",
+    "TrainingData",
     "bundle_run",
     "bundle_version",
     "inference_config",
@@ -36,6 +39,7 @@ __getattr__ = lazy_names(
         ],
         "monai_command": ["bundle_run", "show_command"],
         "packing": ["pack_bundle"],
+        "training_data": ["Scan", "TrainingData"],
         "writer": ["write_bundle"],
     },
 )

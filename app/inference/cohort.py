@@ -37,6 +37,9 @@ class PredictedCase:
         seconds: duration of each stage: `preparing`, `network`, `writing`. Stages of different cases overlap.
         peak_memory_bytes: peak memory of the process when the case was done; of the GPU if there is one.
         error: why the case failed.
+        outside: how its scan differs from what the model was trained on.
+        notes: what else the user should know, in sentences.
+        unwritten: why a format was not written, by format; None if none but NIfTI was wanted.
     """
 
     case: str
@@ -46,6 +49,22 @@ class PredictedCase:
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
     error: str | None = None
+    outside: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    unwritten: dict[str, str] | None = None
+
+    @property
+    def lines(self) -> list[str]:
+        """What to print about the case, one line each."""
+        lines = [self.error] if self.error is not None else []
+        if self.outside:
+            lines.append(f"{self.case}: outside what the model was trained on: {', '.join(self.outside)}")
+        return [*lines, *(f"{self.case}: {note}" for note in self.notes), *(self.unwritten or {}).values()]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that was wanted of the case is written."""
+        return self.outcome != "failed" and not self.unwritten
 
     def record(self) -> dict[str, Any]:
         """Return the record for JSON."""

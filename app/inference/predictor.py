@@ -11,18 +11,29 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
+from monai.transforms import Compose
 from torch import Tensor, nn
 
 from hybridseg.app.bundling.config import read_config, shown_window
+from hybridseg.app.bundling.training_data import measure_scan
 from hybridseg.app.runtime.machine import choose_device
 from hybridseg.bundles import bundle_path
 from hybridseg.networks.weights import load_weights
 from hybridseg.transforms.errors import PathLike, VolumeError
+from hybridseg.transforms.grid import voxel_lengths
 from hybridseg.transforms.inferers import Progress, WindowInferer
+from hybridseg.transforms.io.load import LoadVolumed
 from hybridseg.transforms.regions import Regions, region_labels
 
 Data = dict[Hashable, Any]
-"""A case on its way through the pipelines: `image`, later also `pred`."""
+"""A case on its way through the pipelines: `image`, `scan` (what was measured of it), later also `pred`."""
+
+
+def measure_image(case: Mapping[Hashable, Any]) -> Data:
+    """Add `scan`: what is compared of `image` (C, D, H, W), as loaded, with what the network was trained on."""
+    image: MetaTensor = case["image"]
+    spacing = voxel_lengths(image.affine.numpy()).tolist()
+    return {**case, "scan": measure_scan(image.as_tensor().numpy(), spacing)}
 
 
 class Ensemble(nn.Module):
@@ -68,7 +79,6 @@ class Predictor:
         label_names: name of each label, by number.
         regions: labels of each region that the network predicts; None if it predicts classes.
         window: intensity window to display CT, in HU; None for other bundles.
-        label_codes: DICOM codes of the labels, if the bundle has them; see `write_segmentation`.
         device: device of the network.
         network: the network, in evaluation mode.
         checkpoints: files of its weights.
@@ -108,13 +118,16 @@ class Predictor:
 
         self.bundle = root.name
         self.window = shown_window(root)
-        self.label_codes = {int(label): codes for label, codes in (config.get("label_codes") or {}).items()}
         self.label_names = {int(label): str(name) for label, name in item("label_names").items()}
         self.regions: Regions | None = item("regions") if "regions" in config else None
         if self.regions is not None and set(region_labels(self.regions)) != set(self.label_names):
             written = f"regions that write {sorted(region_labels(self.regions))}"
             raise VolumeError(config_file, written, f"must be the label_names, {sorted(self.label_names)}")
         self.preprocessing = item("preprocessing")
+        if isinstance(self.preprocessing, Compose):
+            load, *others = self.preprocessing.transforms
+            if isinstance(load, LoadVolumed):
+                self.preprocessing.transforms = (load, measure_image, *others)
         self.inferer = item("inferer")
         self.postprocessing = item("postprocessing")
         given = [checkpoint] if isinstance(checkpoint, str | os.PathLike) else list(checkpoint or [item("checkpoint")])
@@ -145,7 +158,7 @@ class Predictor:
 
     @torch.inference_mode()
     def prepare(self, case: Mapping[Any, Any]) -> Data:
-        """Read `image`, a path, and preprocess it to (C, D, H, W) on the network's grid."""
+        """Read `image`, a path, and preprocess it to (C, D, H, W) on the network's grid; measure it as `scan`."""
         return self.preprocessing(case)
 
     @torch.inference_mode()

@@ -17,6 +17,7 @@ from monai.data import MetaTensor
 from monai.transforms.utils import generate_spatial_bounding_box
 from numpy.typing import NDArray
 
+from hybridseg.app.bundling.training_data import percentiles
 from hybridseg.app.labels.label_maps import LabelMap, compact_labels, count_labels
 from hybridseg.transforms.datasets.dataset import LabelledCase
 from hybridseg.transforms.errors import VolumeError
@@ -67,6 +68,7 @@ def measure_case(
         measured |= {
             "shape": tuple(image.shape[1:]),
             "spacing": _triple(voxel_lengths(image.affine.numpy())),
+            "intensity_ranges": tuple(percentiles(channel) for channel in voxels.numpy()),
             "body_share": _box_share(mask),
             "image_hash": _hash(voxels.numpy()),
         }

@@ -26,7 +26,7 @@ from hybridseg.transforms.io.load import LoadVolumed
 from .case_fingerprint import CaseFingerprint
 from .measure_case import measure_case
 
-VERSION = 3
+VERSION = 4
 """Version of the measurements: cases measured by another version are measured again."""
 BYTES_PER_PROCESS = 200_000_000
 

@@ -40,6 +40,7 @@ class Dataset:
         label_names: names of the labels without the background; empty if not given.
         regions: labels of each region, if the dataset has overlapping regions.
         licence: licence in `dataset.json`; empty if not given.
+        synthetic: whether `dataset.json` says, by `"synthetic": true`, that the volumes are not of patients.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class Dataset:
     label_names: Mapping[int, str]
     regions: Regions
     licence: str = ""
+    synthetic: bool = False
 
     @property
     def is_ct(self) -> bool:
@@ -85,6 +87,7 @@ def open_dataset(folder: PathLike) -> Dataset:
         label_names=names,
         regions=regions,
         licence=str(content.get("licence") or content.get("license") or ""),
+        synthetic=content.get("synthetic") is True,
     )
 
 

@@ -6,6 +6,8 @@ A hole is joined to the contour around it by a line that goes there and back (a 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from contourpy import FillType, contour_generator
 from numpy.typing import NDArray
@@ -25,7 +27,7 @@ def outline(mask: NDArray[np.bool_]) -> list[Contour]:
     filled = contour_generator(z=cropped, fill_type=FillType.OuterOffset).filled(0.5, 2)
     contours = []
     for points, offsets in zip(*filled, strict=True):
-        outer, *holes = (corners(points[first : last - 1]) for first, last in zip(offsets, offsets[1:], strict=False))
+        outer, *holes = (corners(points[first : last - 1]) for first, last in pairwise(offsets))
         for hole in sorted(holes, key=lambda hole: float(hole[:, 0].max()), reverse=True):
             outer = with_keyhole(outer, hole)
         contours.append(outer + start)

@@ -121,15 +121,15 @@ def describe_segment(number: int, structure: Structure, identification: Any) -> 
     description = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=structure.name[:LONGEST_NAME],
-        segmented_property_category=hd.sr.CodedConcept(*structure.category),
-        segmented_property_type=hd.sr.CodedConcept(*short_code(structure.type)),
+        segmented_property_category=hd.sr.CodedConcept(*structure.codes.category),
+        segmented_property_type=hd.sr.CodedConcept(*short_code(structure.codes.type)),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=identification,
         display_color=hd.color.CIELabColor.from_rgb(*structure.rgb),
     )
-    if structure.modifier is not None:
+    if structure.codes.modifier is not None:
         (property_type,) = description.SegmentedPropertyTypeCodeSequence
-        property_type.SegmentedPropertyTypeModifierCodeSequence = [hd.sr.CodedConcept(*structure.modifier)]
+        property_type.SegmentedPropertyTypeModifierCodeSequence = [hd.sr.CodedConcept(*structure.codes.modifier)]
     return description
 
 

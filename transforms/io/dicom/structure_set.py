@@ -161,10 +161,10 @@ def observation(structure: Structure) -> Dataset:
     item.ObservationNumber = item.ReferencedROINumber = structure.label
     item.ROIObservationLabel = structure.name[:LONGEST_LABEL]
     target = next((kind for kind in TARGETS if structure.name.upper().startswith(kind)), None)
-    item.RTROIInterpretedType = target or ("ORGAN" if structure.category == ANATOMY else "")
+    item.RTROIInterpretedType = target or ("ORGAN" if structure.codes.category == ANATOMY else "")
     item.ROIInterpreter = ""
     if structure.is_coded:
         code = Dataset()
-        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = short_code(structure.type)
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = short_code(structure.codes.type)
         item.RTROIIdentificationCodeSequence = [code]
     return item
