@@ -90,7 +90,7 @@ def metadata(name: str, settings: Mapping[str, Any]) -> Config:
     Args:
         name: name of the bundle.
         settings: as for `configure`, with `channel_names`; `data_source`, the name of the dataset; and
-            `training_data`, as `TrainingData.record` returns it.
+            optionally `training_data`, as `TrainingData.record` returns it.
     """
     is_ct = settings["modality"] == "CT"
     labels = ["background", *settings["label_names"].values()]
@@ -131,7 +131,7 @@ def metadata(name: str, settings: Mapping[str, Any]) -> Config:
         "label_classes": ", ".join(f"{label}: {output}" for label, output in enumerate(labels)),
         "pred_classes": f"{len(outputs)} channels of logits: {', '.join(outputs)}",
         "intended_use": "Research. Not for clinical use without validation.",
-        "training_data": settings["training_data"],
+        **({"training_data": settings["training_data"]} if "training_data" in settings else {}),
         "label_colours": dict(zip(labels[1:], label_colours(labels[1:]), strict=True)),
         "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": prediction}},
     }

@@ -13,11 +13,11 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
 
 from hybridseg.transforms.errors import PathLike, VolumeError
-from hybridseg.transforms.grid import LPS_TO_RAS, grid_difference, voxel_lengths
+from hybridseg.transforms.grid import LPS_TO_RAS, voxel_lengths
 from hybridseg.transforms.structures import Structure
 
 from .atomic import replacing
-from .itk import itk_affine, quiet_itk
+from .itk import quiet_itk
 
 SLICER_EXTENSION = ".seg.nrrd"
 ITK_EXTENSIONS = {SLICER_EXTENSION: "NrrdImageIO", ".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
@@ -55,22 +55,16 @@ def write_itk_labels(
 
     Raises:
         ValueError: another extension.
-        VolumeError: the format cannot express the affine, or the file cannot be written.
+        VolumeError: the file cannot be written.
     """
     extension = next((extension for extension in ITK_EXTENSIONS if os.fspath(path).lower().endswith(extension)), None)
     if extension is None:
         raise ValueError(f"path: {os.fspath(path)}: must end in {', '.join(ITK_EXTENSIONS)}")
     image = sitk.GetImageFromArray(labels.T)
-    expected = np.asarray(affine, dtype=np.float64)
-    lps = LPS_TO_RAS @ expected
+    lps = LPS_TO_RAS @ np.asarray(affine, dtype=np.float64)
     image.SetSpacing(voxel_lengths(lps).tolist())
     image.SetOrigin(lps[:3, 3].tolist())
-    try:
-        image.SetDirection((lps[:3, :3] / voxel_lengths(lps)).ravel().tolist())
-    except RuntimeError:
-        image.SetDirection(np.eye(3).ravel().tolist())
-    if difference := grid_difference(labels.shape, itk_affine(image), labels.shape, expected):
-        raise VolumeError(path, difference, "this format needs axes at right angles")
+    image.SetDirection((lps[:3, :3] / voxel_lengths(lps)).ravel().tolist())
     if extension == SLICER_EXTENSION:
         for key, value in slicer_fields(labels.shape, structures).items():
             image.SetMetaData(key, value)

@@ -9,9 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from contourpy import FillType, contour_generator
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 Contour = NDArray[np.float64]
 """Points (N, 2) as column and row, in voxels; the last is joined to the first."""
@@ -21,6 +19,8 @@ def outline(mask: NDArray[np.bool_]) -> list[Contour]:
     """Return a closed contour for each connected part of a mask (columns, rows)."""
     if not mask.any():
         return []
+    from contourpy import FillType, contour_generator
+
     columns, rows = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     start = np.array([columns[0] - 1, rows[0] - 1])
     cropped = np.pad(mask[columns[0] : columns[-1] + 1, rows[0] : rows[-1] + 1].T.astype(np.float64), 1)
@@ -42,6 +42,8 @@ def corners(ring: Contour) -> Contour:
 
 def with_keyhole(outer: Contour, hole: Contour) -> Contour:
     """Join a hole to the contour around it, at their nearest points."""
+    from scipy.spatial import cKDTree
+
     distances, nearest = cKDTree(outer).query(hole)
     entry = int(np.argmin(distances))
     leave = int(nearest[entry])
