@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 from hybridseg.app.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .config import bundle_version, inference_config, input_channels, label_parts, read_config, shown_window
+    from .config import (
+        bundle_version,
+        inference_config,
+        input_channels,
+        input_modalities,
+        label_parts,
+        read_config,
+        shown_window,
+    )
     from .monai_command import bundle_run, show_command
     from .packing import pack_bundle
     from .training_data import Scan, TrainingData
@@ -18,6 +26,7 @@ __all__ = [
     "bundle_version",
     "inference_config",
     "input_channels",
+    "input_modalities",
     "label_parts",
     "pack_bundle",
     "read_config",
@@ -33,6 +42,7 @@ __getattr__ = lazy_names(
             "bundle_version",
             "inference_config",
             "input_channels",
+            "input_modalities",
             "label_parts",
             "read_config",
             "shown_window",

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from hybridseg.transforms.regions import Regions
     from hybridseg.transforms.structures import Structure
 
+DICOM_CODES = {"PET": "PT", "MRI": "MR"}
+"""Modalities in configs whose code in DICOM is another."""
 HYBRIDSEG_NAME = re.compile(r"\bhybridseg(?:\.\w+)+")
 """A dotted name of HybridSeg in a config."""
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -84,6 +86,22 @@ def input_channels(bundle: Path) -> int:
     item = "network_def::in_channels"
     channels = config.get_parsed_content(item) if item in config else 1
     return channels if isinstance(channels, int) else 1
+
+
+def input_modalities(bundle: Path) -> tuple[str | None, ...]:
+    """Return the DICOM modality of each image channel of a bundle, such as CT or PT; None if its configs do not say."""
+    from hybridseg.transforms.datasets.dataset import read_json
+
+    channels = input_channels(bundle)
+    named = inference_config(bundle).get("modalities")
+    if isinstance(named, Mapping) and len(named) == channels:
+        return tuple(DICOM_CODES.get(modality, modality) for modality in named.values())
+    metadata = bundle / "configs" / "metadata.json"
+    try:
+        modality = read_json(metadata)["network_data_format"]["inputs"]["image"]["modality"]
+    except (KeyError, TypeError, ValueError):  # no file, or another format
+        modality = None
+    return (modality if modality in ("CT", "MR", "PT") else None,) * channels
 
 
 def shown_window(bundle: Path) -> tuple[float, float] | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import tyro
 from tqdm import tqdm
 
-from hybridseg.app.bundling.config import input_channels, label_parts
+from hybridseg.app.bundling.config import input_channels, input_modalities, label_parts
 from hybridseg.app.inference.cohort import PredictedCase, segment_cases
 from hybridseg.app.runtime import distributed
 from hybridseg.app.runtime.console import one_line, say
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Work = tuple[InputCase, PredictedCase]
 
 Format = Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dicom-seg", "rtstruct", "itk-snap"]
+RECORDED_OPTIONS = ("series", "fill_gaps", "overlap", "batch", "tta", "largest_component")
 
 
 @dataclass
@@ -46,8 +47,10 @@ class Predict(Command):
     """Name of a shipped bundle (see `hybridseg info`), or the folder of any bundle."""
     checkpoint: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE ...", help_behavior_hint=BUNDLE_DEFAULT)] = ()
     """Weights to use instead, such as the model.pt of a training; the logits of several are averaged."""
-    series: Annotated[str | None, tyro.conf.arg(metavar="UID|NUMBER", help_behavior_hint="")] = None
-    """Series to read from DICOM folders that hold several."""
+    series: Annotated[str | None, tyro.conf.arg(metavar="UID|NUMBER,...", help_behavior_hint="")] = None
+    """Series to read from DICOM folders that hold several; for several channels, that of each."""
+    fill_gaps: bool = False
+    """Interpolate a missing slice of a DICOM series; otherwise the case fails."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """auto, cpu, cuda or cuda:N; auto uses a GPU if there is one."""
     overlap: Annotated[float | None, tyro.conf.arg(metavar="SHARE", help_behavior_hint=BUNDLE_DEFAULT)] = None
@@ -100,7 +103,7 @@ class Predict(Command):
 
         settings = describe_settings(bundle, self.checkpoint, self.options(bundle))
         make_folder(self.output)
-        self.warn_of_unread_folders()
+        self.warn_of_unread_files(cases)
         with ExitStack() as held:
             try:
                 held.enter_context(folder_lock(self.output, "output"))
@@ -160,7 +163,13 @@ class Predict(Command):
         if any(given.is_dir() and os.path.realpath(given) == own for given in self.inputs):
             rule = "must be another folder than the input: the next run would take the label maps for volumes"
             raise ValueError(f"output: {self.output}: {rule}")
-        found = find_cases(self.inputs, channels=input_channels(bundle), series=self.series)
+        found = find_cases(
+            self.inputs,
+            channels=input_channels(bundle),
+            series=self.series,
+            modalities=input_modalities(bundle),
+            fill_gaps=self.fill_gaps,
+        )
         return [case for case in found if own not in map(os.path.realpath, case.images)]
 
     def list_work(self, cases: Sequence[InputCase]) -> list[Work]:
@@ -199,7 +208,7 @@ class Predict(Command):
             made = run_record.known_settings(case.name)
             if made is None:
                 unknown.append(predicted.output)
-            elif found := find_difference(made, settings, series=isinstance(case.images[0], DicomFolder)):
+            elif found := find_difference(made, settings, dicom=isinstance(case.images[0], DicomFolder)):
                 different.append((predicted.output, *found))
         if different:
             output, name, before, after = different[0]
@@ -214,12 +223,15 @@ class Predict(Command):
             also = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
             say("predict", f"{unknown[0]}{also}: no record of what made the label map: skipped")
 
-    def warn_of_unread_folders(self) -> None:
-        """Print which folders with volumes below an input are not searched."""
-        from hybridseg.transforms.datasets.inputs import passed_over
+    def warn_of_unread_files(self, cases: Sequence[InputCase]) -> None:
+        """Print which folders with volumes below an input are not searched, and which volumes beside DICOM not read."""
+        from hybridseg.transforms.datasets.inputs import beside_slices, passed_over
 
         if distributed.rank() > 0:
             return
+        if beside := beside_slices(cases):
+            what = f"beside DICOM slices, as are {len(beside) - 1} more" if len(beside) > 1 else "beside DICOM slices"
+            say("predict", f"{beside[0]}: {what}: not read: name it to segment it too")
         own = {(self.output / name).resolve() for name in ("", "probabilities", *get_args(Format))}
         if below := [folder for folder in passed_over(self.inputs) if folder.resolve() not in own]:
             what = f"{len(below)} folders with volumes" if len(below) > 1 else "a folder with volumes"
@@ -384,7 +396,7 @@ class Predict(Command):
             ValueError: the bundle does not have a label.
         """
         names, _ = label_parts(bundle)
-        options = {name: getattr(self, name) for name in ("series", "overlap", "batch", "tta", "largest_component")}
+        options = {name: getattr(self, name) for name in RECORDED_OPTIONS}
         return {**options, "labels": [names[label] for label in self.chosen_labels(names)]}
 
     def print_cases(self, cases: Sequence[PredictedCase]) -> None:

@@ -41,7 +41,7 @@ class FormatReport:
 
     Args:
         outside: how its scan differs from what the model was trained on.
-        notes: what the user should know, in sentences.
+        notes: what the user should know, a line each.
         unwritten: why a format was not written, by format.
     """
 
@@ -140,7 +140,7 @@ class FormatWriter:
                     write_itk_labels(labels, path, affine, self.structures)
                 else:
                     self.write_dicom(name, case, path, labels, report)
-        report.notes = list(dict.fromkeys(report.notes))
+        report.notes = [f"{case.name}: {note}" for note in dict.fromkeys(report.notes)]
         return report
 
     def write_dicom(self, name: str, case: InputCase, path: Path, labels: LabelMap, report: FormatReport) -> None:
@@ -160,7 +160,7 @@ class FormatWriter:
             if report.outside:
                 raise VolumeError(path, "a scan outside what the model was trained on", rule)
         with open_series(source) as series:
-            on_slices = series.labels_on_slices(labels) if hasattr(series, "labels_on_slices") else labels
+            on_slices = series.labels_on_slices(labels)
             found = [structure for structure in self.structures if (on_slices == structure.label).any()]
             for structure in self.structures:
                 if structure not in found and (labels == structure.label).any():

@@ -25,7 +25,8 @@ from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.grid import GREATEST_LABEL
 
 from .checks import check_grid, check_header, check_image, check_label_map
-from .dicom.series import ZIP_EXTENSION, DicomFolder, DicomReader, open_series
+from .dicom.reader import DicomReader
+from .dicom.series import ZIP_EXTENSION, DicomFolder, open_series
 from .header import VolumeHeader, unreadable_is_volume_error
 from .in_memory import NAME, MemoryReader
 from .itk import SimpleITKReader, read_itk_header

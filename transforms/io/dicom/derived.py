@@ -99,7 +99,7 @@ def describe_source(series: DicomSeries) -> SourceSeries:
                 str(header.get(name) or header.file_meta.get(f"MediaStorage{name}") or "")
                 for name in ("SOPClassUID", "SOPInstanceUID")
             )
-        images.append(SourceImage(sop_class, sop_instance, getattr(part, "frame", None)))
+        images.append(SourceImage(sop_class, sop_instance, part.frame))
     first = headers[series.slices[0].stored.path]
     notes: list[str] = []
     attributes = Dataset()
