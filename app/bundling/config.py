@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hybridseg.transforms.regions import Regions
+    from hybridseg.transforms.structures import Structure
 
 DICOM_CODES = {"PET": "PT", "MRI": "MR"}
 """Modalities in configs whose code in DICOM is another."""
 HYBRIDSEG_NAME = re.compile(r"\bhybridseg(?:\.\w+)+")
 """A dotted name of HybridSeg in a config."""
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 MOVED: Mapping[str, str] = {
     "hybridseg.app.handlers.ScoreCases": "hybridseg.app.evaluation.ScoreCases",
     "hybridseg.app.handlers": "hybridseg.app.training",
@@ -133,3 +135,30 @@ def bundle_version(bundle: Path) -> str | None:
     metadata = bundle / "configs" / "metadata.json"
     version = read_json(metadata).get("version") if metadata.is_file() else None
     return None if version is None else str(version)
+
+
+def label_structures(bundle: Path) -> list[Structure]:
+    """Return what the labels of a bundle stand for: their names, codes and colours.
+
+    Codes are those of `label_codes` in its `inference.json`, colours those of `label_colours` in its `metadata.json`;
+    others follow from the names.
+
+    Raises:
+        VolumeError: a file cannot be read, or does not name its labels, or a code or colour is invalid.
+    """
+    from hybridseg.transforms.datasets.dataset import read_json
+    from hybridseg.transforms.errors import VolumeError
+    from hybridseg.transforms.structures import describe_structures
+
+    names, _ = label_parts(bundle)
+    path = bundle / "configs" / "metadata.json"
+    colours = read_json(path).get("label_colours", {}) if path.is_file() else {}
+    for name, colour in colours.items():
+        if not isinstance(colour, str) or not COLOUR.fullmatch(colour):
+            raise VolumeError(path, f"label_colours: {name}: {colour!r}", "must be a colour such as #ff9f43")
+    codes = inference_config(bundle).get("label_codes") or {}
+    try:
+        return describe_structures(names, {int(label): code for label, code in codes.items()}, colours)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        rule = "each label needs a type, and may have a modifier and a category, of value, scheme and meaning"
+        raise VolumeError(bundle / "configs" / "inference.json", "invalid label_codes", rule) from error

@@ -180,8 +180,8 @@ def write_report(
 
 def input_case(case: LabelledCase) -> InputCase:
     """Return the image of a labelled case."""
-    images = [case["image"]] if isinstance(case["image"], str) else case["image"]
-    return InputCase(case["case"], tuple(map(Path, images)))
+    images = case["image"] if isinstance(case["image"], list) else [case["image"]]
+    return InputCase(case["case"], tuple(Path(image) if isinstance(image, str) else image for image in images))
 
 
 def decision_lines(tuning: Tuning) -> list[str]:

@@ -113,7 +113,9 @@ class RunRecord:
         name = case["case"]
         earlier = self.earlier.get(name)
         if case["outcome"] == "skipped":
-            self.cases[name] = earlier or {**case, "run": None}
+            tried = case.get("unwritten") is not None  # formats made from the label map
+            added = {key: case[key] for key in ("outside", "notes", "unwritten")} if tried else {}
+            self.cases[name] = {**(earlier or {**case, "run": None}), **added}
             statistics = statistics or self.earlier_statistics.get(name, ())
         elif case["outcome"] == "written":
             self.cases[name] = {**case, "run": self.run, "finished": now()}

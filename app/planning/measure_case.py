@@ -21,6 +21,7 @@ from monai.data import MetaTensor
 from monai.transforms.utils import generate_spatial_bounding_box
 from numpy.typing import NDArray
 
+from hybridseg.app.bundling.training_data import percentiles
 from hybridseg.app.labels.label_maps import LabelMap, compact_labels, count_labels
 from hybridseg.transforms.datasets.dataset import LabelledCase
 from hybridseg.transforms.errors import VolumeError
@@ -72,6 +73,7 @@ def measure_case(
         measured |= {
             "shape": tuple(volumes[0].shape[1:]),
             "spacing": _triple(voxel_lengths(volumes[0].affine.numpy())),
+            "intensity_ranges": tuple(percentiles(channel.numpy()[0]) for channel in channels),
             "body_share": _box_share(torch.cat(masks[: len(volumes[0])])),
             "image_hash": _hash(volume.numpy() for volume in volumes),
         }

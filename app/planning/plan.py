@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hybridseg.app.bundling.readme import plan_docs
+from hybridseg.app.bundling.training_data import TrainingData, measured_scan
 from hybridseg.app.bundling.writer import configure, write_bundle
 from hybridseg.app.runtime.console import as_json
 from hybridseg.app.runtime.machine import choose_device
@@ -24,6 +25,7 @@ from hybridseg.transforms.datasets.splits import read_folds
 from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.io.atomic import replacing
 from hybridseg.transforms.io.masks import Rois
+from hybridseg.transforms.modalities import MODALITIES
 from hybridseg.transforms.regions import check_region_labels
 
 from .case_fingerprint import CaseFingerprint
@@ -331,6 +333,7 @@ def write_plan(plan: BundlePlan, folder: Path) -> None:
         "rois": dict(plan.dataset.rois),
         "channel_names": list(plan.dataset.channel_names),
         "data_source": plan.dataset.folder.name,
+        "training_data": describe_training_data(plan).record(),
     }
     left_out = len(plan.left_out)
     docs = plan_docs(
@@ -345,6 +348,17 @@ def write_plan(plan: BundlePlan, folder: Path) -> None:
     with replacing(folder / RECORD) as temporary:  # first, since it marks the folder as planned
         temporary.write_text(as_json(plan.record()) + "\n", encoding="utf-8")
     write_bundle(folder.resolve(), settings, plan.split, docs)
+
+
+def describe_training_data(plan: BundlePlan) -> TrainingData:
+    """Return what the planned network will be trained on, for the bundle's metadata."""
+    scans = [
+        measured_scan(case.shape, case.spacing, case.intensity_ranges)
+        for case in plan.cases
+        if case.is_sound and case.shape and case.spacing
+    ]
+    modalities = [MODALITIES[modality].code for modality in plan.dataset.modalities]
+    return TrainingData.of_scans(scans, modalities, synthetic=plan.dataset.synthetic)
 
 
 def parse_memory(text: str) -> int:

@@ -124,6 +124,12 @@ def failed_cases(record: RunRecord) -> list[tuple[str, str]]:
     return [(str(case["case"]), str(case.get("error"))) for case in failed]
 
 
+def cases_outside(record: RunRecord, cases: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the cases whose scan is outside what the model was trained on, each with how it differs."""
+    recorded = ((case, record.earlier.get(case, {}).get("outside")) for case in cases)
+    return [(case, ", ".join(map(str, found))) for case, found in recorded if isinstance(found, list) and found]
+
+
 def case_files(path: Path, *, may_be_empty: bool = False) -> dict[str, Path]:
     """Find the label map of each case in a folder, or of the one case of a file.
 

@@ -49,6 +49,7 @@ class Dataset:
         regions: labels of each region, if the dataset has overlapping regions.
         rois: labels by pattern of ROI names, for labels in RTSTRUCT, SEG and `.seg.nrrd` files.
         licence: licence in `dataset.json`; empty if not given.
+        synthetic: whether `dataset.json` says, by `"synthetic": true`, that the volumes are not of patients.
     """
 
     folder: Path
@@ -60,6 +61,7 @@ class Dataset:
     regions: Regions
     rois: Rois = field(default_factory=dict)
     licence: str = ""
+    synthetic: bool = False
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -110,6 +112,7 @@ def open_dataset(folder: PathLike, *, rois: Rois | None = None, channels: Sequen
         regions=regions,
         rois=chosen,
         licence=str(content.get("licence") or content.get("license") or ""),
+        synthetic=content.get("synthetic") is True,
     )
 
 
