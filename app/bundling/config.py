@@ -27,8 +27,8 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         VolumeError: it cannot be read, or names modules that have moved.
     """
-    from hybridseg.transforms.datasets.dataset import read_json
     from hybridseg.transforms.errors import VolumeError
+    from hybridseg.transforms.io.json_files import read_json
 
     config: dict[str, Any] = read_json(path)
     names = {name for text in strings(config) for name in HYBRIDSEG_NAME.findall(text)}
@@ -92,7 +92,7 @@ def shown_window(bundle: Path) -> tuple[float, float] | None:
 
 def bundle_version(bundle: Path) -> str | None:
     """Return the version in a bundle's `metadata.json`, or None if there is none."""
-    from hybridseg.transforms.datasets.dataset import read_json
+    from hybridseg.transforms.io.json_files import read_json
 
     metadata = bundle / "configs" / "metadata.json"
     version = read_json(metadata).get("version") if metadata.is_file() else None

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from hybridseg.bundles import bundle_path
-from hybridseg.transforms.datasets.dataset import read_json
-from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.atomic import write_text
+from hybridseg.transforms.io.json_files import read_json
 
 TEMPLATE, REGIONS_TEMPLATE = "hippocampus_mri_segmentation", "brain_tumour_mri_segmentation"
 WIDTH = 120
@@ -48,8 +48,7 @@ def write_bundle(folder: Path, settings: Mapping[str, Any], split: Mapping[str, 
     texts["configs/split.json"] = format_config(split) + "\n"
     texts["configs/metadata.json"] = format_config(metadata(folder.name, settings)) + "\n"
     for name, text in texts.items():
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
 
 
 def template_for(settings: Mapping[str, Any]) -> Path:

@@ -63,7 +63,7 @@ class Evaluate(Command):
         names, regions = self.labels_to_score()
         from hybridseg.app.evaluation.files import score_files
         from hybridseg.app.evaluation.tables import summary_record, summary_table, write_reports
-        from hybridseg.app.runtime.console import as_json
+        from hybridseg.transforms.io.json_files import as_json
         from hybridseg.transforms.io.names import case_name, find_volumes
 
         predictions = find_volumes([self.predictions])

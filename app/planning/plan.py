@@ -12,14 +12,13 @@ from tqdm import tqdm
 
 from hybridseg.app.bundling.readme import plan_docs
 from hybridseg.app.bundling.writer import configure, write_bundle
-from hybridseg.app.runtime.console import as_json
 from hybridseg.app.runtime.machine import choose_device
 from hybridseg.app.runtime.options import check_at_least, check_positive
 from hybridseg.networks import PRESETS
 from hybridseg.transforms.datasets.dataset import Dataset, open_dataset
 from hybridseg.transforms.datasets.folds import make_folds
 from hybridseg.transforms.errors import PathLike
-from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.json_files import write_json
 from hybridseg.transforms.regions import check_region_labels
 
 from .case_fingerprint import CaseFingerprint
@@ -273,8 +272,7 @@ def write_plan(plan: BundlePlan, folder: Path) -> None:
         folds=len(plan.folds),
         licence=plan.dataset.licence,
     )
-    with replacing(folder / RECORD) as temporary:  # first, since it marks the folder as planned
-        temporary.write_text(as_json(plan.record()) + "\n", encoding="utf-8")
+    write_json(folder / RECORD, plan.record())  # first, since it marks the folder as planned
     write_bundle(folder.resolve(), settings, {"folds": plan.folds, "test": []}, docs)
 
 

@@ -15,9 +15,8 @@ from ignite.handlers.checkpoint import BaseSaveHandler
 from monai.handlers import CheckpointLoader, EarlyStopHandler
 from torch.optim.lr_scheduler import LambdaLR
 
-from hybridseg.transforms.io.atomic import replacing
-
 from .run_folder import checkpoint_epochs, checkpoint_path
+from .saving import save_tensors
 
 KEPT = 2
 """Number of checkpoints kept in the folder of a run."""
@@ -86,8 +85,7 @@ class RunFolder(BaseSaveHandler):
         self, checkpoint: Mapping[str, Any], filename: str | Path, metadata: Mapping[str, Any] | None = None
     ) -> None:
         """Write a checkpoint."""
-        with replacing(self.folder / filename) as temporary:
-            torch.save(checkpoint, temporary)
+        save_tensors(checkpoint, self.folder / filename)
         for epoch in checkpoint_epochs(self.folder)[:-KEPT]:
             checkpoint_path(self.folder, epoch).unlink(missing_ok=True)
 

@@ -97,8 +97,11 @@ def test_training_goes_on_when_one_of_two_agents_is_killed(tmp_path: Path) -> No
         assert host.wait(timeout=300) == 0, (run_dir / "host.log").read_text()[-3000:]
         assert psutil.wait_procs(workers, timeout=30)[1] == []
     finally:
-        for process in (*psutil.wait_procs(workers, timeout=0)[1], host, other):
+        for worker in psutil.wait_procs(workers, timeout=0)[1]:
+            worker.kill()
+        for process in (host, other):
             process.kill()
+            process.wait()
     samples = seen(run_dir)
     alone = sorted({epoch for epoch, world, _, _ in samples if world == 1})
     together = sorted({epoch for epoch, world, _, _ in samples if world == 2})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from hybridseg.transforms.errors import PathLike, VolumeError
+from hybridseg.transforms.io.json_files import read_json
 from hybridseg.transforms.regions import Regions
 
 from .layouts import LISTING, candidates, layout_of
@@ -102,20 +102,6 @@ def read_dataset(dataset_dir: PathLike) -> list[LabelledCase]:
         first, total = next(iter(problems.values())), len(cases) + len(problems)
         logger.warning("%d of %d cases skipped, since files are missing: %s", len(problems), total, first)
     return cases
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        VolumeError: it cannot be read, or is not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise VolumeError(path, error.strerror, "must be a readable JSON file") from error
-    except ValueError as error:  # also for text that is not UTF-8
-        raise VolumeError(path, error, "must be a JSON file") from error
 
 
 def _read_listing(folder: Path) -> dict[str, Any]:
