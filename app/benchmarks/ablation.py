@@ -22,11 +22,10 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from tqdm import tqdm
 
 from hybridseg.app.runtime.child_process import ChildError
-from hybridseg.app.runtime.console import as_json, one_line
+from hybridseg.app.runtime.console import one_line
 from hybridseg.app.training.run_folder import latest_checkpoint
 from hybridseg.app.training.step import Step
-from hybridseg.transforms.datasets.dataset import read_json
-from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.json_files import read_json, write_json
 
 from .comparison import TrainingResult, compare_networks, comparison_table
 
@@ -212,12 +211,6 @@ def network_def(config: Mapping[str, Any], definition: Definition) -> dict[str, 
     """Return the definition of a network with the channels in and out of a bundle's network."""
     channels = {name: config["network_def"][name] for name in ("in_channels", "out_channels")}
     return {**definition, **channels}
-
-
-def write_json(file: Path, content: Any) -> None:
-    """Write a JSON file, complete or not at all."""
-    with replacing(file) as temporary:
-        temporary.write_text(as_json(content), encoding="utf-8")
 
 
 def train_network(folder: Path, result: Path) -> None:

@@ -31,8 +31,8 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         VolumeError: it cannot be read, or names modules that have moved.
     """
-    from hybridseg.transforms.datasets.dataset import read_json
     from hybridseg.transforms.errors import VolumeError
+    from hybridseg.transforms.io.json_files import read_json
 
     config: dict[str, Any] = read_json(path)
     names = {name for text in strings(config) for name in HYBRIDSEG_NAME.findall(text)}
@@ -85,7 +85,7 @@ def label_rois(bundle: Path) -> dict[str, int]:
         VolumeError: its `evaluate.json` cannot be read.
         ValueError: they have another form.
     """
-    from hybridseg.transforms.datasets.dataset import read_json
+    from hybridseg.transforms.io.json_files import read_json
     from hybridseg.transforms.io.masks import check_rois
 
     config = bundle / "configs" / "evaluate.json"
@@ -106,7 +106,7 @@ def input_channels(bundle: Path) -> int:
 
 def input_modalities(bundle: Path) -> tuple[str | None, ...]:
     """Return the DICOM modality of each image channel of a bundle, such as CT or PT; None if its configs do not say."""
-    from hybridseg.transforms.datasets.dataset import read_json
+    from hybridseg.transforms.io.json_files import read_json
 
     channels = input_channels(bundle)
     named = inference_config(bundle).get("modalities")
@@ -130,7 +130,7 @@ def shown_window(bundle: Path) -> tuple[float, float] | None:
 
 def bundle_version(bundle: Path) -> str | None:
     """Return the version in a bundle's `metadata.json`, or None if there is none."""
-    from hybridseg.transforms.datasets.dataset import read_json
+    from hybridseg.transforms.io.json_files import read_json
 
     metadata = bundle / "configs" / "metadata.json"
     version = read_json(metadata).get("version") if metadata.is_file() else None
@@ -146,8 +146,8 @@ def label_structures(bundle: Path) -> list[Structure]:
     Raises:
         VolumeError: a file cannot be read, or does not name its labels, or a code or colour is invalid.
     """
-    from hybridseg.transforms.datasets.dataset import read_json
     from hybridseg.transforms.errors import VolumeError
+    from hybridseg.transforms.io.json_files import read_json
     from hybridseg.transforms.structures import describe_structures
 
     names, _ = label_parts(bundle)

@@ -11,8 +11,8 @@ import torch
 
 from hybridseg.networks.ensemble import average_weights, ensemble_weights
 from hybridseg.networks.weights import read_weights
-from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.io.atomic import temporary_path
+from hybridseg.transforms.io.json_files import read_json
 
 from .config import inference_config
 from .writer import format_config

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from hybridseg.bundles import bundle_path
-from hybridseg.transforms.datasets.dataset import read_json
-from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.atomic import write_text
+from hybridseg.transforms.io.json_files import read_json
 from hybridseg.transforms.modalities import MODALITIES
 from hybridseg.transforms.structures import label_colours
 
@@ -52,8 +52,7 @@ def write_bundle(folder: Path, settings: Mapping[str, Any], split: Mapping[str, 
     texts["configs/split.json"] = format_config(split) + "\n"
     texts["configs/metadata.json"] = format_config(metadata(folder.name, settings)) + "\n"
     for name, text in texts.items():
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
 
 
 def template_for(settings: Mapping[str, Any]) -> Path:

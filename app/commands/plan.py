@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from hybridseg.app.runtime.console import as_json, say
+from hybridseg.app.runtime.console import say
 
 from .command import Command, make_folder
 
@@ -103,6 +103,8 @@ class Plan(Command):
         )
         make_folder(self.output)
         plan = plan_bundle(self.dataset, self.output, options, report=self.report)
+        from hybridseg.transforms.io.json_files import as_json
+
         print(as_json(plan.record()) if self.json else describe(plan, self.output, self.dataset))
         return 1 if plan.left_out else 0
 

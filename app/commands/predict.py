@@ -335,7 +335,8 @@ class Predict(Command):
             "device": device_name(predictor.device),
         }
         run_record.plan(case.record() for case in planned)
-        self.save(run_record)
+        if distributed.rank() == 0:
+            run_record.write()  # an error, such as a full disk, stops the run before it computes
         outputs = Outputs(
             folder=self.output,
             predictor=predictor,
@@ -409,7 +410,7 @@ class Predict(Command):
     def print_cases(self, cases: Sequence[PredictedCase]) -> None:
         """Print how many cases were written, or all records as JSON."""
         if self.json:
-            from hybridseg.app.runtime.console import as_json
+            from hybridseg.transforms.io.json_files import as_json
 
             print(as_json([case.record() for case in cases]))
             return

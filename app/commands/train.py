@@ -184,7 +184,7 @@ class Train(Command):
 
     def warn_of_prediction(self, inference: Path) -> None:
         """Warn of settings that prediction needs too, but reads from its own config."""
-        from hybridseg.transforms.datasets.dataset import read_json
+        from hybridseg.transforms.io.json_files import read_json
 
         known = read_json(inference).keys() - KEYS.values() if inference.is_file() else set()
         if keys := [key for key in read_settings(self.set) if key.partition(SEPARATOR)[0] in known]:

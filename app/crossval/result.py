@@ -14,11 +14,11 @@ from hybridseg.app.evaluation.tables import write_reports
 from hybridseg.app.reporting.cohort import Cohort
 from hybridseg.app.reporting.contents import Contents
 from hybridseg.app.reporting.page import render_page
-from hybridseg.app.runtime.console import as_json
 from hybridseg.app.runtime.machine import versions
-from hybridseg.transforms.datasets.dataset import LabelledCase, read_json
+from hybridseg.transforms.datasets.dataset import LabelledCase
 from hybridseg.transforms.datasets.inputs import InputCase
 from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.json_files import as_json, read_json
 
 from .configuration import Configuration
 from .scores import fold_table

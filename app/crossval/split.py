@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from hybridseg.app.bundling.config import read_config
-from hybridseg.transforms.datasets.dataset import LabelledCase, read_dataset, read_json
+from hybridseg.transforms.datasets.dataset import LabelledCase, read_dataset
 from hybridseg.transforms.datasets.folds import make_folds
 from hybridseg.transforms.datasets.grouping import find_patients, split_patients
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.json_files import read_json
 
 SPLIT = "split.json"
 FOLDS = 5

@@ -14,7 +14,6 @@ from tqdm import tqdm
 from hybridseg.app.bundling.readme import plan_docs
 from hybridseg.app.bundling.training_data import TrainingData, measured_scan
 from hybridseg.app.bundling.writer import configure, write_bundle
-from hybridseg.app.runtime.console import as_json
 from hybridseg.app.runtime.machine import choose_device
 from hybridseg.app.runtime.options import check_at_least, check_positive
 from hybridseg.networks import PRESETS
@@ -23,7 +22,7 @@ from hybridseg.transforms.datasets.folds import make_folds
 from hybridseg.transforms.datasets.patients import parse_patient, recognise_patients
 from hybridseg.transforms.datasets.splits import read_folds
 from hybridseg.transforms.errors import PathLike
-from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.json_files import write_json
 from hybridseg.transforms.io.masks import Rois
 from hybridseg.transforms.modalities import MODALITIES
 from hybridseg.transforms.regions import check_region_labels
@@ -345,8 +344,7 @@ def write_plan(plan: BundlePlan, folder: Path) -> None:
         folds=len(plan.folds),
         licence=plan.dataset.licence,
     )
-    with replacing(folder / RECORD) as temporary:  # first, since it marks the folder as planned
-        temporary.write_text(as_json(plan.record()) + "\n", encoding="utf-8")
+    write_json(folder / RECORD, plan.record())  # first, since it marks the folder as planned
     write_bundle(folder.resolve(), settings, plan.split, docs)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, TypedDict
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.dicom.series import DicomFolder
 from hybridseg.transforms.io.dicom.stored import is_dicom
+from hybridseg.transforms.io.json_files import read_json
 from hybridseg.transforms.io.masks import MaskFile, Rois, check_rois, is_mask_file
 from hybridseg.transforms.io.names import volume_extension
 from hybridseg.transforms.regions import Regions
@@ -151,20 +151,6 @@ def read_rois(listing: Path, content: Mapping[str, Any]) -> Rois:
     except ValueError as error:
         raise VolumeError(listing, str(error), "see the documentation of dataset.json") from error
     return rois
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        VolumeError: it cannot be read, or is not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise VolumeError(path, error.strerror, "must be a readable JSON file") from error
-    except ValueError as error:  # also for text that is not UTF-8
-        raise VolumeError(path, error, "must be a JSON file") from error
 
 
 def _read_listing(folder: Path) -> dict[str, Any]:

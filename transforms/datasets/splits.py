@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
@@ -13,10 +12,10 @@ from typing import Any
 import torch.distributed
 
 from hybridseg.transforms.errors import PathLike, VolumeError
-from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.json_files import read_json, write_json
 from hybridseg.transforms.io.masks import Rois
 
-from .dataset import LabelledCase, read_dataset, read_json
+from .dataset import LabelledCase, read_dataset
 
 SUBSETS = ("training", "validation", "test")
 
@@ -86,8 +85,7 @@ def split_cases(
     if run_dir is not None:
         _check_training_cases(Path(run_dir), names)
     if run_dir is not None and _is_first_process():
-        with replacing(Path(run_dir) / "split.json") as temporary:
-            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_json(Path(run_dir) / "split.json", record)
     return {subset: [cases[name] for name in names[subset]] for subset in SUBSETS}
 
 
