@@ -31,8 +31,10 @@ COMMANDS: Mapping[str, str] = {
     "report": "report:Report",
     "export": "export:Export",
     "pack": "pack:Pack",
+    "store": "store:StoreCommand",
     "bench network": "bench_network:BenchNetwork",
     "bench inference": "bench_inference:BenchInference",
+    "bench loading": "bench_loading:BenchLoading",
     "bench ablation": "bench_ablation:BenchAblation",
 }
 """Module in `commands` and class of each command; a command's name may be two words."""

@@ -33,6 +33,8 @@ ROUNDS = 15
 """Batches on which each network is timed."""
 TASK, LOG = "task.json", "log.txt"
 """Files in the folder of a training while it runs."""
+STORE = "prepared"
+"""Folder of the prepared cases."""
 Definition = Mapping[str, Any]
 """The `network_def` of a bundle, without the channels in and out."""
 
@@ -73,6 +75,7 @@ class Ablation:
 
     def __init__(self, bundle: Path, dataset: Path, output: Path, minutes: float) -> None:
         self.overrides = {"bundle_root": str(bundle), "dataset_dir": str(dataset), "num_workers": 0}
+        self.overrides["store"] = str(output / STORE)  # one for all trainings
         self.overrides["device"] = "$torch.device('cpu')"  # the budget counts CPU time of one thread
         self.config = read_json(bundle / "configs" / "train.json")
         self.output = output
@@ -106,7 +109,7 @@ class Ablation:
     def time_steps(self, definitions: Mapping[str, Definition]) -> dict[str, float]:
         """Return the CPU time of each network's fastest step, in turns, plus the median time to load a batch."""
         torch.set_num_threads(1)
-        data = self.parser({}, cache_rate=0.0)
+        data = self.parser({})
         loader = chain.from_iterable(repeat(data.get_parsed_content("train::dataloader")))
         loading, batches = [], []
         for _ in range(ROUNDS):

@@ -266,7 +266,7 @@ class Planner:
             self.decide("rotation", [15.0] * 3, reason)
 
     def schedule(self) -> None:
-        """Decide how long to train, how often to validate, and how many prepared cases to keep in memory."""
+        """Decide how long to train, and how often to validate."""
         per_epoch = math.ceil(self.training / self["batch_size"])
         steps = STEPS[self["preset"]]
         epochs = min(MOST_EPOCHS, max(1, round(steps / per_epoch)))
@@ -275,8 +275,3 @@ class Planner:
         interval = max(1, epochs // VALIDATIONS)
         reason = f"The best of {epochs // interval} validations chooses the weights that are kept."
         self.decide("val_interval", interval, reason)
-        voxels = math.prod(self.shape())
-        all_cases = self.fingerprint.cases * voxels * 4 * (self["channels"] + 1)
-        rate = min(1.0, math.floor(100 * self.memory / all_cases) / 100)
-        reason = f"All prepared cases need about {all_cases / 1e6:,.0f} MB; they may use as much memory as a step."
-        self.decide("cache_rate", rate, reason)

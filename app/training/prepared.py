@@ -18,6 +18,7 @@ from monai.data import DataLoader, Dataset, MetaTensor
 from monai.transforms import Compose, RandomizableTrait
 from monai.utils import optional_import
 
+from hybridseg.app.runtime.console import cause
 from hybridseg.app.runtime.distributed import rank, world_size
 from hybridseg.app.runtime.machine import peak_memory
 from hybridseg.transforms.errors import PathLike, VolumeError
@@ -185,8 +186,10 @@ class Preparation(Dataset):
             return None
         try:
             self.store.prepare(self.data[index])
-        except (ValueError, OSError) as error:
-            return error
+        except Exception as error:
+            if isinstance(reason := cause(error), ValueError | OSError):
+                return reason
+            raise
         return None
 
 

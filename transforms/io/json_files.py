@@ -27,7 +27,7 @@ def read_json(path: Path) -> Any:
         VolumeError: it cannot be read, or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))  # with or without a byte-order mark
     except OSError as error:
         raise VolumeError(path, error.strerror, "must be a readable JSON file") from error
     except ValueError as error:  # also for text that is not UTF-8

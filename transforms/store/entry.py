@@ -61,7 +61,7 @@ def write_entry(folder: Path, case: Mapping[Hashable, Any], volumes: Sequence[Ha
         write_array(folder / f"{key}.b2nd", array)
         about["volumes"][key] = {name: to_json(value) for name, value in volume.meta.items()}
     with replacing(folder / ENTRY) as temporary:
-        temporary.write_text(json.dumps(about, indent=1), encoding="utf-8")
+        temporary.write_text(json.dumps(about), encoding="utf-8")
     return entry_size(folder)
 
 

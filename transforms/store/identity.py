@@ -114,7 +114,7 @@ class FileDigests:
 
 
 def case_digest(case: Mapping[Any, Any], keys: Iterable[str], digests: FileDigests) -> str:
-    """Return the digest of the files that a case's entries name, and of their other values; paths do not count.
+    """Return the digest of the files that a case's entries name, and of other values; names of files do not count.
 
     Raises:
         OSError: a file cannot be read.
@@ -122,7 +122,7 @@ def case_digest(case: Mapping[Any, Any], keys: Iterable[str], digests: FileDiges
     parts = []
     for key in sorted(keys):
         files = list(files_of(case[key]))
-        parts += [key, *(f"{file.name}:{digests(file)}" for file in files)]
+        parts += [key, *map(digests, files)]
         if not files or not isinstance(case[key], str | list):
             parts.append(json.dumps(Description()(case[key])))
     return digest(*parts)

@@ -17,6 +17,7 @@ from typing import Any
 
 from monai.data import MetaTensor
 from monai.transforms import Compose, MapTransform
+from monai.utils import ImageMetaKey
 
 from hybridseg.transforms.errors import PathLike
 
@@ -83,7 +84,11 @@ def mark_used(entry: Path) -> None:
 
 def open_case(case: Mapping[Hashable, Any], entry: Path, *, whole: bool) -> dict[Hashable, Any]:
     """Return a case with the volumes of its entry; see `read_entry`."""
-    return {**case, **read_entry(entry, whole=whole)}
+    opened = {**case, **read_entry(entry, whole=whole)}
+    for key, volume in opened.items():
+        if isinstance(volume, MetaTensor) and isinstance(case[key], str):  # other cases may have the same content
+            volume.meta[ImageMetaKey.FILENAME_OR_OBJ] = case[key]
+    return opened
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,11 +117,6 @@ def test_more_cases_train_for_fewer_epochs() -> None:
     assert few == pytest.approx(20 * many, rel=0.1)
 
 
-def test_dataset_larger_than_memory_is_cached_in_part() -> None:
-    large = fingerprint(spacing=(1.0, 1.0, 1.0), extent=(300.0, 300.0, 300.0), cases=1000)
-    assert 0 < values(plan(measured=large, memory=4e9))["cache_rate"] < 0.05
-
-
 def test_labels_without_names_are_numbered() -> None:
     assert values(plan(dataset(label_names={})))["label_names"] == {1: "label_1", 2: "label_2"}
     assert "label maps" in plan(dataset(label_names={}))["label_names"].reason
@@ -147,7 +142,7 @@ def test_given_values_replace_decisions_and_others_follow() -> None:
     chosen = values(decisions)
     assert chosen.items() >= {"spacing": [2.0] * 3, "preset": "tiny", "patch_size": [24, 24, 24]}.items()
     assert decisions["spacing"].reason == "Given by the user."
-    assert decisions["cache_rate"].reason.startswith("All prepared cases need about 13 MB")
+    assert values(plan(spacing=[2.0] * 3))["patches"] == chosen["patches"] == 1
 
 
 def test_regions_are_segmented_in_place_of_labels() -> None:
@@ -183,7 +178,6 @@ MRI_REASONS = {
     "rotation": "Degrees; rotation about every axis, since no voxel edge is more than 3 times another.",
     "max_epochs": "7520 steps, 80 per epoch (training cases: 160).",
     "val_interval": "The best of 31 validations chooses the weights that are kept.",
-    "cache_rate": "All prepared cases need about 98 MB; they may use as much memory as a step.",
 }
 CT_REASONS = {
     "label_names": "The numbers found in the label maps, since the dataset does not name its labels.",
