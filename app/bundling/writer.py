@@ -95,9 +95,9 @@ def configure(file: str, settings: Mapping[str, Any]) -> Config:
 
 
 def replace_pipeline(preprocessing: Config, name: str, own: Mapping[str, str]) -> Config:
-    """Return the preprocessing of another modality, which does not take the number of channels but has arguments of its own."""
+    """Return the preprocessing of another modality, which has arguments of its own instead of the number of channels."""
     kept = {key: value for key, value in preprocessing.items() if key != "channels"}
-    return kept | {"_target_": f"hybridseg.transforms.{name}"} | own
+    return {**kept, "_target_": f"hybridseg.transforms.{name}", **own}
 
 
 def metadata(name: str, settings: Mapping[str, Any]) -> Config:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from hybridseg.app.labels.files import load_labels
 from hybridseg.app.labels.label_maps import LabelMap
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.transforms.components import ComponentRule, remove_components
-from hybridseg.transforms.datasets.dataset import LabelledCase
+from hybridseg.transforms.datasets.dataset import LabelledCase, image_files
 from hybridseg.transforms.grid import voxel_volume_ml
 from hybridseg.transforms.io.atomic import replacing
 from hybridseg.transforms.io.save import write_labels
@@ -184,7 +185,7 @@ def write_case_list(path: Path, cases: Sequence[LabelledCase]) -> None:
     """Write a list of cases for `hybridseg predict`."""
     rows = []
     for case in cases:
-        images = [case["image"]] if isinstance(case["image"], str) else case["image"]
+        images = list(map(os.fspath, image_files(case)))
         columns = ["image", *(f"image{number}" for number in range(2, len(images) + 1))]
         rows.append({"case": case["case"]} | dict(zip(columns, images, strict=True)))
     with replacing(path) as temporary:

@@ -15,7 +15,7 @@ from hybridseg.app.reporting.cohort import Cohort
 from hybridseg.app.reporting.contents import Contents
 from hybridseg.app.reporting.page import render_page
 from hybridseg.app.runtime.machine import versions
-from hybridseg.transforms.datasets.dataset import LabelledCase
+from hybridseg.transforms.datasets.dataset import LabelledCase, image_files
 from hybridseg.transforms.datasets.inputs import InputCase
 from hybridseg.transforms.io.atomic import replacing
 from hybridseg.transforms.io.json_files import as_json, read_json
@@ -180,7 +180,7 @@ def write_report(
 
 def input_case(case: LabelledCase) -> InputCase:
     """Return the image of a labelled case."""
-    images = case["image"] if isinstance(case["image"], list) else [case["image"]]
+    images = image_files(case)
     return InputCase(case["case"], tuple(Path(image) if isinstance(image, str) else image for image in images))
 
 

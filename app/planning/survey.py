@@ -18,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hybridseg.app.runtime.options import check_at_least
-from hybridseg.transforms.datasets.dataset import Dataset, ImagePath, LabelledCase
+from hybridseg.transforms.datasets.dataset import Dataset, LabelledCase, image_files
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.atomic import replacing, write_csv
 from hybridseg.transforms.io.load import LoadVolumed
@@ -100,11 +100,6 @@ def default_jobs(dataset: Dataset) -> int:
     """Return the number of processes: one per `BYTES_PER_PROCESS` of images, since each takes seconds to start."""
     paths = [file for case in dataset.cases for path in image_files(case) for file in stored_files(path)]
     return min(os.cpu_count() or 1, 1 + sum(map(os.path.getsize, paths)) // BYTES_PER_PROCESS)
-
-
-def image_files(case: LabelledCase) -> list[ImagePath]:
-    """Return the files of the image of a case: one, or one for each channel."""
-    return case["image"] if isinstance(case["image"], list) else [case["image"]]
 
 
 def stored_files(path: PathLike) -> list[str]:

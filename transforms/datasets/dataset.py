@@ -35,6 +35,11 @@ class LabelledCase(TypedDict):
     label: str | MaskFile
 
 
+def image_files(case: LabelledCase) -> list[ImagePath]:
+    """Return the files of the image of a case: one, or one for each channel."""
+    return case["image"] if isinstance(case["image"], list) else [case["image"]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
     """A folder of labelled cases.

@@ -12,7 +12,7 @@ from hashlib import sha256
 from hybridseg.transforms.io.load import LoadVolumed, read_header
 from hybridseg.transforms.io.names import volume_extension
 
-from .dataset import LabelledCase
+from .dataset import LabelledCase, image_files
 from .patients import parse_patient, recognise_patients
 
 FEWEST = 2
@@ -73,19 +73,14 @@ def same_images(cases: Iterable[LabelledCase]) -> list[list[str]]:
     """
     by_shape: dict[tuple[int, ...], list[LabelledCase]] = {}
     for case in cases:
-        first = first_image(case)
+        first = image_files(case)[0]
         if isinstance(first, str) and volume_extension(first):
             by_shape.setdefault(tuple(read_header(first).shape), []).append(case)
     by_voxels: dict[tuple[tuple[int, ...], str], list[str]] = {}
     for shape, alike in by_shape.items():
         for case in alike if len(alike) > 1 else ():
-            by_voxels.setdefault((shape, hash_voxels(first_image(case), shape)), []).append(case["case"])
+            by_voxels.setdefault((shape, hash_voxels(str(image_files(case)[0]), shape)), []).append(case["case"])
     return [names for names in by_voxels.values() if len(names) > 1]
-
-
-def first_image(case: LabelledCase) -> str:
-    """Return the file of a case's image, or of its first channel."""
-    return case["image"] if isinstance(case["image"], str) else case["image"][0]
 
 
 def hash_voxels(path: str, shape: Sequence[int]) -> str:

@@ -141,13 +141,13 @@ def _nnunet_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidat
 
 def _nnunet_1_cases(folder: Path, content: Mapping[str, Any], channels: int) -> Iterator[Candidate]:
     """Find the cases of the list `training`, which names an image without its channels; log how many it leaves out."""
-    listed = list(_listed_cases(folder, content))
-    for name, (image,), label in listed:
+    listed = {case.name: (Path(case.images[0]), case.label) for case in _listed_cases(folder, content)}
+    for name, (image, label) in listed.items():
         ending = volume_extension(image)
         yield Candidate(name, [image.with_name(f"{name}_{number:04d}{ending}") for number in range(channels)], label)
-    parents = {image.parent for _, (image,), _ in listed}
+    parents = {image.parent for image, _ in listed.values()}
     found = {name for parent in parents for _, name in by_channel(list_volumes(parent))[1]}
-    if others := sorted(found - {name for name, _, _ in listed}):
+    if others := sorted(found - listed.keys()):
         message = "%d cases of %s are not listed in %s and are ignored, such as %s"
         logger.warning(message, len(others), folder, LISTING, others[0])
 
