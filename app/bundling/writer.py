@@ -95,7 +95,7 @@ def configure(file: str, settings: Mapping[str, Any]) -> Config:
 
 
 def replace_pipeline(preprocessing: Config, name: str, own: Mapping[str, str]) -> Config:
-    """Return the preprocessing of another modality, which has arguments of its own instead of the number of channels."""
+    """Return the preprocessing of another modality: instead of the number of channels it has arguments of its own."""
     kept = {key: value for key, value in preprocessing.items() if key != "channels"}
     return {**kept, "_target_": f"hybridseg.transforms.{name}", **own}
 

@@ -185,7 +185,7 @@ def write_case_list(path: Path, cases: Sequence[LabelledCase]) -> None:
     """Write a list of cases for `hybridseg predict`."""
     rows = []
     for case in cases:
-        images = list(map(os.fspath, image_files(case)))
+        images = [os.fspath(image) for image in image_files(case)]
         columns = ["image", *(f"image{number}" for number in range(2, len(images) + 1))]
         rows.append({"case": case["case"]} | dict(zip(columns, images, strict=True)))
     with replacing(path) as temporary:
