@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
+import torch
 from monai.transforms import (
-    ClassesToIndicesd,
     Compose,
     ConcatItemsd,
     DeleteItemsd,
     EnsureTyped,
-    MapTransform,
     RandAdjustContrastd,
-    RandAffined,
-    RandCropByLabelClassesd,
     RandFlipd,
     RandGaussianNoised,
     RandGaussianSmoothd,
     RandScaleIntensityd,
     RandSimulateLowResolutiond,
-    SpatialPadd,
     SplitDimd,
     Transform,
 )
-from monai.utils import convert_to_tensor
 
-from .padding import Padding, PadToSized
+from .padding import Padding
+from .patches import RandPatchesd
 from .pipelines import IMAGE, LABEL
 from .regions import LabelsToRegionsd, Regions
-
-CENTRES = 10_000
-"""Most voxels of each label, evenly spread, that are kept as possible patch centres."""
+from .rotation import RandRotateScaled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,32 +93,12 @@ def augmentation(
     both = [IMAGE, LABEL]
     return Compose(
         [
-            PadToSized(IMAGE, patch_size, padding),
-            SpatialPadd(LABEL, patch_size),
-            ClassesToIndicesd(LABEL, num_classes=classes, max_samples_per_class=CENTRES),
-            RandCropByLabelsd(
-                both,
-                label_key=LABEL,
-                spatial_size=patch_size,
-                num_classes=classes,
-                num_samples=patches,
-                indices_key=f"{LABEL}_cls_indices",
-                warn=False,
-            ),
-            LabelsToSharesd(LABEL),
-            RandAffined(
-                both,
-                prob=0.5,
-                rotate_range=np.deg2rad(rotation).tolist(),
-                scale_range=[scaling] * 3,
-                mode="bilinear",
-                padding_mode="border",
-            ),
-            SharesToLabelsd(LABEL),
+            RandPatchesd(both, LABEL, patch_size, patches, padding),
+            RandRotateScaled(IMAGE, LABEL, prob=0.5, rotation=rotation, scaling=scaling),
             *(RandFlipd(both, prob=0.5, spatial_axis=axis) for axis in flip_axes),
             *(change_channels(modalities, intensity) if modalities else change_intensities(IMAGE, intensity)),
             *([LabelsToRegionsd(LABEL, regions)] if regions is not None else []),
-            EnsureTyped(both, track_meta=False),
+            EnsureTyped(both, dtype=torch.float32, track_meta=False),
         ]
     )
 
@@ -161,52 +133,3 @@ def change_channels(modalities: Sequence[str], intensity: float) -> list[Transfo
         for step in change_intensities(key, intensity, CHANGES[modality])
     ]
     return [SplitDimd(IMAGE, numbers), *changed, ConcatItemsd(keys, IMAGE), DeleteItemsd(keys)]
-
-
-class RandCropByLabelsd(RandCropByLabelClassesd):
-    """MONAI's RandCropByLabelClassesd with ratios per case: half of the patches centre on a label, all equally likely.
-
-    With the same ratios for all cases, the background would get the share of each label that a case lacks. Needs
-    `indices_key`, filled by `ClassesToIndicesd` once per cached case.
-    """
-
-    def randomize(self, label: Any, indices: Any = None, image: Any = None) -> None:
-        """Draw the centres for a case from the voxel indices of each label, background first."""
-        labels = [1 if len(voxels) else 0 for voxels in indices[1:]]
-        ratios: list[float | int] = [max(1, sum(labels)), *labels]
-        self.cropper.ratios = ratios
-        super().randomize(label, indices, image)
-
-
-class LabelsToSharesd(MapTransform):
-    """One-hot encode the labels (1, D, H, W) that occur in a patch as shares (K, D, H, W), one channel each.
-
-    MONAI's `AsDiscreted` makes a channel for every possible label; of a hundred, a patch has a few, and every channel
-    would be interpolated. The numbers of the labels go to the entry `<key>_numbers`, for `SharesToLabelsd`.
-    """
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        case = dict(data)
-        for key in self.key_iterator(case):
-            numbers = convert_to_tensor(case[key], track_meta=False).unique()  # ascending
-            case[numbers_of(key)] = numbers
-            case[key] = (case[key] == numbers.view(-1, 1, 1, 1)).to(numbers.dtype)
-        return case
-
-
-class SharesToLabelsd(MapTransform):
-    """Turn shares (K, D, H, W) into labels (1, D, H, W): the greatest share wins, the lowest label of equals.
-
-    The inverse of `LabelsToSharesd`.
-    """
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        case = dict(data)
-        for key in self.key_iterator(case):
-            case[key] = case.pop(numbers_of(key))[case[key].argmax(dim=0, keepdim=True)]
-        return case
-
-
-def numbers_of(key: Hashable) -> str:
-    """Return the key of the entry with the numbers of the labels."""
-    return f"{key}_numbers"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from monai.transforms import (
     Compose,
@@ -18,6 +19,7 @@ from monai.transforms import (
     Transform,
 )
 
+from .components import RemoveComponentsd
 from .grid import GREATEST_LABEL
 from .intensity import CorrectBiasFieldd, ZScoreBodyd
 from .io.load import LoadVolumed
@@ -192,19 +194,30 @@ def image_keys(keys: Sequence[str]) -> list[str]:
 
 
 def postprocessing(
-    *, output_dir: str | None = None, regions: Regions | None = None, probabilities: bool = False
+    *,
+    output_dir: str | None = None,
+    regions: Regions | None = None,
+    probabilities: bool = False,
+    thresholds: Mapping[str, float] | None = None,
+    components: Sequence[Mapping[str, Any]] = (),
 ) -> Compose:
-    """Turn logits into a label map on the input's own grid, and optionally write it.
+    """Turn logits into a label map on the input's own grid, remove components, and optionally write it.
 
     Args:
         output_dir: folder for `<case>.nii.gz`; None writes nothing.
         regions: labels of each region, if the network's channels are regions instead of classes.
         probabilities: interpolate probabilities instead of logits; see `restore_labels`.
+        thresholds: probability above which a voxel is in a region, by the region's name; 0.5 for the others.
+        components: which components of labels are kept, as `ComponentRule`: `{"labels": [1], "largest": true}` or
+            `{"labels": [2], "smallest_mm3": 50}`.
 
     Returns:
         A pipeline that turns `pred`, logits (K, D, H, W) on the grid of `image`, into labels (1, X, Y, Z) on the
         file's grid.
     """
     write: list[Transform] = [WriteLabelsd(PREDICTION, output_dir=output_dir)] if output_dir is not None else []
-    restore = RestoreLabelsd(PREDICTION, reference=IMAGE, regions=regions, probabilities=probabilities)
-    return Compose([restore, *write])
+    clean: list[Transform] = [RemoveComponentsd(PREDICTION, components)] if components else []
+    restore = RestoreLabelsd(
+        PREDICTION, reference=IMAGE, regions=regions, probabilities=probabilities, thresholds=thresholds
+    )
+    return Compose([restore, *clean, *write])

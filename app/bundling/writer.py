@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from hybridseg.bundles import bundle_path
-from hybridseg.transforms.datasets.dataset import read_json
-from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.atomic import write_text
+from hybridseg.transforms.io.json_files import read_json
 from hybridseg.transforms.modalities import MODALITIES
+from hybridseg.transforms.structures import label_colours
 
 TEMPLATE, REGIONS_TEMPLATE = "hippocampus_mri_segmentation", "brain_tumour_mri_segmentation"
 WIDTH = 120
@@ -51,8 +52,7 @@ def write_bundle(folder: Path, settings: Mapping[str, Any], split: Mapping[str, 
     texts["configs/split.json"] = format_config(split) + "\n"
     texts["configs/metadata.json"] = format_config(metadata(folder.name, settings)) + "\n"
     for name, text in texts.items():
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
 
 
 def template_for(settings: Mapping[str, Any]) -> Path:
@@ -105,7 +105,8 @@ def metadata(name: str, settings: Mapping[str, Any]) -> Config:
 
     Args:
         name: name of the bundle.
-        settings: as for `configure`, with `channel_names` and `data_source`, the name of the dataset.
+        settings: as for `configure`, with `channel_names`; `data_source`, the name of the dataset; and
+            optionally `training_data`, as `TrainingData.record` returns it.
     """
     modalities = list(settings.get("modalities", {}).values()) or [settings["modality"]]
     is_ct = modalities == ["CT"]
@@ -147,6 +148,8 @@ def metadata(name: str, settings: Mapping[str, Any]) -> Config:
         "label_classes": ", ".join(f"{label}: {output}" for label, output in enumerate(labels)),
         "pred_classes": f"{len(outputs)} channels of logits: {', '.join(outputs)}",
         "intended_use": "Research. Not for clinical use without validation.",
+        **({"training_data": settings["training_data"]} if "training_data" in settings else {}),
+        "label_colours": dict(zip(labels[1:], label_colours(labels[1:]), strict=True)),
         "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": prediction}},
     }
 

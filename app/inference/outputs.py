@@ -1,11 +1,9 @@
-"""Write the results of a case: the label map and, on request, statistics, a picture and probabilities."""
+"""Write the results of a case: the label map and, on request, statistics, a picture, probabilities, other formats."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +12,16 @@ import torch
 from monai.data import MetaTensor
 
 from hybridseg.app.labels.keep import keep_labels, keep_largest_components
-from hybridseg.app.labels.label_maps import LabelMap, compact_labels
+from hybridseg.app.labels.label_maps import compact_labels
 from hybridseg.app.labels.label_statistics import LabelStatistics, label_statistics
 from hybridseg.transforms.datasets.inputs import InputCase
 from hybridseg.transforms.io.atomic import replacing
-from hybridseg.transforms.io.dicom.series import DicomFolder, open_series
+from hybridseg.transforms.io.dicom.series import DicomFolder
 from hybridseg.transforms.io.load import LoadVolumed
 from hybridseg.transforms.io.save import write_labels
 from hybridseg.transforms.spatial import JoinChannelsd
+
+from .formats import FormatReport, FormatWriter
 
 if TYPE_CHECKING:
     from .predictor import Data, Predictor
@@ -31,12 +31,16 @@ PROBABILITY_STEP = 1 / 65535
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """Writes the results of cases into a folder; the label map last, so that a case with a label map is complete.
+    """Writes the results of cases into a folder.
+
+    The label map comes after statistics, picture and probabilities, so that a case with a label map has these too, and
+    before its other formats, which can be made from it.
 
     Args:
         folder: output folder.
         predictor: the bundle that segmented the cases.
         labels: labels to keep; the others become background.
+        formats: writes other formats.
         largest_component: keep only the largest connected component of each label.
         probabilities: write probabilities too.
         statistics: measure the labels too.
@@ -46,20 +50,21 @@ class Outputs:
     folder: Path
     predictor: Predictor
     labels: Collection[int]
+    formats: FormatWriter
     largest_component: bool = False
     probabilities: bool = False
     statistics: bool = False
     preview: bool = False
 
-    def write(self, case: InputCase, data: Data) -> list[LabelStatistics]:
-        """Write `<case>.nii.gz`, and before it the other results; for a DICOM case, also a DICOM SEG.
+    def write(self, case: InputCase, data: Data) -> tuple[list[LabelStatistics], FormatReport]:
+        """Write the results of a case.
 
         Args:
             case: the case.
-            data: its `image` and, as `pred`, its logits (K, D, H, W), both on the network's grid.
+            data: its `image` and, as `pred`, its logits (K, D, H, W), both on the network's grid; its `scan`.
 
         Returns:
-            The statistics; empty unless they are requested.
+            The statistics, empty unless they are requested; what happened to the other formats.
         """
         if self.probabilities:
             self.write_probabilities(case, data)
@@ -76,11 +81,11 @@ class Outputs:
                 rows = label_statistics(labels, channels, affine=affine, label_names=self.label_names, case=case.name)
             if self.preview:
                 self.draw_preview(case, image, MetaTensor(torch.from_numpy(labels)[None], affine=restored.affine))
+        self.formats.discard(case.name)
         source = grid_source(case, self.predictor.grid_of)
-        if isinstance(source, DicomFolder) and find_spec("highdicom"):
-            self.write_dicom(case.name, source, labels)
-        write_labels(labels, self.folder / f"{case.name}.nii.gz", reference=source, affine=affine)
-        return rows
+        path = self.folder / f"{case.name}.nii.gz"
+        write_labels(labels, path, reference=source, affine=affine, structures=self.formats.structures)
+        return rows, self.formats.write(case, labels, affine, data.get("scan"))
 
     @property
     def label_names(self) -> dict[int, str]:
@@ -107,21 +112,6 @@ class Outputs:
             title=case.name,
             window=self.predictor.window,
         )
-
-    def write_dicom(self, name: str, source: DicomFolder, labels: LabelMap) -> None:
-        """Write the labels (X, Y, Z) of a DICOM series as a DICOM SEG, `<name>.dcm`."""
-        from hybridseg.transforms.io.dicom.segmentation import write_segmentation
-
-        with open_series(source) as series:
-            write_segmentation(
-                labels,
-                series.instances,
-                self.folder / f"{name}.dcm",
-                label_names=self.label_names,
-                codes=self.predictor.label_codes,
-                algorithm=f"HybridSeg {self.predictor.bundle}",
-                version=version("hybridseg"),
-            )
 
 
 def grid_source(case: InputCase, grid_of: int) -> Path | DicomFolder:

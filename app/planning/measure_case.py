@@ -22,12 +22,14 @@ from monai.data import MetaTensor
 from monai.transforms.utils import generate_spatial_bounding_box
 from numpy.typing import NDArray
 
+from hybridseg.app.bundling.training_data import percentiles
 from hybridseg.app.labels.label_maps import LabelMap, compact_labels, count_labels
 from hybridseg.transforms.datasets.dataset import LabelledCase
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.grid import grid_difference, voxel_lengths, voxel_volume_ml
 from hybridseg.transforms.intensity import has_body, no_body
 from hybridseg.transforms.io.load import LoadVolumed, elsewhere
+from hybridseg.transforms.io.masks import MaskFile
 from hybridseg.transforms.modalities import MODALITIES, CheckModalitiesd, other_channels
 from hybridseg.transforms.spatial import resample_onto
 
@@ -72,6 +74,7 @@ def measure_case(
         measured |= {
             "shape": tuple(volumes[0].shape[1:]),
             "spacing": _triple(voxel_lengths(volumes[0].affine.numpy())),
+            "intensity_ranges": tuple(percentiles(channel.numpy()[0]) for channel in channels),
             "body_share": _box_share(torch.cat(masks[: len(volumes[0])])),
             "image_hash": _hash(volume.numpy() for volume in volumes),
         }
@@ -102,6 +105,8 @@ def _load(case: LabelledCase, modalities: Sequence[str]) -> tuple[list[MetaTenso
     except VolumeError as error:
         first = str(error)
         for key, entry in entries.items():
+            if isinstance(entry, MaskFile):  # has no grid of its own
+                continue
             try:
                 found |= load({key: entry})
             except VolumeError as error:

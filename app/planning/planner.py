@@ -14,7 +14,7 @@ from typing import Any
 from hybridseg.networks import PRESETS
 from hybridseg.networks.validation import Triple
 from hybridseg.transforms.datasets.dataset import Dataset
-from hybridseg.transforms.datasets.names import tells_sides
+from hybridseg.transforms.datasets.names import mirror_pairs
 from hybridseg.transforms.modalities import MODALITIES, SUV_HIGHEST, SUV_UNIT
 from hybridseg.transforms.regions import check_region_labels
 
@@ -249,13 +249,12 @@ class Planner:
     def augmentation(self) -> None:
         """Decide how patches are mirrored and rotated."""
         names = (*self["label_names"].values(), *self.dataset.regions)
-        sided = [name for name in names if tells_sides(name)]
-        if sided:
-            shown = ", ".join(sided[:2])
-            reason = f"Labels distinguish left from right ({shown}), so a mirrored volume would have wrong labels."
+        if pairs := mirror_pairs(names):
+            shown = " and ".join(pairs[0])
+            reason = f"{shown} differ only in their side, so a mirrored volume would have wrong labels."
             self.decide("flip_axes", [], reason)
         else:
-            self.decide("flip_axes", [0], "No label distinguishes left from right, so volumes may be mirrored.")
+            self.decide("flip_axes", [0], "No two labels differ only in their side, so volumes may be mirrored.")
         self.decide("mirror_axes", self["flip_axes"], "The axes that training mirrors; prediction may mirror them too.")
         spacing = self["spacing"]
         if is_anisotropic(spacing):
@@ -267,7 +266,7 @@ class Planner:
             self.decide("rotation", [15.0] * 3, reason)
 
     def schedule(self) -> None:
-        """Decide how long to train, how often to validate, and how many prepared cases to keep in memory."""
+        """Decide how long to train, and how often to validate."""
         per_epoch = math.ceil(self.training / self["batch_size"])
         steps = STEPS[self["preset"]]
         epochs = min(MOST_EPOCHS, max(1, round(steps / per_epoch)))
@@ -276,8 +275,3 @@ class Planner:
         interval = max(1, epochs // VALIDATIONS)
         reason = f"The best of {epochs // interval} validations chooses the weights that are kept."
         self.decide("val_interval", interval, reason)
-        voxels = math.prod(self.shape())
-        all_cases = self.fingerprint.cases * voxels * 4 * (self["channels"] + 1)
-        rate = min(1.0, math.floor(100 * self.memory / all_cases) / 100)
-        reason = f"All prepared cases need about {all_cases / 1e6:,.0f} MB; they may use as much memory as a step."
-        self.decide("cache_rate", rate, reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -17,14 +18,17 @@ from typing import Any
 from tqdm import tqdm
 
 from hybridseg.app.runtime.options import check_at_least
-from hybridseg.transforms.datasets.dataset import Dataset, LabelledCase
+from hybridseg.transforms.datasets.dataset import Dataset, LabelledCase, image_files
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.atomic import replacing, write_csv
 from hybridseg.transforms.io.load import LoadVolumed
+from hybridseg.transforms.io.masks import MaskFile
 from hybridseg.transforms.modalities import CheckModalitiesd
 
 from .case_fingerprint import CaseFingerprint
 from .measure_case import measure_case
+
+logger = logging.getLogger(__name__)
 
 VERSION = 4
 """Version of the measurements: cases measured by another version are measured again."""
@@ -94,13 +98,17 @@ def survey_dataset(
 
 def default_jobs(dataset: Dataset) -> int:
     """Return the number of processes: one per `BYTES_PER_PROCESS` of images, since each takes seconds to start."""
-    paths = [path for case in dataset.cases for path in image_files(case)]
+    paths = [file for case in dataset.cases for path in image_files(case) for file in stored_files(path)]
     return min(os.cpu_count() or 1, 1 + sum(map(os.path.getsize, paths)) // BYTES_PER_PROCESS)
 
 
-def image_files(case: LabelledCase) -> list[str]:
-    """Return the files of the image of a case: one, or one for each channel."""
-    return [case["image"]] if isinstance(case["image"], str) else case["image"]
+def stored_files(path: PathLike) -> list[str]:
+    """Return the files of a volume: those of the folder of a DICOM series, or the one."""
+    return (
+        sorted(entry.path for entry in os.scandir(path) if entry.is_file())
+        if os.path.isdir(path)
+        else [os.fspath(path)]
+    )
 
 
 def mark_duplicates(fingerprints: Sequence[CaseFingerprint], cases: Sequence[LabelledCase]) -> list[CaseFingerprint]:
@@ -145,6 +153,18 @@ def check_label_gaps(dataset: Dataset, fingerprints: Iterable[CaseFingerprint]) 
         if label != number:
             found = f"{label} occurs ({', '.join(cases[label][:3])}), but {number} does not"
             raise ValueError(f"labels: {found}: must be numbered from 1 without gaps")
+
+
+def warn_of_absent_labels(dataset: Dataset, fingerprints: Sequence[CaseFingerprint]) -> None:
+    """Warn of labels that the dataset names but that no case without problems has: a network cannot learn them."""
+    present = {label for fingerprint in fingerprints for label in fingerprint.label_volumes}
+    if absent := [
+        f"{label} ({dataset.label_names.get(label, 'unnamed')})"
+        for label in dataset.label_values or ()
+        if label not in present
+    ]:
+        found = f"in none of {len(fingerprints)} cases without problems"
+        logger.warning("%s: labels %s: %s: cannot be learnt", dataset.folder, ", ".join(absent), found)
 
 
 def warn_of_modality(dataset: Dataset, name: str) -> None:
@@ -214,14 +234,17 @@ def _measure_all(todo: Sequence[SurveyJob], jobs: int) -> Iterator[CaseFingerpri
 def _conditions(job: SurveyJob) -> dict[str, Any]:
     """Return what a result depends on."""
     files = {}
-    for path in (*image_files(job.case), job.case["label"]):
+    label = job.case["label"]
+    for path in (file for volume in (*image_files(job.case), label) for file in stored_files(volume)):
         try:
             status = os.stat(path)
             files[path] = [status.st_size, status.st_mtime_ns]
         except OSError:  # becomes a problem of the case
             files[path] = []
     labels = None if job.labels is None else list(job.labels)
-    return {"version": VERSION, "files": files, "modalities": list(job.modalities), "labels": labels}
+    rois = dict(label.rois) if isinstance(label, MaskFile) else {}
+    modalities = list(job.modalities)
+    return {"version": VERSION, "files": files, "rois": rois, "modalities": modalities, "labels": labels}
 
 
 def _read_result(job: SurveyJob) -> CaseFingerprint | None:

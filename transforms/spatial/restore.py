@@ -50,6 +50,7 @@ def restore_labels(
     threshold: float | None = None,
     regions: Regions | None = None,
     probabilities: bool = False,
+    thresholds: Mapping[str, float] | None = None,
 ) -> NDArray[np.uint8 | np.uint16]:
     """Label the voxels of a reference grid from logits on another grid.
 
@@ -64,6 +65,7 @@ def restore_labels(
             is above 0; see `region_labels`.
         probabilities: interpolate probabilities instead of logits, as MONAI's bundles do: organs become a little
             rounder and a little less accurate (docs/BENCHMARKS.md).
+        thresholds: probability above which a voxel is in a region, by the region's name, where it is not 0.5.
 
     Returns:
         Labels (X, Y, Z), uint8, or uint16 if labels can be above 255. Voxels with a centre outside the logits' grid,
@@ -76,7 +78,9 @@ def restore_labels(
         raise ValueError(f"logits: shape {tuple(logits.shape)}: must be (classes, depth, height, width)")
     if len(shape) != 3:
         raise ValueError(f"shape: {tuple(shape)}: must be three lengths in voxels")
-    choose, greatest = choosing_rule(len(logits), threshold, regions, probabilities=probabilities)
+    choose, greatest = choosing_rule(
+        len(logits), threshold, regions, probabilities=probabilities, thresholds=thresholds
+    )
     logits = logits.detach()
     if probabilities and threshold is None:
         logits = logits.float().softmax(0) if regions is None else logits.float().sigmoid()
@@ -131,6 +135,7 @@ class RestoreLabelsd(MapTransform):
         threshold: see `restore_labels`.
         regions: see `restore_labels`.
         probabilities: see `restore_labels`.
+        thresholds: see `restore_labels`.
         allow_missing_keys: skip keys that a case lacks.
 
     Raises:
@@ -144,6 +149,7 @@ class RestoreLabelsd(MapTransform):
         threshold: float | None = None,
         regions: Regions | None = None,
         probabilities: bool = False,
+        thresholds: Mapping[str, float] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -151,6 +157,7 @@ class RestoreLabelsd(MapTransform):
         self.threshold = threshold
         self.regions = regions
         self.probabilities = probabilities
+        self.thresholds = thresholds
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         restored = dict(data)
@@ -174,6 +181,7 @@ class RestoreLabelsd(MapTransform):
                 threshold=self.threshold,
                 regions=self.regions,
                 probabilities=self.probabilities,
+                thresholds=self.thresholds,
             )
             restored[key] = MetaTensor(
                 torch.from_numpy(labels)[None],
