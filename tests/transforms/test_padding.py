@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from monai.transforms import SpatialPadd
+from monai.transforms import SpatialPad
 
 from hybridseg.transforms import WindowInferer
-from hybridseg.transforms.padding import PadToSized, pad_to_size
+from hybridseg.transforms.padding import pad_to_size
 
 VOLUME = torch.randn(2, 5, 9, 4)
 SIZE = (8, 8, 8)
@@ -21,8 +21,8 @@ def test_each_channel_has_its_own_value() -> None:
 
 
 def test_one_value_pads_as_monai_does() -> None:
-    ours, theirs = PadToSized("image", SIZE, 3.0), SpatialPadd("image", SIZE, value=3.0)
-    assert torch.equal(ours({"image": VOLUME})["image"], torch.as_tensor(theirs({"image": VOLUME})["image"]))
+    ours, _ = pad_to_size(VOLUME, SIZE, 3.0)
+    assert torch.equal(ours, torch.as_tensor(SpatialPad(SIZE, value=3.0)(VOLUME)))
 
 
 def test_windows_of_a_small_volume_are_padded_by_channel() -> None:
