@@ -39,14 +39,12 @@ class Modality:
     """How a channel of a modality is treated.
 
     Args:
-        code: its code in DICOM.
         body: masks the body in intensities (C, D, H, W).
         normalise: scales intensities (1, D, H, W); for CT by its window.
         air: intensity where nothing was scanned, in the unit of the file; None for the lowest voxel of the volume.
         padding: intensity around a volume that is smaller than a patch, once normalised.
     """
 
-    code: str
     body: Callable[[torch.Tensor], torch.Tensor]
     normalise: Callable[[torch.Tensor, Window], torch.Tensor]
     air: float | None
@@ -72,11 +70,9 @@ def scale_uptake(image: torch.Tensor, window: Window = None) -> torch.Tensor:
 
 
 MODALITIES: Mapping[str, Modality] = {
-    "CT": Modality(code="CT", body=ct_body, normalise=scale_hounsfield, air=-1024.0, padding=-1.0),
-    "PET": Modality(code="PT", body=pet_body, normalise=scale_uptake, air=0.0, padding=0.0),
-    "MRI": Modality(
-        code="MR", body=mri_body, normalise=lambda image, window: z_score_body(image), air=None, padding=0.0
-    ),
+    "CT": Modality(body=ct_body, normalise=scale_hounsfield, air=-1024.0, padding=-1.0),
+    "PET": Modality(body=pet_body, normalise=scale_uptake, air=0.0, padding=0.0),
+    "MRI": Modality(body=mri_body, normalise=lambda image, window: z_score_body(image), air=None, padding=0.0),
 }
 
 
