@@ -148,10 +148,11 @@ def test_grid_of_a_channel_that_does_not_exist_is_an_error(planned: Path, datase
 def test_report_shows_the_channel_on_the_grid_of_the_labels(planned: Path, dataset: Path, tmp_path: Path) -> None:
     output = tmp_path / "labels"
     assert predict(planned, dataset, output, "--grid-of", "1").code == 0
-    result = hybridseg("report", output, "-o", tmp_path / "page", "--images", dataset / "imagesTr", "--bundle", planned)
+    result = hybridseg(
+        "report", output, "-o", tmp_path / "page.html", "--images", dataset / "imagesTr", "--bundle", planned
+    )
     assert result.code == 0, result.err
-    pages = list((tmp_path / "page").rglob("*.html")) if (tmp_path / "page").is_dir() else [tmp_path / "page"]
-    assert any("data:image/webp" in page.read_text() for page in pages)
+    assert "data:image/webp" in (tmp_path / "page.html").read_text()
 
 
 @pytest.mark.slow
