@@ -184,13 +184,14 @@ def test_channels_on_two_grids_are_measured_at_the_same_place(case: LabelledCase
     """The second channel is the first at half the voxel size; voxels of both are at the centres of the label map's."""
     fine = np.repeat(np.repeat(np.repeat(IMAGE, 3, 0), 3, 1), 3, 2)
     affine = AFFINE @ np.array([[1 / 3, 0, 0, -1 / 3], [0, 1 / 3, 0, -1 / 3], [0, 0, 1 / 3, -1 / 3], [0, 0, 0, 1]])
-    case["image"] = [write(tmp_path / "a_0000.nii", IMAGE), write(tmp_path / "a_0001.nii", fine, affine)]
+    files = [write(tmp_path / "a_0000.nii", IMAGE), write(tmp_path / "a_0001.nii", fine, affine)]
+    case["image"] = [*files]
     measured = measure_case(case, modalities=("MRI", "MRI"))
     assert measured.is_sound
     assert (measured.shape, measured.spacing) == (SHAPE, SPACING)
     one, two = measured.quantiles
     assert one == pytest.approx(two)
-    turned: LabelledCase = {**case, "image": case["image"][::-1]}
+    turned: LabelledCase = {**case, "image": [*files[::-1]]}
     measured = measure_case(turned, modalities=("MRI", "MRI"))
     assert measured.is_sound  # the label map is on the grid of the second channel
     assert measured.shape == fine.shape
