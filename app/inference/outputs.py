@@ -112,7 +112,7 @@ class Outputs:
 
         with open_series(source) as series:
             write_segmentation(
-                labels,
+                series.labels_on_slices(labels),
                 series.instances,
                 self.folder / f"{name}.dcm",
                 label_names=self.label_names,
