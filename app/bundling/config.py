@@ -76,6 +76,22 @@ def label_parts(bundle: Path) -> tuple[dict[int, str], Regions | None]:
     return {int(label): name for label, name in names.items()}, config.get("regions")
 
 
+def label_rois(bundle: Path) -> dict[str, int]:
+    """Return the labels by pattern of ROI names that a bundle was trained with; empty without any.
+
+    Raises:
+        VolumeError: its `evaluate.json` cannot be read.
+        ValueError: they have another form.
+    """
+    from hybridseg.transforms.datasets.dataset import read_json
+    from hybridseg.transforms.io.masks import check_rois
+
+    config = bundle / "configs" / "evaluate.json"
+    rois = read_json(config).get("rois", {}) if config.is_file() else {}
+    check_rois(rois)
+    return dict(rois)
+
+
 def input_channels(bundle: Path) -> int:
     """Return the number of image channels that a bundle's network takes; 1 if its config does not say."""
     from monai.bundle import ConfigParser

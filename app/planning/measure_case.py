@@ -23,6 +23,7 @@ from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.grid import voxel_lengths, voxel_volume_ml
 from hybridseg.transforms.intensity import has_body, mri_body, no_body
 from hybridseg.transforms.io.load import LoadVolumed
+from hybridseg.transforms.io.masks import MaskFile
 
 from .case_fingerprint import LEVELS, CaseFingerprint, FloatTriple
 
@@ -89,6 +90,8 @@ def _load(case: LabelledCase, channels: int) -> tuple[MetaTensor | None, MetaTen
     found: dict[Hashable, MetaTensor] = {}
     problems = []
     for key, entry in entries.items():
+        if isinstance(entry, MaskFile):  # has no grid of its own
+            continue
         try:
             found[key] = load({key: entry})[key]
         except VolumeError as error:

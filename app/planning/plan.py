@@ -20,6 +20,7 @@ from hybridseg.transforms.datasets.dataset import Dataset, open_dataset
 from hybridseg.transforms.datasets.folds import make_folds
 from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.masks import Rois
 from hybridseg.transforms.regions import check_region_labels
 
 from .case_fingerprint import CaseFingerprint
@@ -45,6 +46,7 @@ class PlanOptions:
         jobs: number of processes that measure cases; None for more of them the larger the files are.
         channels: names of the images' channels, in place of the dataset's; `CT` alone means HU.
         regions: the labels of each region, in place of the dataset's regions.
+        rois: labels by pattern of ROI names, in place of the dataset's.
         folds: number of folds of the cross-validation; fewer if there are too few patients.
         patient: regular expression that finds the patient in the name of a case; None if each case is a patient.
         seed: of the folds and the training.
@@ -61,6 +63,7 @@ class PlanOptions:
     jobs: int | None = None
     channels: tuple[str, ...] = ()
     regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    rois: Rois = field(default_factory=dict)
     folds: int = 5
     patient: str | None = None
     seed: int = 0
@@ -129,8 +132,8 @@ def plan_bundle(
     """Check and measure a dataset, and write a bundle that is ready to train on it.
 
     Args:
-        dataset_dir: folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, or with pairs of images
-            and labels of the same names.
+        dataset_dir: folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, with pairs of images and
+            labels of the same names, or with DICOM series and their masks.
         output: folder of the bundle: a new or empty one, or that of an earlier plan, whose files are replaced. What
             was measured is kept there, so that a stopped plan can resume.
         options: how to plan.
@@ -149,7 +152,7 @@ def plan_bundle(
     check_output(folder, Path(dataset_dir))
     choose_device(options.device)  # every option is checked before hours of measuring
     patient_of = parse_patient(options.patient)
-    dataset = adapt_dataset(open_dataset(dataset_dir), options)
+    dataset = adapt_dataset(open_dataset(dataset_dir, rois=options.rois, channels=options.channels), options)
     for case in dataset.cases:
         patient_of(case["case"])
     cases = survey_dataset(dataset, work / "cases", jobs=options.jobs or default_jobs(dataset))
@@ -260,6 +263,7 @@ def write_plan(plan: BundlePlan, folder: Path) -> None:
         "run_dir": f"./runs/{name}",
         "subset": "validation",
         "seed": plan.options.seed,
+        "rois": dict(plan.dataset.rois),
         "channel_names": list(plan.dataset.channel_names),
         "data_source": plan.dataset.folder.name,
     }

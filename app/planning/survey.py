@@ -17,11 +17,12 @@ from typing import Any
 from tqdm import tqdm
 
 from hybridseg.app.runtime.options import check_at_least
-from hybridseg.transforms.datasets.dataset import Dataset, LabelledCase
+from hybridseg.transforms.datasets.dataset import Dataset, ImagePath, LabelledCase
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.intensity import WarnOfModalityd, ct_body, mri_body
 from hybridseg.transforms.io.atomic import replacing, write_csv
 from hybridseg.transforms.io.load import LoadVolumed
+from hybridseg.transforms.io.masks import MaskFile
 
 from .case_fingerprint import CaseFingerprint
 from .measure_case import measure_case
@@ -97,13 +98,22 @@ def survey_dataset(
 
 def default_jobs(dataset: Dataset) -> int:
     """Return the number of processes: one per `BYTES_PER_PROCESS` of images, since each takes seconds to start."""
-    paths = [path for case in dataset.cases for path in image_files(case)]
+    paths = [file for case in dataset.cases for path in image_files(case) for file in stored_files(path)]
     return min(os.cpu_count() or 1, 1 + sum(map(os.path.getsize, paths)) // BYTES_PER_PROCESS)
 
 
-def image_files(case: LabelledCase) -> list[str]:
+def image_files(case: LabelledCase) -> list[ImagePath]:
     """Return the files of the image of a case: one, or one for each channel."""
-    return [case["image"]] if isinstance(case["image"], str) else case["image"]
+    return case["image"] if isinstance(case["image"], list) else [case["image"]]
+
+
+def stored_files(path: PathLike) -> list[str]:
+    """Return the files of a volume: those of the folder of a DICOM series, or the one."""
+    return (
+        sorted(entry.path for entry in os.scandir(path) if entry.is_file())
+        if os.path.isdir(path)
+        else [os.fspath(path)]
+    )
 
 
 def mark_duplicates(fingerprints: Sequence[CaseFingerprint], cases: Sequence[LabelledCase]) -> list[CaseFingerprint]:
@@ -218,14 +228,23 @@ def _measure_all(todo: Sequence[SurveyJob], jobs: int) -> Iterator[CaseFingerpri
 def _conditions(job: SurveyJob) -> dict[str, Any]:
     """Return what a result depends on."""
     files = {}
-    for path in (*image_files(job.case), job.case["label"]):
+    label = job.case["label"]
+    for path in (file for volume in (*image_files(job.case), label) for file in stored_files(volume)):
         try:
             status = os.stat(path)
             files[path] = [status.st_size, status.st_mtime_ns]
         except OSError:  # becomes a problem of the case
             files[path] = []
     labels = None if job.labels is None else list(job.labels)
-    return {"version": VERSION, "files": files, "channels": job.channels, "labels": labels, "is_ct": job.is_ct}
+    rois = dict(label.rois) if isinstance(label, MaskFile) else {}
+    return {
+        "version": VERSION,
+        "files": files,
+        "rois": rois,
+        "channels": job.channels,
+        "labels": labels,
+        "is_ct": job.is_ct,
+    }
 
 
 def _read_result(job: SurveyJob) -> CaseFingerprint | None:

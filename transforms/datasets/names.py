@@ -13,6 +13,10 @@ from hybridseg.transforms.regions import Regions
 
 UNNAMED = ("image",)
 
+CT_WORDS = frozenset({"ct", "cect", "ncct", "cta", "ldct", "hu", "ctres"})
+PET_WORDS = frozenset({"pet", "pt", "suv", "suvbw", "fdg", "psma"})
+"""Words in the name of a channel that say what it is; `ctres` is autoPET's CT, resampled to the PET."""
+
 SIDES = re.compile(r"(?<![a-z])(left|right)|(?<![a-z])[lr]t?(?![a-z0-9])", re.IGNORECASE)
 """Matches words that begin with a side or abbreviate it; `L1` is a vertebra."""
 
@@ -76,6 +80,23 @@ def read_label_names(listing: Path, content: Mapping[str, Any]) -> tuple[dict[in
         names[label] = name
     names.pop(0, None)
     return dict(sorted(names.items())), regions
+
+
+def modality_of(channel: str) -> str:
+    """Return what a channel is by its name: `CT`, `PET`, or else `MRI`, whose intensities have no unit.
+
+    Raises:
+        ValueError: the name says both CT and PET.
+
+    Examples:
+        >>> [modality_of(name) for name in ("CT", "FDG-PET", "SUV", "T1")]
+        ['CT', 'PET', 'PET', 'MRI']
+    """
+    words = {word.rstrip("0123456789") for word in re.findall(r"[a-z0-9]+", channel.lower())}
+    is_ct, is_pet = bool(words & CT_WORDS), bool(words & PET_WORDS)
+    if is_ct and is_pet:
+        raise ValueError(f"channels: {channel!r}: must be the name of one, CT or PET")
+    return "CT" if is_ct else "PET" if is_pet else "MRI"
 
 
 def tells_sides(name: str) -> bool:

@@ -14,6 +14,7 @@ import torch.distributed
 
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.masks import Rois
 
 from .dataset import LabelledCase, read_dataset, read_json
 
@@ -34,6 +35,7 @@ def split_cases(
     fractions: Sequence[float] = (0.75, 0.25),
     required: Sequence[str] = ("training", "validation"),
     fold: int = 0,
+    rois: Rois | None = None,
 ) -> dict[str, list[LabelledCase]]:
     """Split the cases of a dataset by a split file or, if the file is for another dataset, by a seed.
 
@@ -52,6 +54,8 @@ def split_cases(
         fractions: fractions of training, validation and optionally test; their sum is 1.
         required: subsets that must not be empty.
         fold: the fold of the split file to use for validation, from 0; the others are for training.
+        rois: labels by pattern of ROI names, for labels in RTSTRUCT, SEG and `.seg.nrrd` files; None or empty for those
+            in dataset.json.
 
     Returns:
         The cases {"case", "image", "label"} of training, validation and test.
@@ -68,7 +72,7 @@ def split_cases(
         raise ValueError(f"required: {sorted(unknown)}: must be among {', '.join(SUBSETS)}")
     if split_file is None and fold != 0:
         raise ValueError(f"fold: {fold}: must be 0 unless a split file has folds")
-    cases = {case["case"]: case for case in read_dataset(dataset_dir)}
+    cases = {case["case"]: case for case in read_dataset(dataset_dir, rois=rois)}
     names = _listed_names(cases, split_file, fold) if split_file is not None else None
     record: dict[str, Any] = dict(names or {})
     if names is None:

@@ -31,6 +31,7 @@ from .header import VolumeHeader, unreadable_is_volume_error
 from .in_memory import NAME, MemoryReader
 from .itk import SimpleITKReader, read_itk_header
 from .limits import check_memory, loading_bytes
+from .masks import MaskFile, MaskReader
 from .names import NIFTI_EXTENSIONS, VOLUME_EXTENSIONS, volume_extension
 from .nifti import NiftiReader, read_nifti_header
 
@@ -79,13 +80,14 @@ class Source:
 
 
 @contextmanager
-def open_volume(path: Any, max_bytes: int | None = None) -> Iterator[Source]:
+def open_volume(path: Any, max_bytes: int | None = None, grid: VolumeHeader | None = None) -> Iterator[Source]:
     """Read the header of a volume in any format and choose its reader; the voxels can be read within the block.
 
     Args:
-        path: a NIfTI, NRRD or MetaImage file; a folder of DICOM slices, a zip of one, or a `DicomFolder`; a MetaTensor
-            that was read already.
+        path: a NIfTI, NRRD or MetaImage file; a folder of DICOM slices, a zip of one, or a `DicomFolder`; a `MaskFile`;
+            a MetaTensor that was read already.
         max_bytes: most bytes of a DICOM file that its reader may read; None allows the free memory.
+        grid: header of the image on whose grid named masks are put.
 
     Raises:
         VolumeError: the volume cannot be read.
@@ -93,6 +95,12 @@ def open_volume(path: Any, max_bytes: int | None = None) -> Iterator[Source]:
     if isinstance(path, MetaTensor):
         reader = MemoryReader(path)
         yield Source(NAME, reader.header, reader)
+        return
+    if isinstance(path, MaskFile):
+        if grid is None:
+            raise VolumeError(path, "masks without an image", "an image must be loaded with them, for its grid")
+        masks = MaskReader(path, grid)
+        yield Source(path, masks.header, masks)
         return
     if isinstance(path, DicomFolder) or Path(path).is_dir() or Path(path).suffix.lower() == ZIP_EXTENSION:
         with open_series(path) as series:
@@ -109,8 +117,9 @@ class LoadVolumed(MapTransform):
 
     An entry is the path of a NIfTI, NRRD or MetaImage file, of a folder of DICOM slices or of a zip of one; a list of
     these, one per channel, all on the grid of the first; or a MetaTensor that a server has read already, (D, H, W) or
-    (C, D, H, W) with an affine to RAS millimetres. In a file with four axes, the fourth is the channels. The headers of
-    all keys are checked before the voxels of any are read.
+    (C, D, H, W) with an affine to RAS millimetres. In a file with four axes, the fourth is the channels. A label map
+    may also be a `MaskFile`, whose contours or masks are put on the grid of the first image. The headers of all keys
+    are checked before the voxels of any are read.
 
     D, H, W are the file's own first, second and third axes, in any direction (column, row, slice in DICOM). The affine
     (4, 4) in `meta["affine"]` maps their indices to RAS millimetres. All keys get the affine of the first image, so
@@ -158,13 +167,12 @@ class LoadVolumed(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         loaded = dict(data)
         with ExitStack() as opened:
-            sources = {
-                key: [
-                    opened.enter_context(open_volume(path, self.max_bytes))
-                    for path in ensure_tuple(data[key], wrap_array=True)
-                ]
-                for key in self.key_iterator(loaded)
-            }
+            sources: dict[Hashable, list[Source]] = {}
+            grid: VolumeHeader | None = None
+            for key in sorted(self.key_iterator(loaded), key=lambda key: key in self.label_keys):  # images first
+                paths = ensure_tuple(data[key], wrap_array=True)
+                sources[key] = [opened.enter_context(open_volume(path, self.max_bytes, grid)) for path in paths]
+                grid = grid or sources[key][0].header
             reference = self._check_headers(sources)
             for key, files in sources.items():
                 volumes = [
@@ -178,7 +186,7 @@ class LoadVolumed(MapTransform):
         """Check all headers, and return the first image, which defines the grid for all files."""
         reference: Source | None = None
         needed = 0
-        for key in sorted(sources, key=lambda key: key in self.label_keys):  # images first
+        for key in sources:
             files, channels = sources[key], 1 if key in self.label_keys else self.channels
             if len(files) not in (1, channels):
                 raise VolumeError(files[0].path, f"{len(files)} files", f"must be one, or one for each of {channels}")

@@ -21,6 +21,8 @@ PLACE = (
     ("PixelMeasuresSequence", "PixelSpacing"),
 )
 
+UNITS = ("PixelValueTransformationSequence", "RescaleType")
+
 DIMENSIONS = (
     ("stack", ("FrameContentSequence", "StackID")),
     ("time", ("FrameContentSequence", "TemporalPositionIndex")),
@@ -97,8 +99,10 @@ def list_frames(instance: Instance) -> Iterator[Frame]:
     if len(own) != count or len(shared) > 1:
         raise VolumeError(path, f"{len(own)} functional groups for {count} frames", "every frame must have one")
     for number, group in enumerate(own, start=1):
-        place = {keys[-1]: text_at(group, keys) or text_at(shared[0] if shared else None, keys) for keys in PLACE}
-        yield place_slice(instance, place, number), group, shared[0] if shared else None
+        common = shared[0] if shared else None
+        place = {keys[-1]: text_at(group, keys) or text_at(common, keys) for keys in PLACE}
+        units = text_at(group, UNITS) or text_at(common, UNITS)
+        yield place_slice(instance, place, number, units), group, common
 
 
 def text_at(group: Any, keys: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """Read the voxels of a series: classic slices by GDCM, the frames of enhanced multi-frame files by highdicom.
 
-Values are those stored, rescaled by slope and intercept: HU for CT. How a viewer would show them (photometric
-interpretation, windows, real-world values, private scaling such as that of Philips MRI) is ignored.
+Values are those stored, rescaled by slope and intercept: HU for CT; those of PET become SUV. How a viewer would show
+them (photometric interpretation, windows, real-world values, private scaling as of Philips MRI) is ignored.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from hybridseg.transforms.io.metadata import volume_metadata
 from .pixel_data import INVERTED, RLE, check_runs, quiet_pydicom, without_inversion
 from .series import DicomSeries
 from .slices import Slice
+from .suv import suv_scales
 
 
 class DicomReader(ImageReader):
-    """Reads the volume of a series, with the rescaling of each slice applied: HU for CT.
+    """Reads the volume of a series, with the rescaling of each slice applied: HU for CT, SUV for PET.
 
     Args:
         series: the series to read.
@@ -56,6 +57,8 @@ class DicomReader(ImageReader):
         voxels = np.empty((len(slices), rows, columns), np.float32)
         for plane, decoded in zip(voxels, self.planes(slices), strict=True):
             plane[:] = decoded
+        if (scales := suv_scales(slices)) is not None:
+            voxels *= np.asarray(scales, np.float32)[:, None, None]
         return self.series.stack.to_volume(voxels)
 
     def planes(self, slices: Sequence[Slice]) -> Iterator[NDArray[np.float32]]:

@@ -78,6 +78,7 @@ def slope_of_its_own(dataset: Any, index: int) -> None:
     values = np.frombuffer(dataset.PixelData, "<u2") / slope
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
     dataset.RescaleSlope, dataset.PixelData = slope, values.astype("<u2").tobytes()
+    dataset.Units = "GML"
 
 
 def no_uid(dataset: Any, index: int) -> None:
@@ -247,7 +248,7 @@ def directions(group: Any, index: int) -> None:
 
 
 def frame_slopes(group: Any, index: int) -> None:
-    group.PixelValueTransformationSequence = sequence(RescaleSlope=2.0**-index, RescaleIntercept=0, RescaleType="US")
+    group.PixelValueTransformationSequence = sequence(RescaleSlope=2.0**-index, RescaleIntercept=0, RescaleType="GML")
 
 
 def frame_values(dataset: Any) -> None:
@@ -373,6 +374,10 @@ def test_each_slice_has_a_slope_of_its_own(tmp_path: Path, modality: str) -> Non
     np.testing.assert_array_equal(load(frames)[0], VOXELS - VOXELS.min())
 
 
+def in_activity(group: Any, index: int) -> None:
+    group.PixelValueTransformationSequence[0].RescaleType = "BQML"
+
+
 def without_groups(dataset: Any) -> None:
     dataset.PerFrameFunctionalGroupsSequence = dataset.PerFrameFunctionalGroupsSequence[:-1]
 
@@ -405,6 +410,10 @@ ERRORS: dict[str, tuple[Callable[[Path], Path | DicomFolder], str]] = {
     "frame without functional group": (
         lambda folder: write_enhanced(folder, change_file=without_groups),
         "multi: 4 functional groups for 5 frames: every frame must have one",
+    ),
+    "enhanced PET in Bq/ml": (
+        lambda folder: write_enhanced(folder, modality="PT", change=in_activity),
+        "multi: an enhanced PET in 'BQML': its RescaleType must be GML, SUV",
     ),
     "frames cut off": (cut, "multi: pixel data of 630 bytes, the last 60 are missing"),
     "named series cut off": (cut_and_named, "IM1: pixel data of 126 bytes, the last 60 are missing"),
