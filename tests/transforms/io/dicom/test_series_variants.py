@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 import zipfile
@@ -12,7 +13,10 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import (
     BasicTextSRStorage,
@@ -21,16 +25,19 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
     RLELossless,
+    RTDoseStorage,
     SegmentationStorage,
 )
 
 from hybridseg.transforms import LoadVolumed, VolumeError
 from hybridseg.transforms.io.dicom import DicomFolder, open_series
 
-from .dicom_files import OBLIQUE, ORIGIN, SPACING, VOXELS
+from .dicom_files import OBLIQUE, ORIGIN, SPACING, VOXELS, same_locale
 from .pydicom_files import EVEN, SERIES, number, positions_along, sequence, write_classic, write_enhanced
 
 AFFINE = np.diag([-1.0, -1, 1, 1]) @ np.block(
@@ -132,6 +139,35 @@ def big_endian(dataset: Any, path: Path) -> None:
     dcmwrite(path, dataset, implicit_vr=False, little_endian=False, enforce_file_format=True)
 
 
+def lossless_jpeg(folder: Path) -> Path:
+    """Compress the slices by GDCM, since pydicom does not write this JPEG."""
+    for file in write_classic(folder, change=signed).iterdir():
+        reader, writer = sitk.ImageFileReader(), sitk.ImageFileWriter()
+        reader.SetFileName(str(file))
+        reader.LoadPrivateTagsOn()
+        image = reader.Execute()
+        file.unlink()
+        writer.KeepOriginalImageUIDOn()
+        writer.UseCompressionOn()
+        writer.SetCompressor("JPEG")
+        writer.SetImageIO("GDCMImageIO")
+        writer.SetFileName(str(file.with_suffix(".dcm")))
+        with same_locale():
+            writer.Execute(image)
+        assert pydicom.dcmread(file.with_suffix(".dcm")).file_meta.TransferSyntaxUID == JPEGLosslessSV1
+    return folder
+
+
+def jpeg_2000(dataset: Any) -> None:
+    frames = []
+    for frame in np.frombuffer(dataset.PixelData, "<u2").reshape(-1, dataset.Rows, dataset.Columns):
+        content = io.BytesIO()
+        Image.fromarray(frame).save(content, "JPEG2000", no_jp2=True, irreversible=False)
+        frames.append(content.getvalue())
+    dataset.PixelData, dataset["PixelData"].VR = encapsulate(frames), "OB"
+    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+
+
 def zipped(folder: Path) -> Path:
     with zipfile.ZipFile(folder.with_suffix(".zip"), "w") as archive:
         for file in folder.iterdir():
@@ -184,14 +220,18 @@ def without_place(group: Any, index: int) -> None:
     del group.PlanePositionSequence
 
 
-def with_a_segmentation(folder: Path) -> Path:
-    write_enhanced(folder, change_file=as_segmentation, name="mask")
-    return write_classic(folder)
+def with_made_from_it(sop_class: str, modality: str) -> Callable[[Path], Path]:
+    """Write a series beside a mask of it, or the dose in it."""
 
+    def made(dataset: Any) -> None:
+        dataset.SOPClassUID, dataset.Modality = sop_class, modality
+        in_series("1.2.5")(dataset, 0)
 
-def as_segmentation(dataset: Any) -> None:
-    dataset.SOPClassUID, dataset.Modality = SegmentationStorage, "SEG"
-    in_series("1.2.5")(dataset, 0)
+    def write(folder: Path) -> Path:
+        write_enhanced(folder, change_file=made, name="made")
+        return write_classic(folder)
+
+    return write
 
 
 def with_others(modality: str | None = "CT") -> Callable[[Path], DicomFolder]:
@@ -312,6 +352,7 @@ READ: dict[str, Callable[[Path], Path | DicomFolder]] = {
     "CT, implicit": lambda folder: write_classic(folder, save=stored_as(ImplicitVRLittleEndian)),
     "CT, big endian": lambda folder: write_classic(folder, save=big_endian),
     "CT, deflated": lambda folder: write_classic(folder, save=stored_as(DeflatedExplicitVRLittleEndian)),
+    "CT, lossless JPEG": lossless_jpeg,
     "CT, zip": lambda folder: zipped(write_classic(folder)),
     "CT without UID": lambda folder: write_classic(folder, change=no_uid),
     "MR": lambda folder: write_classic(folder, modality="MR", slope=0.5),
@@ -329,7 +370,8 @@ READ: dict[str, Callable[[Path], Path | DicomFolder]] = {
     "MONOCHROME1, zip": lambda folder: zipped(write_classic(folder, change=inverted)),
     "turned by 2e-4": lambda folder: write_classic(folder, change=turned),
     "documents beside": with_documents,
-    "segmentation beside": with_a_segmentation,
+    "segmentation beside": with_made_from_it(SegmentationStorage, "SEG"),
+    "dose beside": with_made_from_it(RTDoseStorage, "RTDOSE"),
     "broken neighbours": with_broken_neighbours,
     "one that fits of five": with_others(),
     "enhanced CT": write_enhanced,
@@ -338,6 +380,7 @@ READ: dict[str, Callable[[Path], Path | DicomFolder]] = {
     "enhanced CT, a file per frame": one_file_per_frame,
     "enhanced CT, run lengths": lambda folder: write_enhanced(folder, change_file=lambda d: d.compress(RLELossless)),
     "enhanced CT, JPEG-LS": lambda folder: write_enhanced(folder, change_file=lambda d: d.compress(JPEGLSLossless)),
+    "enhanced CT, JPEG 2000": lambda folder: write_enhanced(folder, change_file=jpeg_2000),
     "enhanced CT for display": lambda folder: write_enhanced(folder, change_file=mapped_frames),
     "legacy converted CT": legacy_converted,
     "enhanced MR": lambda folder: write_enhanced(folder, modality="MR"),
@@ -378,6 +421,11 @@ def in_activity(group: Any, index: int) -> None:
     group.PixelValueTransformationSequence[0].RescaleType = "BQML"
 
 
+def as_lossless_jpeg(dataset: Any) -> None:
+    jpeg_2000(dataset)
+    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+
+
 def without_groups(dataset: Any) -> None:
     dataset.PerFrameFunctionalGroupsSequence = dataset.PerFrameFunctionalGroupsSequence[:-1]
 
@@ -414,6 +462,10 @@ ERRORS: dict[str, tuple[Callable[[Path], Path | DicomFolder], str]] = {
     "enhanced PET in Bq/ml": (
         lambda folder: write_enhanced(folder, modality="PT", change=in_activity),
         "multi: an enhanced PET in 'BQML': its RescaleType must be GML, SUV",
+    ),
+    "frames in lossless JPEG": (
+        lambda folder: write_enhanced(folder, change_file=as_lossless_jpeg),
+        "multi: unreadable (",
     ),
     "frames cut off": (cut, "multi: pixel data of 630 bytes, the last 60 are missing"),
     "named series cut off": (cut_and_named, "IM1: pixel data of 126 bytes, the last 60 are missing"),
