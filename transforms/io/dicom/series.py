@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,12 @@ from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.header import VolumeHeader
 
 from .choice import Scan, choose, listed
-from .multi_frame import split_volumes
+from .multi_frame import split_frames
 from .pixel_data import is_image
 from .slices import Instance, Slice, as_slice, read_instance
 from .stacking import Stack, stack
 from .stored import StoredInstance, list_instances
+from .volumes import split_files
 
 ZIP_EXTENSION = ".zip"
 
@@ -36,7 +37,7 @@ class DicomFolder(os.PathLike[str]):
 
     Args:
         path: a folder of slices, or a zip of one.
-        series: SeriesInstanceUID or SeriesNumber, followed by `/2` for the second volume of a multi-frame series; None
+        series: SeriesInstanceUID or SeriesNumber, followed by `/2` for the second of its volumes; None
             chooses the one that fits.
         modality: modality to choose by if there are several series, such as CT.
         fill_gaps: interpolate a missing slice.
@@ -179,16 +180,16 @@ def find_images(source: DicomFolder, stored: Iterable[StoredInstance]) -> tuple[
 
 
 def scans_of(source: DicomFolder, parts: Sequence[Instance]) -> list[Scan]:
-    """Return a series as a scan; a multi-frame series as a scan for each of its volumes, unless another is named."""
+    """Return a series as a scan for each of its volumes; if another is named, as one, without a look into its files."""
     first = parts[0]
-    if not first.has_frames or not (source.series is None or is_named(source.series, first)):
+    if source.series is not None and not is_named(source.series, first):
         return [Scan(parts=parts, first=first)]
-    volumes = split_volumes(parts)
-    if len(volumes) == 1:
-        return [Scan(parts=volumes[0][1], first=first)]
+    split: Callable[[Sequence[Instance]], Sequence[tuple[str, Sequence[Instance] | Sequence[Slice]]]]
+    split = split_frames if first.has_frames else split_files
+    volumes = split(parts)
     return [
-        Scan(parts=frames, first=first, ordinal=ordinal, about=about)
-        for ordinal, (about, frames) in enumerate(volumes, start=1)
+        Scan(parts=members, first=first, ordinal=ordinal if len(volumes) > 1 else 0, about=about)
+        for ordinal, (about, members) in enumerate(volumes, start=1)
     ]
 
 

@@ -259,6 +259,17 @@ def with_twin(folder: Path) -> DicomFolder:
     return DicomFolder(write_classic(folder), None, "CT")
 
 
+def two_in_one_series(name: str, *values: Any, chosen: str | None = "4/2") -> Callable[[Path], DicomFolder]:
+    """Write a series with two volumes that differ in an attribute, and that of the known volume last."""
+
+    def write(folder: Path) -> DicomFolder:
+        for prefix, voxels, value in zip("ab", (VOXELS[::-1], VOXELS), values, strict=True):
+            write_classic(folder, voxels, prefix=prefix, change=in_series(SERIES, SeriesNumber=4, **{name: value}))
+        return DicomFolder(folder, chosen)
+
+    return write
+
+
 def volumes_by(name: str, *values: Any, **others: Any) -> Callable[[Any, int], None]:
     """Give the frames of each volume another value of an attribute in their functional groups."""
     keys = name.split(".")
@@ -374,6 +385,9 @@ READ: dict[str, Callable[[Path], Path | DicomFolder]] = {
     "dose beside": with_made_from_it(RTDoseStorage, "RTDOSE"),
     "broken neighbours": with_broken_neighbours,
     "one that fits of five": with_others(),
+    "CT, two acquisitions": two_in_one_series("AcquisitionNumber", "1", "2"),
+    "MR, two echoes": two_in_one_series("EchoTime", "2.3", "4.6"),
+    "MR, two b values": two_in_one_series("DiffusionBValue", 0.0, 800.0),
     "enhanced CT": write_enhanced,
     "enhanced CT, zip": lambda folder: zipped(write_enhanced(folder)),
     "enhanced CT, frames shuffled": lambda folder: write_enhanced(folder, order=[3, 0, 4, 2, 1]),
@@ -476,6 +490,14 @@ ERRORS: dict[str, tuple[Callable[[Path], Path | DicomFolder], str]] = {
     "two volumes of the named series": (
         two_volumes("MRDiffusionSequence.DiffusionBValue", 0.0, 1000.0, chosen="4"),
         "2 series: choose one of 1.2.3/1 (number 4/1, MR, b 0, 5 slices), 1.2.3/2 (number 4/2, MR, b 1000, 5 slices)",
+    ),
+    "two acquisitions": (
+        two_in_one_series("AcquisitionNumber", "1", "2", chosen=None),
+        "choose one of 1.2.3/1 (number 4/1, CT, acquisition 1, 5 slices), 1.2.3/2 (number 4/2, CT, acquisition 2, 5",
+    ),
+    "b values of files": (
+        two_in_one_series("DiffusionBValue", 0.0, 800.0, chosen="4"),
+        "choose one of 1.2.3/1 (number 4/1, CT, b 0, 5 slices), 1.2.3/2 (number 4/2, CT, b 800, 5 slices)",
     ),
     "frames of one place": (
         two_volumes("FrameContentSequence.TemporalPositionIndex", 1, 1, chosen="4"),
@@ -623,6 +645,19 @@ def test_skipped_file_of_unknown_series_is_noted(tmp_path: Path) -> None:
         assert series.notes[0].endswith("its series is unknown: skipped")
     with pytest.raises(VolumeError, match=r"garbage\.dcm"):
         load(source.path)
+
+
+def test_attribute_of_each_slice_tells_no_volumes_apart(tmp_path: Path) -> None:
+    """The slices of one volume may have a trigger time each, and those of a spiral CT an acquisition number."""
+
+    def change(dataset: Any, index: int) -> None:
+        dataset.TriggerTime, dataset.AcquisitionNumber = str(index), index
+
+    np.testing.assert_array_equal(load(write_classic(tmp_path / "one", change=change))[0], VOXELS)
+    write_classic(tmp_path / "two", change=change)
+    write_classic(tmp_path / "two", change=lambda dataset, index: change(dataset, index + 5), prefix="other")
+    with pytest.raises(VolumeError, match="have the same position: a series must be one volume"):
+        load(tmp_path / "two")
 
 
 def test_frame_of_reference_and_frames_are_known(tmp_path: Path) -> None:
