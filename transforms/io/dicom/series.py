@@ -188,8 +188,8 @@ def scans_of(source: DicomFolder, parts: Sequence[Instance]) -> list[Scan]:
     split = split_frames if first.has_frames else split_files
     volumes = split(parts)
     return [
-        Scan(parts=members, first=first, ordinal=ordinal if len(volumes) > 1 else 0, about=about)
-        for ordinal, (about, members) in enumerate(volumes, start=1)
+        Scan(parts=volume[1], first=first, ordinal=ordinal if len(volumes) > 1 else 0, about=volume[0])
+        for ordinal, volume in enumerate(volumes, start=1)
     ]
 
 
