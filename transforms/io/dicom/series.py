@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,13 +184,18 @@ def scans_of(source: DicomFolder, parts: Sequence[Instance]) -> list[Scan]:
     first = parts[0]
     if source.series is not None and not is_named(source.series, first):
         return [Scan(parts=parts, first=first)]
-    split: Callable[[Sequence[Instance]], Sequence[tuple[str, Sequence[Instance] | Sequence[Slice]]]]
-    split = split_frames if first.has_frames else split_files
-    volumes = split(parts)
+    volumes = volumes_of(parts)
     return [
-        Scan(parts=volume[1], first=first, ordinal=ordinal if len(volumes) > 1 else 0, about=volume[0])
-        for ordinal, volume in enumerate(volumes, start=1)
+        Scan(parts=members, first=first, ordinal=ordinal if len(volumes) > 1 else 0, about=about)
+        for ordinal, (about, members) in enumerate(volumes, start=1)
     ]
+
+
+def volumes_of(parts: Sequence[Instance]) -> Sequence[tuple[str, Sequence[Instance] | Sequence[Slice]]]:
+    """Sort the files of a series, or their frames, into volumes; see `split_volumes`."""
+    if parts[0].has_frames:
+        return split_frames(parts)
+    return split_files(parts)
 
 
 def is_named(series: str, instance: Instance) -> bool:

@@ -68,12 +68,11 @@ def split_volumes(
             groups: dict[str, list[Part]] = {}
             for part in members:
                 groups.setdefault(value_of(part), []).append(part)
-            most = max(Counter(map(place, members)).values())
-            if len(groups) < 2 or (name != STACK and len(groups) > most):
+            if len(groups) < 2 or (name != STACK and len(groups) > max(Counter(map(place, members)).values())):
                 divided.append((known, members))
                 continue
             for value, group in groups.items():
-                shown = f"{name} {value.replace(chr(92), '/').removesuffix('.0')}" if value else f"no {name}"
-                divided.append(([*known, shown], group))
+                shown = value.replace("\\", "/").removesuffix(".0")
+                divided.append(([*known, f"{name} {shown}" if shown else f"no {name}"], group))
         volumes = divided
     return [(", ".join(known), members) for known, members in volumes]
