@@ -12,7 +12,7 @@ import pytest
 from pydicom.uid import BasicTextSRStorage
 
 from hybridseg.transforms import LoadVolumed, VolumeError, find_cases
-from hybridseg.transforms.datasets.inputs import InputCase, beside_slices
+from hybridseg.transforms.datasets.inputs import InputCase, beside_slices, other_slices, passed_over
 from hybridseg.transforms.io.dicom import DicomFolder
 
 from ..io.dicom.dicom_files import VOXELS
@@ -51,6 +51,13 @@ def test_volumes_beside_slices_are_not_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(LoadVolumed("image")(case.entry)["image"][0].numpy(), VOXELS)
     assert beside_slices(cases) == [mask, tmp_path / "p1" / "report.zip"]
     assert find_cases([mask]) == [InputCase("mask", (mask,))]
+
+
+def test_slices_below_slices_are_listed(tmp_path: Path) -> None:
+    write_classic(tmp_path / "p1")
+    write_classic(tmp_path / "p1" / "old")
+    assert [case.name for case in find_cases([tmp_path / "p1"])] == ["p1"]
+    assert passed_over([tmp_path / "p1"]) == [tmp_path / "p1" / "old"]
 
 
 def test_multi_frame_file_beside_a_volume_is_the_case(tmp_path: Path) -> None:
@@ -134,6 +141,20 @@ LAYOUTS: dict[str, tuple[Callable[[Path], object], dict[str, tuple[str, str]]]] 
         {"study": ("CT", "PET")},
     ),
 }
+
+
+def test_folders_of_another_modality_are_no_cases(tmp_path: Path) -> None:
+    top = tmp_path / "study"
+    write_classic(top / "p1" / "ct")
+    write_pet(top / "p1" / "pet")
+    write_classic(top / "p2" / "late")
+    cases = find_cases([top], modalities=("CT",))
+    assert [case.name for case in cases] == ["p1_ct", "p2_late"]
+    assert other_slices([top], cases) == [top / "p1" / "pet"]
+    everything = find_cases([top], modalities=("MR",))
+    assert [case.name for case in everything] == ["p1_ct", "p1_pet", "p2_late"]
+    assert other_slices([top], everything) == []
+    assert [case.name for case in find_cases([top], modalities=("CT",), series="9")] == ["p1_ct", "p1_pet", "p2_late"]
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
