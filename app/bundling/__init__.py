@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     )
     from .monai_command import bundle_run, show_command
     from .packing import pack_bundle
+    from .training_data import Scan, TrainingData
     from .writer import write_bundle
 
 __all__ = [
+    "Scan",
+    "TrainingData",
     "bundle_run",
     "bundle_version",
     "inference_config",
@@ -46,6 +49,7 @@ __getattr__ = lazy_names(
         ],
         "monai_command": ["bundle_run", "show_command"],
         "packing": ["pack_bundle"],
+        "training_data": ["Scan", "TrainingData"],
         "writer": ["write_bundle"],
     },
 )

@@ -15,9 +15,9 @@ from hybridseg.app.evaluation.metrics import LabelScore, Outcome
 from hybridseg.app.inference.run_record import RunRecord
 from hybridseg.app.labels.files import load_labels
 from hybridseg.app.labels.label_maps import count_labels
-from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.datasets.inputs import DicomChoice, InputCase, as_image
 from hybridseg.transforms.errors import VolumeError
+from hybridseg.transforms.io.json_files import read_json
 from hybridseg.transforms.io.names import case_name, find_volumes, list_volumes
 
 from .cohort import Cohort
@@ -122,6 +122,12 @@ def failed_cases(record: RunRecord) -> list[tuple[str, str]]:
     """Return the cases that failed in `hybridseg predict`, each with its error."""
     failed = [case for case in record.earlier.values() if case.get("outcome") == "failed"]
     return [(str(case["case"]), str(case.get("error"))) for case in failed]
+
+
+def cases_outside(record: RunRecord, cases: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the cases whose scan is outside what the model was trained on, each with how it differs."""
+    recorded = ((case, record.earlier.get(case, {}).get("outside")) for case in cases)
+    return [(case, ", ".join(map(str, found))) for case, found in recorded if isinstance(found, list) and found]
 
 
 def case_files(path: Path, *, may_be_empty: bool = False) -> dict[str, Path]:
