@@ -29,10 +29,11 @@ def find_references(place: Path, rois: Rois) -> dict[str, Reference]:
         VolumeError: there are none, or a case has two.
     """
     if place.is_dir():
-        files = sorted([*list_volumes(place), *named_masks(place)])
-        is_dataset = (place / LISTING).is_file() or any(map(is_dicom, place.rglob("*")))
-        if not files and is_dataset:
+        volumes, masks = list_volumes(place), named_masks(place)
+        has_listing = (place / LISTING).is_file()
+        if not volumes and (has_listing or any(is_dicom(path) for path in place.rglob("*") if path not in masks)):
             return {case["case"]: as_reference(case["label"], rois) for case in read_dataset(place, rois=rois)}
+        files = sorted([*volumes, *masks])
     else:
         files = [place] if place.is_file() and is_mask_file(place) else []
     files = files or find_volumes([place])

@@ -64,6 +64,12 @@ def suv_scales(slices: Sequence[Slice]) -> list[float] | None:
     """
     if slices[0].header.text.get("Modality") != PET:
         return None
+    if slices[0].frame is not None:
+        if (units := slices[0].units) != SUV_UNITS:
+            raise VolumeError(
+                slices[0].path, f"an enhanced PET in {units!r}", f"its RescaleType must be {SUV_UNITS}, SUV"
+            )
+        return None
     first = PetHeader(slices[0].stored)
     if first.text("Units") == SUV_UNITS:
         if (kind := first.text("SUVType")) not in BODY_WEIGHT:
@@ -85,11 +91,15 @@ class PetHeader:
     """
 
     def __init__(self, stored: StoredInstance) -> None:
+        from pydicom import Dataset
         from pydicom.filereader import read_partial
-        from pydicom.tag import Tag
+        from pydicom.tag import BaseTag, Tag
 
         self.path = stored.path
-        tags = [*(Tag(name) for name in KEYWORDS), *map(Tag, (GE_SCAN_TIME, PHILIPS_SUV, PHILIPS_ACTIVITY))]
+        tags: list[BaseTag | int] = [
+            *(Tag(name) for name in KEYWORDS),
+            *map(Tag, (GE_SCAN_TIME, PHILIPS_SUV, PHILIPS_ACTIVITY)),
+        ]
         with unreadable_is_volume_error(stored.path), stored.open() as file, quiet_pydicom():
             stream, _ = inflated(stored.path, file, stored.size)
             self.dataset = read_partial(
@@ -99,7 +109,7 @@ class PetHeader:
                 specific_tags=tags,
             )
             injected: Sequence[Dataset] = self.dataset.get("RadiopharmaceuticalInformationSequence") or ()
-            self.injection = injected[0] if injected else type(self.dataset)()
+            self.injection = injected[0] if injected else Dataset()
 
     def scale(self, began: datetime | None) -> float:
         """Return the factor of this slice.

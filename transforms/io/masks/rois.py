@@ -64,9 +64,7 @@ def match_rois(path: PathLike, names: Sequence[str], rois: Rois) -> list[tuple[i
     """
     shown = ", ".join(map(repr, names[:MOST_NAMES])) + (", ..." if len(names) > MOST_NAMES else "")
     if not rois:
-        raise VolumeError(
-            path, f"ROIs {shown or 'none'}", "needs labels by ROI name: --roi 'NAME=1', or rois in dataset.json"
-        )
+        raise VolumeError(path, f"ROIs {shown or 'none'}", "needs labels by ROI name, such as --roi 'NAME=1'")
     matched = []
     for pattern, label in rois.items():
         found = [index for index, name in enumerate(names) if name == pattern or fnmatchcase(name, pattern)]

@@ -46,6 +46,7 @@ class SlicerSegmentation:
             reader = SimpleITKReader()
             image: sitk.Image = reader.read(path)
             voxels, _ = reader.get_data(image)
+        self.image = image  # owns the voxels
         fields = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
         found = sorted(int(match[1]) for match in map(NAME_FIELD.fullmatch, fields) if match)
         if not found:
