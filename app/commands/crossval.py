@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from hybridseg.app.bundling.config import label_parts
+from hybridseg.app.bundling.config import inference_config, label_parts, read_config
 from hybridseg.app.bundling.overrides import read_settings
 from hybridseg.app.runtime.console import say
 from hybridseg.app.runtime.failed_cases import CaseFailures
@@ -101,17 +101,20 @@ class Crossval(Command):
                 "an average of networks that were trained on all cases"
             )
         trainings = self.trainings(roots, split)
+        for training in trainings:
+            training.check_options()
         if self.print_commands:
             print("\n".join(self.commands(trainings)))
             return 0
         cases = read_cases(self.dataset, split)
         try:
             if self.fold is not None:
-                return int(self.train_and_predict(roots, split, trainings, cases))
+                return int(self.train_and_predict(split, trainings, cases))
             with folder_lock(self.output, "output"):
-                if self.train_and_predict(roots, split, trainings, cases):
+                failed = self.train_and_predict(split, trainings, cases)
+                if not all(training.is_done for training in trainings):
                     return 1
-                return self.conclude(roots, split, cases)
+                return self.conclude(roots, split, cases) or int(failed)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("interrupted: repeat the command to continue") from None
 
@@ -130,6 +133,11 @@ class Crossval(Command):
         roots = [bundle_path(name) for name in (self.bundle, *self.bundles)]
         if len({root.name for root in roots}) < len(roots):
             raise ValueError(f"bundles: {', '.join(root.name for root in roots)}: must have different names")
+        for root in roots:
+            if "networks" in inference_config(root).get("network_def", {}):
+                raise ValueError(f"bundle: {root}: is an ensemble: must be the bundle that its members were trained by")
+            if (self.output / root.name).resolve() == root:
+                raise ValueError(f"output: {self.output}: holds the bundle, which the result would replace")
         parts = [label_parts(root) for root in roots]
         for root, part in zip(roots, parts, strict=True):
             if part != parts[0]:
@@ -152,6 +160,8 @@ class Crossval(Command):
                 rule = f"must be {split.settings[name]}, as for the folds in {self.split_file}; or use another folder"
                 raise ValueError(f"{name}: {given[name]}: {rule}")
             return split
+        if any(not entry.name.startswith(".") for entry in self.output.iterdir()):
+            raise ValueError(f"output: {self.output}: must be empty, or the folder of an earlier cross-validation")
         split = make_split(
             self.dataset, bundle_split_file(bundle), folds=self.folds, patient=self.patient, seed=self.seed
         )
@@ -179,11 +189,18 @@ class Crossval(Command):
                 fold=fold,
                 folder=self.fold_folder(root.name, fold),
                 split=self.split_file,
+                epochs=self.planned_epochs(root),
                 options=options,
             )
             for fold in folds
             for root in roots
         ]
+
+    def planned_epochs(self, bundle: Path) -> int | None:
+        """Return the number of epochs of a training; None if the config computes it."""
+        config = read_config(bundle / "configs" / "train.json")
+        epochs = self.epochs or read_settings(self.set).get("max_epochs") or config.get("max_epochs")
+        return int(epochs) if str(epochs).isdecimal() else None
 
     def fold_folder(self, name: str, fold: int) -> Path:
         """Return the folder of a fold of a bundle."""
@@ -202,13 +219,7 @@ class Crossval(Command):
         last += ["--tolerance", str(self.tolerance), "--pictures", str(self.pictures)]
         return [shlex.join([*words, "--fold", str(fold)]) for fold in folds] + [shlex.join([*words, *last])]
 
-    def train_and_predict(
-        self,
-        roots: Sequence[Path],
-        split: Split,
-        trainings: Sequence[Training],
-        cases: Mapping[str, LabelledCase],
-    ) -> bool:
+    def train_and_predict(self, split: Split, trainings: Sequence[Training], cases: Mapping[str, LabelledCase]) -> bool:
         """Train the folds that are not done and predict their cases; return whether anything failed."""
         from hybridseg.app.crossval import choose_devices, train_folds
 

@@ -54,7 +54,7 @@ def test_commands_of_the_folds_are_printed(trainable: Path, dataset: Path, tmp_p
     folds = json.loads((out / "split.json").read_text())["folds"]
     assert [len(fold) for fold in folds] == [4, 4]
     (out / "folds" / trainable.name / "fold_0").mkdir(parents=True)
-    for name in ("trained.json", "model.pt"):
+    for name in ("checkpoint_epoch=3.pt", "model.pt"):
         (out / "folds" / trainable.name / "fold_0" / name).touch()
     assert hybridseg(*words, "--print-commands").out.splitlines() == [second, last]
 
@@ -87,6 +87,25 @@ def test_folder_keeps_its_folds(trainable: Path, dataset: Path, tmp_path: Path) 
     result = hybridseg(*words, "--folds", "3")
     assert result.code == 2
     assert "folds: 3: must be 2, as for the folds in" in result.err
+
+
+def test_folder_keeps_the_options_of_its_trainings(trainable: Path, dataset: Path, tmp_path: Path) -> None:
+    words = ["crossval", trainable, dataset, "-o", tmp_path / "out", "--folds", "2", "--print-commands"]
+    assert hybridseg(*words).code == 0
+    folder = tmp_path / "out" / "folds" / trainable.name / "fold_0"
+    folder.mkdir(parents=True)
+    (folder / "trained.json").write_text(json.dumps({"epochs": 3, "options": ["--seed", "0", "--epochs", "3"]}))
+    assert hybridseg(*words, "--epochs", "3").code == 0
+    result = hybridseg(*words, "--epochs", "4")
+    assert result.code == 2
+    assert "trained with --seed 0 --epochs 3: must be trained with --seed 0 --epochs 4; or use another" in result.err
+
+
+def test_other_folders_are_not_written_to(trainable: Path, dataset: Path, tmp_path: Path) -> None:
+    result = hybridseg("crossval", trainable, dataset, "-o", trainable.parent)
+    assert f"output: {trainable.parent}: holds the bundle, which the result would replace" in result.err
+    result = hybridseg("crossval", trainable, dataset, "-o", dataset)
+    assert f"output: {dataset}: must be empty, or the folder of an earlier cross-validation" in result.err
 
 
 @pytest.mark.slow
