@@ -6,6 +6,7 @@ import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
@@ -199,8 +200,8 @@ class Crossval(Command):
     def planned_epochs(self, bundle: Path) -> int | None:
         """Return the number of epochs of a training; None if the config computes it."""
         config = read_config(bundle / "configs" / "train.json")
-        epochs = self.epochs or read_settings(self.set).get("max_epochs") or config.get("max_epochs")
-        return int(epochs) if str(epochs).isdecimal() else None
+        epochs = str(self.epochs or read_settings(self.set).get("max_epochs") or config.get("max_epochs"))
+        return int(epochs) if epochs.isdecimal() else None
 
     def fold_folder(self, name: str, fold: int) -> Path:
         """Return the folder of a fold of a bundle."""
@@ -352,7 +353,8 @@ class Crossval(Command):
         from hybridseg.app.crossval import as_good, case_dice, score_maps, write_result
 
         def dice(folder: Path, tested: Path) -> Mapping[str, float]:
-            self.predict(folder, cases, str(tested))
+            if self.predict(folder, cases, str(tested)):
+                failures.add("test", "test cases: some could not be predicted")
             maps = {case["case"]: folder / "predictions" / f"{case['case']}.nii.gz" for case in cases}
             scores = score_maps(
                 {case: path for case, path in maps.items() if path.is_file()},
@@ -365,14 +367,14 @@ class Crossval(Command):
             return case_dice(scores)
 
         ensemble = dice(self.output / "test" / "ensemble", bundle)
-        found: dict[str, Any] = {"test cases, ensemble": f"mean Dice {fmean(ensemble.values()):.4f}"}
+        found: dict[str, Any] = {"test cases, ensemble": f"mean Dice {fmean(ensemble.values() or [nan]):.4f}"}
         if self.average_weights and len(chosen.members) == 1:
             folder = self.output / "test" / "average"
             write_result(folder / bundle.name, chosen, members, split, average=True)
             average = dice(folder, folder / bundle.name)
             is_as_good, low = as_good(ensemble, average, split)
             found["test cases, average of the weights"] = (
-                f"mean Dice {fmean(average.values()):.4f}, at worst {low:+.4f} against the ensemble: "
+                f"mean Dice {fmean(average.values() or [nan]):.4f}, at worst {low:+.4f} against the ensemble: "
                 + ("used; the test cases have chosen it, so they no longer test it" if is_as_good else "not used")
             )
             if is_as_good:
