@@ -53,8 +53,8 @@ class Crossval(Command):
         str | None, tyro.conf.arg(metavar="REGEX", help_behavior_hint="(default: endings such as _frame01)")
     ] = None
     """Regular expression that finds the patient in the name of a case; all cases of a patient are in one fold."""
-    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """Random seed of new folds and of the trainings."""
+    seed: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BUNDLE_DEFAULT)] = None
+    """Random seed of the trainings, and of new folds, which are made with seed 0 otherwise."""
     fold: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
     """Train and predict this fold only, for a scheduler; without it, the command then does the rest."""
     print_commands: bool = False
@@ -155,7 +155,7 @@ class Crossval(Command):
 
         if self.split_file.is_file():
             split = read_split(self.split_file)
-            given = {"folds": self.folds, "patient": self.patient, "seed": self.seed}
+            given = {"folds": self.folds, "patient": self.patient, "seed": self.seed or 0}
             if other := [name for name, value in given.items() if split.settings[name] != value]:
                 name = other[0]
                 rule = f"must be {split.settings[name]}, as for the folds in {self.split_file}; or use another folder"
@@ -164,7 +164,7 @@ class Crossval(Command):
         if any(not entry.name.startswith(".") for entry in self.output.iterdir()):
             raise ValueError(f"output: {self.output}: must be empty, or the folder of an earlier cross-validation")
         split = make_split(
-            self.dataset, bundle_split_file(bundle), folds=self.folds, patient=self.patient, seed=self.seed
+            self.dataset, bundle_split_file(bundle), folds=self.folds, patient=self.patient, seed=self.seed or 0
         )
         for line in split.assumptions:
             say("crossval", line)
@@ -180,9 +180,11 @@ class Crossval(Command):
         """List the trainings: of all folds and bundles, or those of one fold."""
         from hybridseg.app.crossval import Training
 
+        settings = read_settings(self.set)
         options = [word for setting in self.set for word in ("--set", setting)]
-        options += ["--seed", str(self.seed)] + ([] if self.epochs is None else ["--epochs", str(self.epochs)])
-        folds = range(len(split.folds)) if self.fold is None else [self.fold]
+        given = {"--seed": self.seed, "--epochs": self.epochs}
+        options += [word for name, value in given.items() if value is not None for word in (name, str(value))]
+        configs = {root: {**read_config(root / "configs" / "train.json"), **settings} for root in roots}
         return [
             Training(
                 bundle=str(root),
@@ -190,18 +192,13 @@ class Crossval(Command):
                 fold=fold,
                 folder=self.fold_folder(root.name, fold),
                 split=self.split_file,
-                epochs=self.planned_epochs(root),
+                store=self.output.resolve() / "prepared" if "store" in config and "store" not in settings else None,
+                epochs=self.epochs or as_number(config.get("max_epochs")),
                 options=options,
             )
-            for fold in folds
-            for root in roots
+            for fold in (range(len(split.folds)) if self.fold is None else [self.fold])
+            for root, config in configs.items()
         ]
-
-    def planned_epochs(self, bundle: Path) -> int | None:
-        """Return the number of epochs of a training; None if the config computes it."""
-        config = read_config(bundle / "configs" / "train.json")
-        epochs = str(self.epochs or read_settings(self.set).get("max_epochs") or config.get("max_epochs"))
-        return int(epochs) if epochs.isdecimal() else None
 
     def fold_folder(self, name: str, fold: int) -> Path:
         """Return the folder of a fold of a bundle."""
@@ -211,7 +208,7 @@ class Crossval(Command):
         """Return the command of each fold that is not done, and the one to run after them."""
         words = ["hybridseg", "crossval", self.bundle, str(self.dataset), "-o", str(self.output)]
         given: dict[str, Any] = {"folds": self.folds, "patient": self.patient, "epochs": self.epochs}
-        given |= {"seed": self.seed or None, "device": None if self.device == "auto" else self.device}
+        given |= {"seed": self.seed, "device": None if self.device == "auto" else self.device}
         words += [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
         words += ["--bundles", *self.bundles] if self.bundles else []
         words += [word for setting in self.set for word in ("--set", setting)]
@@ -380,3 +377,8 @@ class Crossval(Command):
             if is_as_good:
                 write_result(bundle, chosen, members, split, average=True)
         return found
+
+
+def as_number(value: Any) -> int | None:
+    """Return a whole number; None if a config computes it."""
+    return int(value) if str(value).isdecimal() else None

@@ -33,6 +33,7 @@ class Training:
         fold: the fold that validates.
         folder: folder of the run.
         split: file of the folds.
+        store: folder of prepared cases that all trainings share, if the bundle has such a store.
         epochs: number of epochs, unless early stopping ends it; None if unknown.
         options: further words of `hybridseg train`.
     """
@@ -42,6 +43,7 @@ class Training:
     fold: int
     folder: Path
     split: Path
+    store: Path | None = None
     epochs: int | None = None
     options: Sequence[str] = ()
 
@@ -75,9 +77,10 @@ class Training:
     def command(self, device: str) -> list[str]:
         """Return the command that starts the training, or resumes it after its last epoch."""
         words = ["train", self.bundle, str(self.dataset), "--run-dir", str(self.folder), "--fold", str(self.fold)]
-        words += ["--device", device, "--set", f"split_file={self.split}", *self.options]
+        words += ["--device", device, "--set", f"split_file={self.split}"]
+        words += [] if self.store is None else ["--set", f"store={self.store}"]
         resume = ["--resume"] if latest_epoch(self.folder) else []
-        return [sys.executable, "-m", "hybridseg.app", *words, *resume]
+        return [sys.executable, "-m", "hybridseg.app", *words, *self.options, *resume]
 
     def mark(self) -> None:
         """Record that the training has finished, which early stopping may have ended."""

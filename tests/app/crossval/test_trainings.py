@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,11 @@ def test_command_trains_the_fold_and_resumes_it(training: Training) -> None:
     assert words[12:] == ["--set", f"split_file={training.split}", "--epochs", "3"]
     touch(training, "checkpoint_epoch=2.pt")
     assert training.command("cpu")[-1] == "--resume"
+
+
+def test_store_is_shared_by_all_trainings(training: Training, tmp_path: Path) -> None:
+    words = replace(training, store=tmp_path / "prepared").command("cpu")
+    assert words[words.index(f"store={tmp_path / 'prepared'}") - 1] == "--set"
 
 
 def test_training_is_done_at_its_last_epoch_or_when_it_has_ended(training: Training) -> None:
