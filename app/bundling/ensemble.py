@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,9 @@ def write_ensemble(
             config["network_def"] = {"_target_": "hybridseg.networks.Ensemble", "networks": networks}
         config["postprocessing"] = add_postprocessing(config["postprocessing"], postprocessing or {})
         described = {**read_json(source / "configs" / "metadata.json"), **(metadata or {})}
+        if "components" in config["postprocessing"]:
+            required = described.get("required_packages_version", {})
+            described["required_packages_version"] = {**required, "scipy": version("scipy")}
         configs = {"inference.json": config, "metadata.json": described} | ({"split.json": split} if split else {})
         for name, content in configs.items():
             (temporary / "configs" / name).write_text(format_config(content) + "\n", encoding="utf-8")

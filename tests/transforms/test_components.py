@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Hashable
 
 import numpy as np
@@ -73,3 +75,8 @@ def test_transform_measures_volumes_by_the_affine(labels: NDArray[np.uint8]) -> 
 def test_invalid_rules_are_errors(rule: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RemoveComponentsd("pred", [rule])
+
+
+def test_pipelines_import_without_scipy() -> None:
+    program = "import sys; sys.modules['scipy'] = None; import hybridseg.transforms.pipelines"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True)
