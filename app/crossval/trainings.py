@@ -156,6 +156,7 @@ def start(training: Training, device: str, *, alone: bool, at_once: int) -> subp
     before_exec = terminate_with_parent()
     command = training.command(device)
     if alone:
+        (training.folder / LOG).unlink(missing_ok=True)
         return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, preexec_fn=before_exec)
     with (training.folder / LOG).open("wb") as log:
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log, preexec_fn=before_exec)
