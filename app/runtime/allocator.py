@@ -1,7 +1,7 @@
 """Keep freed memory for the next step of a training.
 
-By default glibc gets large blocks from the system and returns them at once, so that every step pays the page faults of its
-large tensors again. With higher thresholds it keeps them.
+By default glibc gets large blocks from the system and returns them at once, so that every step pays the page faults of
+its large tensors again. With higher thresholds it keeps them.
 """
 
 from __future__ import annotations
