@@ -14,6 +14,7 @@ from monai.utils import BlendMode
 from torch import Tensor
 
 from .padding import Padding, Window, pad_to_size
+from .precision import prefers_bfloat16
 
 Progress = Callable[[int, int], None]
 """Called with the number of windows just computed, and with the number of all windows of the volume."""
@@ -23,7 +24,7 @@ UNLIKELY = -10.0
 
 
 class MixedPrecisionInferer(SimpleInferer):
-    """Run the network in bfloat16 on devices that compute it in hardware, and return float32 logits.
+    """Run the network in bfloat16 on devices that are faster with it, and return float32 logits.
 
     MONAI's trainers autocast on CUDA only, in half precision with a loss scaler; bfloat16 has the range of float32
     and needs no scaler.
@@ -38,19 +39,10 @@ class MixedPrecisionInferer(SimpleInferer):
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         with torch.autocast(
-            inputs.device.type, torch.bfloat16, enabled=self.enabled and computes_bfloat16(inputs.device)
+            inputs.device.type, torch.bfloat16, enabled=self.enabled and prefers_bfloat16(inputs.device)
         ):
             outputs = network(inputs, *args, **kwargs)
         return [output.float() for output in outputs] if isinstance(outputs, list) else outputs.float()
-
-
-def computes_bfloat16(device: torch.device) -> bool:
-    """Return whether a device multiplies bfloat16 matrices in hardware."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # which older releases of torch lack
-        return False
-    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
 class WindowInferer(Inferer):
@@ -60,7 +52,7 @@ class WindowInferer(Inferer):
         roi_size: voxels of a window along (D, H, W).
         sw_batch_size: windows per batch.
         overlap: least fraction of a window that the next one covers too: at least 0, below 1.
-        amp: compute in bfloat16 on devices that do so in hardware.
+        amp: compute in bfloat16 on devices that are faster with it.
         half: accumulate logits in float16; a voxel's weights sum to 1, so its logits keep their range.
         mirror_axes: spatial axes (0, 1, 2) for test-time mirroring: logits are averaged over all combinations. Use only
             axes along which all classes look alike.
@@ -180,7 +172,7 @@ class WindowInferer(Inferer):
             for count in range(len(self.mirror_axes) + 1)
             for axes in itertools.combinations(self.mirror_axes, count)
         ]
-        amp = self.amp and computes_bfloat16(windows.device)
+        amp = self.amp and prefers_bfloat16(windows.device)
         with torch.autocast(windows.device.type, torch.bfloat16, enabled=amp):
             outputs = [network(windows.flip(flip) if flip else windows).float().flip(flip) for flip in flips]
         logits = sum(outputs[1:], outputs[0]) / len(flips) if len(flips) > 1 else outputs[0]

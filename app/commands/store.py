@@ -21,7 +21,7 @@ class StoreCommand(Command):
     The store is the folder `prepared` in the folder of a run, or the one that `train --store` named.
     """
 
-    folder: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="STORE")]]
+    store: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="STORE")]]
     """Folder of prepared cases."""
     prune: bool = False
     """Remove the cases that no training can use, since their files or HybridSeg have changed, and those that none has
@@ -40,11 +40,11 @@ class StoreCommand(Command):
             OSError: it cannot be read.
         """
         check_at_least(0, days=self.days)
-        if not self.folder.is_dir():
-            raise ValueError(f"store: {self.folder}: not a folder: must be a store of prepared cases")
+        if not self.store.is_dir():
+            raise ValueError(f"store: {self.store}: not a folder: must be a store of prepared cases")
         from hybridseg.transforms.store import prune, stored_cases
 
-        cases = list(prune(self.folder, self.days) if self.prune else stored_cases(self.folder))
+        cases = list(prune(self.store, self.days) if self.prune else stored_cases(self.store))
         cases.sort(key=lambda item: (item.case, item.days))
         rows = [[item.case or "-", f"{item.size / 1e6:.1f} MB", f"{item.days:.0f} days", item.state] for item in cases]
         if rows:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .checkpoints import Checkpoints, EarlyStop
     from .finite import FiniteGradients
     from .handlers import BestModel, TrainingProgress
+    from .idle import IdleTime
     from .prepared import PreparedDataset
     from .pretrained import load_pretrained
     from .reproducibility import SeededDataset, SeededSampler, SeedEpochs
@@ -21,6 +22,7 @@ __all__ = [
     "Checkpoints",
     "EarlyStop",
     "FiniteGradients",
+    "IdleTime",
     "PreparedDataset",
     "SeedEpochs",
     "SeededDataset",
@@ -40,6 +42,7 @@ __getattr__ = lazy_names(
         "checkpoints": ["Checkpoints", "EarlyStop"],
         "finite": ["FiniteGradients"],
         "handlers": ["BestModel", "TrainingProgress"],
+        "idle": ["IdleTime"],
         "prepared": ["PreparedDataset"],
         "pretrained": ["load_pretrained"],
         "reproducibility": ["SeededDataset", "SeededSampler", "SeedEpochs"],

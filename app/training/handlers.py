@@ -17,6 +17,7 @@ from ignite.handlers.tqdm_logger import ProgressBar
 from ignite.metrics import RunningAverage
 
 from .finite import is_finite
+from .idle import IdleTime
 from .saving import save_tensors
 
 logger = logging.getLogger("hybridseg.training")
@@ -65,6 +66,8 @@ class BestModel:
 class TrainingProgress:
     """Show a progress bar over each epoch and each validation (if tqdm is installed), and log a line per validation.
 
+    Also logs after each epoch how long the device waited for data; see `IdleTime`.
+
     Args:
         validator: the engine that validates.
         best: the handler that saves the best weights.
@@ -79,6 +82,7 @@ class TrainingProgress:
         """Register with the trainer; MONAI's engines call this for each handler."""
         RunningAverage(output_transform=lambda output: output["loss"].item()).attach(trainer, "loss")
         if idist.get_rank() == 0:
+            IdleTime().attach(trainer)
             if find_spec("tqdm"):
                 ProgressBar(persist=False, disable=None).attach(trainer, metric_names=["loss"])
                 ProgressBar(desc="Validation", persist=False, disable=None).attach(self.validator)

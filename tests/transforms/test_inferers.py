@@ -1,4 +1,4 @@
-"""Mixed precision: bfloat16 only with hardware support and if enabled, and float32 logits."""
+"""Mixed precision: bfloat16 only where it is faster and if enabled, and float32 logits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def model():
 
 
 def test_bfloat16_gives_float32_logits_close_to_exact_ones(model, monkeypatch):
-    monkeypatch.setattr(inferers, "computes_bfloat16", lambda device: True)
+    monkeypatch.setattr(inferers, "prefers_bfloat16", lambda device: True)
     image = torch.randn(1, 1, 16, 16, 16)
     exact, mixed = model(image), MixedPrecisionInferer()(image, model)
     assert all(logits.dtype == torch.float32 for logits in mixed)
@@ -25,7 +25,7 @@ def test_bfloat16_gives_float32_logits_close_to_exact_ones(model, monkeypatch):
 
 @pytest.mark.parametrize(("enabled", "hardware"), [(False, True), (True, False)])
 def test_float32_if_disabled_or_without_hardware(model, monkeypatch, enabled, hardware):
-    monkeypatch.setattr(inferers, "computes_bfloat16", lambda device: hardware)
+    monkeypatch.setattr(inferers, "prefers_bfloat16", lambda device: hardware)
     image = torch.randn(1, 1, 16, 16, 16)
     model.eval()
     with torch.inference_mode():

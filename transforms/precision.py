@@ -1,0 +1,90 @@
+"""Whether bfloat16 is faster than float32 on a device: measured, since instructions for it do not promise it.
+
+A Xeon with AVX512-BF16 but without AMX multiplies matrices of bfloat16 at half the rate of float32.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import platform
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from torch.nn import functional
+
+from .io.atomic import replacing
+
+ROUNDS = 5
+"""Times that each precision is measured, in turns; the fastest counts."""
+WORTHWHILE = 0.9
+"""Share of float32's time below which bfloat16 is used."""
+
+
+@functools.cache
+def prefers_bfloat16(device: torch.device) -> bool:
+    """Return whether a device should compute in bfloat16.
+
+    A GPU that has it is faster with it. A processor that has it is measured once, within a second or so; the result is
+    kept in the user's cache folder, so that all later runs on the machine agree.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return computes_bfloat16(device) and time_ratio() < WORTHWHILE
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Return whether a processor has instructions for products of bfloat16 matrices."""
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # which older releases of torch lack
+        return False
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+
+
+def time_ratio() -> float:
+    """Return the time of bfloat16 relative to float32 on this processor, as measured now or before."""
+    file = ratio_file()
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return float(json.loads(file.read_text(encoding="utf-8"))["ratio"])
+    ratio = measure_ratio()
+    with suppress(OSError), replacing(file) as temporary:  # a home without room is no reason to stop
+        temporary.write_text(json.dumps({"ratio": ratio}), encoding="utf-8")
+    return ratio
+
+
+def ratio_file() -> Path:
+    """Return the file that remembers the ratio, for this machine, release of torch and number of threads."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hybridseg"
+    capabilities = sorted(torch.cpu.get_capabilities().items())
+    machine = f"{platform.node()} {capabilities} {torch.__version__} {torch.get_num_threads()}"
+    return folder / f"bfloat16-{sha256(machine.encode()).hexdigest()[:16]}.json"
+
+
+def measure_ratio() -> float:
+    """Measure a convolution and a matrix product as a network has them, in both precisions."""
+    image = torch.ones(1, 32, 24, 24, 24).contiguous(memory_format=torch.channels_last_3d)
+    kernel = torch.ones(32, 32, 3, 3, 3)
+    tokens, weight = torch.ones(4096, 128), torch.ones(512, 128)
+
+    def compute() -> None:
+        functional.conv3d(image, kernel, padding=1)
+        functional.linear(tokens, weight)
+
+    single, brain = [], []
+    with torch.no_grad():
+        for _ in range(ROUNDS):
+            single.append(seconds(compute))
+            with torch.autocast("cpu", torch.bfloat16):
+                brain.append(seconds(compute))
+    return min(brain) / min(single)
+
+
+def seconds(work: Callable[[], None]) -> float:
+    """Return how long something takes."""
+    start = perf_counter()
+    work()
+    return perf_counter() - start
