@@ -18,7 +18,7 @@ from hybridseg.app.runtime import distributed
 from hybridseg.app.runtime.console import one_line, say
 from hybridseg.bundles import bundle_path
 
-from .command import BUNDLE_DEFAULT, Command, make_folder
+from .command import BUNDLE_DEFAULT, VolumeCommand, make_folder
 
 if TYPE_CHECKING:
     from hybridseg.app.inference.predictor import Data
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Predict(Command):
+class Predict(VolumeCommand):
     """Segment volumes with a bundle; write FOLDER/CASE.nii.gz for each case, on the grid of its volume."""
 
     inputs: tyro.conf.Positional[
@@ -69,7 +69,7 @@ class Predict(Command):
     json: bool = False
     """Print the record of each case as JSON."""
 
-    def run(self) -> int:
+    def process(self) -> int:
         """Segment the volumes.
 
         Returns:
@@ -272,7 +272,7 @@ class Predict(Command):
         def finish(case: InputCase, data: Data) -> None:
             rows[case.name] = [asdict(row) for row in outputs.write(case, data)]
 
-        done = segment_cases(predictor, work, finish, debug=self.debug)
+        done = segment_cases(predictor, work, finish, probabilities=self.probabilities, debug=self.debug)
         hidden = None if distributed.rank() == 0 else True
         noted = set()
         try:

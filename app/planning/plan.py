@@ -13,7 +13,7 @@ from tqdm import tqdm
 from hybridseg.app.bundling.readme import plan_docs
 from hybridseg.app.bundling.writer import configure, write_bundle
 from hybridseg.app.runtime.machine import choose_device
-from hybridseg.app.runtime.options import check_at_least, check_positive
+from hybridseg.app.runtime.options import check_at_least, check_positive, parse_size
 from hybridseg.networks import PRESETS
 from hybridseg.transforms.datasets.dataset import Dataset, open_dataset
 from hybridseg.transforms.datasets.folds import make_folds
@@ -31,7 +31,6 @@ RECORD = "plan.json"
 """File that marks a folder as planned, so that another plan may replace its files."""
 WORK = "plan"
 """Folder within the bundle for what was measured."""
-UNITS = {"GB": 10**9, "MB": 10**6, "GIB": 2**30, "MIB": 2**20}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +67,7 @@ class PlanOptions:
     preset: str | None = None
 
     def __post_init__(self) -> None:
-        parse_memory(self.memory)
+        parse_size(memory=self.memory)
         parse_patient(self.patient)
         check_at_least(2, folds=self.folds)
         check_at_least(0, seed=self.seed)
@@ -240,7 +239,7 @@ def make_decisions(
             dataset,
             summarise_cases(sound),
             training=training,
-            memory=parse_memory(options.memory),
+            memory=parse_size(memory=options.memory),
             measure=measure,
             given=options.given,
         )
@@ -274,18 +273,6 @@ def write_plan(plan: BundlePlan, folder: Path) -> None:
     )
     write_json(folder / RECORD, plan.record())  # first, since it marks the folder as planned
     write_bundle(folder.resolve(), settings, {"folds": plan.folds, "test": []}, docs)
-
-
-def parse_memory(text: str) -> int:
-    """Return the bytes of a size such as 8GB.
-
-    Raises:
-        ValueError: the text is not a size.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([GM]i?B)", text.strip(), re.IGNORECASE)
-    if match is None or float(match[1]) <= 0:
-        raise ValueError(f"memory: {text!r}: must be a size such as 8GB or 500MB")
-    return int(float(match[1]) * UNITS[match[2].upper()])
 
 
 def parse_patient(text: str | None) -> Callable[[str], str]:
