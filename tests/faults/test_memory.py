@@ -126,10 +126,11 @@ def test_limit_on_memory_holds_for_label_maps(tmp_path: Path, command: str) -> N
     for kind in ("labels", "truth"):
         write_volume(tmp_path / kind / "large.nii.gz", np.ones((100, 100, 100), np.uint8))
         write_volume(tmp_path / kind / "small.nii.gz", np.ones((10, 10, 10), np.uint8))
-    words: list[str | Path] = {
-        "evaluate": ["evaluate", tmp_path / "labels", tmp_path / "truth", "-o", tmp_path / "scores"],
-        "report": ["report", tmp_path / "labels", "--references", tmp_path / "truth", "-o", tmp_path / "page.html"],
-    }[command]
+    options: dict[str, list[str | Path]] = {
+        "evaluate": [tmp_path / "labels", tmp_path / "truth", "-o", tmp_path / "scores"],
+        "report": [tmp_path / "labels", "--references", tmp_path / "truth", "-o", tmp_path / "page.html"],
+    }
+    words = [command, *options[command]]
     result = hybridseg(*words, "--max-memory", "4MB")
     assert result.code == 1
     (line,) = result.err.splitlines()
