@@ -161,9 +161,9 @@ def network_bytes(
     """
     logits = logit_bytes(predictor, voxels)
     writing = (LOGIT + PROBABILITY) * class_count(predictor) * voxels if probabilities else 0
-    inferer = predictor.inferer
-    if predictor.device.type != "cpu" or not isinstance(inferer, WindowInferer):
+    if predictor.device.type != "cpu" or not isinstance(predictor.inferer, WindowInferer):
         return max(logits, writing)
+    inferer = predictor.inferer
     window = math.prod(inferer.roi_size)
     windows = min(inferer.sw_batch_size, max(1, voxels // window))
     if max(logits + GENEROUS * windows * window, writing) <= available:
