@@ -80,7 +80,7 @@ def load_weights(network: nn.Module, path: Path, device: torch.device) -> None:
     ]
     if wrong:
         what = f"{len(wrong)} tensors are missing, unknown or of another shape, such as {wrong[0]}"
-        raise WeightsError(path, what, "must be weights of the bundle's network")
+        raise WeightsError(path, what, "must be weights of this network")
     check_finite(path, weights)
     network.load_state_dict(weights)
 

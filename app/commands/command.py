@@ -6,6 +6,11 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from hybridseg.app.runtime.options import parse_size
 
 BUNDLE_DEFAULT = "(default: the bundle's)"
 """What `--help` shows as the default of an option whose default is in the bundle."""
@@ -29,6 +34,31 @@ class Command(ABC):
             ValueError: wrong usage, found before anything is computed.
             OSError: a folder cannot be made, or a file cannot be written.
         """
+
+
+@dataclass(kw_only=True)
+class VolumeCommand(Command):
+    """A command that reads volumes."""
+
+    max_memory: Annotated[str | None, tyro.conf.arg(metavar="SIZE", help_behavior_hint="(default: what is free)")] = (
+        None
+    )
+    """Most memory that a case may need, such as 8GB; a case that needs more fails before it is read."""
+
+    def run(self) -> int:
+        """Check the limit on memory, and do the work within it.
+
+        Raises:
+            ValueError: the limit is not a size.
+        """
+        from hybridseg.transforms.io.limits import limit_memory
+
+        with limit_memory(None if self.max_memory is None else parse_size(max_memory=self.max_memory)):
+            return self.process()
+
+    @abstractmethod
+    def process(self) -> int:
+        """Do the work, as `Command.run`."""
 
 
 def make_folder(path: Path, field: str = "output") -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +13,10 @@ from tqdm import tqdm
 from hybridseg.app.bundling.config import label_parts, label_rois
 from hybridseg.app.runtime.console import say
 from hybridseg.app.runtime.failed_cases import CaseFailures
+from hybridseg.app.runtime.options import check_positive
 from hybridseg.bundles import bundle_path
 
-from .command import Command, make_folder
+from .command import VolumeCommand, make_folder
 
 if TYPE_CHECKING:
     from hybridseg.app.evaluation.metrics import LabelScore
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Evaluate(Command):
+class Evaluate(VolumeCommand):
     """Score label maps against references of the same name: Dice, surface distances and volumes of each label.
 
     With a bundle that predicts regions of several labels, such as the whole tumour, each region is scored instead.
@@ -56,7 +56,7 @@ class Evaluate(Command):
     json: bool = False
     """Print the scores and their summary as JSON instead of a table."""
 
-    def run(self) -> int:
+    def process(self) -> int:
         """Score the predictions.
 
         Returns:
@@ -65,8 +65,7 @@ class Evaluate(Command):
         Raises:
             ValueError: a folder, a label or the tolerance is invalid.
         """
-        if not 0 < self.tolerance < inf:
-            raise ValueError(f"tolerance: {self.tolerance}: must be a length above 0 mm")
+        check_positive(tolerance=self.tolerance)
         names, regions = self.labels_to_score()
         from hybridseg.app.evaluation.files import score_files
         from hybridseg.app.evaluation.references import find_references

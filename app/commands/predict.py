@@ -19,7 +19,7 @@ from hybridseg.app.runtime import distributed
 from hybridseg.app.runtime.console import one_line, say
 from hybridseg.bundles import bundle_path
 
-from .command import BUNDLE_DEFAULT, Command, make_folder
+from .command import BUNDLE_DEFAULT, VolumeCommand, make_folder
 
 if TYPE_CHECKING:
     from hybridseg.app.inference.formats import FormatReport, FormatWriter
@@ -34,7 +34,7 @@ RECORDED_OPTIONS = ("series", "fill_gaps", "grid_of", "overlap", "batch", "tta",
 
 
 @dataclass
-class Predict(Command):
+class Predict(VolumeCommand):
     """Segment volumes with a bundle; write FOLDER/CASE.nii.gz for each case, on the grid of its volume."""
 
     inputs: tyro.conf.Positional[
@@ -84,7 +84,7 @@ class Predict(Command):
     json: bool = False
     """Print the record of each case as JSON."""
 
-    def run(self) -> int:
+    def process(self) -> int:
         """Segment the volumes.
 
         Returns:
@@ -359,7 +359,7 @@ class Predict(Command):
             rows[case.name] = [asdict(row) for row in measured]
             self.note_report(predicted[case.name], report)
 
-        done = segment_cases(predictor, work, finish, debug=self.debug)
+        done = segment_cases(predictor, work, finish, probabilities=self.probabilities, debug=self.debug)
         hidden = None if distributed.rank() == 0 else True
         noted = set()
         try:

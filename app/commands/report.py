@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import inf
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from hybridseg.app.runtime.options import check_at_least
+from hybridseg.app.runtime.options import check_at_least, check_positive
 
-from .command import Command, make_folder
+from .command import VolumeCommand, make_folder
 
 
 @dataclass
-class Report(Command):
+class Report(VolumeCommand):
     """Write an HTML report on label maps (scores and pictures, worst case first), on a training, or on both.
 
     The page is a single file and needs no network.
@@ -54,7 +53,7 @@ class Report(Command):
     title: Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="(default: name of folder)")] = None
     """Heading of the page."""
 
-    def run(self) -> int:
+    def process(self) -> int:
         """Write the page.
 
         Returns:
@@ -96,8 +95,7 @@ class Report(Command):
         Raises:
             ValueError: an option is invalid.
         """
-        if self.tolerance is not None and not 0 < self.tolerance < inf:
-            raise ValueError(f"tolerance: {self.tolerance}: must be a length above 0 mm")
+        check_positive(tolerance=self.tolerance)
         check_at_least(0, cases=self.cases)
         if self.predictions is None and self.run_dir is None:
             raise ValueError("predictions: none: must be given, or --run-dir, or both")

@@ -85,7 +85,12 @@ class PredictedCase:
 
 
 def segment_cases(
-    predictor: Predictor, work: Sequence[tuple[InputCase, PredictedCase]], finish: Finish, *, debug: bool = False
+    predictor: Predictor,
+    work: Sequence[tuple[InputCase, PredictedCase]],
+    finish: Finish,
+    *,
+    probabilities: bool = False,
+    debug: bool = False,
 ) -> Iterator[PredictedCase]:
     """Segment cases; at most one is read ahead, and at most one waits to be written.
 
@@ -96,6 +101,7 @@ def segment_cases(
         predictor: the bundle.
         work: each case and its record, which is updated.
         finish: writes the results of a case.
+        probabilities: whether `finish` writes them too, which needs memory.
         debug: print the traceback of an error.
 
     Yields:
@@ -105,14 +111,14 @@ def segment_cases(
 
     def prepare(case: InputCase, record: PredictedCase) -> Data:
         with record.stage("preparing", debug=debug):
-            check_loading(predictor, case)
+            check_loading(predictor, case, probabilities=probabilities)
             record.notes = case.notes()
             return predictor.prepare(case.entry)
         return {}
 
     def prepare_ahead(case: InputCase, record: PredictedCase, beside: int = 0) -> Data | None:
         try:
-            check_loading(predictor, case, beside)
+            check_loading(predictor, case, beside, probabilities=probabilities)
         except Exception:  # it is prepared alone, where this error is reported if it still occurs
             return None
         return prepare(case, record)
@@ -140,7 +146,7 @@ def segment_cases(
             ahead += [reading.submit(prepare_ahead, *item, beside) for item in work[index + 1 : index + 2]]
             if record.outcome != "failed":
                 with record.stage("network", debug=debug):
-                    check_network(predictor, case, data)
+                    check_network(predictor, case, data, probabilities=probabilities)
                     data = infer(predictor, data, record.case)
             if finishing is not None:
                 yield finishing.result()

@@ -94,11 +94,10 @@ class Outputs:
 
     def write_probabilities(self, case: InputCase, data: Data) -> None:
         """Write `probabilities/<case>.nii.gz`."""
-        logits = data["pred"].float()
+        logits = data["pred"]
         are_classes = self.predictor.regions is None and len(logits) > 1
-        probabilities = logits.softmax(0) if are_classes else logits.sigmoid()
         path = self.folder / "probabilities" / f"{case.name}.nii.gz"
-        write_probabilities(probabilities, data["image"].affine, path)
+        write_probabilities(logits, data["image"].affine, path, are_classes=are_classes)
 
     def draw_preview(self, case: InputCase, image: MetaTensor, prediction: MetaTensor) -> None:
         """Draw the first channel of an image (C, X, Y, Z) and its labels (1, X, Y, Z) as `<case>.png`."""
@@ -180,14 +179,18 @@ def measure_written(
     return label_statistics(labels, images, affine=image.affine.numpy(), label_names=label_names, case=case.name)
 
 
-def write_probabilities(probabilities: torch.Tensor, affine: torch.Tensor, path: Path) -> None:
-    """Write the probabilities (K, D, H, W) of all classes or regions as NIfTI (D, H, W, K), in steps of 1/65535.
+def write_probabilities(logits: torch.Tensor, affine: torch.Tensor, path: Path, *, are_classes: bool) -> None:
+    """Write the probabilities of all classes or regions, from logits (K, D, H, W), as NIfTI (D, H, W, K).
 
-    They stay on the network's grid, since they would need gigabytes on the file's. Viewers use the affine to overlay
-    them on the image.
+    They are written in steps of 1/65535 and stay on the network's grid, since they would need gigabytes on the file's.
+    Viewers use the affine to overlay them on the image. They are computed slice by slice, to save memory.
     """
-    steps = (probabilities.movedim(0, -1) / PROBABILITY_STEP).round().to(torch.uint16)
-    image = nib.Nifti1Image(steps.cpu().numpy(), affine.numpy())
+    steps = torch.empty((*logits.shape[1:], len(logits)), dtype=torch.uint16)
+    for index in range(logits.shape[1]):
+        part = logits[:, index].float()
+        probabilities = part.softmax(0) if are_classes else part.sigmoid()
+        steps[index] = (probabilities.movedim(0, -1) / PROBABILITY_STEP).round().to(torch.uint16)
+    image = nib.Nifti1Image(steps.numpy(), affine.numpy())
     image.header.set_slope_inter(PROBABILITY_STEP, 0)
     image.header.set_xyzt_units("mm")
     with replacing(path, suffix=".nii.gz") as temporary:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from hybridseg.app.bundling.readme import plan_docs
 from hybridseg.app.bundling.training_data import TrainingData, measured_scan
 from hybridseg.app.bundling.writer import configure, write_bundle
 from hybridseg.app.runtime.machine import choose_device
-from hybridseg.app.runtime.options import check_at_least, check_positive
+from hybridseg.app.runtime.options import check_at_least, check_positive, parse_size
 from hybridseg.networks import PRESETS
 from hybridseg.transforms.datasets.dataset import Dataset, open_dataset
 from hybridseg.transforms.datasets.folds import make_folds
@@ -46,7 +45,6 @@ RECORD = "plan.json"
 """File that marks a folder as planned, so that another plan may replace its files."""
 WORK = "plan"
 """Folder within the bundle for what was measured."""
-UNITS = {"GB": 10**9, "MB": 10**6, "GIB": 2**30, "MIB": 2**20}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +87,7 @@ class PlanOptions:
     preset: str | None = None
 
     def __post_init__(self) -> None:
-        parse_memory(self.memory)
+        parse_size(memory=self.memory)
         parse_patient(self.patient)
         check_at_least(2, folds=self.folds)
         check_at_least(0, seed=self.seed)
@@ -310,7 +308,7 @@ def make_decisions(
             dataset,
             summarise_cases(sound),
             training=training,
-            memory=parse_memory(options.memory),
+            memory=parse_size(memory=options.memory),
             measure=measure,
             given=options.given,
         )
@@ -357,15 +355,3 @@ def describe_training_data(plan: BundlePlan) -> TrainingData:
     ]
     modalities = [DICOM_CODES[modality] for modality in plan.dataset.modalities]
     return TrainingData.of_scans(scans, modalities, synthetic=plan.dataset.synthetic)
-
-
-def parse_memory(text: str) -> int:
-    """Return the bytes of a size such as 8GB.
-
-    Raises:
-        ValueError: the text is not a size.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([GM]i?B)", text.strip(), re.IGNORECASE)
-    if match is None or float(match[1]) <= 0:
-        raise ValueError(f"memory: {text!r}: must be a size such as 8GB or 500MB")
-    return int(float(match[1]) * UNITS[match[2].upper()])

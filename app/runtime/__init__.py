@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .distributed import gather, own_device, rank, world_size
     from .failed_cases import CaseFailures, catch_failure
     from .machine import choose_device, device_name, peak_memory, peak_memory_bytes, synchronize, versions
-    from .options import check_at_least, check_positive
+    from .options import check_at_least, check_positive, parse_size
 
 __all__ = [
     "CaseFailures",
@@ -26,6 +26,7 @@ __all__ = [
     "lazy_names",
     "one_line",
     "own_device",
+    "parse_size",
     "peak_memory",
     "peak_memory_bytes",
     "quiet",
@@ -46,6 +47,6 @@ __getattr__ = lazy_names(
         "distributed": ["gather", "own_device", "rank", "world_size"],
         "failed_cases": ["CaseFailures", "catch_failure"],
         "machine": ["choose_device", "device_name", "peak_memory", "peak_memory_bytes", "synchronize", "versions"],
-        "options": ["check_at_least", "check_positive"],
+        "options": ["check_at_least", "check_positive", "parse_size"],
     },
 )

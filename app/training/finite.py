@@ -42,6 +42,7 @@ class FiniteGradients:
     def attach(self, trainer: Engine) -> None:
         """Attach to a trainer, as MONAI does with each handler."""
         trainer.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
+        trainer.logger.addFilter(is_news)
 
     def __call__(self, trainer: Engine) -> None:
         """Check the gradient between the backward pass and the step.
@@ -64,6 +65,11 @@ class FiniteGradients:
         checkpoint = latest_checkpoint(self.run_dir)
         last = f"the last good checkpoint is {checkpoint}" if checkpoint else "there is no checkpoint yet"
         raise FloatingPointError(f"{problem}: training stopped; {last}; try a smaller learning_rate")
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Return False for what ignite logs of an error that it raises, twice, since whoever catches the error shows it."""
+    return "terminating due to exception" not in record.getMessage()
 
 
 def case_names(batch: Any) -> Iterable[str]:

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,7 +149,7 @@ def test_earlier_best_weights_survive_a_full_disk(disk: tuple[Path, Full]) -> No
     folder, full = disk
     network, path = torch.nn.Linear(100, 100), folder / "model.pt"
     best = BestModel(network, path)
-    validator = Engine(lambda engine, batch: None)
+    validator: Any = Engine(lambda engine, batch: None)
     validator.state.metrics, validator.state.key_metric_name = {"dice": 0.5}, "dice"
     best(validator)
     before = files(folder)

@@ -200,8 +200,8 @@ def test_complete_fails_if_a_prediction_is_missing(maps: tuple[Path, Path]) -> N
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--tolerance", "0"], "tolerance: 0.0: must be a length above 0 mm"),
-        (["--tolerance", "inf"], "tolerance: inf: must be a length above 0 mm"),
+        (["--tolerance", "0"], "tolerance: 0.0: must be positive and finite"),
+        (["--tolerance", "inf"], "tolerance: inf: must be positive and finite"),
         (["--labels", "liver"], "labels: 'liver': must be a number from 1, or NUMBER=NAME"),
         (["--labels", "0"], "labels: '0': must be a number from 1"),
         (["--labels", "1", "--bundle", "phantom_ct_segmentation"], "must not be given together with a bundle"),

@@ -13,7 +13,7 @@ from ..conftest import hybridseg
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["labels", "--tolerance", "0"], "tolerance: 0.0: must be a length above 0 mm"),
+        (["labels", "--tolerance", "0"], "tolerance: 0.0: must be positive and finite"),
         (["labels", "--cases", "-1"], "cases: -1: must be at least 0"),
         ([], "predictions: none: must be given, or --run-dir, or both"),
         (["--run-dir", "labels", "--images", "images"], "images: images: must be given with PREDICTIONS"),

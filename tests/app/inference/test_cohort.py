@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from monai.inferers import SimpleInferer
 
 from hybridseg.app.inference.cohort import PredictedCase, segment_cases
 from hybridseg.transforms.datasets.inputs import InputCase
@@ -19,6 +20,7 @@ class InterruptedPredictor:
     """Segments the first case, and is interrupted by Ctrl-C in the second."""
 
     device = torch.device("cpu")
+    inferer = SimpleInferer()
     regions = None
     label_names: Mapping[int, str] = {1: "one"}
 

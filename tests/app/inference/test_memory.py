@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import struct
 from collections.abc import Mapping
@@ -11,13 +12,23 @@ from typing import Any, ClassVar
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from hybridseg.app.inference import memory
 from hybridseg.app.inference.cohort import PredictedCase, segment_cases
-from hybridseg.app.inference.memory import available_memory, check_loading, loading_bytes, network_voxels
+from hybridseg.app.inference.memory import (
+    available_memory,
+    check_loading,
+    loading_bytes,
+    logit_bytes,
+    network_bytes,
+    network_voxels,
+    window_bytes,
+)
 from hybridseg.app.inference.predictor import Data, Predictor
 from hybridseg.transforms.datasets.inputs import InputCase
 from hybridseg.transforms.errors import VolumeError
+from hybridseg.transforms.inferers import computes_bfloat16
 from hybridseg.transforms.io.load import read_header
 
 from ..conftest import SPACING, write_volume
@@ -38,8 +49,29 @@ def test_network_grid_is_estimated_from_the_header(predictor: Predictor, tmp_pat
 def test_estimate_grows_with_voxels_and_channels(predictor: Predictor, tmp_path: Path) -> None:
     small = read_header(write_volume(tmp_path / "small.nii.gz", np.ones((20, 20, 20), np.int16)))
     large = read_header(write_volume(tmp_path / "large.nii.gz", np.ones((20, 20, 40), np.int16)))
-    assert loading_bytes(predictor, [large]) == 2 * loading_bytes(predictor, [small])
-    assert loading_bytes(predictor, [small] * 4) > 2 * loading_bytes(predictor, [small])
+    plenty = 10**12
+    assert loading_bytes(predictor, [large], plenty) == 2 * loading_bytes(predictor, [small], plenty)
+    assert loading_bytes(predictor, [small] * 4, plenty) > 2 * loading_bytes(predictor, [small], plenty)
+
+
+def test_estimate_counts_the_network_where_memory_is_short(predictor: Predictor) -> None:
+    plenty, short = (network_bytes(predictor, 1, 64**3, available) for available in (10**12, 10**6))
+    assert plenty == logit_bytes(predictor, 64**3)
+    amp = computes_bfloat16(torch.device("cpu"))
+    batch = (predictor.inferer.sw_batch_size, 1, 16, 16, 16)
+    assert short - plenty == window_bytes(predictor.network, batch, amp) > 8 * 2 * math.prod(batch)
+
+
+def test_network_that_cannot_be_counted_counts_as_nothing() -> None:
+    class Own(torch.nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * float(x.max())
+
+    assert window_bytes(Own(1, 1), (1, 1, 2, 2, 2), False) == 0
+
+
+def test_estimate_counts_probabilities(predictor: Predictor) -> None:
+    assert network_bytes(predictor, 1, 10**6, 10**12, probabilities=True) == 12 * 10**6  # 3 classes
 
 
 def test_case_that_does_not_fit_is_one_line(
@@ -49,7 +81,7 @@ def test_case_that_does_not_fit_is_one_line(
     case = InputCase("one", (path,))
     check_loading(predictor, case)
     monkeypatch.setattr(memory, "available_memory", lambda: 5_000_000)
-    rule = r"must be at most the 0.01 GB that are free"
+    rule = r"must be at most 0.01 GB, the free memory"
     with pytest.raises(VolumeError, match=rf"one.nii.gz: 100 x 100 x 100 voxels need about 0.02 GB of memory: {rule}"):
         check_loading(predictor, case)
 
@@ -60,7 +92,7 @@ def test_header_that_claims_too_much_is_left_to_the_reader(predictor: Predictor,
     struct.pack_into("<3h", whole, 42, 30000, 30000, 30000)
     path = tmp_path / "one.nii"
     path.write_bytes(whole)
-    assert loading_bytes(predictor, [read_header(path)]) > available_memory()
+    assert loading_bytes(predictor, [read_header(path)], 0) > available_memory()
     check_loading(predictor, InputCase("one", (path,)))
     with pytest.raises(RuntimeError) as caught:  # MONAI's, around the reader's
         predictor.prepare({"image": str(path)})
@@ -86,7 +118,7 @@ def test_case_that_fits_alone_waits_for_the_others(
         (InputCase(path.name, (path,)), PredictedCase(case=path.name, inputs=[str(path)], output="")) for path in paths
     ]
     crowded = Crowded(bundle, "cpu")
-    loading = loading_bytes(crowded, [read_header(paths[0])])
+    loading = loading_bytes(crowded, [read_header(paths[0])], 0)
     monkeypatch.setattr(memory, "available_memory", lambda: loading - 1 if crowded.held else loading)
 
     def finish(case: InputCase, data: Data) -> None:

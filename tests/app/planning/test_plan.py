@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from hybridseg.app.planning import BundlePlan, CaseFingerprint, PlanOptions, plan_bundle
-from hybridseg.app.planning.plan import parse_memory
 from hybridseg.transforms.datasets.dataset import Dataset
 
 from .test_survey import make_dataset
@@ -64,11 +63,6 @@ def test_dataset_folder_cannot_be_the_bundle(tmp_path: Path) -> None:
 def test_options_are_checked_when_they_are_made(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PlanOptions(**options)
-
-
-@pytest.mark.parametrize(("text", "size"), [("8GB", 8 * 10**9), ("1.5 gib", 3 * 2**29), ("500MB", 5 * 10**8)])
-def test_memory_is_parsed_with_its_unit(text: str, size: int) -> None:
-    assert parse_memory(text) == size
 
 
 def test_given_folds_are_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -36,7 +36,9 @@ def make_trainer(network: nn.Module, losses: list[float], run_dir: Path) -> Supe
 
 @pytest.mark.parametrize("factor", [math.nan, math.inf])
 @pytest.mark.parametrize("checkpoint", [False, True])
-def test_training_stops_before_the_weights_are_spoilt(factor: float, checkpoint: bool, tmp_path: Path) -> None:
+def test_training_stops_before_the_weights_are_spoilt(
+    factor: float, checkpoint: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     if checkpoint:
         (tmp_path / "checkpoint_epoch=4.pt").touch()
     network = nn.Linear(1, 1)
@@ -45,6 +47,7 @@ def test_training_stops_before_the_weights_are_spoilt(factor: float, checkpoint:
         FloatingPointError, match=rf"epoch 1, cases case_1: loss .*, gradient not finite: .*; {last}; try a"
     ):
         make_trainer(network, [1.0, factor, 1.0], tmp_path).run()
+    assert "gradient not finite" not in caplog.text  # it is in the error
     assert all(torch.isfinite(parameter).all() for parameter in network.parameters())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from hybridseg.networks.inspection.cost import count_multiply_adds, count_parameters
+from hybridseg.networks.inspection.cost import count_activation_bytes, count_multiply_adds, count_parameters
 from hybridseg.networks.mixers import BlockContext, WindowMixer
 
 
@@ -20,3 +20,9 @@ def test_windowed_attention_costs_projections_and_pairs():
     network = WindowMixer(BlockContext(8), heads=2, window=3)
     voxels, window = 6**3, 3**3
     assert count_multiply_adds(network, (1, 8, 6, 6, 6)) == voxels * 4 * 8 * 8 + 2 * voxels * window * 8
+
+
+def test_activations_are_what_lives_at_once():
+    network = nn.Sequential(nn.Conv3d(1, 4, 1), nn.ReLU(inplace=True), nn.Conv3d(4, 2, 1), nn.Identity())
+    voxels = 8 * 8 * 8
+    assert count_activation_bytes(network, (3, 1, 8, 8, 8)) == 3 * (4 + 2) * voxels * 4
