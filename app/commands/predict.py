@@ -170,7 +170,8 @@ class Predict(Command):
             modalities=input_modalities(bundle),
             fill_gaps=self.fill_gaps,
         )
-        return [case for case in found if own not in map(os.path.realpath, case.images)]
+        written = {own, *(os.path.join(own, name) for name in get_args(Format))}
+        return [case for case in found if written.isdisjoint(map(os.path.realpath, case.images))]
 
     def list_work(self, cases: Sequence[InputCase]) -> list[Work]:
         """List the cases of all processes, waiting or skipped.

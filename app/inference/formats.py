@@ -109,8 +109,9 @@ class FormatWriter:
 
     def discard(self, case: str) -> None:
         """Remove the files of a case, whose label map is about to be replaced."""
-        for name in FOLDERS:
-            self.path(case, name).unlink(missing_ok=True)
+        for path in (self.path(case, name) for name in FOLDERS):
+            if path.exists():
+                path.unlink()
 
     def write_label_names(self) -> None:
         """Write what belongs to the whole folder: names and colours for ITK-SNAP.
