@@ -88,7 +88,7 @@ class DicomChoice:
         """Return what to read from a folder or zip that has a channel."""
         series = self.series[index % len(self.series)] if self.series else None
         modality = self.modalities[index] if index < len(self.modalities) else None
-        return DicomFolder(place, series, modality, self.fill_gaps)
+        return DicomFolder(place, series, modality, self.fill_gaps, is_channel=self.channels > 1)
 
     def case(self, name: str, place: Path) -> InputCase:
         """Return the case in a folder or zip that has all channels.

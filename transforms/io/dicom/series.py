@@ -40,12 +40,14 @@ class DicomFolder(os.PathLike[str]):
             chooses the one that fits.
         modality: modality to choose by if there are several series, such as CT.
         fill_gaps: interpolate a missing slice.
+        is_channel: whether it is one of several channels, so that even a single series must have the modality.
     """
 
     path: Path
     series: str | None = None
     modality: str | None = None
     fill_gaps: bool = False
+    is_channel: bool = False
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)
@@ -145,7 +147,8 @@ def find_series(source: DicomFolder, stored: Iterable[StoredInstance]) -> DicomS
     if not by_series:
         raise VolumeError(source, "no DICOM images", "must hold the slices of a series")
     scans = [scan for parts in by_series.values() for scan in scans_of(source, parts)]
-    scan = choose(source, scans, series=source.series, modality=source.modality)
+    modality = source.modality if source.is_channel or len(scans) > 1 else None
+    scan = choose(source, scans, series=source.series, modality=modality)
     if source.series is None and (others := [other for other in scans if other is not scan]):
         notes.append(f"series {scan} chosen, not {listed(others)}")
     slices = [part if isinstance(part, Slice) else as_slice(part) for part in scan.parts]
