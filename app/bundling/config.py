@@ -31,8 +31,8 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         VolumeError: it cannot be read, or names modules that have moved.
     """
-    from hybridseg.transforms.datasets.dataset import read_json
     from hybridseg.transforms.errors import VolumeError
+    from hybridseg.transforms.io.json_files import read_json
 
     config: dict[str, Any] = read_json(path)
     names = {name for text in strings(config) for name in HYBRIDSEG_NAME.findall(text)}
@@ -78,19 +78,35 @@ def label_parts(bundle: Path) -> tuple[dict[int, str], Regions | None]:
     return {int(label): name for label, name in names.items()}, config.get("regions")
 
 
+def label_rois(bundle: Path) -> dict[str, int]:
+    """Return the labels by pattern of ROI names that a bundle was trained with; empty without any.
+
+    Raises:
+        VolumeError: its `evaluate.json` cannot be read.
+        ValueError: they have another form.
+    """
+    from hybridseg.transforms.io.json_files import read_json
+    from hybridseg.transforms.io.masks import check_rois
+
+    config = bundle / "configs" / "evaluate.json"
+    rois = read_json(config).get("rois", {}) if config.is_file() else {}
+    check_rois(rois)
+    return dict(rois)
+
+
 def input_channels(bundle: Path) -> int:
     """Return the number of image channels that a bundle's network takes; 1 if its config does not say."""
     from monai.bundle import ConfigParser
 
     config = ConfigParser(dict(inference_config(bundle)))
-    item = "network_def::in_channels"
-    channels = config.get_parsed_content(item) if item in config else 1
+    items = ("network_def::in_channels", "network_def::networks::0::in_channels")
+    channels = next((config.get_parsed_content(item) for item in items if item in config), 1)
     return channels if isinstance(channels, int) else 1
 
 
 def input_modalities(bundle: Path) -> tuple[str | None, ...]:
     """Return the DICOM modality of each image channel of a bundle, such as CT or PT; None if its configs do not say."""
-    from hybridseg.transforms.datasets.dataset import read_json
+    from hybridseg.transforms.io.json_files import read_json
 
     channels = input_channels(bundle)
     named = inference_config(bundle).get("modalities")
@@ -105,14 +121,16 @@ def input_modalities(bundle: Path) -> tuple[str | None, ...]:
 
 
 def shown_window(bundle: Path) -> tuple[float, float] | None:
-    """Return the intensity window (HU) of a CT bundle; None for MRI, which has no unit."""
-    window = inference_config(bundle).get("window")
+    """Return the intensity window (HU) of a bundle whose first channel is CT; None for others, such as MRI."""
+    config = inference_config(bundle)
+    first = next(iter(config.get("modalities") or ()), None)
+    window = config.get("window") or (config.get("windows") or {}).get(first)
     return (float(window[0]), float(window[1])) if isinstance(window, Sequence) and len(window) == 2 else None
 
 
 def bundle_version(bundle: Path) -> str | None:
     """Return the version in a bundle's `metadata.json`, or None if there is none."""
-    from hybridseg.transforms.datasets.dataset import read_json
+    from hybridseg.transforms.io.json_files import read_json
 
     metadata = bundle / "configs" / "metadata.json"
     version = read_json(metadata).get("version") if metadata.is_file() else None
@@ -128,8 +146,8 @@ def label_structures(bundle: Path) -> list[Structure]:
     Raises:
         VolumeError: a file cannot be read, or does not name its labels, or a code or colour is invalid.
     """
-    from hybridseg.transforms.datasets.dataset import read_json
     from hybridseg.transforms.errors import VolumeError
+    from hybridseg.transforms.io.json_files import read_json
     from hybridseg.transforms.structures import describe_structures
 
     names, _ = label_parts(bundle)

@@ -104,8 +104,8 @@ class TrainingData:
         Raises:
             VolumeError: they are invalid.
         """
-        from hybridseg.transforms.datasets.dataset import read_json
         from hybridseg.transforms.errors import VolumeError
+        from hybridseg.transforms.io.json_files import read_json
 
         path = bundle / METADATA
         record = read_json(path).get(KEY, {}) if path.is_file() else {}

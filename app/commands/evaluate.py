@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tqdm import tqdm
 
-from hybridseg.app.bundling.config import label_parts
+from hybridseg.app.bundling.config import label_parts, label_rois
 from hybridseg.app.runtime.console import say
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.bundles import bundle_path
@@ -20,6 +20,7 @@ from .command import Command, make_folder
 
 if TYPE_CHECKING:
     from hybridseg.app.evaluation.metrics import LabelScore
+    from hybridseg.app.evaluation.references import Reference
     from hybridseg.transforms.regions import Regions
 
 
@@ -33,13 +34,19 @@ class Evaluate(Command):
     predictions: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="PREDICTIONS")]]
     """Folder of predicted label maps, or a single one."""
     references: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="REFERENCES")]]
-    """Folder of reference label maps, or a single one."""
+    """Folder of reference label maps, or of RTSTRUCT, DICOM SEG or .seg.nrrd files; a single one; or the folder of a
+    dataset."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="")] = None
     """Folder for scores.csv and scores.json (each case and label) and summary.json."""
     bundle: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER", help_behavior_hint="")] = None
     """Bundle that names the labels, or regions of labels, to score."""
     labels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="N[=NAME] ...", help_behavior_hint="(default: all)")] = ()
     """Labels to score, instead of a bundle's: `--labels 1=anterior 2=posterior`."""
+    roi: tyro.conf.UseAppendAction[
+        Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN=N", help_behavior_hint="(default: the bundle's)")]
+    ] = ()
+    """Label of the ROIs with such names in RTSTRUCT, DICOM SEG and .seg.nrrd references: `--roi 'GTV*=1'`. May be
+    repeated; where ROIs overlap, the later pattern wins."""
     tolerance: Annotated[float, tyro.conf.arg(metavar="MM")] = 1.0
     """Tolerance of the surface Dice in mm: the distance up to which surfaces agree."""
     resample: bool = False
@@ -62,12 +69,17 @@ class Evaluate(Command):
             raise ValueError(f"tolerance: {self.tolerance}: must be a length above 0 mm")
         names, regions = self.labels_to_score()
         from hybridseg.app.evaluation.files import score_files
+        from hybridseg.app.evaluation.references import find_references
         from hybridseg.app.evaluation.tables import summary_record, summary_table, write_reports
-        from hybridseg.app.runtime.console import as_json
+        from hybridseg.transforms.io.json_files import as_json
+        from hybridseg.transforms.io.masks import is_mask_file, parse_rois
         from hybridseg.transforms.io.names import case_name, find_volumes
 
+        rois = parse_rois(self.roi) or (label_rois(bundle_path(self.bundle)) if self.bundle else {})
         predictions = find_volumes([self.predictions])
-        references = {case_name(path): path for path in find_volumes([self.references])}
+        references = find_references(self.references, rois)
+        if self.references.is_file() and len(predictions) == 1 and is_mask_file(self.references):
+            references = {case_name(predictions[0]): reference for reference in references.values()}
         if self.output is not None:
             make_folder(self.output)
         scores: list[LabelScore] = []
@@ -95,7 +107,7 @@ class Evaluate(Command):
             print(f"{cases - len(failures)} of {cases} cases scored")
         return int(len(failures) > 0)
 
-    def check_complete(self, predicted: set[str], references: Mapping[str, Path], failures: CaseFailures) -> None:
+    def check_complete(self, predicted: set[str], references: Mapping[str, Reference], failures: CaseFailures) -> None:
         """Report references without a prediction; they are failed cases if the predictions must be complete.
 
         Args:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from hybridseg.app.runtime.console import as_json, say
+from hybridseg.app.runtime.console import say
 
 from .command import Command, make_folder
 
@@ -27,8 +27,9 @@ PLANNED = "(default: planned)"
 class Plan(Command):
     """Check and measure a dataset, and write a bundle that is ready to train on it, with a reason for every decision.
 
-    The dataset is a folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, or with images and labels
-    of the same names. The measurements are kept in the bundle, so an interrupted plan resumes.
+    The dataset is a folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, with images and labels of
+    the same names, or with DICOM series and the RTSTRUCT or SEG files that reference them. The measurements are kept in
+    the bundle, so an interrupted plan resumes.
     """
 
     dataset: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATASET")]]
@@ -42,14 +43,22 @@ class Plan(Command):
     jobs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: more for large files)")] = None
     """Number of processes that measure cases."""
     channels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="")] = ()
-    """Names of the image channels, if the dataset does not name them; CT means that intensities are HU."""
+    """Names of the image channels, if the dataset does not name them; CT means that intensities are HU, and that of
+    DICOM series those of CT are used."""
     regions: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=LABELS ...", help_behavior_hint="")] = ()
     """Overlapping regions to segment in place of the labels, such as 'tumour core=2,3'."""
+    roi: tyro.conf.UseAppendAction[
+        Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN=N", help_behavior_hint="(default: dataset.json's)")]
+    ] = ()
+    """Label of the ROIs with such names in RTSTRUCT, DICOM SEG and .seg.nrrd labels: `--roi 'GTV*=1'`. May be repeated;
+    where ROIs overlap, the later pattern wins."""
     folds: Annotated[int, tyro.conf.arg(metavar="N")] = 5
     """Number of cross-validation folds; fewer if there are too few patients."""
     patient: Annotated[str | None, tyro.conf.arg(metavar="REGEX", help_behavior_hint="")] = None
     """Regular expression that finds the patient in the name of a case, such as '^[^_]+'; all cases of a patient are in
-    one fold."""
+    one fold. Names such as patient001_frame01 or sub-01_ses-02 need none."""
+    split_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+    """Folds to use instead of drawing them: a split.json, or nnU-Net's splits_final.json."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Random seed of the folds and the training."""
     spacing: Annotated[
@@ -75,6 +84,7 @@ class Plan(Command):
         """
         regions = parse_regions(self.regions)
         from hybridseg.app.planning import PlanOptions, plan_bundle
+        from hybridseg.transforms.io.masks import parse_rois
 
         options = PlanOptions(
             memory=self.memory,
@@ -82,8 +92,10 @@ class Plan(Command):
             jobs=self.jobs,
             channels=self.channels,
             regions=regions,
+            rois=parse_rois(self.roi),
             folds=self.folds,
             patient=self.patient,
+            split_file=self.split_file,
             seed=self.seed,
             spacing=self.spacing,
             patch=self.patch,
@@ -91,6 +103,8 @@ class Plan(Command):
         )
         make_folder(self.output)
         plan = plan_bundle(self.dataset, self.output, options, report=self.report)
+        from hybridseg.transforms.io.json_files import as_json
+
         print(as_json(plan.record()) if self.json else describe(plan, self.output, self.dataset))
         return 1 if plan.left_out else 0
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Work = tuple[InputCase, PredictedCase]
 
 Format = Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dicom-seg", "rtstruct", "itk-snap"]
-RECORDED_OPTIONS = ("series", "fill_gaps", "overlap", "batch", "tta", "largest_component")
+RECORDED_OPTIONS = ("series", "fill_gaps", "grid_of", "overlap", "batch", "tta", "largest_component")
 
 
 @dataclass
@@ -51,6 +51,8 @@ class Predict(Command):
     """Series to read from DICOM folders that hold several; for several channels, that of each."""
     fill_gaps: bool = False
     """Interpolate a missing slice of a DICOM series; otherwise the case fails."""
+    grid_of: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Channel, from 0, on whose grid the label maps are, where channels have grids of their own, such as CT and PET."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """auto, cpu, cuda or cuda:N; auto uses a GPU if there is one."""
     overlap: Annotated[float | None, tyro.conf.arg(metavar="SHARE", help_behavior_hint=BUNDLE_DEFAULT)] = None
@@ -97,6 +99,8 @@ class Predict(Command):
         if "dicom-seg" in self.format and find_spec("highdicom") is None:
             raise ValueError("format: dicom-seg: highdicom is not installed: pip install 'hybridseg[dicom]'")
         bundle = bundle_path(self.bundle)
+        if not 0 <= self.grid_of < (channels := input_channels(bundle)):
+            raise ValueError(f"grid_of: {self.grid_of}: must be the number of a channel, 0 to {channels - 1}")
         cases = self.find_cases(bundle)
         from hybridseg.app.inference.provenance import describe_settings
         from hybridseg.app.runtime.folder_lock import folder_lock
@@ -288,7 +292,9 @@ class Predict(Command):
         for case, predicted in tqdm(written, desc="statistics", unit="case", leave=False, disable=None):
             rows: Sequence[Mapping[str, Any]] = ()
             with predicted.stage("statistics", debug=self.debug):
-                measured = measure_written(case, Path(predicted.output), channels=channels, label_names=chosen)
+                measured = measure_written(
+                    case, Path(predicted.output), channels=channels, label_names=chosen, grid_of=self.grid_of
+                )
                 rows = [asdict(row) for row in measured]
             if predicted.error is not None:
                 say("predict", predicted.error)
@@ -322,6 +328,7 @@ class Predict(Command):
             overlap=self.overlap,
             batch=self.batch,
             mirror=self.tta,
+            grid_of=self.grid_of,
         )
         run_record.settings = {
             "versions": versions(),
@@ -329,7 +336,8 @@ class Predict(Command):
             "device": device_name(predictor.device),
         }
         run_record.plan(case.record() for case in planned)
-        self.save(run_record)
+        if distributed.rank() == 0:
+            run_record.write()  # an error, such as a full disk, stops the run before it computes
         outputs = Outputs(
             folder=self.output,
             predictor=predictor,
@@ -403,7 +411,7 @@ class Predict(Command):
     def print_cases(self, cases: Sequence[PredictedCase]) -> None:
         """Print how many cases were written, or all records as JSON."""
         if self.json:
-            from hybridseg.app.runtime.console import as_json
+            from hybridseg.transforms.io.json_files import as_json
 
             print(as_json([case.record() for case in cases]))
             return

@@ -13,11 +13,12 @@ from hybridseg.transforms.io.names import case_name
 from hybridseg.transforms.regions import Regions
 
 from .metrics import LabelScore, score_case
+from .references import Reference
 
 
 def score_files(
     prediction: Path,
-    reference: Path | None,
+    reference: Reference | None,
     *,
     label_names: Mapping[int, str] | None = None,
     regions: Regions | None = None,
@@ -28,7 +29,8 @@ def score_files(
 
     Args:
         prediction: file of the predicted label map, which names the case.
-        reference: file of the reference label map; None if there is none.
+        reference: file of the reference label map, or of named masks, which are put on the prediction's grid; None if
+            there is none.
         label_names: names of the labels to score, by number; None scores all foreground labels of both maps.
         regions: regions to score as a whole, instead of labels.
         tolerance: of the surface Dice, in mm.
@@ -45,7 +47,7 @@ def score_files(
     if reference is None:
         raise VolumeError(prediction, f"no reference named {case}", "every prediction needs a reference of its name")
     predicted, affine = load_labels(prediction)
-    wanted, reference_affine = load_labels(reference)
+    wanted, reference_affine = load_labels(reference, grid_of=prediction)
     if difference := grid_difference(predicted.shape, affine, wanted.shape, reference_affine):
         if not resample:
             rule = f"must be on the grid of {reference}, or resampled with --resample"

@@ -10,7 +10,7 @@ from typing import Any
 
 from hybridseg.app.bundling.config import bundle_version, inference_config
 
-VOXEL_OPTIONS = ("overlap", "tta", "labels", "largest_component")
+VOXEL_OPTIONS = ("overlap", "tta", "labels", "largest_component", "grid_of")
 """Options of `hybridseg predict` that change the voxels of every label map."""
 DICOM_OPTIONS = ("series", "fill_gaps")
 """Options that change those of DICOM cases."""

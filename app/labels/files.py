@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
+from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.io.load import LoadVolumed
+from hybridseg.transforms.io.masks import MaskFile
 
 from .label_maps import LabelMap, compact_labels
 
-LOAD = LoadVolumed(["labels"], label_keys=["labels"])
+LOAD = LoadVolumed(["grid", "labels"], label_keys=["grid", "labels"], allow_missing_keys=True)
 
 
-def load_labels(path: Path) -> tuple[LabelMap, NDArray[np.floating]]:
+def load_labels(path: PathLike, *, grid_of: PathLike | None = None) -> tuple[LabelMap, NDArray[np.floating]]:
     """Load a label map (X, Y, Z) and its affine (4, 4), from voxel indices to RAS mm.
+
+    Args:
+        path: the file. The contours or masks of a `MaskFile` are put on another label map's grid.
+        grid_of: file of that label map.
 
     Raises:
         ValueError: the file is not a label map.
     """
-    volume: MetaTensor = LOAD({"labels": str(path)})["labels"]
+    if not isinstance(path, MaskFile):
+        volume: MetaTensor = LOAD({"labels": str(path)})["labels"]
+    else:
+        volume = LOAD({"grid": str(grid_of), "labels": path})["labels"]
     return compact_labels(volume[0]), volume.affine.numpy()

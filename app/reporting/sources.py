@@ -15,9 +15,9 @@ from hybridseg.app.evaluation.metrics import LabelScore, Outcome
 from hybridseg.app.inference.run_record import RunRecord
 from hybridseg.app.labels.files import load_labels
 from hybridseg.app.labels.label_maps import count_labels
-from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.datasets.inputs import DicomChoice, InputCase, as_image
 from hybridseg.transforms.errors import VolumeError
+from hybridseg.transforms.io.json_files import read_json
 from hybridseg.transforms.io.names import case_name, find_volumes, list_volumes
 
 from .cohort import Cohort

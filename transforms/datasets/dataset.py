@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
 from hybridseg.transforms.errors import PathLike, VolumeError
+from hybridseg.transforms.io.dicom.series import DicomFolder
+from hybridseg.transforms.io.dicom.stored import is_dicom
+from hybridseg.transforms.io.json_files import read_json
+from hybridseg.transforms.io.masks import MaskFile, Rois, check_rois, is_mask_file
+from hybridseg.transforms.io.names import volume_extension
 from hybridseg.transforms.regions import Regions
 
-from .layouts import LISTING, candidates, layout_of
-from .names import read_channel_names, read_label_names
+from .layouts import DICOM_CODES, LISTING, Candidate, candidates, layout_of
+from .names import UNNAMED, modality_of, read_channel_names, read_label_names
 
 logger = logging.getLogger(__name__)
+
+
+ImagePath = str | DicomFolder
+"""An absolute path of an image."""
 
 
 class LabelledCase(TypedDict):
     """A labelled case: its name and absolute paths. `image` is a list if each channel has a file of its own."""
 
     case: str
-    image: str | list[str]
-    label: str
+    image: ImagePath | list[ImagePath]
+    label: str | MaskFile
+
+
+def image_files(case: LabelledCase) -> list[ImagePath]:
+    """Return the files of the image of a case: one, or one for each channel."""
+    return case["image"] if isinstance(case["image"], list) else [case["image"]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +46,13 @@ class Dataset:
 
     Args:
         folder: absolute path.
-        layout: `decathlon`, `nnunet` or `pairs`.
+        layout: `decathlon`, `nnunet`, `pairs` or `dicom`.
         cases: complete cases, sorted by name.
         problems: error message of each case that lacks an image or a label, by case name.
         channel_names: names of an image's channels; `image` alone if not given.
         label_names: names of the labels without the background; empty if not given.
         regions: labels of each region, if the dataset has overlapping regions.
+        rois: labels by pattern of ROI names, for labels in RTSTRUCT, SEG and `.seg.nrrd` files.
         licence: licence in `dataset.json`; empty if not given.
         synthetic: whether `dataset.json` says, by `"synthetic": true`, that the volumes are not of patients.
     """
@@ -50,13 +64,18 @@ class Dataset:
     channel_names: tuple[str, ...]
     label_names: Mapping[int, str]
     regions: Regions
+    rois: Rois = field(default_factory=dict)
     licence: str = ""
     synthetic: bool = False
 
     @property
-    def is_ct(self) -> bool:
-        """Whether the only channel is called CT, with intensities in HU."""
-        return [name.strip().upper() for name in self.channel_names] == ["CT"]
+    def modalities(self) -> tuple[str, ...]:
+        """What each channel is by its name: `CT`, with intensities in HU, `PET`, in SUV, or else `MRI`.
+
+        Raises:
+            ValueError: a name says both CT and PET.
+        """
+        return tuple(map(modality_of, self.channel_names))
 
     @property
     def label_values(self) -> tuple[int, ...] | None:
@@ -64,61 +83,79 @@ class Dataset:
         return tuple(sorted({*self.label_names, *(label for part in self.regions.values() for label in part)})) or None
 
 
-def open_dataset(folder: PathLike) -> Dataset:
+def open_dataset(folder: PathLike, *, rois: Rois | None = None, channels: Sequence[str] = ()) -> Dataset:
     """Find the cases of a dataset folder, and read the names of its channels and labels.
 
     Args:
-        folder: a folder in Medical Segmentation Decathlon or nnU-Net layout, or with pairs of the same name.
+        folder: a folder in Medical Segmentation Decathlon or nnU-Net layout, with pairs of the same name, or a tree of
+            DICOM series and their masks.
+        rois: labels by pattern of ROI names, in place of `rois` in dataset.json.
+        channels: the channel whose series are the cases of a DICOM tree, if dataset.json does not name it.
 
     Raises:
         VolumeError: the folder is missing, two cases have the same name, no case is complete, or dataset.json is
             invalid.
+        ValueError: series of several modalities in a DICOM tree have masks, and no channel is named.
     """
     root = Path(os.path.abspath(folder))
     content = _read_listing(root)
+    layout = layout_of(root, content)
     names, regions = read_label_names(root / LISTING, content)
-    cases, problems = _find_cases(root, content)
+    channel_names = read_channel_names(root / LISTING, content)
+    found = sorted(candidates(root, content))
+    if layout == "dicom" and channel_names == UNNAMED:
+        found, channel_names = _one_modality(found, channels)
+    chosen = rois or read_rois(root / LISTING, content)
+    cases, problems = _complete_cases(root, found, chosen)
     return Dataset(
         folder=root,
-        layout=layout_of(root, content),
+        layout=layout,
         cases=tuple(cases),
         problems=problems,
-        channel_names=read_channel_names(root / LISTING, content),
-        label_names=names,
+        channel_names=channel_names,
+        label_names=names or name_labels(chosen),
         regions=regions,
+        rois=chosen,
         licence=str(content.get("licence") or content.get("license") or ""),
         synthetic=content.get("synthetic") is True,
     )
 
 
-def read_dataset(dataset_dir: PathLike) -> list[LabelledCase]:
+def read_dataset(dataset_dir: PathLike, *, rois: Rois | None = None) -> list[LabelledCase]:
     """Return the labelled cases of a dataset folder, sorted by name, as `open_dataset` finds them.
 
-    Logs a warning with the number of cases that lack an image or a label.
+    Logs a warning with the number of cases that lack an image or a label. Of a DICOM tree whose dataset.json does not
+    name the channels, every series with a mask is a case, whatever its modality.
 
     Raises:
         VolumeError: as in `open_dataset`, except for the names of labels, which are not read.
     """
     root = Path(os.path.abspath(dataset_dir))
-    cases, problems = _find_cases(root, _read_listing(root))
+    content = _read_listing(root)
+    found = sorted(candidates(root, content))
+    cases, problems = _complete_cases(root, found, rois or read_rois(root / LISTING, content))
     if problems:
         first, total = next(iter(problems.values())), len(cases) + len(problems)
         logger.warning("%d of %d cases skipped, since files are missing: %s", len(problems), total, first)
     return cases
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def read_rois(listing: Path, content: Mapping[str, Any]) -> Rois:
+    """Return the labels by pattern of ROI names in the content of dataset.json; empty without any.
+
+    Args:
+        listing: path of dataset.json, for the error.
+        content: its content: `rois` is {"GTV*": 1}.
 
     Raises:
-        VolumeError: it cannot be read, or is not JSON.
+        VolumeError: `rois` has another form.
     """
+    rois: Rois = content.get("rois", {})
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise VolumeError(path, error.strerror, "must be a readable JSON file") from error
-    except ValueError as error:  # also for text that is not UTF-8
-        raise VolumeError(path, error, "must be a JSON file") from error
+        check_rois(rois)
+    except ValueError as error:
+        raise VolumeError(listing, str(error), "see the documentation of dataset.json") from error
+    return rois
 
 
 def _read_listing(folder: Path) -> dict[str, Any]:
@@ -134,23 +171,70 @@ def _read_listing(folder: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def _find_cases(folder: Path, content: Mapping[str, Any]) -> tuple[list[LabelledCase], dict[str, str]]:
+def name_labels(rois: Rois) -> dict[int, str]:
+    """Return a name for each label of ROI patterns: the first pattern of the label, without wildcards at its ends.
+
+    Examples:
+        >>> name_labels({"GTV_Mass*": 1, "*kidney*left*": 3, "left kidney": 3})
+        {1: 'GTV_Mass', 3: 'kidney*left'}
+    """
+    names: dict[int, str] = {}
+    for pattern, label in rois.items():
+        names.setdefault(label, pattern.strip("*?_- ") or pattern)
+    return dict(sorted(names.items()))
+
+
+def _one_modality(found: Sequence[Candidate], channels: Sequence[str]) -> tuple[list[Candidate], tuple[str, ...]]:
+    """Return the series of one modality, and the name of the channel: as given, or by the only modality there is.
+
+    Raises:
+        ValueError: there are several modalities.
+    """
+    by_code = {code: name for name, code in DICOM_CODES.items()}
+    if len(channels) == 1:
+        code = DICOM_CODES[modality_of(channels[0])]
+        return [case for case in found if case.modality in ("", code)], (channels[0],)
+    modalities = sorted({case.modality for case in found if case.modality})
+    if len(modalities) > 1:
+        rule = "choose one by the name of the channel, such as CT, or name several in dataset.json"
+        raise ValueError(f"channels: series of {', '.join(modalities)} have masks: {rule}")
+    return list(found), tuple(by_code.get(code, code) for code in modalities) or UNNAMED
+
+
+def _complete_cases(folder: Path, found: Sequence[Candidate], rois: Rois) -> tuple[list[LabelledCase], dict[str, str]]:
     """Return the complete cases, and an error message for each of the others."""
     cases: list[LabelledCase] = []
     problems: dict[str, str] = {}
-    for name, images, label in sorted(candidates(folder, content)):
-        missing = [path for path in (*images, label) if not path.is_file()]
-        if missing:
-            found = "is a folder" if missing[0].is_dir() else "does not exist"
-            rule = "a case needs a label and every channel of its image"
-            problems[name] = str(VolumeError(missing[0], found, rule))
+    for case in found:
+        missing = [path for path in case.images if not _is_image(path)] + [case.label] * (not case.label.is_file())
+        if case.problem or missing:
+            problems[case.name] = case.problem or str(_missing(missing[0]))
             continue
-        files = [os.path.abspath(image) for image in images]
-        image = files[0] if len(files) == 1 else files
-        cases.append({"case": name, "image": image, "label": os.path.abspath(label)})
+        images = [path if isinstance(path, DicomFolder) else os.path.abspath(path) for path in case.images]
+        label = Path(os.path.abspath(case.label))
+        needs_rois = is_mask_file(label) and (rois or volume_extension(label) == "")
+        cases.append(
+            {
+                "case": case.name,
+                "image": images[0] if len(images) == 1 else images,
+                "label": MaskFile(label, rois) if needs_rois else str(label),
+            }
+        )
     if problems and not cases:
         raise VolumeError(folder, f"none of {len(problems)} cases has all its files", next(iter(problems.values())))
     if not cases:
-        rule = "must hold imagesTr and labelsTr, images and labels, or a dataset.json that lists them"
+        rule = "must hold imagesTr and labelsTr, images and labels, DICOM with masks, or a dataset.json that lists them"
         raise VolumeError(folder, "no labelled cases", rule)
     return cases, problems
+
+
+def _is_image(path: Path | DicomFolder) -> bool:
+    """Return whether a path is a file or a folder with DICOM slices."""
+    if isinstance(path, DicomFolder) or path.is_file():
+        return True
+    return path.is_dir() and any(is_dicom(file) for file in sorted(path.iterdir()))
+
+
+def _missing(path: Path | DicomFolder) -> VolumeError:
+    found = "is a folder" if Path(path).is_dir() else "does not exist"
+    return VolumeError(path, found, "a case needs a label and every channel of its image")

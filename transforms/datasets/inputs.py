@@ -15,9 +15,8 @@ from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.dicom.series import ZIP_EXTENSION, DicomFolder, open_series
 from hybridseg.transforms.io.dicom.slices import find_slices
 from hybridseg.transforms.io.dicom.stored import is_dicom
+from hybridseg.transforms.io.json_files import read_json
 from hybridseg.transforms.io.names import VOLUME_EXTENSIONS, case_name, group_channels, list_volumes, volume_extension
-
-from .dataset import read_json
 
 LIST_EXTENSIONS = (".json", ".csv")
 MOST_FILES_OPENED = 100

@@ -3,17 +3,24 @@
 - Medical Segmentation Decathlon (Antonelli et al. 2022): the list `training` of `dataset.json` pairs the files of
   `imagesTr` and `labelsTr`.
 - nnU-Net (Isensee et al. 2021): one file per channel, `imagesTr/case_0000.nii.gz`, `case_0001.nii.gz` and so on,
-  `labelsTr/case.nii.gz`, and a `dataset.json` that names the channels or lists cases under `dataset`.
+  `labelsTr/case.nii.gz`, and a `dataset.json`. That of nnU-Net 1 lists its cases under `training`; that of nnU-Net 2
+  may list them under `dataset`, otherwise all cases of the folders count.
 - Pairs: files of the same names in `imagesTr` and `labelsTr`, or in `images` and `labels`.
+- DICOM: a tree of series and of the RTSTRUCT or SEG files that reference them; see `dicom_tree.py`.
+
+Listed images may be folders of DICOM slices, and listed labels RTSTRUCT, SEG or `.seg.nrrd` files.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hybridseg.transforms.errors import VolumeError
+from hybridseg.transforms.io.dicom.series import DicomFolder
 from hybridseg.transforms.io.names import (
     CHANNEL,
     VOLUME_EXTENSIONS,
@@ -24,7 +31,10 @@ from hybridseg.transforms.io.names import (
     volume_extension,
 )
 
-from .names import read_channel_names
+from .dicom_tree import find_masked_series, partner
+from .names import modality_of, read_channel_names
+
+logger = logging.getLogger(__name__)
 
 LISTING = "dataset.json"
 NNUNET_KEYS = frozenset({"channel_names", "file_ending", "dataset"})
@@ -33,16 +43,32 @@ NNUNET_KEYS = frozenset({"channel_names", "file_ending", "dataset"})
 FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
 
 
+DICOM_CODES = {"CT": "CT", "PET": "PT", "MRI": "MR"}
+"""DICOM's codes of modalities."""
+
+
 class Candidate(NamedTuple):
-    """A case as named by a folder or its dataset.json; its files may be missing."""
+    """A case as named by a folder or its dataset.json; its files may be missing.
+
+    Args:
+        name: of the case.
+        images: one for all channels, or one for each.
+        label: the file of the labels.
+        modality: of a DICOM series, as DICOM codes it; empty if unknown.
+        problem: why the case cannot be used, as far as it is known; empty if it can.
+    """
 
     name: str
-    images: Sequence[Path]
+    images: Sequence[Path | DicomFolder]
     label: Path
+    modality: str = ""
+    problem: str = ""
 
 
 def layout_of(folder: Path, content: Mapping[str, Any]) -> str:
-    """Return the layout, `decathlon`, `nnunet` or `pairs`, from the content of `dataset.json`."""
+    """Return the layout, `decathlon`, `nnunet`, `pairs` or `dicom`, from the content of `dataset.json`."""
+    if not {"training", "dataset"} & content.keys() and not any((folder / images).is_dir() for images, _ in FOLDERS):
+        return "dicom"
     if NNUNET_KEYS & content.keys():
         return "nnunet"
     training = content.get("training", [])
@@ -70,23 +96,30 @@ def candidates(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidate]:
 
 
 def _listed_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidate]:
-    """Find the cases of the list `training`."""
-    images = []
+    """Find the cases of the list `training`; a case in a folder has the name of its path, joined by `_`."""
+    images: dict[str, Path] = {}
     for entry in content["training"]:
         if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("image", "label")):
             raise VolumeError(folder / LISTING, f"training: {entry}", "each entry must name an image and a label")
         image = folder / entry["image"]
         if not image.name.startswith("._"):
-            images.append(image)
-            yield Candidate(case_name(image), [image], folder / entry["label"])
-    check_unique_cases(images)
+            parts = [part for part in Path(entry["image"]).parts if part not in (os.pardir, os.sep)]
+            name = "_".join(parts) if image.is_dir() else case_name(image)
+            if name in images:
+                rule = "every input needs a case name of its own"
+                raise VolumeError(image, f"case name {name!r}, as {images[name]}", rule)
+            images[name] = image
+            yield Candidate(name, [image], folder / entry["label"])
 
 
 def _nnunet_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidate]:
-    """Find the cases of the object `dataset`, or else of `imagesTr` and `labelsTr`, with one file per channel."""
+    """Find the cases with one file per channel: those that `dataset.json` lists, or else all of `imagesTr`."""
     listing, channels = folder / LISTING, len(read_channel_names(folder / LISTING, content))
     if content.get("dataset") is not None:
         yield from _nnunet_listed_cases(listing, content["dataset"], channels)
+        return
+    if not NNUNET_KEYS & content.keys():
+        yield from _nnunet_1_cases(folder, content, channels)
         return
     ending = content.get("file_ending", ".nii.gz")
     if ending not in VOLUME_EXTENSIONS:
@@ -104,6 +137,19 @@ def _nnunet_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidat
         named = (folder / "imagesTr" / f"{name}_{channel:04d}{ending}" for channel in range(channels))
         found = [images.get(name, {}).get(channel, path) for channel, path in enumerate(named)]
         yield Candidate(name, found, labels.get(name, folder / "labelsTr" / f"{name}{ending}"))
+
+
+def _nnunet_1_cases(folder: Path, content: Mapping[str, Any], channels: int) -> Iterator[Candidate]:
+    """Find the cases of the list `training`, which names an image without its channels; log how many it leaves out."""
+    listed = {case.name: (Path(case.images[0]), case.label) for case in _listed_cases(folder, content)}
+    for name, (image, label) in listed.items():
+        ending = volume_extension(image)
+        yield Candidate(name, [image.with_name(f"{name}_{number:04d}{ending}") for number in range(channels)], label)
+    parents = {image.parent for image, _ in listed.values()}
+    found = {name for parent in parents for _, name in by_channel(list_volumes(parent))[1]}
+    if others := sorted(found - listed.keys()):
+        message = "%d cases of %s are not listed in %s and are ignored, such as %s"
+        logger.warning(message, len(others), folder, LISTING, others[0])
 
 
 def _nnunet_listed_cases(listing: Path, listed: Any, channels: int) -> Iterator[Candidate]:
@@ -139,6 +185,29 @@ def _paired_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidat
             return
 
 
+def _dicom_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidate]:
+    """Find the series with a mask; of several channels, the first has the mask, and the others its frame of reference.
+
+    Without the names of channels, each series with a mask is a case.
+    """
+    masked, all_series = find_masked_series(folder)
+    named = {"channel_names", "modality"} & content.keys()
+    channels = read_channel_names(folder / LISTING, content) if named else ()
+    codes = [DICOM_CODES[modality_of(channel)] for channel in channels]
+    for case in masked:
+        if case.series is None:
+            yield Candidate(case.name, [case.mask.parent], case.mask, problem=case.problem)
+        elif not codes or case.series.modality == codes[0]:
+            others = [partner(case.series, code, all_series) for code in codes[1:]]
+            sources = [case.series.source, *(other.source for other in others if other is not None)]
+            problem = case.problem
+            if not problem and None in others:
+                found = f"no single {codes[1 + others.index(None)]} series in its frame of reference"
+                rule = f"must have one series for each of {', '.join(channels)}"
+                problem = str(VolumeError(case.series.folder, found, rule))
+            yield Candidate(case.name, sources, case.mask, case.series.modality, problem)
+
+
 def _by_case_name(volumes: Sequence[Path]) -> dict[str, Path]:
     check_unique_cases(volumes)
     return {case_name(volume): volume for volume in volumes}
@@ -148,5 +217,6 @@ FINDERS: Mapping[str, Callable[[Path, Mapping[str, Any]], Iterator[Candidate]]] 
     "decathlon": _listed_cases,
     "nnunet": _nnunet_cases,
     "pairs": _paired_cases,
+    "dicom": _dicom_cases,
 }
 """Functions that find the cases of each layout."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,13 @@ from hybridseg.transforms.regions import Regions
 
 UNNAMED = ("image",)
 
-SIDES = re.compile(r"(?<![a-z])(left|right)|(?<![a-z])[lr]t?(?![a-z0-9])", re.IGNORECASE)
-"""Matches words that begin with a side or abbreviate it; `L1` is a vertebra."""
+CT_WORDS = frozenset({"ct", "cect", "ncct", "cta", "ldct", "hu", "ctres"})
+PET_WORDS = frozenset({"pet", "pt", "suv", "suvbw", "fdg", "psma"})
+"""Words in the name of a channel that say what it is; `ctres` is autoPET's CT, resampled to the PET."""
+
+SIDES = {"l": "left", "lt": "left", "r": "right", "rt": "right"}
+"""Abbreviated sides."""
+OPPOSITE = {"left": "right", "right": "left"}
 
 CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 """Matches where a word begins in `kidneyLeft`."""
@@ -78,9 +83,42 @@ def read_label_names(listing: Path, content: Mapping[str, Any]) -> tuple[dict[in
     return dict(sorted(names.items())), regions
 
 
-def tells_sides(name: str) -> bool:
-    """Return whether a label's name has a side, such as `kidney_left`, `LeftKidney` or `hippocampus-R`."""
-    return SIDES.search(CAMEL.sub(" ", name)) is not None
+def modality_of(channel: str) -> str:
+    """Return what a channel is by its name: `CT`, `PET`, or else `MRI`, whose intensities have no unit.
+
+    Raises:
+        ValueError: the name says both CT and PET.
+
+    Examples:
+        >>> [modality_of(name) for name in ("CT", "FDG-PET", "SUV", "T1")]
+        ['CT', 'PET', 'PET', 'MRI']
+    """
+    words = {word.rstrip("0123456789") for word in re.findall(r"[a-z0-9]+", channel.lower())}
+    is_ct, is_pet = bool(words & CT_WORDS), bool(words & PET_WORDS)
+    if is_ct and is_pet:
+        raise ValueError(f"channels: {channel!r}: must be the name of one, CT or PET")
+    return "CT" if is_ct else "PET" if is_pet else "MRI"
+
+
+def mirror_pairs(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the pairs of names that differ only in their side: in a mirrored volume, each is the other's label.
+
+    Args:
+        names: of labels, such as `kidney_left`, `RightKidney` or `hippocampus-R`.
+
+    Examples:
+        >>> mirror_pairs(["left atrium", "kidney_left", "kidney_right"])
+        [('kidney_left', 'kidney_right')]
+    """
+    by_words = {_words(name): name for name in names}
+    mirrored = {words: tuple(OPPOSITE.get(word, word) for word in words) for words in by_words}
+    return [(by_words[left], by_words[right]) for left, right in mirrored.items() if left < right and right in by_words]
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """Split a name into words in lower case, with its sides written out."""
+    words = re.split(r"(left|right)|[^a-z0-9]+", CAMEL.sub(" ", name).lower())
+    return tuple(SIDES.get(word, word) for word in words if word)
 
 
 def _label(listing: Path, name: str, value: object, lowest: int = 0) -> int:

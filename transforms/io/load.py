@@ -6,7 +6,7 @@ All headers are checked before any voxels are read: a file of a few bytes can cl
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.grid import GREATEST_LABEL
 
-from .checks import check_grid, check_header, check_image, check_label_map
+from .checks import check_channel, check_grid, check_header, check_image, check_label_map, shares_grid
 from .dicom.reader import DicomReader
 from .dicom.series import ZIP_EXTENSION, DicomFolder, open_series
 from .header import VolumeHeader, unreadable_is_volume_error
 from .in_memory import NAME, MemoryReader
 from .itk import SimpleITKReader, read_itk_header
 from .limits import check_memory, loading_bytes
+from .masks import MaskFile, MaskReader
 from .names import NIFTI_EXTENSIONS, VOLUME_EXTENSIONS, volume_extension
 from .nifti import NiftiReader, read_nifti_header
 
@@ -79,13 +80,14 @@ class Source:
 
 
 @contextmanager
-def open_volume(path: Any, max_bytes: int | None = None) -> Iterator[Source]:
+def open_volume(path: Any, max_bytes: int | None = None, grid: VolumeHeader | None = None) -> Iterator[Source]:
     """Read the header of a volume in any format and choose its reader; the voxels can be read within the block.
 
     Args:
-        path: a NIfTI, NRRD or MetaImage file; a folder of DICOM slices, a zip of one, or a `DicomFolder`; a MetaTensor
-            that was read already.
+        path: a NIfTI, NRRD or MetaImage file; a folder of DICOM slices, a zip of one, or a `DicomFolder`; a `MaskFile`;
+            a MetaTensor that was read already.
         max_bytes: most bytes of a DICOM file that its reader may read; None allows the free memory.
+        grid: header of the image on whose grid named masks are put.
 
     Raises:
         VolumeError: the volume cannot be read.
@@ -93,6 +95,12 @@ def open_volume(path: Any, max_bytes: int | None = None) -> Iterator[Source]:
     if isinstance(path, MetaTensor):
         reader = MemoryReader(path)
         yield Source(NAME, reader.header, reader)
+        return
+    if isinstance(path, MaskFile):
+        if grid is None:
+            raise VolumeError(path, "masks without an image", "an image must be loaded with them, for its grid")
+        masks = MaskReader(path, grid)
+        yield Source(path, masks.header, masks)
         return
     if isinstance(path, DicomFolder) or Path(path).is_dir() or Path(path).suffix.lower() == ZIP_EXTENSION:
         with open_series(path) as series:
@@ -109,8 +117,9 @@ class LoadVolumed(MapTransform):
 
     An entry is the path of a NIfTI, NRRD or MetaImage file, of a folder of DICOM slices or of a zip of one; a list of
     these, one per channel, all on the grid of the first; or a MetaTensor that a server has read already, (D, H, W) or
-    (C, D, H, W) with an affine to RAS millimetres. In a file with four axes, the fourth is the channels. The headers of
-    all keys are checked before the voxels of any are read.
+    (C, D, H, W) with an affine to RAS millimetres. In a file with four axes, the fourth is the channels. A label map
+    may also be a `MaskFile`, whose contours or masks are put on the grid of the first image. The headers of all keys
+    are checked before the voxels of any are read.
 
     D, H, W are the file's own first, second and third axes, in any direction (column, row, slice in DICOM). The affine
     (4, 4) in `meta["affine"]` maps their indices to RAS millimetres. All keys get the affine of the first image, so
@@ -128,6 +137,9 @@ class LoadVolumed(MapTransform):
         allow_missing_keys: skip keys that a case lacks.
         max_bytes: most bytes that the volumes of a case may need in memory by their headers, as stored and as float32
             voxels; None allows the memory that is free when the case is loaded.
+        one_grid: False allows channels in files of their own to have grids of their own, and a label map to be on that
+            of any channel. Unless all are on the grid of the first, the entry `image` becomes the first channel alone,
+            and the others become entries `image_1`, `image_2` and so on; a label map on another grid becomes `label_0`.
 
     Raises:
         VolumeError: when called with a file that cannot be read or segmented; it names the file, the value and the
@@ -143,6 +155,7 @@ class LoadVolumed(MapTransform):
         orientation: str | None = None,
         allow_missing_keys: bool = False,
         max_bytes: int | None = None,
+        one_grid: bool = True,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if channels < 1:
@@ -154,31 +167,42 @@ class LoadVolumed(MapTransform):
         self.classes = classes
         self.orientation = orientation
         self.max_bytes = max_bytes
+        self.one_grid = one_grid
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         loaded = dict(data)
         with ExitStack() as opened:
-            sources = {
-                key: [
-                    opened.enter_context(open_volume(path, self.max_bytes))
-                    for path in ensure_tuple(data[key], wrap_array=True)
-                ]
-                for key in self.key_iterator(loaded)
-            }
+            sources: dict[Hashable, list[Source]] = {}
+            grid: VolumeHeader | None = None
+            for key in sorted(self.key_iterator(loaded), key=lambda key: key in self.label_keys):  # images first
+                paths = ensure_tuple(data[key], wrap_array=True)
+                sources[key] = [opened.enter_context(open_volume(path, self.max_bytes, grid)) for path in paths]
+                grid = grid or sources[key][0].header
             reference = self._check_headers(sources)
             for key, files in sources.items():
+                on_grid = [reference is None or shares_grid(source.header, reference.header) for source in files]
                 volumes = [
-                    self._load(source, (reference or source).header.affine, is_label=key in self.label_keys)
-                    for source in files
+                    self._load(
+                        source,
+                        (reference if shared and reference else source).header.affine,
+                        is_label=key in self.label_keys,
+                    )
+                    for source, shared in zip(files, on_grid, strict=True)
                 ]
-                loaded[key] = volumes[0] if len(volumes) == 1 else concatenate(volumes)
+                if all(on_grid):
+                    loaded[key] = volumes[0] if len(volumes) == 1 else concatenate(volumes)
+                    continue
+                del loaded[key]
+                for index, (volume, shared) in enumerate(zip(volumes, on_grid, strict=True)):
+                    loaded[key if shared and not index else elsewhere(key, index)] = volume
         return loaded
 
     def _check_headers(self, sources: Mapping[Hashable, Sequence[Source]]) -> Source | None:
         """Check all headers, and return the first image, which defines the grid for all files."""
+        images = [source for key, files in sources.items() if key not in self.label_keys for source in files]
         reference: Source | None = None
         needed = 0
-        for key in sorted(sources, key=lambda key: key in self.label_keys):  # images first
+        for key in sources:
             files, channels = sources[key], 1 if key in self.label_keys else self.channels
             if len(files) not in (1, channels):
                 raise VolumeError(files[0].path, f"{len(files)} files", f"must be one, or one for each of {channels}")
@@ -187,10 +211,12 @@ class LoadVolumed(MapTransform):
                 if not isinstance(source.reader, MemoryReader):
                     needed += loading_bytes(source.header)
                     check_memory(source.path, needed, self.max_bytes)
-                if reference is not None:
+                if reference is None:
+                    reference = source if key not in self.label_keys else None
+                elif not self.one_grid and key not in self.label_keys:
+                    check_channel(source.path, source.header, reference.path, reference.header)
+                elif self.one_grid or not on_grid_of_any(source, images):
                     check_grid(source.path, source.header, reference.path, reference.header)
-                elif key not in self.label_keys:
-                    reference = source
         return reference
 
     def _load(self, source: Source, affine: NDArray[np.float64], *, is_label: bool) -> MetaTensor:
@@ -214,6 +240,16 @@ class LoadVolumed(MapTransform):
         volume = CHANNEL_FIRST(MetaTensor(array, meta={key: meta[key] for key in KEPT_METADATA}))
         assert isinstance(volume, MetaTensor)
         return volume
+
+
+def elsewhere(key: Hashable, index: int = 0) -> str:
+    """Return the key of channel `index` of a volume, if it is on another grid than that of the first channel."""
+    return f"{key}_{index}"
+
+
+def on_grid_of_any(source: Source, images: Iterable[Source]) -> bool:
+    """Return whether a volume is on the grid of any of these images."""
+    return any(shares_grid(source.header, image.header) for image in images)
 
 
 def reorient(

@@ -11,6 +11,9 @@ from hybridseg.transforms.errors import PathLike, VolumeError
 NIFTI_EXTENSIONS = (".nii.gz", ".nii")
 ITK_EXTENSIONS = (".nrrd", ".mha", ".mhd")
 VOLUME_EXTENSIONS = NIFTI_EXTENSIONS + ITK_EXTENSIONS
+SLICER_EXTENSION = ".seg.nrrd"
+"""Ends the name of a segmentation of 3D Slicer, which is a NRRD whose header names the segments."""
+
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 """nnU-Net's names for the channels of a case: `case_0000.nii.gz`, `case_0001.nii.gz`."""
 
@@ -27,13 +30,15 @@ def volume_extension(path: PathLike) -> str:
 
 
 def case_name(path: PathLike) -> str:
-    """Return the file's name without a volume's extension.
+    """Return the file's name without a volume's extension, and without the `.seg` of 3D Slicer's segmentations.
 
     Examples:
-        >>> case_name("scans/patient.1.nii.gz")
-        'patient.1'
+        >>> case_name("scans/patient.1.nii.gz"), case_name("scans/patient.1.seg.nrrd")
+        ('patient.1', 'patient.1')
     """
     name = Path(path).name
+    if name.lower().endswith(SLICER_EXTENSION):
+        return name[: -len(SLICER_EXTENSION)]
     return name[: len(name) - len(volume_extension(name))]
 
 

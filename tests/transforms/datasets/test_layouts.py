@@ -13,7 +13,7 @@ from hybridseg.transforms import VolumeError, open_dataset, read_dataset
 from .dataset_folders import A, entry, make_dataset, nnunet
 
 
-def file_name(path: str | list[str]) -> str:
+def file_name(path: object) -> str:
     assert isinstance(path, str)
     return Path(path).name
 
@@ -58,7 +58,24 @@ def test_nnunet_1_lists_cases_instead_of_files(tmp_path: Path) -> None:
     listing = {"modality": {"0": "CT", "1": "PET"}, "labels": {"0": "background"}, "training": [entry("a.nii.gz")]}
     dataset = open_dataset(make_dataset(tmp_path / "set", ["a_0000.nii.gz", "a_0001.nii.gz"], A, listing))
     assert (dataset.layout, dataset.channel_names) == ("nnunet", ("CT", "PET"))
-    assert [(case["case"], len(case["image"])) for case in dataset.cases] == [("a", 2)]
+    assert [(case["case"], isinstance(case["image"], list)) for case in dataset.cases] == [("a", True)]
+
+
+def test_nnunet_1_uses_only_the_listed_cases(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    listing = {"modality": {"0": "CT"}, "training": [{"image": "imagesTr/a.nii.gz", "label": "labelsTr2/a.nii.gz"}]}
+    folder = make_dataset(tmp_path / "set", ["a_0000.nii.gz", "b_0000.nii.gz"], ["a.nii.gz", "b.nii.gz"], listing)
+    (folder / "labelsTr2").mkdir()
+    (folder / "labelsTr2" / "a.nii.gz").touch()
+    image, label = folder / "imagesTr" / "a_0000.nii.gz", folder / "labelsTr2" / "a.nii.gz"
+    assert read_dataset(folder) == [{"case": "a", "image": str(image), "label": str(label)}]
+    assert f"1 cases of {folder} are not listed in dataset.json and are ignored, such as b" in caplog.text
+
+
+def test_listed_case_without_files_is_a_problem(tmp_path: Path) -> None:
+    listing = {"modality": {"0": "CT"}, "training": [entry("a.nii.gz"), entry("b.nii.gz")]}
+    dataset = open_dataset(make_dataset(tmp_path / "set", ["a_0000.nii.gz"], A, listing))
+    assert dataset.problems.keys() == {"b"}
+    assert "b_0000.nii.gz: does not exist" in dataset.problems["b"]
 
 
 def test_decathlon_names_may_end_like_channels(tmp_path: Path) -> None:

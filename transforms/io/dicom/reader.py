@@ -26,10 +26,11 @@ from hybridseg.transforms.io.metadata import volume_metadata
 from .pixel_data import INVERTED, RLE, check_runs, quiet_pydicom, without_inversion
 from .series import DicomSeries
 from .slices import Slice
+from .suv import suv_scales
 
 
 class DicomReader(ImageReader):
-    """Reads the volume of a series, with the rescaling of each slice applied: HU for CT.
+    """Reads the volume of a series, with the rescaling of each slice applied: HU for CT, SUV for PET.
 
     Args:
         series: the series to read.
@@ -56,6 +57,8 @@ class DicomReader(ImageReader):
         voxels = np.empty((len(slices), rows, columns), np.float32)
         for plane, decoded in zip(voxels, self.planes(slices), strict=True):
             plane[:] = decoded
+        if (scales := suv_scales(slices)) is not None:
+            voxels *= np.asarray(scales, np.float32)[:, None, None]
         return self.series.stack.to_volume(voxels)
 
     def planes(self, slices: Sequence[Slice]) -> Iterator[NDArray[np.float32]]:

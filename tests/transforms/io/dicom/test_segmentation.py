@@ -13,8 +13,8 @@ from pydicom.sr.codedict import codes
 
 from hybridseg.bundles import bundle_path
 from hybridseg.transforms import VolumeError
-from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.io.dicom import DicomSeries, open_series, write_segmentation
+from hybridseg.transforms.io.json_files import read_json
 from hybridseg.transforms.structures import describe_structures
 
 from .derived_files import KINDS, LABELS, NAMES, classic, standard_errors, with_values

@@ -1,0 +1,59 @@
+"""Find the references of a command line: label maps, named masks, or the labels of a dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hybridseg.transforms.datasets.dataset import read_dataset
+from hybridseg.transforms.datasets.layouts import LISTING
+from hybridseg.transforms.io.dicom.stored import is_dicom
+from hybridseg.transforms.io.masks import MaskFile, Rois, is_mask_file
+from hybridseg.transforms.io.masks.references import read_summary
+from hybridseg.transforms.io.names import case_name, check_unique_cases, find_volumes, list_volumes, volume_extension
+
+Reference = Path | MaskFile
+
+
+def find_references(place: Path, rois: Rois) -> dict[str, Reference]:
+    """Find references by the name of their case.
+
+    - A file is the reference of the case that it is named for.
+    - A folder has label maps, or RTSTRUCT, SEG and `.seg.nrrd` files, named for their cases.
+    - The folder of a dataset, with a dataset.json or DICOM series, has the labels of its cases.
+
+    Args:
+        place: file or folder.
+        rois: labels by pattern of ROI names, for named masks.
+
+    Raises:
+        VolumeError: there are none, or a case has two.
+    """
+    if place.is_dir():
+        files = sorted([*list_volumes(place), *named_masks(place)])
+        is_dataset = (place / LISTING).is_file() or any(map(is_dicom, place.rglob("*")))
+        if not files and is_dataset:
+            return {case["case"]: as_reference(case["label"], rois) for case in read_dataset(place, rois=rois)}
+    else:
+        files = [place] if place.is_file() and is_mask_file(place) else []
+    files = files or find_volumes([place])
+    check_unique_cases(files)
+    return {reference_name(path): as_reference(path, rois) for path in files}
+
+
+def named_masks(folder: Path) -> list[Path]:
+    """Return the DICOM files directly in a folder if all are masks."""
+    found = [path for path in sorted(folder.iterdir()) if not volume_extension(path) and is_dicom(path)]
+    return found if all(read_summary(path).is_mask for path in found) else []
+
+
+def reference_name(path: Path) -> str:
+    """Return the name of the case that a file is named for."""
+    return case_name(path) if volume_extension(path) else path.stem
+
+
+def as_reference(path: str | Path | MaskFile, rois: Rois) -> Reference:
+    """Return a file with the labels of its ROIs; a label map as it is."""
+    if isinstance(path, MaskFile):
+        return path
+    has_labels = bool(volume_extension(path)) and not rois  # a `.seg.nrrd` is a label map too
+    return Path(path) if has_labels or not is_mask_file(path) else MaskFile(Path(path), rois)

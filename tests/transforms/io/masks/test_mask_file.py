@@ -1,0 +1,196 @@
+"""Contours and segments of files become the label map that was meant, on the grid of the image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hybridseg.transforms import VolumeError
+from hybridseg.transforms.io import LoadVolumed
+from hybridseg.transforms.io.dicom import open_series, write_segmentation
+from hybridseg.transforms.io.masks import MaskFile
+
+from ..dicom.dicom_files import SHAPE, write_series
+from .mask_files import corners, write_rtstruct, write_slicer
+
+LABELS = np.zeros(SHAPE, np.uint8)
+LABELS[1:4, 2:6, 0:2] = 1
+LABELS[6:8, 1:2, 1:4] = 2
+NAMES = {1: "GTV_Mass_CT", 2: "kidney"}
+ROIS = {"GTV*": 1, "kidney": 2}
+
+
+def affine_of(folder: Path) -> NDArray[np.float64]:
+    with open_series(folder) as series:
+        return series.affine
+
+
+def load(image: Path, masks: Path, rois: dict[str, int] | None = None) -> NDArray[np.float32]:
+    loaded = LoadVolumed(["image", "label"])(
+        {"image": str(image), "label": MaskFile(masks, ROIS if rois is None else rois)}
+    )
+    assert np.array_equal(loaded["label"].affine, loaded["image"].affine)
+    voxels: NDArray[np.float32] = loaded["label"][0].numpy()
+    return voxels
+
+
+def contours(affine: NDArray[np.float64]) -> dict[str, list[NDArray[np.float64]]]:
+    """Return the contours of `LABELS`."""
+    gtv = [corners((1, 2), (3, 5), index, affine) for index in (0, 1)]
+    return {"BODY": [], "GTV_Mass_CT": gtv, "kidney": [corners((6, 1), (7, 1), index, affine) for index in (1, 2, 3)]}
+
+
+@pytest.fixture(scope="module")
+def ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A series of oblique slices."""
+    folder = tmp_path_factory.mktemp("patient") / "ct"
+    write_series(folder)
+    return folder
+
+
+def test_contours_of_an_rtstruct_become_labels(ct: Path, tmp_path: Path) -> None:
+    file = write_rtstruct(tmp_path / "RS.dcm", contours(affine_of(ct)))
+    np.testing.assert_array_equal(load(ct, file), LABELS)
+
+
+def test_contours_fit_a_nifti_in_another_orientation(ct: Path, tmp_path: Path) -> None:
+    file = write_rtstruct(tmp_path / "RS.dcm", contours(affine_of(ct)))
+    image = nib.Nifti1Image(np.random.default_rng(0).normal(size=SHAPE).astype(np.float32), affine_of(ct))
+    turned = image.as_reoriented(np.array([[2, 1], [0, -1], [1, 1]]))
+    nib.save(turned, tmp_path / "ct.nii.gz")
+    expected = nib.Nifti1Image(LABELS, affine_of(ct)).as_reoriented(np.array([[2, 1], [0, -1], [1, 1]]))
+    np.testing.assert_array_equal(load(tmp_path / "ct.nii.gz", file), np.asarray(expected.dataobj))
+
+
+def test_segments_of_a_dicom_seg_become_labels(ct: Path, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom", reason="needs the extra `dicom`")
+    with open_series(ct) as series:
+        file = tmp_path / "seg.dcm"
+        write_segmentation(LABELS, series.instances, file, label_names=NAMES, algorithm="test", version="1")
+    np.testing.assert_array_equal(load(ct, file), LABELS)
+
+
+@pytest.mark.parametrize("kind", ["FRACTIONAL", "LABELMAP"])
+def test_other_types_of_dicom_seg_become_labels(ct: Path, tmp_path: Path, kind: str) -> None:
+    hd = pytest.importorskip("highdicom", reason="needs the extra `dicom`")
+    import pydicom
+    from pydicom.sr.codedict import codes
+
+    from hybridseg.transforms.io.dicom.segmentation import add_missing_attributes, describe
+
+    with open_series(ct) as series:
+        sources = [pydicom.dcmread(file, stop_before_pixels=True) for file in series.files]
+    add_missing_attributes(sources)
+    one_hot = np.stack([np.equal(LABELS, label).transpose(2, 1, 0) for label in NAMES], axis=-1)
+    identification = hd.AlgorithmIdentificationSequence(
+        name="test", version="1", family=codes.DCM.ArtificialIntelligence
+    )
+    hd.seg.Segmentation(
+        source_images=sources,
+        pixel_array=one_hot * 0.75 if kind == "FRACTIONAL" else LABELS.transpose(2, 1, 0),
+        segmentation_type=kind,
+        segment_descriptions=[describe(label, name, None, identification) for label, name in NAMES.items()],
+        series_instance_uid=hd.UID(),
+        series_number=1,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer="test",
+        manufacturer_model_name="test",
+        software_versions="1",
+        device_serial_number="1",
+    ).save_as(tmp_path / "seg.dcm")
+    np.testing.assert_array_equal(load(ct, tmp_path / "seg.dcm"), LABELS)
+
+
+def test_segments_of_slicer_may_overlap_and_be_cropped(ct: Path, tmp_path: Path) -> None:
+    affine = affine_of(ct)
+    cropped = affine.copy()
+    cropped[:3, 3] = affine[:3, :3] @ [1, 1, 0] + affine[:3, 3]
+    whole = np.where(LABELS[1:, 1:] > 0, 3, 0).astype(np.uint8)
+    kidney = np.where(LABELS[1:, 1:] == 2, 1, 0).astype(np.uint8)
+    file = write_slicer(tmp_path / "a.seg.nrrd", [whole, kidney], cropped, {"GTV all": (0, 3), "kidney": (1, 1)})
+    np.testing.assert_array_equal(load(ct, file), LABELS)
+    np.testing.assert_array_equal(load(ct, file, {"kidney": 2, "GTV*": 1}), LABELS > 0)  # the later one wins
+
+
+def test_masks_of_real_patients_equal_another_programs(data_dir: Path) -> None:
+    different = {}
+    for masks in sorted(data_dir.glob("sarcoma_dicom/*/*/mask")):
+        found = load(masks.parent / "image", masks / "RS.dcm", {"GTV_Mass*": 1})
+        expected = nib.Nifti1Image.from_filename(masks / "voxels.nii.gz").get_fdata()
+        different[str(masks.relative_to(data_dir))] = int(np.count_nonzero(found != expected))
+    assert len(different) == 9
+    assert set(different.values()) == {0}
+
+
+def test_a_pattern_without_roi_lists_the_names(ct: Path, tmp_path: Path) -> None:
+    file = write_rtstruct(tmp_path / "RS.dcm", contours(affine_of(ct)))
+    with pytest.raises(VolumeError, match=r"RS.dcm: no ROI matches 'liver': must be one of 'GTV_Mass_CT', 'kidney'"):
+        load(ct, file, {"liver": 1})
+    with pytest.raises(VolumeError, match=r"RS.dcm: ROIs 'GTV_Mass_CT', 'kidney': needs labels by ROI name"):
+        load(ct, file, {})
+
+
+def test_open_contours_are_an_error(ct: Path, tmp_path: Path) -> None:
+    file = write_rtstruct(tmp_path / "RS.dcm", contours(affine_of(ct)), kind="OPEN_PLANAR")
+    with pytest.raises(VolumeError, match=r"ROI 'GTV_Mass_CT' with a contour of type OPEN_PLANAR: must be CLOSED"):
+        load(ct, file)
+
+
+def test_contours_of_points_only_are_an_error(ct: Path, tmp_path: Path) -> None:
+    file = write_rtstruct(tmp_path / "RS.dcm", contours(affine_of(ct)), kind="POINT")
+    with pytest.raises(VolumeError, match=r"'GTV_Mass_CT' with 0 closed contours but no voxels: must enclose"):
+        load(ct, file)
+
+
+def test_a_structure_set_without_contours_is_an_error(ct: Path, tmp_path: Path) -> None:
+    file = write_rtstruct(tmp_path / "RS.dcm", {"GTV": []})
+    with pytest.raises(VolumeError, match=r"1 ROIs, none with contours: must have contours"):
+        load(ct, file)
+
+
+def test_contours_beyond_the_slices_are_an_error(ct: Path, tmp_path: Path) -> None:
+    affine = affine_of(ct)
+    file = write_rtstruct(tmp_path / "RS.dcm", {"GTV": [corners((1, 2), (3, 5), 7, affine)]})
+    with pytest.raises(VolumeError, match=r"ROI 'GTV' with contours on slices 7 to 7: must lie on slices 0 to 4"):
+        load(ct, file, {"GTV": 1})
+
+
+def test_a_seg_on_another_grid_is_an_error(ct: Path, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom", reason="needs the extra `dicom`")
+    write_series(tmp_path / "other", spacing=(0.9, 1.2, 2.5))
+    with open_series(tmp_path / "other") as series:
+        file = tmp_path / "seg.dcm"
+        write_segmentation(LABELS, series.instances, file, label_names=NAMES, algorithm="test", version="1")
+    with pytest.raises(VolumeError, match=r"frame \d with voxels up to 1 voxels away .* must be on the image's voxels"):
+        load(ct, file)
+
+
+def test_segments_outside_the_image_are_an_error(ct: Path, tmp_path: Path) -> None:
+    affine = affine_of(ct)
+    affine[:3, 3] += affine[:3, :3] @ [6, 0, 0]
+    file = write_slicer(tmp_path / "a.seg.nrrd", [LABELS], affine, {"GTV": (0, 1)})
+    with pytest.raises(VolumeError, match=r"a.seg.nrrd: \d+ voxels outside the image: must lie within it"):
+        load(ct, file, {"GTV": 1})
+
+
+@pytest.mark.parametrize("size", [0, 100, 200, 1000])
+def test_a_truncated_rtstruct_is_an_error_in_one_line(ct: Path, tmp_path: Path, size: int) -> None:
+    file = write_rtstruct(tmp_path / "RS.dcm", contours(affine_of(ct)))
+    file.write_bytes(file.read_bytes()[:size])
+    with pytest.raises(VolumeError, match=r"^[^\n]*RS.dcm: [^\n]*$"):
+        load(ct, file)
+
+
+def test_an_image_is_no_mask(ct: Path, tmp_path: Path) -> None:
+    with pytest.raises(VolumeError, match=r"SOP class .* must be an RTSTRUCT or a DICOM Segmentation"):
+        load(ct, next(ct.iterdir()))
+
+
+def test_masks_alone_need_an_image(tmp_path: Path) -> None:
+    with pytest.raises(VolumeError, match=r"masks without an image: an image must be loaded with them"):
+        LoadVolumed(["label"])({"label": MaskFile(tmp_path / "RS.dcm", ROIS)})
