@@ -252,7 +252,13 @@ class Predict(Command):
 
         labels = self.chosen_labels(label_parts(bundle)[0])
         return FormatWriter.for_bundle(
-            bundle, self.output, self.format, labels, force_dicom=self.force_dicom, debug=self.debug
+            bundle,
+            self.output,
+            self.format,
+            labels,
+            force_dicom=self.force_dicom,
+            grid_of=self.grid_of,
+            debug=self.debug,
         )
 
     def write_missing_formats(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hybridseg.app.bundling import Scan, TrainingData
-from hybridseg.app.bundling.training_data import measure_scan
+from hybridseg.app.bundling.training_data import measured_scan, percentiles
 from hybridseg.bundles import bundle_names, bundle_path
 from hybridseg.transforms import VolumeError
 
@@ -87,17 +87,18 @@ def test_shipped_bundle_says_what_it_was_trained_on(name: str) -> None:
     assert bool(known.extent_mm) == (bundle_path(name) / "models" / "model.pt").is_file()
 
 
-def test_volume_is_measured_in_mm_and_padding_below_air_is_ignored() -> None:
-    voxels = np.full((2, 40, 30, 20), -3024, np.float32)
-    voxels[1] = np.linspace(0, 1000, voxels[1].size).reshape(voxels[1].shape)
-    scan = measure_scan(voxels, (2.0, 1.0, 0.5))
-    assert scan.extent_mm == (80, 30, 10)
-    assert scan.intensities[0] == (-1024, -3024)
-    assert scan.intensities[1] == pytest.approx((5, 995))
+def test_volume_is_measured_in_mm() -> None:
+    scan = measured_scan((40, 30, 20), (2.0, 1.0, 0.5), [(-1000, 400)])
+    assert scan == Scan(extent_mm=(80, 30, 10), intensities=((-1000, 400),))
+
+
+def test_padding_below_air_is_ignored() -> None:
+    channel = np.linspace(0, 1000, 24000, dtype=np.float32).reshape(40, 30, 20)
+    assert percentiles(channel) == pytest.approx((5, 995))
+    channel[:4] = -3024
+    assert percentiles(channel) == pytest.approx((-1024, 995), rel=0.01)
 
 
 def test_large_volume_is_measured_from_a_part_of_its_voxels() -> None:
-    voxels = np.random.default_rng(0).normal(0, 100, (1, 200, 200, 200)).astype(np.float32)
-    np.testing.assert_allclose(
-        measure_scan(voxels, (1, 1, 1)).intensities, [np.percentile(voxels, (0.5, 99.5))], rtol=0.01
-    )
+    channel = np.random.default_rng(0).normal(0, 100, (200, 200, 200)).astype(np.float32)
+    np.testing.assert_allclose(percentiles(channel), np.percentile(channel, (0.5, 99.5)), rtol=0.01)
