@@ -16,7 +16,7 @@ import pytest
 from hybridseg.transforms.io import LoadVolumed
 
 from ...transforms.io.dicom.pydicom_files import write_classic
-from ..conftest import CommandResult, label_maps, predict, voxels_of, write_volume
+from ..conftest import CommandResult, label_maps, predict, read_volume, voxels_of, write_volume
 
 EVERY = ("nii.gz", "nrrd", "mha", "seg.nrrd", "dicom-seg", "rtstruct", "itk-snap")
 FILES = {
@@ -76,7 +76,7 @@ def test_every_format_has_the_same_labels(bundle: Path, patient: Path, tmp_path:
     segments = pydicom.dcmread(out / FILES["dicom-seg"]).SegmentSequence
     assert [segment.SegmentLabel for segment in segments] == found
     assert '"anterior"' in (out / "itk-snap_labels.txt").read_text()
-    assert b"anterior" in nib.load(out / "patient.nii.gz").header.extensions[0].get_content()
+    assert b"anterior" in read_volume(out / "patient.nii.gz").header.extensions[0].get_content()
     assert record_of(out)["unwritten"] == {}
 
 
@@ -192,7 +192,7 @@ def test_report_lists_scans_unlike_the_training_data(
 def test_no_label_found_is_reported(bundle: Path, patient: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     predict(bundle, out, patient, "--labels", "anterior")
-    empty = nib.load(out / "patient.nii.gz")
+    empty = read_volume(out / "patient.nii.gz")
     nib.save(nib.Nifti1Image(np.zeros(empty.shape, np.uint8), None, empty.header), out / "patient.nii.gz")
     result = predict(bundle, out, patient, "--labels", "anterior", "--format", "rtstruct")
     assert (result.code, written(out)) == (0, set())

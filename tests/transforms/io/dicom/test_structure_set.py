@@ -138,6 +138,6 @@ def test_plastimatch_finds_the_same_voxels(modality: str, data_dir: Path, tmp_pa
         *("--output-prefix", tmp_path / "masks", "--prefix-format", "nii.gz"),
     )
     for label, name in names.items():
-        mask = nib.load(tmp_path / "masks" / f"{name}.nii.gz")
+        mask = nib.Nifti1Image.from_filename(tmp_path / "masks" / f"{name}.nii.gz")
         np.testing.assert_array_equal(np.asarray(mask.dataobj) > 0, labels == label)
     assert standard_errors(tmp_path / "rs.dcm") == []
