@@ -164,16 +164,6 @@ def intensity_differences(measured: Range, channel: ChannelRange, unit: str) -> 
     return found
 
 
-def measure_scan(voxels: NDArray[np.floating], spacing: Sequence[float]) -> Scan:
-    """Measure what of a volume is compared, except its modality.
-
-    Args:
-        voxels: intensities (C, D, H, W), with D, H, W towards the right, anterior and superior of the patient.
-        spacing: voxel size along these axes, in mm.
-    """
-    return measured_scan(voxels.shape[1:], spacing, tuple(map(percentiles, voxels)))
-
-
 def measured_scan(shape: Sequence[int], spacing: Sequence[float], intensities: Sequence[Range]) -> Scan:
     """Return what of a volume is compared, from its shape in voxels, its spacing in mm and its `PERCENTILES`."""
     across, along, up = (size * edge for size, edge in zip(shape, spacing, strict=True))

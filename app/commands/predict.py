@@ -174,7 +174,8 @@ class Predict(VolumeCommand):
             modalities=input_modalities(bundle),
             fill_gaps=self.fill_gaps,
         )
-        return [case for case in found if own not in map(os.path.realpath, case.images)]
+        written = {own, *(os.path.join(own, name) for name in get_args(Format))}
+        return [case for case in found if written.isdisjoint(map(os.path.realpath, case.images))]
 
     def list_work(self, cases: Sequence[InputCase]) -> list[Work]:
         """List the cases of all processes, waiting or skipped.
@@ -254,7 +255,13 @@ class Predict(VolumeCommand):
 
         labels = self.chosen_labels(label_parts(bundle)[0])
         return FormatWriter.for_bundle(
-            bundle, self.output, self.format, labels, force_dicom=self.force_dicom, debug=self.debug
+            bundle,
+            self.output,
+            self.format,
+            labels,
+            force_dicom=self.force_dicom,
+            grid_of=self.grid_of,
+            debug=self.debug,
         )
 
     def write_missing_formats(

@@ -61,6 +61,7 @@ class FormatWriter:
         bundle: name of the bundle that made the label maps.
         training_data: what it was trained on.
         force_dicom: write DICOM also of a scan unlike the training data, or of a model trained on synthetic data.
+        grid_of: the channel on whose grid the label maps are.
         debug: print tracebacks of errors.
     """
 
@@ -70,6 +71,7 @@ class FormatWriter:
     bundle: str
     training_data: TrainingData
     force_dicom: bool = False
+    grid_of: int = 0
     debug: bool = False
 
     @classmethod
@@ -81,6 +83,7 @@ class FormatWriter:
         labels: Iterable[int],
         *,
         force_dicom: bool = False,
+        grid_of: int = 0,
         debug: bool = False,
     ) -> FormatWriter:
         """Return the writer for the label maps of a bundle, with these of its labels.
@@ -96,6 +99,7 @@ class FormatWriter:
             bundle=bundle.name,
             training_data=TrainingData.read(bundle),
             force_dicom=force_dicom,
+            grid_of=grid_of,
             debug=debug,
         )
 
@@ -109,8 +113,9 @@ class FormatWriter:
 
     def discard(self, case: str) -> None:
         """Remove the files of a case, whose label map is about to be replaced."""
-        for name in FOLDERS:
-            self.path(case, name).unlink(missing_ok=True)
+        for path in (self.path(case, name) for name in FOLDERS):
+            if path.exists():
+                path.unlink()
 
     def write_label_names(self) -> None:
         """Write what belongs to the whole folder: names and colours for ITK-SNAP.
@@ -126,7 +131,7 @@ class FormatWriter:
 
         Args:
             case: the case.
-            labels: (X, Y, Z), on the grid of its first channel.
+            labels: (X, Y, Z).
             affine: (4, 4), voxel indices to RAS mm.
             scan: what was measured of its volume; None if nothing was.
         """
@@ -150,7 +155,7 @@ class FormatWriter:
             VolumeError: the case is not DICOM, or its scan or model is not meant for it.
             ValueError: the extra `dicom` is not installed.
         """
-        source = case.images[0]
+        source = grid_source(case, self.grid_of)
         if not isinstance(source, DicomFolder):
             raise VolumeError(path, f"made from {source}", "only the label map of a DICOM series can be written so")
         if not self.force_dicom:
@@ -177,6 +182,16 @@ class FormatWriter:
             )
 
 
+def grid_source(case: InputCase, grid_of: int) -> Path | DicomFolder:
+    """Return the volume on whose grid the results of a case are written.
+
+    Args:
+        case: the case.
+        grid_of: the channel, from 0; ignored if one file holds all channels.
+    """
+    return case.images[grid_of if len(case.images) > 1 else 0]
+
+
 def write_from_label_map(writer: FormatWriter, case: InputCase, path: Path, channels: int) -> FormatReport:
     """Write the formats that a case has no file in, from its label map.
 
@@ -191,8 +206,9 @@ def write_from_label_map(writer: FormatWriter, case: InputCase, path: Path, chan
     """
     loaded = LoadVolumed(["labels"], label_keys=["labels"])({"labels": str(path)})["labels"]
     scan = None
-    if set(DICOM_FORMATS) & set(writer.missing(case.name)) and isinstance(case.images[0], DicomFolder):
-        scan = measure_image(LoadVolumed("image", channels=channels, orientation="RAS")(case.entry))["scan"]
+    if set(DICOM_FORMATS) & set(writer.missing(case.name)):
+        load = LoadVolumed("image", channels=channels, orientation="RAS", one_grid=False)
+        scan = measure_image(load(case.entry))["scan"]
     return writer.write(case, compact_labels(loaded.as_tensor()[0]), loaded.affine.numpy(), scan)
 
 

@@ -16,12 +16,11 @@ from hybridseg.app.labels.label_maps import compact_labels
 from hybridseg.app.labels.label_statistics import LabelStatistics, label_statistics
 from hybridseg.transforms.datasets.inputs import InputCase
 from hybridseg.transforms.io.atomic import replacing
-from hybridseg.transforms.io.dicom.series import DicomFolder
 from hybridseg.transforms.io.load import LoadVolumed
 from hybridseg.transforms.io.save import write_labels
 from hybridseg.transforms.spatial import JoinChannelsd
 
-from .formats import FormatReport, FormatWriter
+from .formats import FormatReport, FormatWriter, grid_source
 
 if TYPE_CHECKING:
     from .predictor import Data, Predictor

@@ -77,7 +77,7 @@ def voxels_of(path: Path) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of a shipped bundle with a tiny network, small windows and random weights."""
+    """A copy of a shipped bundle with a tiny network, small windows and random weights, trained on nothing known."""
     folder = tmp_path_factory.mktemp("bundles") / "random_mri_segmentation"
     shutil.copytree(bundle_path("hippocampus_mri_segmentation"), folder, ignore=shutil.ignore_patterns("models"))
     config_file = folder / "configs" / "inference.json"
@@ -85,6 +85,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config["network_def"]["preset"] = "tiny"
     config["patch_size"] = [16, 16, 16]
     config_file.write_text(json.dumps(config))
+    metadata_file = folder / "configs" / "metadata.json"
+    metadata = json.loads(metadata_file.read_text())
+    del metadata["training_data"]
+    metadata_file.write_text(json.dumps(metadata))
     torch.manual_seed(0)
     network = create_model("tiny", in_channels=1, out_channels=1 + len(config["label_names"]))
     (folder / "models").mkdir()

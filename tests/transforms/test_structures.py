@@ -14,7 +14,7 @@ from hybridseg.transforms.structures import (
     label_colours,
 )
 
-LISTED = ANATOMICAL_STRUCTURES | ABNORMAL_STRUCTURES
+LISTED = {**ANATOMICAL_STRUCTURES, **ABNORMAL_STRUCTURES}
 
 
 def test_listed_codes_are_those_of_pydicom() -> None:

@@ -10,8 +10,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from hybridseg.transforms import VolumeError, write_labels
+from hybridseg.transforms.grid import label_dtype
 from hybridseg.transforms.io import LoadVolumed
 from hybridseg.transforms.io.label_formats import write_itk_labels, write_itk_snap_labels
 from hybridseg.transforms.structures import describe_structures
@@ -25,7 +27,7 @@ AFFINE = np.array([[0, -2.0, 0, 10], [1.5, 0, 0, -20], [0, 0, 3.0, 30], [0, 0, 0
 @pytest.mark.parametrize("extension", [".nrrd", ".mha", ".seg.nrrd"])
 @pytest.mark.parametrize("largest", [7, 300])
 def test_labels_are_read_back_in_place(extension: str, largest: int, tmp_path: Path) -> None:
-    labels = np.where(LABELS == 7, largest, LABELS).astype(np.uint16 if largest > 255 else np.uint8)
+    labels: NDArray[np.integer] = np.where(LABELS == 7, largest, LABELS).astype(label_dtype(largest))
     path = tmp_path / "deep" / f"case{extension}"
     write_itk_labels(labels, path, AFFINE, STRUCTURES)
     volume = LoadVolumed("label")({"label": str(path)})["label"]
@@ -53,11 +55,11 @@ def test_nifti_names_the_labels_as_totalsegmentator_does(tmp_path: Path) -> None
     plain, named = tmp_path / "plain.nii.gz", tmp_path / "named.nii.gz"
     write_labels(LABELS, plain, affine=AFFINE)
     write_labels(LABELS, named, affine=AFFINE, structures=STRUCTURES)
-    image = nib.load(named)
+    image, other = nib.Nifti1Image.from_filename(named), nib.Nifti1Image.from_filename(plain)
     np.testing.assert_array_equal(np.asarray(image.dataobj), LABELS)
     geometry = ("pixdim", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z", "quatern_b", "xyzt_units")
     for field in geometry:
-        np.testing.assert_array_equal(image.header[field], nib.load(plain).header[field])
+        np.testing.assert_array_equal(image.header[field], other.header[field])
     (extension,) = image.header.extensions
     assert (extension.get_code(), extension.get_sizeondisk() % 16) == (0, 0)
     table = ElementTree.fromstring(extension.get_content()).find("VolumeInformation/LabelTable")
@@ -65,7 +67,7 @@ def test_nifti_names_the_labels_as_totalsegmentator_does(tmp_path: Path) -> None
     assert {int(row.attrib["Key"]): row.text for row in table} == NAMES
     assert [round(255 * float(row.attrib["Red"])) for row in table] == [structure.rgb[0] for structure in STRUCTURES]
     np.testing.assert_array_equal(LoadVolumed("label")({"label": str(named)})["label"].numpy()[0], LABELS)
-    assert not nib.load(plain).header.extensions
+    assert not other.header.extensions
 
 
 def test_itk_snap_reads_numbers_colours_and_names(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.atomic import replacing
 from hybridseg.transforms.structures import ANATOMY, Structure
 
-from .contours import Contour, outline
 from .derived import SourceImage, SourceSeries, describe_source
+from .outlines import Contour, outline
 from .segmentation import LONGEST_NAME, MANUFACTURER, SERIES_NUMBER_OFFSET, check_slices, short_code
 from .series import DicomSeries
 from .slices import Slice

@@ -6,20 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hybridseg.transforms.io.dicom.contours import Contour, outline
+from hybridseg.transforms.io.dicom.outlines import outline
 
-
-def filled(contours: list[Contour], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Fill contours by the even-odd rule: a centre is within if a ray from it crosses an odd number of lines."""
-    columns, rows = np.meshgrid(*map(np.arange, shape), indexing="ij")
-    inside = np.zeros(shape, bool)
-    for contour in contours:
-        ends = np.roll(contour, -1, axis=0)
-        for (x0, y0), (x1, y1) in zip(contour, ends, strict=True):
-            between = (y0 > rows) != (y1 > rows)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                inside ^= between & (columns < (x1 - x0) * (rows - y0) / (y1 - y0) + x0)
-    return inside
+from .derived_files import fill
 
 
 def disc(radius: float, hole: float = 0) -> NDArray[np.bool_]:
@@ -43,13 +32,13 @@ MASKS = {
 
 @pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
 def test_filled_contours_are_the_mask(mask: NDArray[np.bool_]) -> None:
-    np.testing.assert_array_equal(filled(outline(mask), mask.shape), mask)
+    np.testing.assert_array_equal(fill(outline(mask), mask.shape), mask)
 
 
 def test_hole_is_joined_to_the_contour_around_it() -> None:
     (contour,) = outline(MASKS["two holes"])
-    assert filled([contour], (40, 32))[20, 15]
-    assert not filled([contour], (40, 32))[25, 15]
+    assert fill([contour], (40, 32))[20, 15]
+    assert not fill([contour], (40, 32))[25, 15]
 
 
 def test_contour_has_corners_only_and_does_not_repeat_the_first() -> None:
