@@ -85,11 +85,15 @@ class PetHeader:
     """
 
     def __init__(self, stored: StoredInstance) -> None:
+        from pydicom import Dataset
         from pydicom.filereader import read_partial
-        from pydicom.tag import Tag
+        from pydicom.tag import BaseTag, Tag
 
         self.path = stored.path
-        tags = [*(Tag(name) for name in KEYWORDS), *map(Tag, (GE_SCAN_TIME, PHILIPS_SUV, PHILIPS_ACTIVITY))]
+        tags: list[BaseTag | int] = [
+            *(Tag(name) for name in KEYWORDS),
+            *map(Tag, (GE_SCAN_TIME, PHILIPS_SUV, PHILIPS_ACTIVITY)),
+        ]
         with unreadable_is_volume_error(stored.path), stored.open() as file, quiet_pydicom():
             stream, _ = inflated(stored.path, file, stored.size)
             self.dataset = read_partial(
@@ -99,7 +103,7 @@ class PetHeader:
                 specific_tags=tags,
             )
             injected: Sequence[Dataset] = self.dataset.get("RadiopharmaceuticalInformationSequence") or ()
-            self.injection = injected[0] if injected else type(self.dataset)()
+            self.injection = injected[0] if injected else Dataset()
 
     def scale(self, began: datetime | None) -> float:
         """Return the factor of this slice.
