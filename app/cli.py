@@ -25,13 +25,16 @@ COMMANDS: Mapping[str, str] = {
     "info": "info:Info",
     "plan": "plan:Plan",
     "train": "train:Train",
+    "crossval": "crossval:Crossval",
     "predict": "predict:Predict",
     "evaluate": "evaluate:Evaluate",
     "report": "report:Report",
     "export": "export:Export",
     "pack": "pack:Pack",
+    "store": "store:StoreCommand",
     "bench network": "bench_network:BenchNetwork",
     "bench inference": "bench_inference:BenchInference",
+    "bench loading": "bench_loading:BenchLoading",
     "bench ablation": "bench_ablation:BenchAblation",
 }
 """Module in `commands` and class of each command; a command's name may be two words."""

@@ -4,6 +4,7 @@ from .blocks import DOWNSAMPLINGS
 from .classifier import HybridClassifier, create_classifier
 from .config import NetworkConfig
 from .detector import create_detector
+from .ensemble import Ensemble, average_weights, ensemble_weights
 from .feed_forward import FEED_FORWARDS
 from .fusion import FUSIONS, Fusion
 from .hybrid_swin_unetr import HybridSwinUNETR
@@ -21,6 +22,7 @@ __all__ = [
     "PROJECTIONS",
     "STEMS",
     "BlockContext",
+    "Ensemble",
     "Fusion",
     "HybridClassifier",
     "HybridSwinUNETR",
@@ -29,9 +31,11 @@ __all__ = [
     "NetworkConfig",
     "Stem",
     "WeightsError",
+    "average_weights",
     "create_classifier",
     "create_detector",
     "create_model",
+    "ensemble_weights",
     "load_matching",
     "load_weights",
     "read_weights",

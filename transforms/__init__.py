@@ -5,7 +5,7 @@ from .datasets import find_cases, make_folds, open_dataset, read_dataset, split_
 from .errors import VolumeError
 from .inferers import MixedPrecisionInferer, WindowInferer
 from .io import LoadVolumed, WriteLabelsd, case_name, find_volumes, write_labels
-from .pipelines import ct_preprocessing, mri_preprocessing, postprocessing
+from .pipelines import channel_preprocessing, ct_preprocessing, mri_preprocessing, postprocessing
 from .regions import LabelsToRegionsd, region_labels
 from .spatial import RestoreLabelsd, restore_labels
 
@@ -19,6 +19,7 @@ __all__ = [
     "WriteLabelsd",
     "augmentation",
     "case_name",
+    "channel_preprocessing",
     "ct_preprocessing",
     "find_cases",
     "find_volumes",

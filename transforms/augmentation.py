@@ -2,32 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-import numpy as np
+import torch
 from monai.transforms import (
-    ClassesToIndicesd,
     Compose,
+    ConcatItemsd,
+    DeleteItemsd,
     EnsureTyped,
-    MapTransform,
     RandAdjustContrastd,
-    RandAffined,
-    RandCropByLabelClassesd,
     RandFlipd,
     RandGaussianNoised,
     RandGaussianSmoothd,
     RandScaleIntensityd,
     RandSimulateLowResolutiond,
-    SpatialPadd,
+    SplitDimd,
+    Transform,
 )
-from monai.utils import convert_to_tensor
 
+from .padding import Padding
+from .patches import RandPatchesd
 from .pipelines import IMAGE, LABEL
 from .regions import LabelsToRegionsd, Regions
+from .rotation import RandRotateScaled
 
-CENTRES = 10_000
-"""Most voxels of each label, evenly spread, that are kept as possible patch centres."""
+
+@dataclass(frozen=True, kw_only=True)
+class IntensityChanges:
+    """How far the intensities of a patch are changed.
+
+    Args:
+        noise: standard deviation of Gaussian noise.
+        brightness: largest relative change of all intensities.
+        gamma: range of the exponent that changes the contrast; None leaves it.
+    """
+
+    noise: float = 0.1
+    brightness: float = 0.25
+    gamma: tuple[float, float] | None = (0.7, 1.5)
+
+
+CHANGES: Mapping[str, IntensityChanges] = {
+    "CT": IntensityChanges(brightness=0.1, gamma=(0.85, 1.2)),
+    "PET": IntensityChanges(noise=0.05, gamma=None),
+    "MRI": IntensityChanges(),
+}
+"""Changes by modality, where channels differ: small ones for HU, which are calibrated; SUV are scaled, as by another
+dose or uptake time, but keep their ratios."""
 
 
 def augmentation(
@@ -39,7 +61,8 @@ def augmentation(
     scaling: float = 0.2,
     flip_axes: Sequence[int] = (),
     intensity: float = 1.0,
-    padding: float = 0.0,
+    padding: Padding = 0.0,
+    modalities: Sequence[str] = (),
     regions: Regions | None = None,
 ) -> Compose:
     """Crop random patches from a preprocessed case, half of them centred on a label, and augment them.
@@ -59,7 +82,9 @@ def augmentation(
         scaling: largest relative change of size.
         flip_axes: axes to mirror with probability 1/2; only where mirroring keeps every label right.
         intensity: factor on the probabilities of the intensity changes.
-        padding: intensity around smaller volumes, as scaled by preprocessing: air, for CT.
+        padding: intensity around smaller volumes, as scaled by preprocessing: air, for CT. Or one for each channel.
+        modalities: `CT`, `PET` or `MRI` of each channel: changes each by itself, as suits its modality. Empty changes
+            the intensities of all channels together.
         regions: convert the labels to these regions as the last step, when they take the memory of a patch only.
 
     Returns:
@@ -68,84 +93,43 @@ def augmentation(
     both = [IMAGE, LABEL]
     return Compose(
         [
-            SpatialPadd(IMAGE, patch_size, value=padding),
-            SpatialPadd(LABEL, patch_size),
-            ClassesToIndicesd(LABEL, num_classes=classes, max_samples_per_class=CENTRES),
-            RandCropByLabelsd(
-                both,
-                label_key=LABEL,
-                spatial_size=patch_size,
-                num_classes=classes,
-                num_samples=patches,
-                indices_key=f"{LABEL}_cls_indices",
-                warn=False,
-            ),
-            LabelsToSharesd(LABEL),
-            RandAffined(
-                both,
-                prob=0.5,
-                rotate_range=np.deg2rad(rotation).tolist(),
-                scale_range=[scaling] * 3,
-                mode="bilinear",
-                padding_mode="border",
-            ),
-            SharesToLabelsd(LABEL),
+            RandPatchesd(both, LABEL, patch_size, patches, padding),
+            RandRotateScaled(IMAGE, LABEL, prob=0.5, rotation=rotation, scaling=scaling),
             *(RandFlipd(both, prob=0.5, spatial_axis=axis) for axis in flip_axes),
-            RandGaussianNoised(IMAGE, prob=0.1 * intensity, std=0.1),
-            RandGaussianSmoothd(IMAGE, prob=0.1 * intensity, sigma_x=(0.5, 1), sigma_y=(0.5, 1), sigma_z=(0.5, 1)),
-            RandScaleIntensityd(IMAGE, prob=0.15 * intensity, factors=0.25),
-            RandSimulateLowResolutiond(IMAGE, prob=0.1 * intensity, zoom_range=(0.5, 1.0)),
-            RandAdjustContrastd(IMAGE, prob=0.2 * intensity, gamma=(0.7, 1.5), retain_stats=True),
+            *(change_channels(modalities, intensity) if modalities else change_intensities(IMAGE, intensity)),
             *([LabelsToRegionsd(LABEL, regions)] if regions is not None else []),
-            EnsureTyped(both, track_meta=False),
+            EnsureTyped(both, dtype=torch.float32, track_meta=False),
         ]
     )
 
 
-class RandCropByLabelsd(RandCropByLabelClassesd):
-    """MONAI's RandCropByLabelClassesd with ratios per case: half of the patches centre on a label, all equally likely.
+def change_intensities(key: str, intensity: float, changes: IntensityChanges | None = None) -> list[Transform]:
+    """Return random changes of intensities: noise, blur, brightness, low resolution, contrast.
 
-    With the same ratios for all cases, the background would get the share of each label that a case lacks. Needs
-    `indices_key`, filled by `ClassesToIndicesd` once per cached case.
+    Args:
+        key: entry of the image (C, D, H, W).
+        intensity: factor on their probabilities.
+        changes: how far they go.
     """
-
-    def randomize(self, label: Any, indices: Any = None, image: Any = None) -> None:
-        """Draw the centres for a case from the voxel indices of each label, background first."""
-        labels = [1 if len(voxels) else 0 for voxels in indices[1:]]
-        ratios: list[float | int] = [max(1, sum(labels)), *labels]
-        self.cropper.ratios = ratios
-        super().randomize(label, indices, image)
-
-
-class LabelsToSharesd(MapTransform):
-    """One-hot encode the labels (1, D, H, W) that occur in a patch as shares (K, D, H, W), one channel each.
-
-    MONAI's `AsDiscreted` makes a channel for every possible label; of a hundred, a patch has a few, and every channel
-    would be interpolated. The numbers of the labels go to the entry `<key>_numbers`, for `SharesToLabelsd`.
-    """
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        case = dict(data)
-        for key in self.key_iterator(case):
-            numbers = convert_to_tensor(case[key], track_meta=False).unique()  # ascending
-            case[numbers_of(key)] = numbers
-            case[key] = (case[key] == numbers.view(-1, 1, 1, 1)).to(numbers.dtype)
-        return case
+    changes = changes or IntensityChanges()
+    transforms: list[Transform] = [
+        RandGaussianNoised(key, prob=0.1 * intensity, std=changes.noise),
+        RandGaussianSmoothd(key, prob=0.1 * intensity, sigma_x=(0.5, 1), sigma_y=(0.5, 1), sigma_z=(0.5, 1)),
+        RandScaleIntensityd(key, prob=0.15 * intensity, factors=changes.brightness),
+        RandSimulateLowResolutiond(key, prob=0.1 * intensity, zoom_range=(0.5, 1.0)),
+    ]
+    if changes.gamma is not None:
+        transforms.append(RandAdjustContrastd(key, prob=0.2 * intensity, gamma=changes.gamma, retain_stats=True))
+    return transforms
 
 
-class SharesToLabelsd(MapTransform):
-    """Turn shares (K, D, H, W) into labels (1, D, H, W): the greatest share wins, the lowest label of equals.
-
-    The inverse of `LabelsToSharesd`.
-    """
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        case = dict(data)
-        for key in self.key_iterator(case):
-            case[key] = case.pop(numbers_of(key))[case[key].argmax(dim=0, keepdim=True)]
-        return case
-
-
-def numbers_of(key: Hashable) -> str:
-    """Return the key of the entry with the numbers of the labels."""
-    return f"{key}_numbers"
+def change_channels(modalities: Sequence[str], intensity: float) -> list[Transform]:
+    """Return random changes of each channel by itself, as suits its modality; see `change_intensities`."""
+    numbers = [str(index) for index in range(len(modalities))]
+    keys = [f"{IMAGE}_{number}" for number in numbers]
+    changed = [
+        step
+        for key, modality in zip(keys, modalities, strict=True)
+        for step in change_intensities(key, intensity, CHANGES[modality])
+    ]
+    return [SplitDimd(IMAGE, numbers), *changed, ConcatItemsd(keys, IMAGE), DeleteItemsd(keys)]

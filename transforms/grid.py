@@ -25,6 +25,9 @@ FARTHEST_MM = 1e6
 SAME_GRID_VOXELS = 0.1
 """Largest shift of a corner voxel between two grids called the same, as a fraction of the shortest voxel side."""
 
+COVERAGE_POINTS = 32
+"""Points along each axis at which it is looked whether a grid covers another."""
+
 
 def voxel_lengths(affine: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the voxel size (3,) in mm along each axis of an affine (4, 4)."""
@@ -102,6 +105,28 @@ def grid_difference(
     if not distance <= SAME_GRID_VOXELS * voxel_lengths(reference_affine).min():
         return f"affine that places voxels up to {distance:.4g} mm elsewhere"
     return None
+
+
+def covered_share(
+    shape: Sequence[int],
+    affine: NDArray[np.floating],
+    reference_shape: Sequence[int],
+    reference_affine: NDArray[np.floating],
+) -> float:
+    """Return the share of a reference grid's volume that lies within a grid, to about a hundredth.
+
+    Args:
+        shape: voxels along each of the three axes.
+        affine: (4, 4), voxel indices to mm.
+        reference_shape: voxels along each axis of the reference.
+        reference_affine: (4, 4), voxel indices of the reference to mm.
+    """
+    centres = [(np.arange(COVERAGE_POINTS) + 0.5) * size / COVERAGE_POINTS - 0.5 for size in reference_shape]
+    points = np.stack(np.meshgrid(*centres, indexing="ij"), axis=-1).reshape(-1, 3)
+    mapping = np.linalg.inv(affine) @ reference_affine
+    position = points @ mapping[:3, :3].T + mapping[:3, 3]
+    inside = (position >= -0.5) & (position <= np.asarray(shape) - 0.5)
+    return float(inside.all(axis=1).mean())
 
 
 def format_lengths(lengths: Sequence[float] | NDArray[np.floating]) -> str:

@@ -12,9 +12,8 @@ from monai.data.utils import compute_importance_map
 from monai.inferers import Inferer, SimpleInferer
 from monai.utils import BlendMode
 from torch import Tensor
-from torch.nn import functional
 
-Window = tuple[slice, slice, slice]
+from .padding import Padding, Window, pad_to_size
 
 Progress = Callable[[int, int], None]
 """Called with the number of windows just computed, and with the number of all windows of the volume."""
@@ -68,7 +67,7 @@ class WindowInferer(Inferer):
         skip_uniform: do not compute windows without contrast; they are background.
         unseen: logit of every channel where no window was computed: negative if the channels are regions, whose
             threshold is 0. None if they are classes, the first being background: the others get a low logit.
-        padding: value around a volume that is smaller than a window.
+        padding: value around a volume that is smaller than a window, or one for each channel.
 
     Raises:
         ValueError: an argument is invalid.
@@ -85,7 +84,7 @@ class WindowInferer(Inferer):
         mirror_axes: Sequence[int] = (),
         skip_uniform: bool = True,
         unseen: float | None = None,
-        padding: float = 0.0,
+        padding: Padding = 0.0,
     ) -> None:
         super().__init__()
         if len(roi_size) != 3 or min(roi_size) < 1:
@@ -136,7 +135,7 @@ class WindowInferer(Inferer):
 
     def infer(self, volume: Tensor, network: Callable[[Tensor], Tensor], progress: Progress | None = None) -> Tensor:
         """Compute the logits (K, D, H, W) of a volume (C, D, H, W)."""
-        volume, inside = self.pad(volume)
+        volume, inside = pad_to_size(volume, self.roi_size, self.padding)
         windows = self.windows(volume)
         weight = compute_importance_map(self.roi_size, BlendMode.GAUSSIAN, device=volume.device)
         total = volume.new_zeros(volume.shape[1:])  # of the weights, (D, H, W)
@@ -159,18 +158,6 @@ class WindowInferer(Inferer):
         else:
             logits.masked_fill_(total == 0, self.unseen)
         return logits[:, *inside]
-
-    def pad(self, volume: Tensor) -> tuple[Tensor, Window]:
-        """Pad (C, D, H, W) on both sides to at least a window; also return where the volume is in the result."""
-        missing = [max(0, window - length) for window, length in zip(self.roi_size, volume.shape[1:], strict=True)]
-        before = [length // 2 for length in missing]
-        depth, height, width = (
-            slice(start, start + length) for start, length in zip(before, volume.shape[1:], strict=True)
-        )
-        if any(missing):
-            border = [(start, length - start) for start, length in zip(before, missing, strict=True)]
-            volume = functional.pad(volume, [*border[2], *border[1], *border[0]], value=self.padding)
-        return volume, (depth, height, width)
 
     def windows(self, volume: Tensor) -> list[Window]:
         """List the windows of (C, D, H, W) to compute: at least one, which gives the number of channels."""

@@ -1,8 +1,7 @@
-"""Intensities of CT (HU) and MRI (arbitrary units): body masks, modality check, bias field, z-score."""
+"""Intensities of CT (HU), PET (SUV) and MRI (arbitrary units): body masks, z-score, bias field."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -19,8 +18,8 @@ from .errors import VolumeError
 from .grid import voxel_lengths
 
 AIR_HU = -500.0
-LOWEST_MRI = -900.0
-"""Above air in CT, and below any MRI, even where resampling or a correction has left negative voxels."""
+AIR_SUV = 0.2
+"""Above air in CT and in PET, and below soft tissue."""
 
 THINNEST = 4
 """Fewest voxels along an axis for which a bias field can be estimated."""
@@ -48,23 +47,9 @@ def ct_body(image: torch.Tensor) -> torch.Tensor:
     return image > AIR_HU
 
 
-def body_mask(image: torch.Tensor, *, hounsfield: bool) -> torch.Tensor:
-    """Mask the body in a CT or an MRI.
-
-    Args:
-        image: intensities (C, D, H, W).
-        hounsfield: True for CT in HU, False for MRI.
-
-    Returns:
-        Mask (C, D, H, W), boolean.
-
-    Raises:
-        VolumeError: a channel has no body voxel.
-    """
-    mask = (ct_body if hounsfield else mri_body)(image)
-    if not has_body(mask):
-        raise no_body(image)
-    return mask
+def pet_body(image: torch.Tensor) -> torch.Tensor:
+    """Mask the voxels of a PET (C, D, H, W), in SUV, with more uptake than air."""
+    return image > AIR_SUV
 
 
 def has_body(mask: torch.Tensor) -> bool:
@@ -78,38 +63,25 @@ def no_body(image: torch.Tensor) -> VolumeError:
     return VolumeError(path or "image", "no voxel brighter than air", "there must be a body")
 
 
-class WarnOfModalityd(MapTransform):
-    """Warn of an image whose intensities hardly fit the modality of the pipeline.
+def z_score_body(image: torch.Tensor) -> torch.Tensor:
+    """Scale each channel of an MRI (C, D, H, W) to mean 0 and standard deviation 1 over the voxels of the body.
 
-    A CT should have voxels below 0 HU, such as fat and air. An MRI should not reach the HU of air in all of its
-    channels; in some it may, as in PET/CT.
+    All voxels are shifted and scaled, also those outside the body. A channel with a uniform body is only centred.
 
-    Args:
-        keys: images (C, D, H, W) as stored in their files.
-        hounsfield: True for CT in HU, False for MRI.
-        allow_missing_keys: skip keys that a case lacks.
+    Raises:
+        VolumeError: a channel has no voxel brighter than air.
     """
-
-    def __init__(self, keys: KeysCollection, *, hounsfield: bool, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.hounsfield = hounsfield
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        case = dict(data)
-        for key in self.key_iterator(case):
-            lowest = float(case[key].amin((1, 2, 3)).max())  # of the channel whose lowest is the highest
-            where = f"{case[key].meta.get(ImageMetaKey.FILENAME_OR_OBJ) or key}: the lowest voxel is {lowest:g}"
-            if self.hounsfield and lowest >= 0:
-                warnings.warn(f"{where}: CT in HU has fat and air below 0: is this CT?", stacklevel=1)
-            if not self.hounsfield and lowest <= LOWEST_MRI:
-                warnings.warn(f"{where}: as low as air in CT, but this pipeline is for MRI", stacklevel=1)
-        return case
+    bodies = mri_body(image)
+    if not has_body(bodies):
+        raise no_body(image)
+    values = [channel[body] for channel, body in zip(image, bodies, strict=True)]
+    mean = torch.stack([value.mean() for value in values]).view(-1, 1, 1, 1)
+    deviation = torch.stack([value.std(correction=0) for value in values]).view(-1, 1, 1, 1)
+    return (image - mean) / deviation.where(deviation > 0, torch.ones_like(deviation))
 
 
 class ZScoreBodyd(MapTransform):
-    """Scale each channel of an MRI to mean 0 and standard deviation 1 over the voxels of the body.
-
-    All voxels are shifted and scaled, also those outside the body. A channel with a uniform body is only centred.
+    """Scale each channel of an MRI by `z_score_body`.
 
     Args:
         keys: images (C, D, H, W).
@@ -122,12 +94,7 @@ class ZScoreBodyd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         case = dict(data)
         for key in self.key_iterator(case):
-            image = case[key]
-            bodies = body_mask(image, hounsfield=False)
-            values = [channel[body] for channel, body in zip(image, bodies, strict=True)]
-            mean = torch.stack([value.mean() for value in values]).view(-1, 1, 1, 1)
-            deviation = torch.stack([value.std(correction=0) for value in values]).view(-1, 1, 1, 1)
-            case[key] = (image - mean) / deviation.where(deviation > 0, torch.ones_like(deviation))
+            case[key] = z_score_body(case[key])
         return case
 
 

@@ -8,8 +8,9 @@ Images and labels are (C, D, H, W), with D, H, W towards the right, anterior and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from monai.transforms import (
     Compose,
@@ -18,11 +19,14 @@ from monai.transforms import (
     Transform,
 )
 
+from .components import RemoveComponentsd
 from .grid import GREATEST_LABEL
-from .intensity import CorrectBiasFieldd, WarnOfModalityd, ZScoreBodyd, body_mask
+from .intensity import CorrectBiasFieldd, ZScoreBodyd
 from .io.load import LoadVolumed
 from .io.save import WriteLabelsd
+from .modalities import MODALITIES, CheckModalitiesd, NormaliseChannelsd, body_mask, other_channels
 from .regions import Regions
+from .spatial.join import JoinChannelsd
 from .spatial.resample import Resampled
 from .spatial.restore import RestoreLabelsd
 
@@ -37,8 +41,11 @@ def mri_preprocessing(
     channels: int = 1,
     crop_margin: int | None = None,
     bias_correction: bool = False,
+    grid_of: int = 0,
 ) -> Compose:
     """Preprocess MRI from the file to the network's input: orient, crop, resample, z-score within the body.
+
+    Channels in files of their own may have grids of their own; see `channel_preprocessing`.
 
     Args:
         keys: `image`, and `label` if there is one.
@@ -47,6 +54,7 @@ def mri_preprocessing(
         channels: number of channels that an image must have.
         crop_margin: crop to the body plus this many voxels of the file on each side; None keeps the field of view.
         bias_correction: correct the bias field by N4 first, which takes seconds per volume.
+        grid_of: the channel, from 0, on whose grid results are written.
 
     Returns:
         A pipeline from {key: path} to {key: MetaTensor (C, D, H, W)}.
@@ -54,17 +62,20 @@ def mri_preprocessing(
     Raises:
         ValueError: an argument is invalid.
     """
-    correction: list[Transform] = [CorrectBiasFieldd(image_keys(keys))] if bias_correction else []
+    if channels < 1:
+        raise ValueError(f"channels: {channels}: must be at least 1")
+    images = [*image_keys(keys), *other_channels(IMAGE, channels)]
+    correction: list[Transform] = [CorrectBiasFieldd(images, allow_missing_keys=True)] if bias_correction else []
     return Compose(
         [
             *geometry(
                 keys,
                 spacing=spacing,
                 classes=classes,
-                channels=channels,
+                modalities=["MRI"] * channels,
                 crop_margin=crop_margin,
-                hounsfield=False,
                 native=correction,
+                grid_of=grid_of,
             ),
             ZScoreBodyd(image_keys(keys)),
         ]
@@ -97,9 +108,51 @@ def ct_preprocessing(
     low, high = window
     if not high > low:
         raise ValueError(f"window: {low} to {high} HU: the highest must be above the lowest")
-    steps = geometry(keys, spacing=spacing, classes=classes, channels=1, crop_margin=crop_margin, hounsfield=True)
+    steps = geometry(keys, spacing=spacing, classes=classes, modalities=["CT"], crop_margin=crop_margin)
     scale = ScaleIntensityRanged(image_keys(keys), a_min=low, a_max=high, b_min=-1.0, b_max=1.0, clip=True)
     return Compose([*steps, scale])
+
+
+def channel_preprocessing(
+    keys: Sequence[str] = (IMAGE,),
+    *,
+    spacing: Sequence[float],
+    modalities: Mapping[str, str],
+    windows: Mapping[str, Sequence[float]] | None = None,
+    classes: int = GREATEST_LABEL + 1,
+    crop_margin: int | None = None,
+    grid_of: int = 0,
+) -> Compose:
+    """Preprocess images whose channels are of several modalities, such as PET/CT, or of another one than CT and MRI.
+
+    Channels in files of their own may have grids of their own, in one frame of reference; a label map may be on that of
+    any channel. The network's grid begins at the first voxel of the first channel, and each volume is interpolated
+    once, straight from its own grid. A CT is normalised as by `ct_preprocessing`, an MRI as by `mri_preprocessing`; SUV
+    are clipped to 0 to 20 and divided by 5.
+
+    Args:
+        keys: `image`, and `label` if there is one.
+        spacing: voxel size along (right, anterior, superior), in mm.
+        modalities: `CT`, `PET` or `MRI` of each channel by its name, in the order of the channels.
+        windows: (lowest, highest) HU of each CT by its name.
+        classes: number of labels, background included; a label map with higher labels is an error.
+        crop_margin: crop to the body in the first channel plus this many voxels of its file on each side; None keeps
+            its field of view.
+        grid_of: the channel, from 0, on whose grid results are written.
+
+    Returns:
+        A pipeline from {key: path, or the path of each channel} to {key: MetaTensor (C, D, H, W)}.
+
+    Raises:
+        ValueError: an argument is invalid.
+    """
+    kinds = list(modalities.values())
+    given = windows or {}
+    if unknown := given.keys() - modalities.keys():
+        raise ValueError(f"windows: {sorted(unknown)[0]!r}: must be a channel: {', '.join(modalities)}")
+    steps = geometry(keys, spacing=spacing, classes=classes, modalities=kinds, crop_margin=crop_margin, grid_of=grid_of)
+    normalise = NormaliseChannelsd(image_keys(keys), modalities=kinds, windows=[given.get(name) for name in modalities])
+    return Compose([*steps, normalise])
 
 
 def geometry(
@@ -107,12 +160,12 @@ def geometry(
     *,
     spacing: Sequence[float],
     classes: int,
-    channels: int,
+    modalities: Sequence[str],
     crop_margin: int | None,
-    hounsfield: bool,
     native: Sequence[Transform] = (),
+    grid_of: int = 0,
 ) -> list[Transform]:
-    """Return the steps that MRI and CT share: load and check, orient, crop to the body, resample.
+    """Return the steps that all pipelines share: load and check, orient, crop to the body, resample.
 
     The `native` transforms run on the file's own voxels, before resampling.
     """
@@ -122,14 +175,16 @@ def geometry(
         raise ValueError(f"spacing: {list(spacing)}: must be three positive lengths in mm")
     if crop_margin is not None and crop_margin < 0:
         raise ValueError(f"crop_margin: {crop_margin}: must not be negative")
-    transforms: list[Transform] = [
-        LoadVolumed(keys, channels=channels, classes=classes, orientation="RAS"),
-        WarnOfModalityd(image_keys(keys), hounsfield=hounsfield),
-    ]
+    channels = len(modalities)
+    load = LoadVolumed(keys, channels=channels, classes=classes, orientation="RAS", one_grid=channels == 1)
+    check = CheckModalitiesd(image_keys(keys), modalities=modalities)
+    crop: list[Transform] = []
     if crop_margin is not None:
-        body = partial(body_mask, hounsfield=hounsfield)
-        transforms.append(CropForegroundd(keys, IMAGE, select_fn=body, margin=crop_margin, allow_smaller=True))
-    return [*transforms, *native, Resampled(keys, spacing, nearest=[LABEL])]
+        body = partial(body_mask, modalities=modalities)
+        crop.append(CropForegroundd(keys, IMAGE, body, margin=crop_margin, allow_smaller=True, allow_missing_keys=True))
+    resample = Resampled(keys, spacing, nearest=[LABEL], allow_missing_keys=True)
+    join = JoinChannelsd(IMAGE, LABEL, air=[MODALITIES[name].air for name in modalities], grid_of=grid_of)
+    return [load, check, *crop, *native, resample, join]
 
 
 def image_keys(keys: Sequence[str]) -> list[str]:
@@ -138,19 +193,30 @@ def image_keys(keys: Sequence[str]) -> list[str]:
 
 
 def postprocessing(
-    *, output_dir: str | None = None, regions: Regions | None = None, probabilities: bool = False
+    *,
+    output_dir: str | None = None,
+    regions: Regions | None = None,
+    probabilities: bool = False,
+    thresholds: Mapping[str, float] | None = None,
+    components: Sequence[Mapping[str, Any]] = (),
 ) -> Compose:
-    """Turn logits into a label map on the input's own grid, and optionally write it.
+    """Turn logits into a label map on the input's own grid, remove components, and optionally write it.
 
     Args:
         output_dir: folder for `<case>.nii.gz`; None writes nothing.
         regions: labels of each region, if the network's channels are regions instead of classes.
         probabilities: interpolate probabilities instead of logits; see `restore_labels`.
+        thresholds: probability above which a voxel is in a region, by the region's name; 0.5 for the others.
+        components: which components of labels are kept, as `ComponentRule`: `{"labels": [1], "largest": true}` or
+            `{"labels": [2], "smallest_mm3": 50}`.
 
     Returns:
         A pipeline that turns `pred`, logits (K, D, H, W) on the grid of `image`, into labels (1, X, Y, Z) on the
         file's grid.
     """
     write: list[Transform] = [WriteLabelsd(PREDICTION, output_dir=output_dir)] if output_dir is not None else []
-    restore = RestoreLabelsd(PREDICTION, reference=IMAGE, regions=regions, probabilities=probabilities)
-    return Compose([restore, *write])
+    clean: list[Transform] = [RemoveComponentsd(PREDICTION, components)] if components else []
+    restore = RestoreLabelsd(
+        PREDICTION, reference=IMAGE, regions=regions, probabilities=probabilities, thresholds=thresholds
+    )
+    return Compose([restore, *clean, *write])

@@ -22,11 +22,10 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from tqdm import tqdm
 
 from hybridseg.app.runtime.child_process import ChildError
-from hybridseg.app.runtime.console import as_json, one_line
+from hybridseg.app.runtime.console import one_line
 from hybridseg.app.training.run_folder import latest_checkpoint
 from hybridseg.app.training.step import Step
-from hybridseg.transforms.datasets.dataset import read_json
-from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.json_files import read_json, write_json
 
 from .comparison import TrainingResult, compare_networks, comparison_table
 
@@ -34,6 +33,8 @@ ROUNDS = 15
 """Batches on which each network is timed."""
 TASK, LOG = "task.json", "log.txt"
 """Files in the folder of a training while it runs."""
+STORE = "prepared"
+"""Folder of the prepared cases."""
 Definition = Mapping[str, Any]
 """The `network_def` of a bundle, without the channels in and out."""
 
@@ -74,6 +75,7 @@ class Ablation:
 
     def __init__(self, bundle: Path, dataset: Path, output: Path, minutes: float) -> None:
         self.overrides = {"bundle_root": str(bundle), "dataset_dir": str(dataset), "num_workers": 0}
+        self.overrides["store"] = str(output / STORE)  # one for all trainings
         self.overrides["device"] = "$torch.device('cpu')"  # the budget counts CPU time of one thread
         self.config = read_json(bundle / "configs" / "train.json")
         self.output = output
@@ -107,7 +109,7 @@ class Ablation:
     def time_steps(self, definitions: Mapping[str, Definition]) -> dict[str, float]:
         """Return the CPU time of each network's fastest step, in turns, plus the median time to load a batch."""
         torch.set_num_threads(1)
-        data = self.parser({}, cache_rate=0.0)
+        data = self.parser({})
         loader = chain.from_iterable(repeat(data.get_parsed_content("train::dataloader")))
         loading, batches = [], []
         for _ in range(ROUNDS):
@@ -212,12 +214,6 @@ def network_def(config: Mapping[str, Any], definition: Definition) -> dict[str, 
     """Return the definition of a network with the channels in and out of a bundle's network."""
     channels = {name: config["network_def"][name] for name in ("in_channels", "out_channels")}
     return {**definition, **channels}
-
-
-def write_json(file: Path, content: Any) -> None:
-    """Write a JSON file, complete or not at all."""
-    with replacing(file) as temporary:
-        temporary.write_text(as_json(content), encoding="utf-8")
 
 
 def train_network(folder: Path, result: Path) -> None:

@@ -32,8 +32,8 @@ from hybridseg.app.inference.predictor import Predictor
 from hybridseg.app.runtime.child_process import ChildError, answer_json, run_json
 from hybridseg.app.runtime.machine import peak_memory_bytes
 from hybridseg.networks import create_model
-from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.inferers import WindowInferer
+from hybridseg.transforms.io.json_files import read_json
 from hybridseg.transforms.io.load import LoadVolumed
 from hybridseg.transforms.io.save import write_labels
 from hybridseg.transforms.pipelines import ct_preprocessing

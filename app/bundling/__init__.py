@@ -5,16 +5,28 @@ from typing import TYPE_CHECKING
 from hybridseg.app.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .config import bundle_version, inference_config, input_channels, label_parts, read_config, shown_window
+    from .config import (
+        bundle_version,
+        inference_config,
+        input_channels,
+        input_modalities,
+        label_parts,
+        read_config,
+        shown_window,
+    )
     from .monai_command import bundle_run, show_command
     from .packing import pack_bundle
+    from .training_data import Scan, TrainingData
     from .writer import write_bundle
 
 __all__ = [
+    "Scan",
+    "TrainingData",
     "bundle_run",
     "bundle_version",
     "inference_config",
     "input_channels",
+    "input_modalities",
     "label_parts",
     "pack_bundle",
     "read_config",
@@ -30,12 +42,14 @@ __getattr__ = lazy_names(
             "bundle_version",
             "inference_config",
             "input_channels",
+            "input_modalities",
             "label_parts",
             "read_config",
             "shown_window",
         ],
         "monai_command": ["bundle_run", "show_command"],
         "packing": ["pack_bundle"],
+        "training_data": ["Scan", "TrainingData"],
         "writer": ["write_bundle"],
     },
 )

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hybridseg.transforms.regions import Regions
+    from hybridseg.transforms.structures import Structure
 
+DICOM_CODES = {"PET": "PT", "MRI": "MR"}
+"""Modalities in configs whose code in DICOM is another."""
 HYBRIDSEG_NAME = re.compile(r"\bhybridseg(?:\.\w+)+")
 """A dotted name of HybridSeg in a config."""
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 MOVED: Mapping[str, str] = {
     "hybridseg.app.handlers.ScoreCases": "hybridseg.app.evaluation.ScoreCases",
     "hybridseg.app.handlers": "hybridseg.app.training",
@@ -27,8 +31,8 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         VolumeError: it cannot be read, or names modules that have moved.
     """
-    from hybridseg.transforms.datasets.dataset import read_json
     from hybridseg.transforms.errors import VolumeError
+    from hybridseg.transforms.io.json_files import read_json
 
     config: dict[str, Any] = read_json(path)
     names = {name for text in strings(config) for name in HYBRIDSEG_NAME.findall(text)}
@@ -81,7 +85,7 @@ def label_rois(bundle: Path) -> dict[str, int]:
         VolumeError: its `evaluate.json` cannot be read.
         ValueError: they have another form.
     """
-    from hybridseg.transforms.datasets.dataset import read_json
+    from hybridseg.transforms.io.json_files import read_json
     from hybridseg.transforms.io.masks import check_rois
 
     config = bundle / "configs" / "evaluate.json"
@@ -95,21 +99,66 @@ def input_channels(bundle: Path) -> int:
     from monai.bundle import ConfigParser
 
     config = ConfigParser(dict(inference_config(bundle)))
-    item = "network_def::in_channels"
-    channels = config.get_parsed_content(item) if item in config else 1
+    items = ("network_def::in_channels", "network_def::networks::0::in_channels")
+    channels = next((config.get_parsed_content(item) for item in items if item in config), 1)
     return channels if isinstance(channels, int) else 1
 
 
+def input_modalities(bundle: Path) -> tuple[str | None, ...]:
+    """Return the DICOM modality of each image channel of a bundle, such as CT or PT; None if its configs do not say."""
+    from hybridseg.transforms.io.json_files import read_json
+
+    channels = input_channels(bundle)
+    named = inference_config(bundle).get("modalities")
+    if isinstance(named, Mapping) and len(named) == channels:
+        return tuple(DICOM_CODES.get(modality, modality) for modality in named.values())
+    metadata = bundle / "configs" / "metadata.json"
+    try:
+        modality = read_json(metadata)["network_data_format"]["inputs"]["image"]["modality"]
+    except (KeyError, TypeError, ValueError):  # no file, or another format
+        modality = None
+    return (modality if modality in ("CT", "MR", "PT") else None,) * channels
+
+
 def shown_window(bundle: Path) -> tuple[float, float] | None:
-    """Return the intensity window (HU) of a CT bundle; None for MRI, which has no unit."""
-    window = inference_config(bundle).get("window")
+    """Return the intensity window (HU) of a bundle whose first channel is CT; None for others, such as MRI."""
+    config = inference_config(bundle)
+    first = next(iter(config.get("modalities") or ()), None)
+    window = config.get("window") or (config.get("windows") or {}).get(first)
     return (float(window[0]), float(window[1])) if isinstance(window, Sequence) and len(window) == 2 else None
 
 
 def bundle_version(bundle: Path) -> str | None:
     """Return the version in a bundle's `metadata.json`, or None if there is none."""
-    from hybridseg.transforms.datasets.dataset import read_json
+    from hybridseg.transforms.io.json_files import read_json
 
     metadata = bundle / "configs" / "metadata.json"
     version = read_json(metadata).get("version") if metadata.is_file() else None
     return None if version is None else str(version)
+
+
+def label_structures(bundle: Path) -> list[Structure]:
+    """Return what the labels of a bundle stand for: their names, codes and colours.
+
+    Codes are those of `label_codes` in its `inference.json`, colours those of `label_colours` in its `metadata.json`;
+    others follow from the names.
+
+    Raises:
+        VolumeError: a file cannot be read, or does not name its labels, or a code or colour is invalid.
+    """
+    from hybridseg.transforms.errors import VolumeError
+    from hybridseg.transforms.io.json_files import read_json
+    from hybridseg.transforms.structures import describe_structures
+
+    names, _ = label_parts(bundle)
+    path = bundle / "configs" / "metadata.json"
+    colours = read_json(path).get("label_colours", {}) if path.is_file() else {}
+    for name, colour in colours.items():
+        if not isinstance(colour, str) or not COLOUR.fullmatch(colour):
+            raise VolumeError(path, f"label_colours: {name}: {colour!r}", "must be a colour such as #ff9f43")
+    codes = inference_config(bundle).get("label_codes") or {}
+    try:
+        return describe_structures(names, {int(label): code for label, code in codes.items()}, colours)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        rule = "each label needs a type, and may have a modifier and a category, of value, scheme and meaning"
+        raise VolumeError(bundle / "configs" / "inference.json", "invalid label_codes", rule) from error

@@ -18,9 +18,9 @@ from pkgutil import resolve_name
 from string import Template
 from typing import Any
 
-from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.json_files import read_json
 
 from .config import HYBRIDSEG_NAME, read_config, strings
 

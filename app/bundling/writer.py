@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from hybridseg.bundles import bundle_path
-from hybridseg.transforms.datasets.dataset import read_json
-from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.atomic import write_text
+from hybridseg.transforms.io.json_files import read_json
+from hybridseg.transforms.modalities import MODALITIES
+from hybridseg.transforms.structures import label_colours
 
 TEMPLATE, REGIONS_TEMPLATE = "hippocampus_mri_segmentation", "brain_tumour_mri_segmentation"
 WIDTH = 120
 NETWORK_KEYS = ("preset", "strides", "kernels", "stem_kernel")
 CT_ONLY = {"window": "@window"}
+CHANNELS_ONLY = ("modalities", "windows")
+"""Settings of bundles whose channels are of several modalities, or of another one than CT and MRI."""
 CONFIGS = ("train.json", "inference.json", "evaluate.json", "multi_gpu_train.json")
 COPIED = ("LICENSE", "configs/logging.conf")
 
@@ -48,8 +52,7 @@ def write_bundle(folder: Path, settings: Mapping[str, Any], split: Mapping[str, 
     texts["configs/split.json"] = format_config(split) + "\n"
     texts["configs/metadata.json"] = format_config(metadata(folder.name, settings)) + "\n"
     for name, text in texts.items():
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
 
 
 def template_for(settings: Mapping[str, Any]) -> Path:
@@ -63,7 +66,9 @@ def configure(file: str, settings: Mapping[str, Any]) -> Config:
     Args:
         file: its name, such as `train.json`.
         settings: top-level keys of the config that differ from the template's, fields of `NetworkConfig`, `modality`
-            (CT or MRI), and for CT `window`, the lowest and the highest HU.
+            (CT or MRI), and for CT `window`, the lowest and the highest HU. For other modalities and for several of
+            them, `modality` is a text, `modalities` has that of each channel by its name, and `windows` the window of
+            each CT.
     """
     template = read_json(template_for(settings) / "configs" / file)
     config: Config = {}
@@ -71,11 +76,17 @@ def configure(file: str, settings: Mapping[str, Any]) -> Config:
         config[key] = deepcopy(value if key in SAME_IN_EVERY_BUNDLE.get(file, ()) else settings.get(key, value))
         if key == "spacing" and "window" in settings:
             config["window"] = list(settings["window"])
+        if key == "spacing":
+            config |= {name: deepcopy(settings[name]) for name in CHANNELS_ONLY if name in settings}
         if key == "label_names":
             config[key] = {str(label): name for label, name in config[key].items()}
-    if "preprocessing" in config and settings["modality"] == "CT":
-        preprocessing = {name: value for name, value in config["preprocessing"].items() if name != "channels"}
-        config["preprocessing"] = preprocessing | {"_target_": "hybridseg.transforms.ct_preprocessing"} | CT_ONLY
+    if "preprocessing" in config and "modalities" in settings:
+        own = {name: f"@{name}" for name in CHANNELS_ONLY if name in settings}
+        config["preprocessing"] = replace_pipeline(config["preprocessing"], "channel_preprocessing", own)
+        if "train" in config:
+            config["train"]["augmentation"]["modalities"] = "$list(@modalities.values())"
+    elif "preprocessing" in config and settings["modality"] == "CT":
+        config["preprocessing"] = replace_pipeline(config["preprocessing"], "ct_preprocessing", CT_ONLY)
     if "network_def" in config:
         config["network_def"] |= {name: settings[name] for name in NETWORK_KEYS if name in settings}
     if "label_codes" not in settings:
@@ -83,21 +94,29 @@ def configure(file: str, settings: Mapping[str, Any]) -> Config:
     return config
 
 
+def replace_pipeline(preprocessing: Config, name: str, own: Mapping[str, str]) -> Config:
+    """Return the preprocessing of another modality: instead of the number of channels it has arguments of its own."""
+    kept = {key: value for key, value in preprocessing.items() if key != "channels"}
+    return {**kept, "_target_": f"hybridseg.transforms.{name}", **own}
+
+
 def metadata(name: str, settings: Mapping[str, Any]) -> Config:
     """Return the content of `metadata.json` for a bundle that has not been trained.
 
     Args:
         name: name of the bundle.
-        settings: as for `configure`, with `channel_names` and `data_source`, the name of the dataset.
+        settings: as for `configure`, with `channel_names`; `data_source`, the name of the dataset; and
+            optionally `training_data`, as `TrainingData.record` returns it.
     """
-    is_ct = settings["modality"] == "CT"
+    modalities = list(settings.get("modalities", {}).values()) or [settings["modality"]]
+    is_ct = modalities == ["CT"]
     labels = ["background", *settings["label_names"].values()]
     outputs = list(settings["regions"]) if "regions" in settings else labels
     size = {"spatial_shape": list(settings["patch_size"]), "dtype": "float32", "is_patch_data": True}
     image = {
         "type": "image",
         "format": "hounsfield" if is_ct else "magnitude",
-        "modality": "CT" if is_ct else "MR",
+        "modality": ", ".join(dict.fromkeys(MODALITIES[name].code for name in modalities)),
         "num_channels": settings["channels"],
         **size,
         "value_range": [-1, 1] if is_ct else [],
@@ -129,6 +148,8 @@ def metadata(name: str, settings: Mapping[str, Any]) -> Config:
         "label_classes": ", ".join(f"{label}: {output}" for label, output in enumerate(labels)),
         "pred_classes": f"{len(outputs)} channels of logits: {', '.join(outputs)}",
         "intended_use": "Research. Not for clinical use without validation.",
+        **({"training_data": settings["training_data"]} if "training_data" in settings else {}),
+        "label_colours": dict(zip(labels[1:], label_colours(labels[1:]), strict=True)),
         "network_data_format": {"inputs": {"image": image}, "outputs": {"pred": prediction}},
     }
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .bench_inference import BenchInference
     from .bench_network import BenchNetwork
     from .command import Command
+    from .crossval import Crossval
     from .demo import Demo
     from .evaluate import Evaluate
     from .export import Export
@@ -24,6 +25,7 @@ __all__ = [
     "BenchInference",
     "BenchNetwork",
     "Command",
+    "Crossval",
     "Demo",
     "Evaluate",
     "Export",
@@ -42,6 +44,7 @@ __getattr__ = lazy_names(
         "bench_inference": ["BenchInference"],
         "bench_network": ["BenchNetwork"],
         "command": ["Command"],
+        "crossval": ["Crossval"],
         "demo": ["Demo"],
         "evaluate": ["Evaluate"],
         "export": ["Export"],

@@ -108,12 +108,15 @@ class Demo(Command):
 
     def predict(self) -> list[PredictedCase]:
         """Segment the unseen phantoms."""
+        from hybridseg.app.inference.formats import FormatWriter
         from hybridseg.app.inference.outputs import Outputs
         from hybridseg.app.inference.predictor import Predictor
         from hybridseg.transforms.datasets.inputs import find_cases
 
         predictor = Predictor(BUNDLE, checkpoint=self.output / "run" / "model.pt")
-        outputs = Outputs(folder=self.output / "predictions", predictor=predictor, labels=predictor.label_names)
+        folder = self.output / "predictions"
+        formats = FormatWriter.for_bundle(bundle_path(BUNDLE), folder, (), predictor.label_names)
+        outputs = Outputs(folder=folder, predictor=predictor, labels=predictor.label_names, formats=formats)
         work = []
         for case in find_cases([self.output / "phantoms" / "imagesTs"]):
             output = outputs.folder / f"{case.name}.nii.gz"

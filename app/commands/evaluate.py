@@ -71,7 +71,7 @@ class Evaluate(Command):
         from hybridseg.app.evaluation.files import score_files
         from hybridseg.app.evaluation.references import find_references
         from hybridseg.app.evaluation.tables import summary_record, summary_table, write_reports
-        from hybridseg.app.runtime.console import as_json
+        from hybridseg.transforms.io.json_files import as_json
         from hybridseg.transforms.io.masks import is_mask_file, parse_rois
         from hybridseg.transforms.io.names import case_name, find_volumes
 

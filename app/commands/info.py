@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from hybridseg.app.runtime.console import align, as_json
+from hybridseg.app.runtime.console import align
 from hybridseg.bundles import bundle_names, bundle_path
 
 from .command import Command
@@ -44,6 +44,8 @@ class Info(Command):
         bundles = [describe_bundle(name) for name in bundle_names()]
         networks, parts = describe_networks(), describe_parts()
         if self.json:
+            from hybridseg.transforms.io.json_files import as_json
+
             record = {"bundles": bundles, "networks": networks, "parts": parts}
             print(as_json(record))
             return 0
@@ -66,7 +68,7 @@ class Info(Command):
 
 def describe_bundle(name: str) -> dict[str, Any]:
     """Return name, version, task and folder of a shipped bundle, and whether it has weights."""
-    from hybridseg.transforms.datasets.dataset import read_json
+    from hybridseg.transforms.io.json_files import read_json
 
     folder = bundle_path(name)
     metadata = read_json(folder / "configs" / "metadata.json")

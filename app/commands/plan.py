@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from hybridseg.app.runtime.console import as_json, say
+from hybridseg.app.runtime.console import say
 
 from .command import Command, make_folder
 
@@ -56,7 +56,9 @@ class Plan(Command):
     """Number of cross-validation folds; fewer if there are too few patients."""
     patient: Annotated[str | None, tyro.conf.arg(metavar="REGEX", help_behavior_hint="")] = None
     """Regular expression that finds the patient in the name of a case, such as '^[^_]+'; all cases of a patient are in
-    one fold."""
+    one fold. Names such as patient001_frame01 or sub-01_ses-02 need none."""
+    split_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+    """Folds to use instead of drawing them: a split.json, or nnU-Net's splits_final.json."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Random seed of the folds and the training."""
     spacing: Annotated[
@@ -93,6 +95,7 @@ class Plan(Command):
             rois=parse_rois(self.roi),
             folds=self.folds,
             patient=self.patient,
+            split_file=self.split_file,
             seed=self.seed,
             spacing=self.spacing,
             patch=self.patch,
@@ -100,6 +103,8 @@ class Plan(Command):
         )
         make_folder(self.output)
         plan = plan_bundle(self.dataset, self.output, options, report=self.report)
+        from hybridseg.transforms.io.json_files import as_json
+
         print(as_json(plan.record()) if self.json else describe(plan, self.output, self.dataset))
         return 1 if plan.left_out else 0
 

@@ -6,13 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tyro
 from tqdm import tqdm
 
-from hybridseg.app.bundling.config import input_channels, label_parts
+from hybridseg.app.bundling.config import input_channels, input_modalities, label_parts
 from hybridseg.app.inference.cohort import PredictedCase, segment_cases
 from hybridseg.app.runtime import distributed
 from hybridseg.app.runtime.console import one_line, say
@@ -21,11 +22,15 @@ from hybridseg.bundles import bundle_path
 from .command import BUNDLE_DEFAULT, Command, make_folder
 
 if TYPE_CHECKING:
+    from hybridseg.app.inference.formats import FormatReport, FormatWriter
     from hybridseg.app.inference.predictor import Data
     from hybridseg.app.inference.run_record import RunRecord
     from hybridseg.transforms.datasets.inputs import InputCase
 
     Work = tuple[InputCase, PredictedCase]
+
+Format = Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dicom-seg", "rtstruct", "itk-snap"]
+RECORDED_OPTIONS = ("series", "fill_gaps", "grid_of", "overlap", "batch", "tta", "largest_component")
 
 
 @dataclass
@@ -42,8 +47,12 @@ class Predict(Command):
     """Name of a shipped bundle (see `hybridseg info`), or the folder of any bundle."""
     checkpoint: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE ...", help_behavior_hint=BUNDLE_DEFAULT)] = ()
     """Weights to use instead, such as the model.pt of a training; the logits of several are averaged."""
-    series: Annotated[str | None, tyro.conf.arg(metavar="UID|NUMBER", help_behavior_hint="")] = None
-    """Series to read from DICOM folders that hold several."""
+    series: Annotated[str | None, tyro.conf.arg(metavar="UID|NUMBER,...", help_behavior_hint="")] = None
+    """Series to read from DICOM folders that hold several; for several channels, that of each."""
+    fill_gaps: bool = False
+    """Interpolate a missing slice of a DICOM series; otherwise the case fails."""
+    grid_of: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Channel, from 0, on whose grid the label maps are, where channels have grids of their own, such as CT and PET."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """auto, cpu, cuda or cuda:N; auto uses a GPU if there is one."""
     overlap: Annotated[float | None, tyro.conf.arg(metavar="SHARE", help_behavior_hint=BUNDLE_DEFAULT)] = None
@@ -56,6 +65,12 @@ class Predict(Command):
     """Write only these labels, by name or number; the others become background."""
     largest_component: bool = False
     """Keep only the largest connected component of each label."""
+    format: Annotated[
+        tuple[Format, ...], tyro.conf.arg(metavar="FORMAT ...", help_behavior_hint="(default: nii.gz)")
+    ] = ()
+    """Also write FORMAT/CASE: nrrd, mha, seg.nrrd (3D Slicer), dicom-seg, rtstruct; itk-snap: names of the labels."""
+    force_dicom: bool = False
+    """Write DICOM also of scans unlike the training data, and with weights trained on synthetic data."""
     probabilities: bool = False
     """Also write probabilities/CASE.nii.gz: one volume for each class, on the network's grid."""
     statistics: bool = False
@@ -73,7 +88,7 @@ class Predict(Command):
         """Segment the volumes.
 
         Returns:
-            0 if every case has a label map, 1 if some cases failed.
+            0 if every case has a label map in each format, 1 if some cases failed.
 
         Raises:
             ValueError: an input, the output, the bundle, its weights, the device or an option is invalid; another run
@@ -81,14 +96,18 @@ class Predict(Command):
         """
         if self.overwrite and self.keep_existing:
             raise ValueError("overwrite: must not be given together with keep_existing")
+        if "dicom-seg" in self.format and find_spec("highdicom") is None:
+            raise ValueError("format: dicom-seg: highdicom is not installed: pip install 'hybridseg[dicom]'")
         bundle = bundle_path(self.bundle)
+        if not 0 <= self.grid_of < (channels := input_channels(bundle)):
+            raise ValueError(f"grid_of: {self.grid_of}: must be the number of a channel, 0 to {channels - 1}")
         cases = self.find_cases(bundle)
         from hybridseg.app.inference.provenance import describe_settings
         from hybridseg.app.runtime.folder_lock import folder_lock
 
         settings = describe_settings(bundle, self.checkpoint, self.options(bundle))
         make_folder(self.output)
-        self.warn_of_unread_folders()
+        self.warn_of_unread_files(cases)
         with ExitStack() as held:
             try:
                 held.enter_context(folder_lock(self.output, "output"))
@@ -107,6 +126,10 @@ class Predict(Command):
         for _, case in work:
             if case.outcome == "skipped":
                 run_record.note(case.record())
+        formats = self.format_writer(bundle)
+        if distributed.rank() == 0:
+            formats.write_label_names()
+        self.write_missing_formats(formats, work, run_record, input_channels(bundle))
         if self.statistics:
             self.measure_skipped(bundle, work, run_record)
         waiting = [item for item in work if item[1].outcome == "waiting"]
@@ -114,7 +137,8 @@ class Predict(Command):
             planned = every if distributed.rank() == 0 else work
             run_record.settings = settings
             try:
-                self.segment(bundle, waiting, run_record, [case for _, case in planned if case.outcome == "waiting"])
+                announced = [case for _, case in planned if case.outcome == "waiting"]
+                self.segment(bundle, waiting, run_record, formats, announced)
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(self.interrupted(work)) from None
         records = distributed.gather(([case for _, case in work], run_record))
@@ -123,7 +147,7 @@ class Predict(Command):
         run_record.merge(other for _, other in records)
         predicted = [case for part, _ in records for case in part]
         self.print_cases(predicted)
-        failed = any(case.outcome == "failed" for case in predicted)
+        failed = not all(case.is_complete for case in predicted)
         try:
             run_record.write(finished=True)
         except OSError as error:
@@ -143,7 +167,13 @@ class Predict(Command):
         if any(given.is_dir() and os.path.realpath(given) == own for given in self.inputs):
             rule = "must be another folder than the input: the next run would take the label maps for volumes"
             raise ValueError(f"output: {self.output}: {rule}")
-        found = find_cases(self.inputs, channels=input_channels(bundle), series=self.series)
+        found = find_cases(
+            self.inputs,
+            channels=input_channels(bundle),
+            series=self.series,
+            modalities=input_modalities(bundle),
+            fill_gaps=self.fill_gaps,
+        )
         return [case for case in found if own not in map(os.path.realpath, case.images)]
 
     def list_work(self, cases: Sequence[InputCase]) -> list[Work]:
@@ -182,7 +212,7 @@ class Predict(Command):
             made = run_record.known_settings(case.name)
             if made is None:
                 unknown.append(predicted.output)
-            elif found := find_difference(made, settings, series=isinstance(case.images[0], DicomFolder)):
+            elif found := find_difference(made, settings, dicom=isinstance(case.images[0], DicomFolder)):
                 different.append((predicted.output, *found))
         if different:
             output, name, before, after = different[0]
@@ -197,16 +227,56 @@ class Predict(Command):
             also = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
             say("predict", f"{unknown[0]}{also}: no record of what made the label map: skipped")
 
-    def warn_of_unread_folders(self) -> None:
-        """Print which folders with volumes below an input are not searched."""
-        from hybridseg.transforms.datasets.inputs import passed_over
+    def warn_of_unread_files(self, cases: Sequence[InputCase]) -> None:
+        """Print which folders with volumes below an input are not searched, and which volumes beside DICOM not read."""
+        from hybridseg.transforms.datasets.inputs import beside_slices, passed_over
 
         if distributed.rank() > 0:
             return
-        own = {self.output.resolve(), (self.output / "probabilities").resolve()}
+        if beside := beside_slices(cases):
+            what = f"beside DICOM slices, as are {len(beside) - 1} more" if len(beside) > 1 else "beside DICOM slices"
+            say("predict", f"{beside[0]}: {what}: not read: name it to segment it too")
+        own = {(self.output / name).resolve() for name in ("", "probabilities", *get_args(Format))}
         if below := [folder for folder in passed_over(self.inputs) if folder.resolve() not in own]:
             what = f"{len(below)} folders with volumes" if len(below) > 1 else "a folder with volumes"
             say("predict", f"{below[0]}: {what} below an input: not searched: name it too, or list its volumes (.csv)")
+
+    def format_writer(self, bundle: Path) -> FormatWriter:
+        """Return the writer of other formats.
+
+        Raises:
+            VolumeError: a config of the bundle is invalid.
+        """
+        from hybridseg.app.inference.formats import FormatWriter
+
+        labels = self.chosen_labels(label_parts(bundle)[0])
+        return FormatWriter.for_bundle(
+            bundle, self.output, self.format, labels, force_dicom=self.force_dicom, debug=self.debug
+        )
+
+    def write_missing_formats(
+        self, formats: FormatWriter, work: Sequence[Work], run_record: RunRecord, channels: int
+    ) -> None:
+        """Write formats that were not wanted or not possible when a label map was made, from that label map."""
+        from hybridseg.app.inference.formats import write_from_label_map
+
+        for case, predicted in work:
+            if predicted.outcome == "skipped" and formats.missing(case.name):
+                with predicted.stage("formats", debug=self.debug):
+                    self.note_report(predicted, write_from_label_map(formats, case, Path(predicted.output), channels))
+                self.print_lines(predicted)
+                run_record.note(predicted.record())
+
+    def note_report(self, predicted: PredictedCase, report: FormatReport) -> None:
+        """Record what happened when a case was written in other formats."""
+        predicted.outside = report.outside
+        predicted.notes += report.notes
+        predicted.unwritten = report.unwritten if self.format else None
+
+    def print_lines(self, predicted: PredictedCase) -> None:
+        """Print what the user should know about a case."""
+        for line in predicted.lines:
+            say("predict", line)
 
     def measure_skipped(self, bundle: Path, work: Sequence[Work], run_record: RunRecord) -> None:
         """Measure label maps that exist but are not in the statistics, as after an interrupted run."""
@@ -221,14 +291,21 @@ class Predict(Command):
         for case, predicted in tqdm(written, desc="statistics", unit="case", leave=False, disable=None):
             rows: Sequence[Mapping[str, Any]] = ()
             with predicted.stage("statistics", debug=self.debug):
-                measured = measure_written(case, Path(predicted.output), channels=channels, label_names=chosen)
+                measured = measure_written(
+                    case, Path(predicted.output), channels=channels, label_names=chosen, grid_of=self.grid_of
+                )
                 rows = [asdict(row) for row in measured]
             if predicted.error is not None:
                 say("predict", predicted.error)
             run_record.note(predicted.record(), rows)
 
     def segment(
-        self, bundle: Path, work: Sequence[Work], run_record: RunRecord, planned: Sequence[PredictedCase]
+        self,
+        bundle: Path,
+        work: Sequence[Work],
+        run_record: RunRecord,
+        formats: FormatWriter,
+        planned: Sequence[PredictedCase],
     ) -> None:
         """Segment the cases that are waiting.
 
@@ -236,6 +313,7 @@ class Predict(Command):
             bundle: folder of the bundle.
             work: the cases of this process.
             run_record: receives what made them, and what happened to each.
+            formats: writes other formats.
             planned: the cases to announce in the record, those of other processes too.
         """
         from hybridseg.app.inference.outputs import Outputs
@@ -249,6 +327,7 @@ class Predict(Command):
             overlap=self.overlap,
             batch=self.batch,
             mirror=self.tta,
+            grid_of=self.grid_of,
         )
         run_record.settings = {
             "versions": versions(),
@@ -256,11 +335,13 @@ class Predict(Command):
             "device": device_name(predictor.device),
         }
         run_record.plan(case.record() for case in planned)
-        self.save(run_record)
+        if distributed.rank() == 0:
+            run_record.write()  # an error, such as a full disk, stops the run before it computes
         outputs = Outputs(
             folder=self.output,
             predictor=predictor,
             labels=self.chosen_labels(predictor.label_names),
+            formats=formats,
             largest_component=self.largest_component,
             probabilities=self.probabilities,
             statistics=self.statistics,
@@ -268,16 +349,19 @@ class Predict(Command):
         )
         rows: dict[str, Sequence[Mapping[str, Any]]] = {}
 
+        predicted = {case.case: case for _, case in work}
+
         def finish(case: InputCase, data: Data) -> None:
-            rows[case.name] = [asdict(row) for row in outputs.write(case, data)]
+            measured, report = outputs.write(case, data)
+            rows[case.name] = [asdict(row) for row in measured]
+            self.note_report(predicted[case.name], report)
 
         done = segment_cases(predictor, work, finish, debug=self.debug)
         hidden = None if distributed.rank() == 0 else True
         noted = set()
         try:
             for case in tqdm(done, total=len(work), desc="cases", unit="case", leave=False, disable=hidden):
-                if case.error is not None:
-                    say("predict", case.error)
+                self.print_lines(case)
                 run_record.note(case.record(), rows.pop(case.case, ()))
                 noted.add(case.case)
                 self.save(run_record)
@@ -320,13 +404,13 @@ class Predict(Command):
             ValueError: the bundle does not have a label.
         """
         names, _ = label_parts(bundle)
-        options = {name: getattr(self, name) for name in ("series", "overlap", "batch", "tta", "largest_component")}
+        options = {name: getattr(self, name) for name in RECORDED_OPTIONS}
         return {**options, "labels": [names[label] for label in self.chosen_labels(names)]}
 
     def print_cases(self, cases: Sequence[PredictedCase]) -> None:
         """Print how many cases were written, or all records as JSON."""
         if self.json:
-            from hybridseg.app.runtime.console import as_json
+            from hybridseg.transforms.io.json_files import as_json
 
             print(as_json([case.record() for case in cases]))
             return

@@ -31,6 +31,7 @@ KEYS: Mapping[str, str] = {
     "seed": "seed",
     "fold": "fold",
     "pretrained": "pretrained",
+    "store": "store",
     "resume": "resume",
 }
 """The key of train.json that each option sets, by field."""
@@ -59,6 +60,10 @@ class Train(Command):
     """Fold to validate on, if the bundle has folds."""
     pretrained: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
     """Weights to start from, such as the model.pt of another training; tensors that do not match are skipped."""
+    store: Annotated[
+        Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: `prepared` in the run folder)")
+    ] = None
+    """Folder of prepared cases, which trainings with the same preprocessing can share; see `hybridseg store`."""
     resume: bool = False
     """Resume the run in the run folder after its last complete epoch."""
     processes: Annotated[int, tyro.conf.arg(metavar="N")] = 1
@@ -179,7 +184,7 @@ class Train(Command):
 
     def warn_of_prediction(self, inference: Path) -> None:
         """Warn of settings that prediction needs too, but reads from its own config."""
-        from hybridseg.transforms.datasets.dataset import read_json
+        from hybridseg.transforms.io.json_files import read_json
 
         known = read_json(inference).keys() - KEYS.values() if inference.is_file() else set()
         if keys := [key for key in read_settings(self.set) if key.partition(SEPARATOR)[0] in known]:

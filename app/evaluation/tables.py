@@ -7,8 +7,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from hybridseg.app.runtime.console import align, as_json
-from hybridseg.transforms.io.atomic import replacing, write_csv
+from hybridseg.app.runtime.console import align
+from hybridseg.transforms.io.atomic import write_csv
+from hybridseg.transforms.io.json_files import write_json
 
 from .metrics import LabelScore
 from .summary import Spread, Summary, summarise_scores
@@ -29,8 +30,7 @@ def write_reports(scores: Sequence[LabelScore], output_dir: str | Path, *, toler
     records = [asdict(score) for score in scores]
     write_csv(folder / "scores.csv", [field.name for field in fields(LabelScore)], records)
     for name, content in (("scores", records), ("summary", summary_record(scores, tolerance=tolerance))):
-        with replacing(folder / f"{name}.json") as temporary:
-            temporary.write_text(as_json(content) + "\n", encoding="utf-8")
+        write_json(folder / f"{name}.json", content)
 
 
 def summary_record(scores: Sequence[LabelScore], *, tolerance: float) -> dict[str, Any]:

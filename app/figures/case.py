@@ -15,6 +15,7 @@ from monai.transforms import Orientation
 from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.grid import voxel_lengths
 from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.structures import label_colours
 
 from .panels import (
     BACKGROUND,
@@ -22,7 +23,6 @@ from .panels import (
     PANEL,
     TEXT,
     best_slice,
-    colours,
     draw_image,
     draw_labels,
     draw_outlines,
@@ -143,7 +143,7 @@ def draw_legend(
     layout.text(figure, left, y, "label", FAINT, 10)
     if dice is not None:
         layout.text(figure, right, y, "Dice", FAINT, 10, ha="right")
-    for colour, (label, name) in zip(colours(len(label_names)), label_names.items(), strict=True):
+    for colour, (label, name) in zip(label_colours(label_names.values()), label_names.items(), strict=True):
         y -= step
         layout.text(figure, left, y, "\N{BLACK SQUARE}", colour, 16)
         layout.text(figure, left + 0.24, y, name.replace("_", " "), TEXT, 11)

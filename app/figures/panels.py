@@ -11,12 +11,13 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects, zoom
 
+from hybridseg.transforms.structures import label_colours
+
 from .planes import PLANES, Plane, Volume
 
 Extent = tuple[float, float, float, float]
 """Left, right, bottom and top of a plane in its panel, in mm."""
 
-COLOURS = ("#ff9f43", "#54c6eb", "#5ee08a", "#f7e463", "#ff6f91", "#a98bff", "#2ec4b6", "#d4a373", "#b8f2e6", "#e0aaff")
 BACKGROUND, PANEL, TEXT, FAINT = "#0e1116", "#000000", "#e8eaed", "#8b949e"
 
 OPACITY = 0.3
@@ -25,11 +26,6 @@ FINER = 4
 """Outlines are drawn on masks this many times finer, interpolated linearly."""
 OUTLINED = [withStroke(linewidth=2, foreground=PANEL)]
 """Path effect of text and lines that stay legible on any grey."""
-
-
-def colours(count: int) -> list[str]:
-    """Return a colour for each of so many labels; they repeat after ten."""
-    return [COLOURS[index % len(COLOURS)] for index in range(count)]
 
 
 def grey_window(image: Volume, window: tuple[float, float] | None = None) -> tuple[float, float]:
@@ -104,7 +100,7 @@ def draw_labels(
     axes: Axes, labels: Volume, extent: Extent, label_names: Mapping[int, str], opacity: float = OPACITY
 ) -> None:
     """Fill and outline each label in its colour."""
-    for colour, label in zip(colours(len(label_names)), label_names, strict=True):
+    for colour, label in zip(label_colours(label_names.values()), label_names, strict=True):
         if (labels == label).any():
             x, y, mask = fine_mask(labels == label, extent)
             axes.contourf(x, y, mask, levels=[0.5, 2], colors=[colour], alpha=opacity)

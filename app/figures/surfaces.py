@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ from torch.nn import functional as F
 from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.grid import voxel_lengths
 from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.structures import label_colours
 
-from .panels import BACKGROUND, FAINT, PANEL, TEXT, colours, draw_sides
+from .panels import BACKGROUND, FAINT, PANEL, TEXT, draw_sides
 from .planes import PLANES, Plane
 from .volumes import reorient
 
@@ -50,19 +51,19 @@ def draw_surfaces(path: PathLike, *, labels: MetaTensor, label_names: Mapping[in
     voxel = lengths.max() / LONGEST
     shape = [max(1, round(length / voxel)) for length in lengths.tolist()]
     bodies = {label: resample_mask(volume.as_tensor()[0] == label, shape) for label in label_names}
+    colours = label_colours(label_names.values())
     sizes = [plane.size(shape) for plane in PLANES]
     scale = WIDTH / sum(width for width, _ in sizes)
     height = scale * max(height for _, height in sizes) + 0.6
     figure = Figure(figsize=(WIDTH, height), facecolor=BACKGROUND, layout="constrained")
     panels = figure.subplots(1, len(PLANES), width_ratios=[width for width, _ in sizes])
     for axes, plane in zip(panels, PLANES, strict=True):
-        axes.imshow(render(bodies, plane), origin="lower")
+        axes.imshow(render(bodies.values(), colours, plane), origin="lower")
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         axes.set_title(VIEWS[plane.name], color=FAINT, fontsize=10)
         draw_sides(axes, plane.sides)
-    named = zip(colours(len(bodies)), label_names.values(), strict=True)
-    marks = [Patch(color=colour, label=name) for colour, name in named]
+    marks = [Patch(color=colour, label=name) for colour, name in zip(colours, label_names.values(), strict=True)]
     figure.legend(handles=marks, loc="outside lower center", ncols=6, frameon=False, labelcolor=TEXT, fontsize=9)
     with replacing(path, suffix=".png") as temporary:
         figure.savefig(temporary, dpi=80)
@@ -74,12 +75,18 @@ def resample_mask(mask: torch.Tensor, shape: Sequence[int]) -> NDArray[np.bool_]
     return (fine[0, 0] > 0.5).cpu().numpy()
 
 
-def render(bodies: Mapping[int, NDArray[np.bool_]], plane: Plane) -> NDArray[Any]:
-    """Render masks (X, Y, Z) as seen along a plane's axis: RGB (rows from bottom to top, columns, 3)."""
-    height, width = plane.cut(next(iter(bodies.values())), 0).shape
+def render(bodies: Collection[NDArray[np.bool_]], colours: Sequence[str], plane: Plane) -> NDArray[Any]:
+    """Render masks (X, Y, Z) as seen along a plane's axis: RGB (rows from bottom to top, columns, 3).
+
+    Args:
+        bodies: the masks.
+        colours: of each.
+        plane: the plane.
+    """
+    height, width = plane.cut(next(iter(bodies)), 0).shape
     nearest = np.full((height, width), np.inf)
     picture = np.full((height, width, 3), to_rgb(PANEL))
-    for colour, mask in zip(colours(len(bodies)), bodies.values(), strict=True):
+    for colour, mask in zip(colours, bodies, strict=True):
         towards = np.flip(mask, 1) if plane.axis == 1 else mask  # the front, the feet and the left are nearest
         hit = plane.cut(np.any(towards, plane.axis, keepdims=True), 0)
         depth = np.where(hit, plane.cut(towards.argmax(plane.axis, keepdims=True), 0), mask.shape[plane.axis])

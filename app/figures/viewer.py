@@ -18,8 +18,9 @@ from hybridseg.app.labels.label_maps import compact_labels, count_labels
 from hybridseg.app.labels.label_statistics import label_statistics
 from hybridseg.app.runtime.console import align
 from hybridseg.transforms.grid import voxel_lengths
+from hybridseg.transforms.structures import label_colours
 
-from .panels import BACKGROUND, FAINT, OPACITY, PANEL, TEXT, best_slice, colours, draw_panel, grey_window
+from .panels import BACKGROUND, FAINT, OPACITY, PANEL, TEXT, best_slice, draw_panel, grey_window
 from .planes import PLANES, Plane, Volume
 from .volumes import VolumeOrPath, load_volumes, reorient
 
@@ -162,7 +163,7 @@ class SliceViewer:
             axes.axhline((1 - y) * top, color=TEXT, linewidth=0.4)
             axes.set_title(plane.name, color=FAINT, fontsize=10)
         if lines:
-            ink = [FAINT, *colours(len(self.label_names))]
+            ink = [FAINT, *label_colours(self.label_names.values())]
             style: dict[str, Any] = {"handlelength": 0, "handletextpad": 0, "frameon": False, "labelcolor": ink}
             figure.legend(
                 [Line2D([], [])] * len(lines),

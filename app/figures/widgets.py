@@ -11,7 +11,8 @@ import anywidget
 import ipywidgets
 import traitlets
 
-from .panels import colours
+from hybridseg.transforms.structures import label_colours
+
 from .planes import PLANES, Plane, Volume
 
 
@@ -156,7 +157,8 @@ class Controls:
         """Return the statistics as HTML, with the labels' colours."""
         if not self.viewer.label_names:
             return ""
-        marks = ["", *(f"<span style='color: {colour}'>&#9632;</span> " for colour in colours(len(self.labels)))]
+        colours = label_colours(self.viewer.label_names.values())
+        marks = ["", *(f"<span style='color: {colour}'>&#9632;</span> " for colour in colours)]
         lines = []
         for mark, (name, *numbers) in zip(marks, self.viewer.rows, strict=True):
             cells = "".join(f"<td style='padding-left: 2em; text-align: right'>{escape(cell)}</td>" for cell in numbers)

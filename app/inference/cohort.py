@@ -36,7 +36,10 @@ class PredictedCase:
         outcome: `waiting` at first; finally `written`, `skipped` because the output exists, or `failed`.
         seconds: duration of each stage: `preparing`, `network`, `writing`. Stages of different cases overlap.
         peak_memory_bytes: peak memory of the process when the case was done; of the GPU if there is one.
+        notes: what was chosen, skipped or corrected when reading or writing DICOM, a line each.
         error: why the case failed.
+        outside: how its scan differs from what the model was trained on.
+        unwritten: why a format was not written, by format; None if none but NIfTI was wanted.
     """
 
     case: str
@@ -45,7 +48,24 @@ class PredictedCase:
     outcome: CaseStatus = "waiting"
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
+    notes: list[str] = field(default_factory=list)
     error: str | None = None
+    outside: list[str] = field(default_factory=list)
+    unwritten: dict[str, str] | None = None
+
+    @property
+    def lines(self) -> list[str]:
+        """What to print about the case, one line each."""
+        lines = list(self.notes)
+        if self.outside:
+            lines.append(f"{self.case}: outside what the model was trained on: {', '.join(self.outside)}")
+        lines += (self.unwritten or {}).values()
+        return lines if self.error is None else [*lines, self.error]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that was wanted of the case is written."""
+        return self.outcome != "failed" and not self.unwritten
 
     def record(self) -> dict[str, Any]:
         """Return the record for JSON."""
@@ -86,6 +106,7 @@ def segment_cases(
     def prepare(case: InputCase, record: PredictedCase) -> Data:
         with record.stage("preparing", debug=debug):
             check_loading(predictor, case)
+            record.notes = case.notes()
             return predictor.prepare(case.entry)
         return {}
 

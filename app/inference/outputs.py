@@ -1,26 +1,27 @@
-"""Write the results of a case: the label map and, on request, statistics, a picture and probabilities."""
+"""Write the results of a case: the label map and, on request, statistics, a picture, probabilities, other formats."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import torch
 from monai.data import MetaTensor
 
 from hybridseg.app.labels.keep import keep_labels, keep_largest_components
-from hybridseg.app.labels.label_maps import LabelMap, compact_labels
+from hybridseg.app.labels.label_maps import compact_labels
 from hybridseg.app.labels.label_statistics import LabelStatistics, label_statistics
 from hybridseg.transforms.datasets.inputs import InputCase
 from hybridseg.transforms.io.atomic import replacing
-from hybridseg.transforms.io.dicom.series import DicomFolder, open_series
+from hybridseg.transforms.io.dicom.series import DicomFolder
 from hybridseg.transforms.io.load import LoadVolumed
 from hybridseg.transforms.io.save import write_labels
+from hybridseg.transforms.spatial import JoinChannelsd
+
+from .formats import FormatReport, FormatWriter
 
 if TYPE_CHECKING:
     from .predictor import Data, Predictor
@@ -30,12 +31,16 @@ PROBABILITY_STEP = 1 / 65535
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """Writes the results of cases into a folder; the label map last, so that a case with a label map is complete.
+    """Writes the results of cases into a folder.
+
+    The label map comes after statistics, picture and probabilities, so that a case with a label map has these too, and
+    before its other formats, which can be made from it.
 
     Args:
         folder: output folder.
         predictor: the bundle that segmented the cases.
         labels: labels to keep; the others become background.
+        formats: writes other formats.
         largest_component: keep only the largest connected component of each label.
         probabilities: write probabilities too.
         statistics: measure the labels too.
@@ -45,20 +50,21 @@ class Outputs:
     folder: Path
     predictor: Predictor
     labels: Collection[int]
+    formats: FormatWriter
     largest_component: bool = False
     probabilities: bool = False
     statistics: bool = False
     preview: bool = False
 
-    def write(self, case: InputCase, data: Data) -> list[LabelStatistics]:
-        """Write `<case>.nii.gz`, and before it the other results; for a DICOM case, also a DICOM SEG.
+    def write(self, case: InputCase, data: Data) -> tuple[list[LabelStatistics], FormatReport]:
+        """Write the results of a case.
 
         Args:
             case: the case.
-            data: its `image` and, as `pred`, its logits (K, D, H, W), both on the network's grid.
+            data: its `image` and, as `pred`, its logits (K, D, H, W), both on the network's grid; its `scan`.
 
         Returns:
-            The statistics; empty unless they are requested.
+            The statistics, empty unless they are requested; what happened to the other formats.
         """
         if self.probabilities:
             self.write_probabilities(case, data)
@@ -69,16 +75,17 @@ class Outputs:
             keep_largest_components(labels)
         rows: list[LabelStatistics] = []
         if self.statistics or self.preview:
-            image: MetaTensor = LoadVolumed("image", channels=len(data["image"]))(case.entry)["image"]
+            image = load_on_grid(case, channels=len(data["image"]), grid_of=self.predictor.grid_of)["image"]
             if self.statistics:
                 channels = [channel.numpy() for channel in image.as_tensor()]
                 rows = label_statistics(labels, channels, affine=affine, label_names=self.label_names, case=case.name)
             if self.preview:
                 self.draw_preview(case, image, MetaTensor(torch.from_numpy(labels)[None], affine=restored.affine))
-        if isinstance(case.images[0], DicomFolder) and find_spec("highdicom"):
-            self.write_dicom(case.name, case.images[0], labels)
-        write_labels(labels, self.folder / f"{case.name}.nii.gz", reference=case.images[0], affine=affine)
-        return rows
+        self.formats.discard(case.name)
+        source = grid_source(case, self.predictor.grid_of)
+        path = self.folder / f"{case.name}.nii.gz"
+        write_labels(labels, path, reference=source, affine=affine, structures=self.formats.structures)
+        return rows, self.formats.write(case, labels, affine, data.get("scan"))
 
     @property
     def label_names(self) -> dict[int, str]:
@@ -106,24 +113,53 @@ class Outputs:
             window=self.predictor.window,
         )
 
-    def write_dicom(self, name: str, source: DicomFolder, labels: LabelMap) -> None:
-        """Write the labels (X, Y, Z) of a DICOM series as a DICOM SEG, `<name>.dcm`."""
-        from hybridseg.transforms.io.dicom.segmentation import write_segmentation
 
-        with open_series(source) as series:
-            write_segmentation(
-                labels,
-                series.instances,
-                self.folder / f"{name}.dcm",
-                label_names=self.label_names,
-                codes=self.predictor.label_codes,
-                algorithm=f"HybridSeg {self.predictor.bundle}",
-                version=version("hybridseg"),
-            )
+def grid_source(case: InputCase, grid_of: int) -> Path | DicomFolder:
+    """Return the volume on whose grid the results of a case are written.
+
+    Args:
+        case: the case.
+        grid_of: the channel, from 0; ignored if one file holds all channels.
+    """
+    return case.images[grid_of if len(case.images) > 1 else 0]
+
+
+def load_on_grid(
+    case: InputCase, *, channels: int, grid_of: int = 0, labels: Path | None = None
+) -> dict[str, MetaTensor]:
+    """Load the image of a case, (C, X, Y, Z), with all channels on the grid of one of them.
+
+    Args:
+        case: the case.
+        channels: number of channels of its image.
+        grid_of: the channel, from 0, whose grid is used.
+        labels: file of a label map on that grid, loaded too.
+
+    Returns:
+        The volumes `image` and, if given, `labels`.
+
+    Raises:
+        VolumeError: a file cannot be read, or the label map is on another grid.
+    """
+    order = list(range(len(case.images)))
+    if len(order) > 1:
+        order.insert(0, order.pop(grid_of))
+    entry: dict[Hashable, Any] = {
+        "image": [InputCase(case.name, (case.images[index],)).entry["image"] for index in order]
+    }
+    if labels is not None:
+        entry["labels"] = str(labels)
+    load = LoadVolumed(
+        ["image", "labels"], label_keys=["labels"], channels=channels, allow_missing_keys=True, one_grid=False
+    )
+    loaded = JoinChannelsd("image", "labels", air=[None] * channels)(load(entry))
+    image: MetaTensor = loaded["image"]
+    loaded["image"] = image[[order.index(index) for index in range(len(order))]] if len(order) > 1 else image
+    return {str(name): volume for name, volume in loaded.items()}
 
 
 def measure_written(
-    case: InputCase, path: Path, *, channels: int, label_names: Mapping[int, str]
+    case: InputCase, path: Path, *, channels: int, label_names: Mapping[int, str], grid_of: int = 0
 ) -> list[LabelStatistics]:
     """Measure a case whose label map was written earlier.
 
@@ -132,13 +168,13 @@ def measure_written(
         path: file of its label map.
         channels: number of channels of its image.
         label_names: names of the labels to measure, by number.
+        grid_of: the channel on whose grid the label map is.
 
     Raises:
         VolumeError: a file cannot be read, or the grids differ.
     """
-    load = LoadVolumed(["image", "labels"], label_keys=["labels"], channels=channels)
-    volumes = load({**case.entry, "labels": str(path)})
-    image: MetaTensor = volumes["image"]
+    volumes = load_on_grid(case, channels=channels, grid_of=grid_of, labels=path)
+    image = volumes["image"]
     images = [channel.numpy() for channel in image.as_tensor()]
     labels = compact_labels(volumes["labels"].as_tensor()[0])
     return label_statistics(labels, images, affine=image.affine.numpy(), label_names=label_names, case=case.name)

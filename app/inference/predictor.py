@@ -5,42 +5,44 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Mapping, Sequence
 from copy import deepcopy
+from functools import partial
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
-from torch import Tensor, nn
+from monai.transforms import Compose
+from torch import nn
 
 from hybridseg.app.bundling.config import read_config, shown_window
+from hybridseg.app.bundling.training_data import measured_scan, percentiles
 from hybridseg.app.runtime.machine import choose_device
 from hybridseg.bundles import bundle_path
+from hybridseg.networks.ensemble import Ensemble
 from hybridseg.networks.weights import load_weights
 from hybridseg.transforms.errors import PathLike, VolumeError
+from hybridseg.transforms.grid import voxel_lengths
 from hybridseg.transforms.inferers import Progress, WindowInferer
+from hybridseg.transforms.io.load import LoadVolumed, elsewhere
 from hybridseg.transforms.regions import Regions, region_labels
 
 Data = dict[Hashable, Any]
-"""A case on its way through the pipelines: `image`, later also `pred`."""
+"""A case on its way through the pipelines: `image`, `scan` (what was measured of it), later also `pred`."""
 
 
-class Ensemble(nn.Module):
-    """The mean of the logits of several networks.
+def measure_image(case: Mapping[Hashable, Any]) -> Data:
+    """Add `scan`: what is compared of an image, as loaded, with what the network was trained on.
 
     Args:
-        networks: networks of the same kind, each with its own weights.
+        case: `image` (C, D, H, W), and the channels that have grids of their own; see `LoadVolumed`.
     """
-
-    def __init__(self, networks: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
-
-    def forward(self, x: Tensor) -> Tensor:
-        total = self.networks[0](x)
-        for network in self.networks[1:]:
-            total = total + network(x)
-        return total / len(self.networks)
+    image: MetaTensor = case["image"]
+    volumes = [image, *(case[key] for key in takewhile(case.__contains__, map(partial(elsewhere, "image"), count(1))))]
+    voxels = [channel for volume in volumes for channel in volume.as_tensor().numpy()]
+    spacing = voxel_lengths(image.affine.numpy()).tolist()
+    return {**case, "scan": measured_scan(image.shape[1:], spacing, [percentiles(channel) for channel in voxels])}
 
 
 class Predictor:
@@ -59,6 +61,7 @@ class Predictor:
         overlap: overlap of neighbouring windows, as a share of a window; None uses the bundle's.
         batch: windows computed at once; None uses the bundle's.
         mirror: average over windows mirrored along the axes that the bundle allows.
+        grid_of: the channel, from 0, on whose grid labels are returned, if channels have grids of their own.
 
     Raises:
         ValueError: the bundle, the device, the weights or an option is invalid.
@@ -68,7 +71,7 @@ class Predictor:
         label_names: name of each label, by number.
         regions: labels of each region that the network predicts; None if it predicts classes.
         window: intensity window to display CT, in HU; None for other bundles.
-        label_codes: DICOM codes of the labels, if the bundle has them; see `write_segmentation`.
+        grid_of: the channel on whose grid labels are returned.
         device: device of the network.
         network: the network, in evaluation mode.
         checkpoints: files of its weights.
@@ -83,6 +86,7 @@ class Predictor:
         overlap: float | None = None,
         batch: int | None = None,
         mirror: bool = False,
+        grid_of: int = 0,
     ) -> None:
         root = bundle_path(bundle)
         self.device = choose_device(device)
@@ -101,6 +105,9 @@ class Predictor:
             if value is not None:
                 config["inferer"][name] = value
 
+        if grid_of:
+            config["preprocessing"]["grid_of"] = grid_of
+
         def item(name: str) -> Any:
             if name not in config:
                 raise VolumeError(config_file, f"no item {name!r}", "an inference configuration needs it")
@@ -108,13 +115,17 @@ class Predictor:
 
         self.bundle = root.name
         self.window = shown_window(root)
-        self.label_codes = {int(label): codes for label, codes in (config.get("label_codes") or {}).items()}
+        self.grid_of = grid_of
         self.label_names = {int(label): str(name) for label, name in item("label_names").items()}
         self.regions: Regions | None = item("regions") if "regions" in config else None
         if self.regions is not None and set(region_labels(self.regions)) != set(self.label_names):
             written = f"regions that write {sorted(region_labels(self.regions))}"
             raise VolumeError(config_file, written, f"must be the label_names, {sorted(self.label_names)}")
         self.preprocessing = item("preprocessing")
+        if isinstance(self.preprocessing, Compose):
+            load, *others = self.preprocessing.transforms
+            if isinstance(load, LoadVolumed):
+                self.preprocessing.transforms = (load, measure_image, *others)
         self.inferer = item("inferer")
         self.postprocessing = item("postprocessing")
         given = [checkpoint] if isinstance(checkpoint, str | os.PathLike) else list(checkpoint or [item("checkpoint")])
@@ -145,7 +156,7 @@ class Predictor:
 
     @torch.inference_mode()
     def prepare(self, case: Mapping[Any, Any]) -> Data:
-        """Read `image`, a path, and preprocess it to (C, D, H, W) on the network's grid."""
+        """Read `image`, a path, and preprocess it to (C, D, H, W) on the network's grid; measure it as `scan`."""
         return self.preprocessing(case)
 
     @torch.inference_mode()

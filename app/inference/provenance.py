@@ -10,8 +10,10 @@ from typing import Any
 
 from hybridseg.app.bundling.config import bundle_version, inference_config
 
-VOXEL_OPTIONS = ("overlap", "tta", "labels", "largest_component")
-"""Options of `hybridseg predict` that change the voxels of every label map; `series` changes those of DICOM cases."""
+VOXEL_OPTIONS = ("overlap", "tta", "labels", "largest_component", "grid_of")
+"""Options of `hybridseg predict` that change the voxels of every label map."""
+DICOM_OPTIONS = ("series", "fill_gaps")
+"""Options that change those of DICOM cases."""
 SHOWN_DIGITS = 12
 """Digits of a checksum in messages and run numbers."""
 
@@ -64,14 +66,14 @@ def digest(content: Any) -> str:
 
 
 def find_difference(
-    earlier: Mapping[str, Any], now: Mapping[str, Any], *, series: bool = False
+    earlier: Mapping[str, Any], now: Mapping[str, Any], *, dicom: bool = False
 ) -> tuple[str, str, str] | None:
     """Find the first setting that gives a label map other voxels; settings that one side lacks are not compared.
 
     Args:
         earlier: settings that made a label map.
         now: settings of this run.
-        series: compare the DICOM series too.
+        dicom: compare the options for DICOM too.
 
     Returns:
         The name of the setting, its earlier value and its value now, or None.
@@ -81,7 +83,7 @@ def find_difference(
         names.insert(2, "weights")
     pairs = [(name, shown_setting(name, earlier), shown_setting(name, now)) for name in names]
     before, after = (settings.get("options") or {} for settings in (earlier, now))
-    options = [name for name in (*VOXEL_OPTIONS, *(["series"] if series else [])) if name in before]
+    options = [name for name in (*VOXEL_OPTIONS, *(DICOM_OPTIONS if dicom else ())) if name in before]
     pairs += [(name, shown_option(before[name]), shown_option(after[name])) for name in options]
     for name, old, new in pairs:
         if old is not None and new is not None and old != new:

@@ -15,12 +15,10 @@ from math import inf
 from pathlib import Path
 from time import time
 from typing import Any
-from uuid import uuid4
 
-from hybridseg.app.runtime.console import as_json
-from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.errors import VolumeError
-from hybridseg.transforms.io.atomic import replacing, write_csv
+from hybridseg.transforms.io.atomic import write_csv
+from hybridseg.transforms.io.json_files import read_json, write_json
 
 from .provenance import SHOWN_DIGITS, digest
 
@@ -113,7 +111,9 @@ class RunRecord:
         name = case["case"]
         earlier = self.earlier.get(name)
         if case["outcome"] == "skipped":
-            self.cases[name] = earlier or {**case, "run": None}
+            tried = case.get("unwritten") is not None  # formats made from the label map
+            added = {key: case[key] for key in ("outside", "notes", "unwritten")} if tried else {}
+            self.cases[name] = {**(earlier or {**case, "run": None}), **added}
             statistics = statistics or self.earlier_statistics.get(name, ())
         elif case["outcome"] == "written":
             self.cases[name] = {**case, "run": self.run, "finished": now()}
@@ -153,9 +153,7 @@ class RunRecord:
             "runs": {name: settings for name, settings in runs.items() if name in used},
             "cases": [cases[name] for name in sorted(cases)],
         }
-        own = f".{uuid4().hex}"  # a temporary name of our own: concurrent runs must not rename a half-written file
-        with replacing(self.folder / RUN, own) as temporary:
-            temporary.write_text(as_json(record) + "\n", encoding="utf-8")
+        write_json(self.folder / RUN, record)
         done = {name for name, case in self.cases.items() if case["outcome"] != "waiting"}
         untouched = {name: rows for name, rows in self.earlier_statistics.items() if name not in done}
         statistics = untouched | self.statistics
@@ -164,9 +162,8 @@ class RunRecord:
             for kind in ("json", "csv") if self.earlier_statistics else ():  # of label maps that were replaced
                 (self.folder / f"{STATISTICS}.{kind}").unlink(missing_ok=True)
             return
-        with replacing(self.folder / f"{STATISTICS}.json", own) as temporary:
-            temporary.write_text(as_json({"labels": rows}) + "\n", encoding="utf-8")
-        write_csv(self.folder / f"{STATISTICS}.csv", list(dict.fromkeys(chain.from_iterable(rows))), rows, suffix=own)
+        write_json(self.folder / f"{STATISTICS}.json", {"labels": rows})
+        write_csv(self.folder / f"{STATISTICS}.csv", list(dict.fromkeys(chain.from_iterable(rows))), rows)
 
 
 def recorded_runs(record: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, Any]], list[Mapping[str, Any]]]:

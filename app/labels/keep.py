@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
-from scipy import ndimage
+
+from hybridseg.transforms.components import ComponentRule, remove_components
 
 from .label_maps import LabelMap
 
@@ -20,12 +21,5 @@ def keep_labels(labels: LabelMap, kept: Collection[int]) -> LabelMap:
 
 def keep_largest_components(labels: LabelMap) -> None:
     """Keep only the largest face-connected component of each label, in place; of equal ones the first."""
-    for index, box in enumerate(ndimage.find_objects(labels)):
-        if box is None:
-            continue
-        mask = labels[box] == index + 1
-        components = np.zeros(mask.shape, dtype=np.int32)
-        ndimage.label(mask, output=components)
-        sizes = np.bincount(components.ravel())[1:]
-        if len(sizes) > 1:
-            labels[box][mask & (components != 1 + int(sizes.argmax()))] = 0
+    every = range(1, int(labels.max()) + 1)
+    remove_components(labels, [ComponentRule(labels=[label], largest=True) for label in every], voxel_mm3=1.0)

@@ -24,6 +24,7 @@ class CaseFingerprint:
         problems: what is wrong with it, one line each; empty for a case to train on.
         shape: voxels along right, anterior, superior, as the pipelines see them.
         spacing: voxel size along the same axes, in mm.
+        intensity_ranges: of each channel, 0.5th and 99.5th percentile over the whole volume, in the unit of the file.
         body_share: share of the volume that the bounding box of the body fills.
         label_volumes: volume of each label that occurs, in ml, without the background.
         labelled_voxels: number of voxels that have a label.
@@ -36,6 +37,7 @@ class CaseFingerprint:
     problems: tuple[str, ...] = ()
     shape: tuple[int, int, int] | None = None
     spacing: FloatTriple | None = None
+    intensity_ranges: tuple[tuple[float, float], ...] = ()
     body_share: float | None = None
     label_volumes: Mapping[int, float] = field(default_factory=dict)
     labelled_voxels: int = 0
@@ -59,4 +61,5 @@ class CaseFingerprint:
         }
         values["label_volumes"] = {int(label): volume for label, volume in record["label_volumes"].items()}
         values["quantiles"] = tuple(map(tuple, record["quantiles"]))
+        values["intensity_ranges"] = tuple(map(tuple, record["intensity_ranges"]))
         return cls(**values)

@@ -3,12 +3,16 @@
 Size, spacing and intensities within the labels are what nnU-Net measures (Isensee et al. 2021). Problems, label volumes
 and the share of the volume that the body fills are added. `LoadVolumed` finds what is wrong with a file, as it would
 when the case is used for training.
+
+Channels may have grids of their own. Grid and body are measured in the first; the intensities of the others are
+interpolated at the voxels of the label map.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Collection, Hashable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,22 +21,24 @@ from monai.data import MetaTensor
 from monai.transforms.utils import generate_spatial_bounding_box
 from numpy.typing import NDArray
 
+from hybridseg.app.bundling.training_data import percentiles
 from hybridseg.app.labels.label_maps import LabelMap, compact_labels, count_labels
 from hybridseg.transforms.datasets.dataset import LabelledCase
 from hybridseg.transforms.errors import VolumeError
-from hybridseg.transforms.grid import voxel_lengths, voxel_volume_ml
-from hybridseg.transforms.intensity import has_body, mri_body, no_body
-from hybridseg.transforms.io.load import LoadVolumed
+from hybridseg.transforms.grid import grid_difference, voxel_lengths, voxel_volume_ml
+from hybridseg.transforms.intensity import has_body, no_body
+from hybridseg.transforms.io.load import LoadVolumed, elsewhere
 from hybridseg.transforms.io.masks import MaskFile
+from hybridseg.transforms.modalities import MODALITIES, CheckModalitiesd, other_channels
+from hybridseg.transforms.spatial import resample_onto
 
 from .case_fingerprint import LEVELS, CaseFingerprint, FloatTriple
 
-Body = Callable[[torch.Tensor], torch.Tensor]
-"""From intensities (C, D, H, W) to the mask (C, D, H, W) of the body."""
+IMAGE, LABEL = "image", "label"
 
 
 def measure_case(
-    case: LabelledCase, *, channels: int, labels: Collection[int] | None = None, body: Body = mri_body
+    case: LabelledCase, *, modalities: Sequence[str] = ("MRI",), labels: Collection[int] | None = None
 ) -> CaseFingerprint:
     """Measure a case, or record why it cannot be used.
 
@@ -41,62 +47,86 @@ def measure_case(
 
     Args:
         case: name and files.
-        channels: the number of channels that the image must have.
+        modalities: `CT`, `PET` or `MRI` for each channel that the image must have.
         labels: the labels that may occur beside the background 0; None for any.
-        body: finds the body in an image.
 
     Returns:
         Its fingerprint; only with problems if no file can be read.
 
     Raises:
-        ValueError: `channels` is below 1.
+        ValueError: a modality is unknown, or there is none.
     """
-    image, label, problems = _load(case, channels)
-    on_one_grid = not problems
+    volumes, label, problems = _load(case, modalities)
+    belong = not problems
     measured: dict[str, Any] = {}
     numbers: LabelMap | None = None
     if label is not None:
         numbers = compact_labels(label.as_tensor()[0])
         measured["label_volumes"] = _measure_volumes(numbers, voxel_volume_ml(label.affine.numpy()))
         problems += _unlisted_labels(case, measured["label_volumes"], labels)
+        grid = label.shape[1:], label.affine.numpy()
     del label
-    if image is not None:
-        voxels = image.as_tensor()
-        mask = body(voxels)
-        if not has_body(mask):
-            problems.append(str(no_body(image)))
+    if volumes:
+        channels = [channel for volume in volumes for channel in volume.split(1)]
+        masks = [MODALITIES[name].body(part.as_tensor()) for part, name in zip(channels, modalities, strict=True)]
+        problems += [str(no_body(part)) for part, mask in zip(channels, masks, strict=True) if not has_body(mask)][:1]
         measured |= {
-            "shape": tuple(image.shape[1:]),
-            "spacing": _triple(voxel_lengths(image.affine.numpy())),
-            "body_share": _box_share(mask),
-            "image_hash": _hash(voxels.numpy()),
+            "shape": tuple(volumes[0].shape[1:]),
+            "spacing": _triple(voxel_lengths(volumes[0].affine.numpy())),
+            "intensity_ranges": tuple(percentiles(channel.numpy()[0]) for channel in channels),
+            "body_share": _box_share(torch.cat(masks[: len(volumes[0])])),
+            "image_hash": _hash(volume.numpy() for volume in volumes),
         }
-        if numbers is not None and on_one_grid:
+        if numbers is not None and belong:
             labelled = numbers > 0
             measured["labelled_voxels"] = int(labelled.sum())
-            measured["quantiles"] = tuple(_quantiles_within(channel, labelled) for channel in voxels.numpy())
+            measured["quantiles"] = tuple(
+                _quantiles_within(_on_grid(part, *grid, MODALITIES[name].air), labelled)
+                for part, name in zip(channels, modalities, strict=True)
+            )
     return CaseFingerprint(case=case["case"], problems=tuple(problems), **measured)
 
 
-def _load(case: LabelledCase, channels: int) -> tuple[MetaTensor | None, MetaTensor | None, list[str]]:
-    """Load what can be read of the image (C, D, H, W) and the label map (1, D, H, W), and list the problems."""
-    load = LoadVolumed(("image", "label"), channels=channels, orientation="RAS", allow_missing_keys=True)
-    entries: dict[Hashable, Any] = {"image": case["image"], "label": case["label"]}
-    try:
-        loaded = load(entries)
-        return loaded["image"], loaded["label"], []
-    except VolumeError as error:
-        first = str(error)
+def _load(case: LabelledCase, modalities: Sequence[str]) -> tuple[list[MetaTensor], MetaTensor | None, list[str]]:
+    """Load what can be read of the image and the label map (1, D, H, W), and list the problems.
+
+    The image is one volume (C, D, H, W), or one (1, D, H, W) for each channel if these are on grids of their own.
+    """
+    load = LoadVolumed(
+        (IMAGE, LABEL), channels=len(modalities), orientation="RAS", allow_missing_keys=True, one_grid=False
+    )
+    check = CheckModalitiesd(IMAGE, modalities=modalities, allow_missing_keys=True)
+    entries: dict[Hashable, Any] = {IMAGE: case["image"], LABEL: case["label"]}
     found: dict[Hashable, MetaTensor] = {}
     problems = []
-    for key, entry in entries.items():
-        if isinstance(entry, MaskFile):  # has no grid of its own
-            continue
-        try:
-            found[key] = load({key: entry})[key]
-        except VolumeError as error:
-            problems.append(str(error))
-    return found.get("image"), found.get("label"), problems or [first]  # each is sound, but not the pair
+    try:
+        found = load(entries)
+    except VolumeError as error:
+        first = str(error)
+        for key, entry in entries.items():
+            if isinstance(entry, MaskFile):  # has no grid of its own
+                continue
+            try:
+                found |= load({key: entry})
+            except VolumeError as error:
+                problems.append(str(error))
+        problems = problems or [first]  # each is sound, but not the pair
+    try:
+        check(found)
+    except VolumeError as error:
+        problems.append(str(error))
+    volumes = [found[key] for key in (IMAGE, *other_channels(IMAGE, len(modalities))) if key in found]
+    return volumes, found.get(LABEL, found.get(elsewhere(LABEL))), problems
+
+
+def _on_grid(
+    channel: MetaTensor, shape: Sequence[int], affine: NDArray[np.float64], air: float | None
+) -> NDArray[np.float32]:
+    """Return a channel (1, D, H, W) on a grid, as (X, Y, Z): interpolated if its own is another."""
+    if grid_difference(channel.shape[1:], channel.affine.numpy(), shape, affine) is None:
+        return channel.numpy()[0]
+    outside = float(channel.min()) if air is None else air
+    return resample_onto(channel, shape, affine, outside=outside).numpy()[0]
 
 
 def _unlisted_labels(case: LabelledCase, found: Collection[int], allowed: Collection[int] | None) -> list[str]:
@@ -113,10 +143,11 @@ def _box_share(mask: torch.Tensor) -> float:
     return round(float(np.prod(np.subtract(end, start)) / np.prod(mask.shape[1:])), 4)
 
 
-def _hash(voxels: NDArray[np.float32]) -> str:
-    """Hash voxels (C, D, H, W) plane by plane, so that they need not be copied."""
-    digest = hashlib.blake2b(repr(voxels.shape).encode(), digest_size=16)
-    for channel in voxels:
+def _hash(volumes: Iterable[NDArray[np.float32]]) -> str:
+    """Hash volumes (C, D, H, W) plane by plane, so that they need not be copied."""
+    digest = hashlib.blake2b(digest_size=16)
+    for channel in chain.from_iterable(volumes):
+        digest.update(repr(channel.shape).encode())
         for plane in np.moveaxis(channel, -1, 0):  # the slowest axis of most files
             digest.update(np.ascontiguousarray(plane.T).data)
     return digest.hexdigest()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,23 +12,35 @@ from typing import Any
 from tqdm import tqdm
 
 from hybridseg.app.bundling.readme import plan_docs
+from hybridseg.app.bundling.training_data import TrainingData, measured_scan
 from hybridseg.app.bundling.writer import configure, write_bundle
-from hybridseg.app.runtime.console import as_json
 from hybridseg.app.runtime.machine import choose_device
 from hybridseg.app.runtime.options import check_at_least, check_positive
 from hybridseg.networks import PRESETS
 from hybridseg.transforms.datasets.dataset import Dataset, open_dataset
 from hybridseg.transforms.datasets.folds import make_folds
+from hybridseg.transforms.datasets.patients import parse_patient, recognise_patients
+from hybridseg.transforms.datasets.splits import read_folds
 from hybridseg.transforms.errors import PathLike
-from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.json_files import write_json
 from hybridseg.transforms.io.masks import Rois
+from hybridseg.transforms.modalities import MODALITIES
 from hybridseg.transforms.regions import check_region_labels
 
 from .case_fingerprint import CaseFingerprint
 from .dataset_fingerprint import summarise_cases
 from .planner import Decision, Planner
 from .step_cost import StepCost, measure_step
-from .survey import check_label_gaps, default_jobs, survey_dataset, warn_of_modality, write_integrity_report
+from .survey import (
+    check_label_gaps,
+    default_jobs,
+    survey_dataset,
+    warn_of_absent_labels,
+    warn_of_modality,
+    write_integrity_report,
+)
+
+logger = logging.getLogger(__name__)
 
 RECORD = "plan.json"
 """File that marks a folder as planned, so that another plan may replace its files."""
@@ -48,7 +61,10 @@ class PlanOptions:
         regions: the labels of each region, in place of the dataset's regions.
         rois: labels by pattern of ROI names, in place of the dataset's.
         folds: number of folds of the cross-validation; fewer if there are too few patients.
-        patient: regular expression that finds the patient in the name of a case; None if each case is a patient.
+        patient: regular expression that finds the patient in the name of a case; None to recognise patients by common
+            patterns of names.
+        split_file: file with the folds, in place of folds drawn by the seed: a split file, or nnU-Net's
+            `splits_final.json`.
         seed: of the folds and the training.
         spacing: along right, anterior, superior, in mm; None to plan it.
         patch: in voxels; None to plan it.
@@ -66,6 +82,7 @@ class PlanOptions:
     rois: Rois = field(default_factory=dict)
     folds: int = 5
     patient: str | None = None
+    split_file: Path | None = None
     seed: int = 0
     spacing: tuple[float, float, float] | None = None
     patch: tuple[int, int, int] | None = None
@@ -96,15 +113,21 @@ class BundlePlan:
         options: how it was planned.
         dataset: the dataset, with the channels and regions of the options.
         cases: all cases, measured.
-        folds: the names of each fold's cases.
+        split: the names of each fold's cases in `folds`, those of test cases in `test`.
         decisions: by name, in the order in which they were made.
     """
 
     options: PlanOptions
     dataset: Dataset
     cases: Sequence[CaseFingerprint]
-    folds: Sequence[Sequence[str]]
+    split: Mapping[str, Any]
     decisions: Mapping[str, Decision]
+
+    @property
+    def folds(self) -> Sequence[Sequence[str]]:
+        """The names of each fold's cases."""
+        folds: Sequence[Sequence[str]] = self.split["folds"]
+        return folds
 
     @property
     def left_out(self) -> list[CaseFingerprint]:
@@ -151,20 +174,28 @@ def plan_bundle(
     folder, work = Path(output), Path(output) / WORK
     check_output(folder, Path(dataset_dir))
     choose_device(options.device)  # every option is checked before hours of measuring
-    patient_of = parse_patient(options.patient)
     dataset = adapt_dataset(open_dataset(dataset_dir, rois=options.rois, channels=options.channels), options)
-    for case in dataset.cases:
-        patient_of(case["case"])
+    given = {} if options.split_file is None else read_folds(options.split_file)
+    every = [case["case"] for case in dataset.cases]
+    patient = options.patient or recognise_patients(every, options.folds)
+    patients = {name: parse_patient(patient)(name) for name in every}
     cases = survey_dataset(dataset, work / "cases", jobs=options.jobs or default_jobs(dataset))
     write_integrity_report(cases, work / "integrity.csv")
     if report is not None:
         report(dataset, cases)
     sound = [case for case in cases if case.is_sound]
     check_label_gaps(dataset, sound)
-    folds = divide_cases(dataset, [case.case for case in sound], patient_of, options)
+    warn_of_absent_labels(dataset, sound)
+    names = [case.case for case in sound]
+    if options.split_file is None:
+        split = draw_folds(dataset, names, patients, options)
+    else:
+        split = use_folds(given, names, options.split_file)
     warn_of_modality(dataset, sound[0].case)
-    decisions = make_decisions(dataset, sound, len(sound) - len(folds[0]), options)
-    plan = BundlePlan(options=options, dataset=dataset, cases=cases, folds=folds, decisions=decisions)
+    training = sum(map(len, split["folds"][1:]))
+    decisions = {"folds": explain_folds(split, patients, patient, options)}
+    decisions |= make_decisions(dataset, sound, training, options)
+    plan = BundlePlan(options=options, dataset=dataset, cases=cases, split=split, decisions=decisions)
     write_plan(plan, folder)
     return plan
 
@@ -201,19 +232,54 @@ def adapt_dataset(dataset: Dataset, options: PlanOptions) -> Dataset:
     return dataset
 
 
-def divide_cases(
-    dataset: Dataset, names: Sequence[str], patient_of: Callable[[str], str], options: PlanOptions
-) -> list[list[str]]:
+def draw_folds(
+    dataset: Dataset, names: Sequence[str], patients: Mapping[str, str], options: PlanOptions
+) -> dict[str, Any]:
     """Divide the cases without problems into folds.
 
     Raises:
         ValueError: they belong to fewer than two patients.
     """
-    patients = {patient_of(name) for name in names}
-    if len(patients) < 2:
-        found = f"patients with cases without problems: {len(patients)}"
+    count = len({patients[name] for name in names})
+    if count < 2:
+        found = f"patients with cases without problems: {count}"
         raise ValueError(f"dataset: {dataset.folder}: {found}: must be at least 2")
-    return make_folds(names, folds=min(options.folds, len(patients)), seed=options.seed, patient=patient_of)
+    folds = make_folds(names, folds=min(options.folds, count), seed=options.seed, patient=patients.__getitem__)
+    return {"folds": folds, "test": []}
+
+
+def use_folds(split: Mapping[str, Any], names: Collection[str], path: Path) -> dict[str, Any]:
+    """Return given folds without the cases that the dataset lacks or that have problems, and log how many these are.
+
+    Raises:
+        ValueError: a fold would be empty.
+    """
+    folds = [[name for name in fold if name in names] for fold in split["folds"]]
+    listed = [name for fold in (*split["folds"], split["test"]) for name in fold]
+    if missing := len([name for name in listed if name not in names]):
+        logger.warning("%d of %d cases of %s are missing or have problems", missing, len(listed), path)
+    if unused := len(set(names) - set(listed)):
+        logger.warning("%d cases are not listed in %s and are ignored", unused, path)
+    if [] in folds:
+        rule = "must have a case of the dataset that has no problems"
+        raise ValueError(f"split_file: {path}: fold {folds.index([])}: {rule}")
+    return {"folds": folds, "test": [name for name in split["test"] if name in names]}
+
+
+def explain_folds(
+    split: Mapping[str, Any], patients: Mapping[str, str], pattern: str | None, options: PlanOptions
+) -> Decision:
+    """Return the number of folds, and what was assumed about patients."""
+    names = [name for fold in split["folds"] for name in fold]
+    several = next((name for name in names if patients[name] != name), None)
+    if options.split_file is not None:
+        reason = f"The folds of {options.split_file.name}."
+    elif pattern is None or several is None:
+        reason = "Every case counts as a patient of its own; --patient names another rule."
+    else:
+        count, who = len({patients[name] for name in names}), "as given" if options.patient else "by their names"
+        reason = f"Cases of a patient share a fold. Patients {who}: {count}, such as {patients[several]} of {several}."
+    return Decision("folds", len(split["folds"]), reason)
 
 
 def make_decisions(
@@ -266,6 +332,7 @@ def write_plan(plan: BundlePlan, folder: Path) -> None:
         "rois": dict(plan.dataset.rois),
         "channel_names": list(plan.dataset.channel_names),
         "data_source": plan.dataset.folder.name,
+        "training_data": describe_training_data(plan).record(),
     }
     left_out = len(plan.left_out)
     docs = plan_docs(
@@ -277,9 +344,19 @@ def write_plan(plan: BundlePlan, folder: Path) -> None:
         folds=len(plan.folds),
         licence=plan.dataset.licence,
     )
-    with replacing(folder / RECORD) as temporary:  # first, since it marks the folder as planned
-        temporary.write_text(as_json(plan.record()) + "\n", encoding="utf-8")
-    write_bundle(folder.resolve(), settings, {"folds": plan.folds, "test": []}, docs)
+    write_json(folder / RECORD, plan.record())  # first, since it marks the folder as planned
+    write_bundle(folder.resolve(), settings, plan.split, docs)
+
+
+def describe_training_data(plan: BundlePlan) -> TrainingData:
+    """Return what the planned network will be trained on, for the bundle's metadata."""
+    scans = [
+        measured_scan(case.shape, case.spacing, case.intensity_ranges)
+        for case in plan.cases
+        if case.is_sound and case.shape and case.spacing
+    ]
+    modalities = [MODALITIES[modality].code for modality in plan.dataset.modalities]
+    return TrainingData.of_scans(scans, modalities, synthetic=plan.dataset.synthetic)
 
 
 def parse_memory(text: str) -> int:
@@ -292,27 +369,3 @@ def parse_memory(text: str) -> int:
     if match is None or float(match[1]) <= 0:
         raise ValueError(f"memory: {text!r}: must be a size such as 8GB or 500MB")
     return int(float(match[1]) * UNITS[match[2].upper()])
-
-
-def parse_patient(text: str | None) -> Callable[[str], str]:
-    """Return a function from the name of a case to its patient: what a regular expression finds in it, or all of it.
-
-    The function raises a ValueError for a name in which the expression finds nothing.
-
-    Raises:
-        ValueError: the text is not a regular expression.
-    """
-    if text is None:
-        return str
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise ValueError(f"patient: {text!r}: must be a regular expression: {error}") from error
-
-    def patient_of(case: str) -> str:
-        found = pattern.search(case)
-        if found is None:
-            raise ValueError(f"patient: {text!r}: must be found in the name of every case: not in {case!r}")
-        return found[0]
-
-    return patient_of

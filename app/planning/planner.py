@@ -14,7 +14,8 @@ from typing import Any
 from hybridseg.networks import PRESETS
 from hybridseg.networks.validation import Triple
 from hybridseg.transforms.datasets.dataset import Dataset
-from hybridseg.transforms.datasets.names import tells_sides
+from hybridseg.transforms.datasets.names import mirror_pairs
+from hybridseg.transforms.modalities import MODALITIES, SUV_HIGHEST, SUV_UNIT
 from hybridseg.transforms.regions import check_region_labels
 
 from .dataset_fingerprint import DatasetFingerprint
@@ -33,6 +34,13 @@ STEPS = {"tiny": 5000, "small": 7500, "base": 25000}
 """Training steps by preset."""
 MOST_EPOCHS = 1000
 VALIDATIONS = 25
+WINDOW_REASON = "99 % of the labelled voxels lie between these HU, which are scaled to -1 and 1."
+NORMALISED = {
+    "CT": "CT: HU mean the same in every volume, so all are scaled by one window.",
+    "PET": f"PET: SUV mean the same too; they are clipped to 0 to {SUV_HIGHEST:g} and divided by {SUV_UNIT:g}.",
+    "MRI": "MRI: intensities have no unit, so each volume is z-scored over the voxels of the body.",
+}
+"""How the channels of each modality are normalised, and why."""
 
 Measure = Callable[[Mapping[str, Any]], StepCost | None]
 """From settings to the cost of a training step; None if memory ran out."""
@@ -122,22 +130,48 @@ class Planner:
             self.decide("regions", regions, "Regions may overlap, so each has its own output with a sigmoid.")
 
     def intensities(self) -> None:
-        """Decide how intensities are normalised."""
-        channels = self.dataset.channel_names
+        """Decide how the intensities of each channel are normalised."""
+        channels, modalities = self.dataset.channel_names, self.dataset.modalities
         self.decide("channels", len(channels), f"The channels of an image: {', '.join(channels)}.")
-        if self.dataset.is_ct:
+        if modalities == ("CT",):
             self.decide("modality", "CT", "The dataset names its channel CT, so intensities are HU in every volume.")
-            pooled = self.fingerprint.channels[0]
-            lowest = 10 * math.floor(pooled.percentile_0_5 / 10)
-            highest = 10 * math.ceil(pooled.percentile_99_5 / 10)
-            window = [lowest, max(highest, lowest + 10)]  # all labelled voxels of a phantom may have one HU
-            reason = "99 % of the labelled voxels lie between these HU, which are scaled to -1 and 1."
-            self.decide("window", window, reason)
+            self.decide("window", self.window(0), WINDOW_REASON)
             self.decide("padding", -1.0, "Small volumes are padded with air, which the window scales to -1.")
-        else:
-            reason = "The channels are not named CT, so each is z-scored over the voxels of the body."
+        elif set(modalities) == {"MRI"}:
+            reason = "The channels are not named CT or PET, so each is z-scored over the voxels of the body."
             self.decide("modality", "MRI", reason)
             self.decide("padding", 0.0, "Small volumes are padded with the mean of the body, which is 0.")
+        else:
+            self.mixed_intensities(dict(zip(channels, modalities, strict=True)))
+
+    def mixed_intensities(self, modalities: Mapping[str, str]) -> None:
+        """Decide how channels of several modalities are normalised.
+
+        Args:
+            modalities: of each channel, by its name.
+        """
+        if len(modalities) < len(self.dataset.channel_names):
+            names = ", ".join(self.dataset.channel_names)
+            raise ValueError(f"channels: {names}: each must have a name of its own")
+        kinds = list(dict.fromkeys(modalities.values()))
+        self.decide("modality", " and ".join(kinds), "What the channels are by their names.")
+        reason = f"Each channel is normalised by what it is. {' '.join(NORMALISED[kind] for kind in kinds)}"
+        self.decide("modalities", dict(modalities), reason)
+        windows = {name: self.window(index) for index, (name, kind) in enumerate(modalities.items()) if kind == "CT"}
+        if windows:
+            self.decide("windows", windows, WINDOW_REASON)
+        padding = [MODALITIES[kind].padding for kind in modalities.values()]
+        reason = (
+            "Small volumes are padded, channel by channel, with air (-1 in CT, 0 in PET) or the mean of the body (MRI)."
+        )
+        self.decide("padding", padding, reason)
+
+    def window(self, channel: int) -> list[int]:
+        """Return the HU between which nearly all labelled voxels of a CT lie."""
+        pooled = self.fingerprint.channels[channel]
+        lowest = 10 * math.floor(pooled.percentile_0_5 / 10)
+        highest = 10 * math.ceil(pooled.percentile_99_5 / 10)
+        return [lowest, max(highest, lowest + 10)]  # all labelled voxels of a phantom may have one HU
 
     def grid(self) -> None:
         """Decide on the spacing, and whether volumes are cropped to the body."""
@@ -215,13 +249,12 @@ class Planner:
     def augmentation(self) -> None:
         """Decide how patches are mirrored and rotated."""
         names = (*self["label_names"].values(), *self.dataset.regions)
-        sided = [name for name in names if tells_sides(name)]
-        if sided:
-            shown = ", ".join(sided[:2])
-            reason = f"Labels distinguish left from right ({shown}), so a mirrored volume would have wrong labels."
+        if pairs := mirror_pairs(names):
+            shown = " and ".join(pairs[0])
+            reason = f"{shown} differ only in their side, so a mirrored volume would have wrong labels."
             self.decide("flip_axes", [], reason)
         else:
-            self.decide("flip_axes", [0], "No label distinguishes left from right, so volumes may be mirrored.")
+            self.decide("flip_axes", [0], "No two labels differ only in their side, so volumes may be mirrored.")
         self.decide("mirror_axes", self["flip_axes"], "The axes that training mirrors; prediction may mirror them too.")
         spacing = self["spacing"]
         if is_anisotropic(spacing):
@@ -233,7 +266,7 @@ class Planner:
             self.decide("rotation", [15.0] * 3, reason)
 
     def schedule(self) -> None:
-        """Decide how long to train, how often to validate, and how many prepared cases to keep in memory."""
+        """Decide how long to train, and how often to validate."""
         per_epoch = math.ceil(self.training / self["batch_size"])
         steps = STEPS[self["preset"]]
         epochs = min(MOST_EPOCHS, max(1, round(steps / per_epoch)))
@@ -242,8 +275,3 @@ class Planner:
         interval = max(1, epochs // VALIDATIONS)
         reason = f"The best of {epochs // interval} validations chooses the weights that are kept."
         self.decide("val_interval", interval, reason)
-        voxels = math.prod(self.shape())
-        all_cases = self.fingerprint.cases * voxels * 4 * (self["channels"] + 1)
-        rate = min(1.0, math.floor(100 * self.memory / all_cases) / 100)
-        reason = f"All prepared cases need about {all_cases / 1e6:,.0f} MB; they may use as much memory as a step."
-        self.decide("cache_rate", rate, reason)

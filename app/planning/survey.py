@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -17,17 +18,19 @@ from typing import Any
 from tqdm import tqdm
 
 from hybridseg.app.runtime.options import check_at_least
-from hybridseg.transforms.datasets.dataset import Dataset, ImagePath, LabelledCase
+from hybridseg.transforms.datasets.dataset import Dataset, LabelledCase, image_files
 from hybridseg.transforms.errors import PathLike, VolumeError
-from hybridseg.transforms.intensity import WarnOfModalityd, ct_body, mri_body
 from hybridseg.transforms.io.atomic import replacing, write_csv
 from hybridseg.transforms.io.load import LoadVolumed
 from hybridseg.transforms.io.masks import MaskFile
+from hybridseg.transforms.modalities import CheckModalitiesd
 
 from .case_fingerprint import CaseFingerprint
 from .measure_case import measure_case
 
-VERSION = 3
+logger = logging.getLogger(__name__)
+
+VERSION = 4
 """Version of the measurements: cases measured by another version are measured again."""
 BYTES_PER_PROCESS = 200_000_000
 
@@ -38,16 +41,14 @@ class SurveyJob:
 
     Args:
         case: name and files.
-        channels: the number of channels that the image must have.
+        modalities: what each channel of the image is; see `modality_of`.
         labels: the labels that may occur; None for any.
-        is_ct: whether intensities are HU.
         result: the file that keeps the result.
     """
 
     case: LabelledCase
-    channels: int
+    modalities: tuple[str, ...]
     labels: tuple[int, ...] | None
-    is_ct: bool
     result: Path
 
 
@@ -58,7 +59,7 @@ def survey_dataset(
 
     Each process holds one case at a time, and the result of a case takes about ten kilobytes, so memory does not grow
     with the number of cases. A case is measured again only if the size or time of one of its files has changed (for a
-    MetaImage or NRRD with voxels in a second file, the header counts), or if other channels or labels are wanted.
+    MetaImage or NRRD with voxels in a second file, the header counts), or if other modalities or labels are wanted.
 
     Args:
         dataset: the dataset.
@@ -79,9 +80,8 @@ def survey_dataset(
     todo = [
         SurveyJob(
             case=case,
-            channels=len(dataset.channel_names),
+            modalities=dataset.modalities,
             labels=dataset.label_values,
-            is_ct=dataset.is_ct,
             result=Path(folder) / f"{case['case']}.json",
         )
         for case in dataset.cases
@@ -100,11 +100,6 @@ def default_jobs(dataset: Dataset) -> int:
     """Return the number of processes: one per `BYTES_PER_PROCESS` of images, since each takes seconds to start."""
     paths = [file for case in dataset.cases for path in image_files(case) for file in stored_files(path)]
     return min(os.cpu_count() or 1, 1 + sum(map(os.path.getsize, paths)) // BYTES_PER_PROCESS)
-
-
-def image_files(case: LabelledCase) -> list[ImagePath]:
-    """Return the files of the image of a case: one, or one for each channel."""
-    return case["image"] if isinstance(case["image"], list) else [case["image"]]
 
 
 def stored_files(path: PathLike) -> list[str]:
@@ -160,6 +155,18 @@ def check_label_gaps(dataset: Dataset, fingerprints: Iterable[CaseFingerprint]) 
             raise ValueError(f"labels: {found}: must be numbered from 1 without gaps")
 
 
+def warn_of_absent_labels(dataset: Dataset, fingerprints: Sequence[CaseFingerprint]) -> None:
+    """Warn of labels that the dataset names but that no case without problems has: a network cannot learn them."""
+    present = {label for fingerprint in fingerprints for label in fingerprint.label_volumes}
+    if absent := [
+        f"{label} ({dataset.label_names.get(label, 'unnamed')})"
+        for label in dataset.label_values or ()
+        if label not in present
+    ]:
+        found = f"in none of {len(fingerprints)} cases without problems"
+        logger.warning("%s: labels %s: %s: cannot be learnt", dataset.folder, ", ".join(absent), found)
+
+
 def warn_of_modality(dataset: Dataset, name: str) -> None:
     """Warn if the intensities of a case do not look like the modality for which the dataset's channels are named.
 
@@ -168,8 +175,8 @@ def warn_of_modality(dataset: Dataset, name: str) -> None:
         name: of a case without problems.
     """
     image = next(case["image"] for case in dataset.cases if case["case"] == name)
-    loaded = LoadVolumed(["image"], channels=len(dataset.channel_names))({"image": image})
-    WarnOfModalityd(["image"], hounsfield=dataset.is_ct)(loaded)
+    loaded = LoadVolumed(["image"], channels=len(dataset.channel_names), one_grid=False)({"image": image})
+    CheckModalitiesd(["image"], modalities=dataset.modalities)(loaded)
 
 
 def write_integrity_report(fingerprints: Iterable[CaseFingerprint], path: PathLike) -> None:
@@ -189,8 +196,7 @@ def write_integrity_report(fingerprints: Iterable[CaseFingerprint], path: PathLi
 def measure_job(job: SurveyJob) -> CaseFingerprint:
     """Measure a case and keep the result."""
     conditions = _conditions(job)  # before its files are read, so that what changes meanwhile is read again
-    body = ct_body if job.is_ct else mri_body
-    fingerprint = measure_case(job.case, channels=job.channels, labels=job.labels, body=body)
+    fingerprint = measure_case(job.case, modalities=job.modalities, labels=job.labels)
     record = {"conditions": conditions, "fingerprint": asdict(fingerprint)}
     with replacing(job.result) as temporary:
         temporary.write_text(json.dumps(record, allow_nan=False) + "\n", encoding="utf-8")
@@ -237,14 +243,8 @@ def _conditions(job: SurveyJob) -> dict[str, Any]:
             files[path] = []
     labels = None if job.labels is None else list(job.labels)
     rois = dict(label.rois) if isinstance(label, MaskFile) else {}
-    return {
-        "version": VERSION,
-        "files": files,
-        "rois": rois,
-        "channels": job.channels,
-        "labels": labels,
-        "is_ct": job.is_ct,
-    }
+    modalities = list(job.modalities)
+    return {"version": VERSION, "files": files, "rois": rois, "modalities": modalities, "labels": labels}
 
 
 def _read_result(job: SurveyJob) -> CaseFingerprint | None:

@@ -18,7 +18,7 @@ from hybridseg.transforms.datasets.inputs import find_cases
 from .cohort import Cohort, DrawnCase
 from .curves import Curve, read_curves
 from .outliers import LabelVolume
-from .sources import case_files, failed_cases, recorded_image, run_record, scores_for
+from .sources import case_files, cases_outside, failed_cases, recorded_image, run_record, scores_for
 
 TOLERANCE = 1.0
 """Default tolerance of the surface Dice in mm, as of `hybridseg evaluate`."""
@@ -38,6 +38,7 @@ class Contents:
         pictures: of cases, worst first.
         label_names: of the labels drawn.
         failures: each failed case and its error.
+        outside: each case whose scan is outside what the model was trained on, and how it differs.
         notes: what is missing, in sentences.
         curves: of the training.
     """
@@ -51,6 +52,7 @@ class Contents:
     pictures: Sequence[DrawnCase] = ()
     label_names: Mapping[int, str] = field(default_factory=dict)
     failures: Sequence[tuple[str, str]] = ()
+    outside: Sequence[tuple[str, str]] = ()
     notes: Sequence[str] = ()
     curves: Sequence[Curve] = ()
 
@@ -146,6 +148,7 @@ def describe_cohort(
         pictures=pictures,
         label_names=cohort.names,
         failures=failures,
+        outside=cases_outside(record, order),
         notes=missing_notes(cohort, predictions, order, drawn=len(pictures), wanted=cases),
     )
     return contents, len(cohort.failures) > 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hybridseg.app.figures.panels import COLOURS, colours
+from hybridseg.transforms.structures import label_colours
 
 from .cohort import DrawnCase
 
@@ -66,8 +66,8 @@ def picture_section(drawn: Sequence[DrawnCase], label_names: Mapping[int, str]) 
     notes = ["Filled: the prediction, in the colour of its label."]
     if any(case.with_reference for case in drawn):
         notes.append("White outlines: the reference.")
-    if len(label_names) > len(COLOURS):
-        notes.append(f"Colours repeat after {len(COLOURS)} labels.")
+    if len(set(label_colours(label_names.values()))) < len(label_names):
+        notes.append("Some labels share a colour.")
     notes.append("Cases are in the order of the tables; the patient's right is on the left.")
     return Gallery(note=" ".join(notes), cases=[case_figure(case, label_names) for case in drawn])
 
@@ -86,7 +86,7 @@ def case_figure(drawn: DrawnCase, label_names: Mapping[int, str]) -> CaseFigure:
     ]
     legend = [
         LegendEntry(colour=colour, name=name, value=drawn.values.get(label, ""))
-        for colour, (label, name) in zip(colours(len(label_names)), label_names.items(), strict=True)
+        for colour, (label, name) in zip(label_colours(label_names.values()), label_names.items(), strict=True)
         if label in drawn.values or not drawn.values
     ]
     planes = ", ".join(panel.plane for panel in drawn.panels)

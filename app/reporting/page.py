@@ -22,6 +22,7 @@ from .tables import (
     agreement_section,
     curve_table,
     failure_section,
+    outside_section,
     score_section,
     volume_section,
 )
@@ -81,6 +82,7 @@ def page_sections(contents: Contents) -> list[Section]:
     curves = [CurveFigure(curve.name, curve_chart(curve), curve_table(curve)) for curve in contents.curves]
     return [
         Section("failures", "Failures", "table_section.html", failure_section(contents.failures)),
+        Section("outside", "Unlike the training data", "table_section.html", outside_section(contents.outside)),
         Section("agreement", "Agreement", "table_section.html", agreement_section(scores, contents.tolerance)),
         Section("volumes", "Volumes", "table_section.html", volume_section(contents.volumes, order)),
         Section("pictures", "Pictures", "pictures.html", picture_section(contents.pictures, contents.label_names)),

@@ -10,13 +10,14 @@ from typing import Any, get_args
 
 from tqdm import tqdm
 
+from hybridseg.app.bundling.config import input_modalities
 from hybridseg.app.evaluation.metrics import LabelScore, Outcome
 from hybridseg.app.inference.run_record import RunRecord
 from hybridseg.app.labels.files import load_labels
 from hybridseg.app.labels.label_maps import count_labels
-from hybridseg.transforms.datasets.dataset import read_json
-from hybridseg.transforms.datasets.inputs import InputCase, find_cases
+from hybridseg.transforms.datasets.inputs import DicomChoice, InputCase, as_image
 from hybridseg.transforms.errors import VolumeError
+from hybridseg.transforms.io.json_files import read_json
 from hybridseg.transforms.io.names import case_name, find_volumes, list_volumes
 
 from .cohort import Cohort
@@ -76,12 +77,20 @@ def recorded_image(record: RunRecord, case: str) -> InputCase | None:
     Raises:
         VolumeError: it cannot be used.
     """
-    options = record.settings_of(case).get("options")
-    series = options.get("series") if isinstance(options, Mapping) else None
-    if paths := recorded_inputs(record.earlier.get(case, {})):
-        found = [part for path in paths for part in find_cases([path], series=series)]
-        return InputCase(case, tuple(image for part in found for image in part.images))
-    return None
+    paths = recorded_inputs(record.earlier.get(case, {}))
+    if not paths:
+        return None
+    settings = record.settings_of(case)
+    options = settings.get("options")
+    options = options if isinstance(options, Mapping) else {}
+    bundle = Path(str(settings.get("bundle", "")))
+    dicom = DicomChoice(
+        channels=len(paths),
+        series=str(options["series"]).split(",") if options.get("series") else (),
+        modalities=input_modalities(bundle) if (bundle / "configs").is_dir() else (),
+        fill_gaps=bool(options.get("fill_gaps")),
+    )
+    return InputCase(case, tuple(as_image(Path(path), index, dicom) for index, path in enumerate(paths)))
 
 
 def recorded_inputs(case: Mapping[str, Any]) -> list[str]:
@@ -113,6 +122,12 @@ def failed_cases(record: RunRecord) -> list[tuple[str, str]]:
     """Return the cases that failed in `hybridseg predict`, each with its error."""
     failed = [case for case in record.earlier.values() if case.get("outcome") == "failed"]
     return [(str(case["case"]), str(case.get("error"))) for case in failed]
+
+
+def cases_outside(record: RunRecord, cases: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the cases whose scan is outside what the model was trained on, each with how it differs."""
+    recorded = ((case, record.earlier.get(case, {}).get("outside")) for case in cases)
+    return [(case, ", ".join(map(str, found))) for case, found in recorded if isinstance(found, list) and found]
 
 
 def case_files(path: Path, *, may_be_empty: bool = False) -> dict[str, Path]:

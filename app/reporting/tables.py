@@ -92,6 +92,13 @@ def failure_section(failures: Sequence[tuple[str, str]]) -> TableSection | None:
     return TableSection(table=table) if rows else None
 
 
+def outside_section(outside: Sequence[tuple[str, str]]) -> TableSection | None:
+    """List the cases whose scan is outside what the model was trained on; None if there are none."""
+    rows = [[word(case), word(differences, long=True)] for case, differences in outside]
+    table = Table(caption="Scans outside what the model was trained on", headings=["Case", "Scan"], rows=rows)
+    return TableSection(table=table, note="Do not trust the labels of these cases unseen.") if rows else None
+
+
 def agreement_section(scores: Sequence[LabelScore], tolerance: float) -> TableSection | None:
     """Summarise the scores as `hybridseg evaluate` does, with a chart of every Dice; None without scores.
 

@@ -6,7 +6,7 @@ from .lazy import lazy_names
 
 if TYPE_CHECKING:
     from .child_process import ChildError, answer_json, run_child, run_json
-    from .console import align, as_json, one_line, quiet, say
+    from .console import align, one_line, quiet, say
     from .distributed import gather, own_device, rank, world_size
     from .failed_cases import CaseFailures, catch_failure
     from .machine import choose_device, device_name, peak_memory, peak_memory_bytes, synchronize, versions
@@ -17,7 +17,6 @@ __all__ = [
     "ChildError",
     "align",
     "answer_json",
-    "as_json",
     "catch_failure",
     "check_at_least",
     "check_positive",
@@ -43,7 +42,7 @@ __getattr__ = lazy_names(
     __name__,
     {
         "child_process": ["ChildError", "answer_json", "run_child", "run_json"],
-        "console": ["align", "as_json", "one_line", "quiet", "say"],
+        "console": ["align", "one_line", "quiet", "say"],
         "distributed": ["gather", "own_device", "rank", "world_size"],
         "failed_cases": ["CaseFailures", "catch_failure"],
         "machine": ["choose_device", "device_name", "peak_memory", "peak_memory_bytes", "synchronize", "versions"],

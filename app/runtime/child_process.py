@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,10 +102,11 @@ def run_child(command: Sequence[str], log: Path, *, show_traceback: bool = False
         os.close(theirs)
     output = Output(show_traceback=show_traceback)
     try:
-        with log.open("a", encoding="utf-8", newline="", buffering=1) as file:
+        with log.open("ab", buffering=0) as file:
             for line in read_lines(ours):
                 if not line.endswith("\r"):
-                    file.write(line)
+                    with suppress(OSError):  # on a full disk the program goes on, and reports what it cannot write
+                        file.write(line.encode())
                 output.show(line)
         code = process.wait()
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -10,7 +9,6 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 LONGEST_MESSAGE = 1000
 WARNING_MODULE = "hybridseg.transforms.intensity"
@@ -56,7 +54,7 @@ def one_line(error: BaseException) -> str:
 def quiet(command: str, *, enabled: bool = True) -> Iterator[None]:
     """Hide warnings and log messages of libraries, in this process and in its child processes.
 
-    A warning of `WarnOfModalityd` is printed as one line by this process, and in Python's own form by child processes.
+    A warning of `CheckModalitiesd` is printed as one line by this process, and in Python's own form by child processes.
 
     Args:
         command: name of the command, for these lines.
@@ -80,15 +78,6 @@ def quiet(command: str, *, enabled: bool = True) -> Iterator[None]:
         os.environ.pop("PYTHONWARNINGS")
         if before is not None:
             os.environ["PYTHONWARNINGS"] = before
-
-
-def as_json(record: Any) -> str:
-    """Return indented JSON; infinity and NaN, which JSON lacks, raise a ValueError.
-
-    Bytes in file names that are not UTF-8 become JSON escapes, since Python cannot write them otherwise.
-    """
-    text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
-    return text.encode(errors="backslashreplace").decode()
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -9,7 +9,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,8 @@ def folder_lock(folder: Path, field: str) -> Iterator[None]:
     except Timeout:
         raise in_use(path, field) from None
     try:
-        path.write_text(json.dumps(describe_process()), encoding="utf-8")
+        with suppress(OSError):  # on a full disk the lock holds without a description
+            path.write_text(json.dumps(describe_process()), encoding="utf-8")
         yield
     finally:
         path.unlink(missing_ok=True)  # still locked: who opened it meanwhile finds it gone and tries again

@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 WATCH = "HYBRIDSEG_WATCH_PARENT"
 """Environment variable: the number of the process whose end shall end this one; children inherit it."""
+ELASTIC_RUN = "TORCHELASTIC_RUN_ID"
+"""Environment variable that torchrun sets for its workers."""
 SECONDS_BETWEEN_LOOKS = 1.0
 PR_SET_PDEATHSIG = 1
 """Option of Linux's `prctl`: the signal that a process gets when its parent ends."""
@@ -35,12 +37,15 @@ def terminate_with_parent() -> Callable[[], None] | None:
 
 
 def watch_parent() -> None:
-    """End this process when its parent or the process that `WATCH` names is gone; without `WATCH` do nothing.
+    """End this process when its parent or the process that `WATCH` names is gone.
 
-    `torchrun` starts its workers in sessions of their own and may be killed itself; each worker watches it.
+    `torchrun` starts its workers in sessions of their own and may be killed itself; each worker watches it. Without
+    `WATCH` and outside torchrun do nothing.
     """
-    if starter := os.environ.get(WATCH):
-        threading.Thread(target=_end_after, args=({int(starter), os.getppid()},), daemon=True).start()
+    starter = os.environ.get(WATCH)
+    if starter or ELASTIC_RUN in os.environ:
+        watched = {os.getppid()} | ({int(starter)} if starter else set())
+        threading.Thread(target=_end_after, args=(watched,), daemon=True).start()
 
 
 def _end_after(processes: set[int]) -> None:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .checkpoints import Checkpoints, EarlyStop
     from .finite import FiniteGradients
     from .handlers import BestModel, TrainingProgress
+    from .prepared import PreparedDataset
     from .pretrained import load_pretrained
     from .reproducibility import SeededDataset, SeededSampler, SeedEpochs
     from .run_folder import latest_checkpoint, latest_epoch
@@ -20,6 +21,7 @@ __all__ = [
     "Checkpoints",
     "EarlyStop",
     "FiniteGradients",
+    "PreparedDataset",
     "SeedEpochs",
     "SeededDataset",
     "SeededSampler",
@@ -38,6 +40,7 @@ __getattr__ = lazy_names(
         "checkpoints": ["Checkpoints", "EarlyStop"],
         "finite": ["FiniteGradients"],
         "handlers": ["BestModel", "TrainingProgress"],
+        "prepared": ["PreparedDataset"],
         "pretrained": ["load_pretrained"],
         "reproducibility": ["SeededDataset", "SeededSampler", "SeedEpochs"],
         "run_folder": ["latest_checkpoint", "latest_epoch"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,8 @@ from ignite.handlers.checkpoint import BaseSaveHandler
 from monai.handlers import CheckpointLoader, EarlyStopHandler
 from torch.optim.lr_scheduler import LambdaLR
 
-from hybridseg.transforms.io.atomic import replacing
-
-from .run_folder import checkpoint_epochs
+from .run_folder import checkpoint_epochs, checkpoint_path
+from .saving import save_tensors
 
 KEPT = 2
 """Number of checkpoints kept in the folder of a run."""
@@ -29,7 +28,8 @@ class Checkpoints:
     """Save a checkpoint after every epoch, and resume from the latest one when asked.
 
     A resumed run equals the uninterrupted one (see `reproducibility`), unless the config now sets another learning rate
-    or number of epochs.
+    or number of epochs, or another number of processes trains. Of several processes the first chooses the checkpoint:
+    the others may see an older listing of a network folder.
 
     Args:
         run_dir: folder of the run; it keeps the last two checkpoints.
@@ -46,12 +46,9 @@ class Checkpoints:
             raise ValueError(f"resume: {resume!r}: must be true, false or auto")
         self.run_dir = str(run_dir)
         self.objects = objects
-        epochs = checkpoint_epochs(run_dir)
-        if resume is True and not epochs:
-            raise ValueError(f"run_dir: {run_dir}: has no checkpoint_epoch=N.pt: there is no run to resume")
-        if resume is False and epochs:
-            raise ValueError(f"run_dir: {run_dir}: already has a run: use --resume True, or another folder")
-        self.checkpoint = latest_readable(run_dir) if epochs else None
+        self.checkpoint: str | None = None
+        if epoch := from_first_process(lambda: epoch_to_resume(run_dir, resume)):
+            self.checkpoint = str(checkpoint_path(run_dir, epoch))
 
     def attach(self, trainer: Engine) -> None:
         """Register with the trainer; MONAI's engines call this for each handler."""
@@ -59,6 +56,7 @@ class Checkpoints:
         if self.checkpoint is not None:
             cpu: Any = "cpu"  # torch takes a name; MONAI's annotation allows only a dict
             CheckpointLoader(self.checkpoint, objects, map_location=cpu).attach(trainer)
+            trainer.add_event_handler(Events.STARTED, follow_data)
             for schedule in objects.values():
                 if isinstance(schedule, LambdaLR):
                     trainer.add_event_handler(Events.STARTED, follow_config, schedule, list(schedule.base_lrs))
@@ -87,10 +85,9 @@ class RunFolder(BaseSaveHandler):
         self, checkpoint: Mapping[str, Any], filename: str | Path, metadata: Mapping[str, Any] | None = None
     ) -> None:
         """Write a checkpoint."""
-        with replacing(self.folder / filename) as temporary:
-            torch.save(checkpoint, temporary)
+        save_tensors(checkpoint, self.folder / filename)
         for epoch in checkpoint_epochs(self.folder)[:-KEPT]:
-            (self.folder / f"checkpoint_epoch={epoch}.pt").unlink(missing_ok=True)
+            checkpoint_path(self.folder, epoch).unlink(missing_ok=True)
 
     def remove(self, filename: str | Path) -> None:
         """Remove a checkpoint."""
@@ -104,20 +101,51 @@ def follow_config(schedule: LambdaLR, rates: Sequence[float]) -> None:
         group["initial_lr"], group["lr"] = rate, rate * factor(schedule.last_epoch)
 
 
-def latest_readable(run_dir: str | Path) -> str:
-    """Return the latest checkpoint of a run that can be read; warn about each that cannot.
+def follow_data(trainer: Engine) -> None:
+    """Set the length of an epoch, which was loaded from a checkpoint, to that of the data.
+
+    More or fewer processes, or another batch size, change it: with the old one, a share of the samples would be missed.
+    """
+    state = trainer.state
+    state.epoch_length = len(state.dataloader)  # type: ignore[arg-type]
+    state.iteration = state.epoch * state.epoch_length
+
+
+def from_first_process(choose: Callable[[], int]) -> int:
+    """Return the number that the first of the processes that train together chooses."""
+    if idist.get_world_size() == 1:
+        return choose()
+    return int(idist.broadcast(choose() if idist.get_rank() == 0 else 0))  # type: ignore[arg-type]
+
+
+def epoch_to_resume(run_dir: str | Path, resume: bool | str) -> int:
+    """Return the epoch of the checkpoint to resume from; 0 to start a new run.
+
+    Raises:
+        ValueError: `run_dir` has a run and `resume` is False, or the other way round, or no checkpoint can be read.
+    """
+    has_run = bool(checkpoint_epochs(run_dir))
+    if resume is True and not has_run:
+        raise ValueError(f"run_dir: {run_dir}: has no checkpoint_epoch=N.pt: there is no run to resume")
+    if resume is False and has_run:
+        raise ValueError(f"run_dir: {run_dir}: already has a run: use --resume True, or another folder")
+    return latest_readable(run_dir) if has_run else 0
+
+
+def latest_readable(run_dir: str | Path) -> int:
+    """Return the epoch of the latest checkpoint of a run that can be read; warn about each that cannot.
 
     Raises:
         ValueError: none can be read.
     """
     for epoch in reversed(checkpoint_epochs(run_dir)):
-        path = Path(run_dir) / f"checkpoint_epoch={epoch}.pt"
+        path = checkpoint_path(run_dir, epoch)
         try:
             torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # UnpicklingError, RuntimeError, EOFError and more: torch names no common kind
             logger.warning(f"{path}: unreadable ({type(error).__name__}): the checkpoint before it is used")
         else:
-            return str(path)
+            return epoch
     raise ValueError(f"run_dir: {run_dir}: no checkpoint can be read: remove them to start anew")
 
 

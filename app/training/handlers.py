@@ -16,9 +16,8 @@ from ignite.engine import Engine, Events
 from ignite.handlers.tqdm_logger import ProgressBar
 from ignite.metrics import RunningAverage
 
-from hybridseg.transforms.io.atomic import replacing
-
 from .finite import is_finite
+from .saving import save_tensors
 
 logger = logging.getLogger("hybridseg.training")
 
@@ -52,8 +51,7 @@ class BestModel:
                 return
             self.score, self.epoch = score, state.epoch
             if idist.get_rank() == 0:
-                with replacing(self.path) as temporary:
-                    torch.save(self.network.state_dict(), temporary)
+                save_tensors(self.network.state_dict(), self.path)
 
     def state_dict(self) -> dict[str, float]:
         """Return the state for a checkpoint: the best score and its epoch."""

@@ -31,7 +31,7 @@ class SeededDataset(Dataset):
     """Samples whose random transforms are seeded by (seed, epoch, index).
 
     Args:
-        dataset: a MONAI dataset whose `transform` is a `Compose`, such as `CacheDataset`.
+        dataset: a MONAI dataset whose `transform` is a `Compose`, such as `PreparedDataset`.
         seed: of the training.
     """
 

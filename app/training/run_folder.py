@@ -22,4 +22,9 @@ def latest_epoch(run_dir: str | Path) -> int:
 def latest_checkpoint(run_dir: str | Path) -> str | None:
     """Return the path of the latest `checkpoint_epoch=N.pt` in the folder of a run, or None."""
     epoch = latest_epoch(run_dir)
-    return str(Path(run_dir) / f"checkpoint_epoch={epoch}.pt") if epoch else None
+    return str(checkpoint_path(run_dir, epoch)) if epoch else None
+
+
+def checkpoint_path(run_dir: str | Path, epoch: int) -> Path:
+    """Return the path of the checkpoint of an epoch in the folder of a run."""
+    return Path(run_dir) / f"checkpoint_epoch={epoch}.pt"

@@ -31,7 +31,7 @@ def run(folder: Path, *configs: str, **options: object) -> None:
 @pytest.mark.slow
 def test_regions_of_unseen_phantoms_are_segmented(tmp_path: Path) -> None:
     heads = write_heads(tmp_path / "heads", 16, seed=2, test_count=4)
-    training = {"max_epochs": 30, "val_interval": 10, "learning_rate": 0.004, "cache_rate": 1.0, "num_workers": 0}
+    training = {"max_epochs": 30, "val_interval": 10, "learning_rate": 0.004, "num_workers": 0}
     run(tmp_path, "train.json", dataset_dir=heads, run_dir="run", **training)
     unseen = tmp_path / "unseen"
     unseen.mkdir()

@@ -51,7 +51,7 @@ def test_dataset_json_of_the_page_names_channel_and_labels(tmp_path: Path) -> No
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.nii.gz").touch()
     dataset = open_dataset(tmp_path)
-    assert (dataset.is_ct, dataset.label_names, len(dataset.cases)) == (True, {1: "liver", 2: "spleen"}, 1)
+    assert (dataset.modalities, dataset.label_names, len(dataset.cases)) == (("CT",), {1: "liver", 2: "spleen"}, 1)
 
 
 def test_commands_that_are_not_run_are_marked() -> None:

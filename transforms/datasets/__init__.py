@@ -1,6 +1,6 @@
 """Dataset folders and their layouts, splits and folds, and the cases to predict."""
 
-from .dataset import Dataset, LabelledCase, open_dataset, read_dataset, read_json
+from .dataset import Dataset, LabelledCase, open_dataset, read_dataset
 from .folds import make_folds
 from .inputs import InputCase, find_cases
 from .splits import split_cases
@@ -13,6 +13,5 @@ __all__ = [
     "make_folds",
     "open_dataset",
     "read_dataset",
-    "read_json",
     "split_cases",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, TypedDict
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.dicom.series import DicomFolder
 from hybridseg.transforms.io.dicom.stored import is_dicom
+from hybridseg.transforms.io.json_files import read_json
 from hybridseg.transforms.io.masks import MaskFile, Rois, check_rois, is_mask_file
 from hybridseg.transforms.io.names import volume_extension
 from hybridseg.transforms.regions import Regions
@@ -35,6 +35,11 @@ class LabelledCase(TypedDict):
     label: str | MaskFile
 
 
+def image_files(case: LabelledCase) -> list[ImagePath]:
+    """Return the files of the image of a case: one, or one for each channel."""
+    return case["image"] if isinstance(case["image"], list) else [case["image"]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
     """A folder of labelled cases.
@@ -49,6 +54,7 @@ class Dataset:
         regions: labels of each region, if the dataset has overlapping regions.
         rois: labels by pattern of ROI names, for labels in RTSTRUCT, SEG and `.seg.nrrd` files.
         licence: licence in `dataset.json`; empty if not given.
+        synthetic: whether `dataset.json` says, by `"synthetic": true`, that the volumes are not of patients.
     """
 
     folder: Path
@@ -60,11 +66,16 @@ class Dataset:
     regions: Regions
     rois: Rois = field(default_factory=dict)
     licence: str = ""
+    synthetic: bool = False
 
     @property
-    def is_ct(self) -> bool:
-        """Whether the only channel is called CT, with intensities in HU."""
-        return [name.strip().upper() for name in self.channel_names] == ["CT"]
+    def modalities(self) -> tuple[str, ...]:
+        """What each channel is by its name: `CT`, with intensities in HU, `PET`, in SUV, or else `MRI`.
+
+        Raises:
+            ValueError: a name says both CT and PET.
+        """
+        return tuple(map(modality_of, self.channel_names))
 
     @property
     def label_values(self) -> tuple[int, ...] | None:
@@ -106,6 +117,7 @@ def open_dataset(folder: PathLike, *, rois: Rois | None = None, channels: Sequen
         regions=regions,
         rois=chosen,
         licence=str(content.get("licence") or content.get("license") or ""),
+        synthetic=content.get("synthetic") is True,
     )
 
 
@@ -144,20 +156,6 @@ def read_rois(listing: Path, content: Mapping[str, Any]) -> Rois:
     except ValueError as error:
         raise VolumeError(listing, str(error), "see the documentation of dataset.json") from error
     return rois
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        VolumeError: it cannot be read, or is not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise VolumeError(path, error.strerror, "must be a readable JSON file") from error
-    except ValueError as error:  # also for text that is not UTF-8
-        raise VolumeError(path, error, "must be a JSON file") from error
 
 
 def _read_listing(folder: Path) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from hybridseg.transforms.errors import PathLike, VolumeError
-from hybridseg.transforms.io.dicom.series import ZIP_EXTENSION, DicomFolder
+from hybridseg.transforms.io.dicom.series import ZIP_EXTENSION, DicomFolder, open_series
+from hybridseg.transforms.io.dicom.slices import find_slices
 from hybridseg.transforms.io.dicom.stored import is_dicom
+from hybridseg.transforms.io.json_files import read_json
 from hybridseg.transforms.io.names import VOLUME_EXTENSIONS, case_name, group_channels, list_volumes, volume_extension
-
-from .dataset import read_json
 
 LIST_EXTENSIONS = (".json", ".csv")
 MOST_FILES_OPENED = 100
@@ -44,45 +44,116 @@ class InputCase:
         images = [image if isinstance(image, DicomFolder) else str(image) for image in self.images]
         return {"case": self.name, "image": images[0] if len(images) == 1 else images}
 
+    def notes(self) -> list[str]:
+        """Return what reading its DICOM series chooses, skips or corrects, a line each.
 
-def find_cases(inputs: Sequence[PathLike], *, channels: int = 1, series: str | None = None) -> list[InputCase]:
+        Raises:
+            VolumeError: a series cannot be read.
+        """
+        lines: list[str] = []
+        for image in self.images:
+            if isinstance(image, DicomFolder):
+                with open_series(image) as series:
+                    lines += series.notes
+        return lines
+
+
+@dataclass(frozen=True, kw_only=True)
+class DicomChoice:
+    """What to read from folders and zips with DICOM.
+
+    Args:
+        channels: number of channels that the network takes.
+        series: series to read, by UID or number: one, or one per channel; empty to choose those that fit.
+        modalities: modality of each channel in DICOM, such as CT; empty or None if not known.
+        fill_gaps: interpolate a missing slice.
+
+    Raises:
+        ValueError: there are several series, but not one per channel.
+    """
+
+    channels: int = 1
+    series: Sequence[str] = ()
+    modalities: Sequence[str | None] = ()
+    fill_gaps: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.series) not in (0, 1, self.channels):
+            raise ValueError(
+                f"series: {','.join(self.series)}: must be one, or one for each of {self.channels} channels"
+            )
+
+    def channel(self, place: Path, index: int) -> DicomFolder:
+        """Return what to read from a folder or zip that has a channel."""
+        series = self.series[index % len(self.series)] if self.series else None
+        modality = self.modalities[index] if index < len(self.modalities) else None
+        return DicomFolder(place, series, modality, self.fill_gaps)
+
+    def case(self, name: str, place: Path) -> InputCase:
+        """Return the case in a folder or zip that has all channels.
+
+        Raises:
+            VolumeError: it is not known which series is which channel.
+        """
+        if self.channels > 1 and len(self.series) < 2 and not self.tells_channels:
+            rule = "name the series of each, --series UID,UID, or list their folders (.csv)"
+            raise VolumeError(place, f"one folder for {self.channels} channels", rule)
+        return InputCase(name, tuple(self.channel(place, index) for index in range(self.channels)))
+
+    @property
+    def tells_channels(self) -> bool:
+        """Whether each channel has a modality of its own."""
+        known = set(self.modalities) - {None}
+        return self.channels == len(self.modalities) == len(known)
+
+
+def find_cases(
+    inputs: Sequence[PathLike],
+    *,
+    channels: int = 1,
+    series: str | None = None,
+    modalities: Sequence[str | None] = (),
+    fill_gaps: bool = False,
+) -> list[InputCase]:
     """Find the cases in files and folders, in the order given.
 
     - A volume is a case. If the network takes several channels, `case_0000.nii.gz`, `case_0001.nii.gz` and so on are
       one case; if it takes one, and all volumes end in `_0000`, that ending is dropped, as in nnU-Net's label maps.
-    - A zip is a case: a DICOM series.
-    - A folder gives the volumes and zips in it; if there are none, the DICOM series whose slices are in it; otherwise
-      every folder below with slices, where `a/b` is called `a_b`.
+    - A zip is a case: a DICOM series, or one series per channel.
+    - A folder with DICOM slices is a case, whatever else is in it. Another folder gives the volumes and zips in it; if
+      there are none, every folder below with slices, where `a/b` is called `a_b`. If the network takes channels of
+      several modalities, folders below that have one each are one case, called after the folder that holds them.
     - A list gives the cases that it names: `.csv` with columns `case`, `image` and optionally `image2` and so on, or
       `.json` with a list of objects with these keys. Paths are relative to the list's folder.
 
     Args:
         inputs: files and folders.
         channels: number of channels that the network takes.
-        series: DICOM series to read, by SeriesInstanceUID or SeriesNumber.
+        series: DICOM series to read, by SeriesInstanceUID or SeriesNumber; for several channels one, or one each
+            separated by commas.
+        modalities: DICOM modality of each channel, to choose series by.
+        fill_gaps: interpolate a missing slice of a DICOM series.
 
     Raises:
-        VolumeError: a path has no case, a list is invalid, channels are missing, or two cases have the same name.
-        ValueError: no inputs.
+        VolumeError: a path has no case, a list is invalid, channels are missing, it is not clear what a folder holds,
+            or two cases have the same name.
+        ValueError: no inputs, or another number of series than of channels.
     """
     if not inputs:
         raise ValueError("inputs: none: at least one file or folder is needed")
+    named = tuple(series.split(",")) if series else ()
+    dicom = DicomChoice(channels=channels, series=named, modalities=modalities, fill_gaps=fill_gaps)
     cases: list[InputCase] = []
     loose: list[Path] = []
     for given in map(Path, inputs):
         if given.suffix.lower() in LIST_EXTENSIONS and given.is_file():
-            cases += read_list(given, series)
+            cases += read_list(given, dicom)
         elif given.is_dir():
-            volumes = list_volumes(given)
-            zips = sorted(path for path in given.iterdir() if is_zip(path))
-            cases += as_cases(volumes, channels)
-            cases += [InputCase(path.stem, (DicomFolder(path, series),)) for path in zips]
-            if not volumes and not zips:
-                cases += dicom_cases(given, series)
+            cases += folder_cases(given, dicom)
         elif not given.exists():
             raise VolumeError(given, "does not exist", "must be a file or a folder")
         elif is_zip(given):
-            cases.append(InputCase(given.stem, (DicomFolder(given, series),)))
+            cases.append(dicom.case(given.stem, given))
         elif volume_extension(given):
             loose.append(given)
         else:
@@ -94,14 +165,41 @@ def find_cases(inputs: Sequence[PathLike], *, channels: int = 1, series: str | N
     return cases
 
 
+def folder_cases(folder: Path, dicom: DicomChoice) -> list[InputCase]:
+    """Find the cases in a folder.
+
+    Raises:
+        VolumeError: it holds none, or a single DICOM slice beside volumes.
+    """
+    volumes = list_volumes(folder)
+    zips = sorted(path for path in folder.iterdir() if is_zip(path))
+    if not volumes and not zips:
+        return dicom_cases(folder, dicom)
+    slices = list(islice(find_slices(folder), 2))
+    if len(slices) == 1 and slices[0].frames == 1:
+        found = f"{slices[0].path.name}, a single DICOM slice, beside {(*volumes, *zips)[0].name}"
+        raise VolumeError(folder, found, "must hold a series or volumes: name the files to read")
+    if slices:
+        return [dicom.case(own_name(folder), folder)]
+    return [*as_cases(volumes, dicom.channels), *(dicom.case(path.stem, path) for path in zips)]
+
+
+def beside_slices(cases: Iterable[InputCase]) -> list[Path]:
+    """Return the volumes and zips that `find_cases` skips, since they are beside the slices of a case."""
+    places = {Path(image): None for case in cases for image in case.images if isinstance(image, DicomFolder)}
+    return [path for place in places if place.is_dir() for path in sorted(place.iterdir()) if is_case(path)]
+
+
 def passed_over(inputs: Sequence[PathLike]) -> list[Path]:
-    """Return the folders with volumes, zips or slices that `find_cases` skips, since a folder above holds volumes.
+    """Return the folders with volumes, zips or slices that `find_cases` skips, since a folder above holds some.
 
     Not among them: inputs, folders of input files, and folders that cannot be read.
     """
     given = [Path(path) for path in inputs]
     named = {(path if path.is_dir() else path.parent).resolve() for path in given}
-    above = [path for path in given if path.is_dir() and any(map(is_case, path.iterdir()))]
+    above = [
+        path for path in given if path.is_dir() and any(is_case(file) or is_dicom(file) for file in path.iterdir())
+    ]
     below = {place.resolve(): place for folder in above for place in map(Path, folders(folder))}
     return [place for path, place in below.items() if path not in named and holds_case(place)]
 
@@ -137,7 +235,7 @@ def as_cases(volumes: Sequence[Path], channels: int) -> list[InputCase]:
     return [InputCase(name, images) for name, images in group_channels(volumes, channels)]
 
 
-def dicom_cases(folder: Path, series: str | None) -> list[InputCase]:
+def dicom_cases(folder: Path, dicom: DicomChoice) -> list[InputCase]:
     """Make a case of the folder if it holds slices, otherwise of every folder below that does.
 
     Links are not followed.
@@ -145,16 +243,52 @@ def dicom_cases(folder: Path, series: str | None) -> list[InputCase]:
     Raises:
         VolumeError: there are no slices.
     """
-    found = [Path(place) for place in folders(folder) if any(is_dicom(path) for path in Path(place).iterdir())]
+    found = [place for place in map(Path, folders(folder)) if next(find_slices(place), None)]
     if found[:1] == [folder]:
-        return [InputCase(Path(os.path.abspath(folder)).name, (DicomFolder(folder, series),))]
+        return [dicom.case(own_name(folder), folder)]
     if not found:
         known = ", ".join((*VOLUME_EXTENSIONS, ZIP_EXTENSION))
         rule = (
             f"a folder must hold files ending in {known}, or DICOM slices; name volumes in subfolders in a list (.csv)"
         )
         raise VolumeError(folder, "no volumes", rule)
-    return [InputCase("_".join(place.relative_to(folder).parts), (DicomFolder(place, series),)) for place in found]
+    if dicom.tells_channels and not dicom.series:
+        return by_modality(folder, folder, found, dicom)
+    return [dicom.case(name_below(folder, place), place) for place in found]
+
+
+def by_modality(top: Path, folder: Path, found: Sequence[Path], dicom: DicomChoice) -> list[InputCase]:
+    """Make one case of the folders below a folder if each channel has one of them by the modality of its slices.
+
+    Otherwise the folders are divided by the next folder above them.
+
+    Args:
+        top: the folder that names are relative to.
+        folder: the folder above those with slices.
+        found: the folders with slices.
+        dicom: what to read.
+    """
+    if found == [folder]:
+        return [dicom.case(name_below(top, folder), folder)]
+    modality = {place: next(find_slices(place)).modality for place in found}
+    channels = [[place for place in found if modality[place] == wanted] for wanted in dicom.modalities]
+    if all(len(places) == 1 for places in channels):
+        images = [dicom.channel(place, index) for index, (place,) in enumerate(channels)]
+        return [InputCase(name_below(top, folder), tuple(images))]
+    below: dict[Path, list[Path]] = {}
+    for place in found:
+        below.setdefault(folder.joinpath(*place.relative_to(folder).parts[:1]), []).append(place)
+    return [case for place, inside in below.items() for case in by_modality(top, place, inside, dicom)]
+
+
+def own_name(folder: Path) -> str:
+    """Return the name of a folder, which may be given as `.`."""
+    return Path(os.path.abspath(folder)).name
+
+
+def name_below(top: Path, place: Path) -> str:
+    """Return the name of a case in a folder: `a_b` for `a/b` below the top, or the top's own name."""
+    return "_".join(place.relative_to(top).parts) or own_name(top)
 
 
 def folders(folder: Path) -> Iterator[str]:
@@ -164,7 +298,7 @@ def folders(folder: Path) -> Iterator[str]:
         yield place
 
 
-def read_list(path: Path, series: str | None) -> list[InputCase]:
+def read_list(path: Path, dicom: DicomChoice) -> list[InputCase]:
     """Read a list of cases in CSV or JSON.
 
     Raises:
@@ -195,7 +329,7 @@ def read_list(path: Path, series: str | None) -> list[InputCase]:
             raise VolumeError(path, f"{where} lacks its name or image", rule)
         if Path(name).name != name:
             raise VolumeError(path, f"{where} is called {name!r}", "a name must be that of a file, without folders")
-        cases.append(InputCase(name, tuple(listed_image(path, image, series) for image in images)))
+        cases.append(listed_case(path, name, images, dicom))
     return cases
 
 
@@ -204,12 +338,29 @@ def channel_of(column: str) -> int:
     return int(column.removeprefix("image") or 0)
 
 
-def listed_image(path: Path, image: str, series: str | None) -> Path | DicomFolder:
-    """Return a volume or series that a list names."""
-    place = path.parent / image
-    if not place.exists():
-        raise VolumeError(path, f"names {image}", "every image of a list must exist")
-    return DicomFolder(place, series) if place.is_dir() or is_zip(place) else place
+def listed_case(path: Path, name: str, images: Sequence[str], dicom: DicomChoice) -> InputCase:
+    """Return a case that a list names.
+
+    Raises:
+        VolumeError: an image does not exist.
+    """
+    places = [path.parent / image for image in images]
+    for place, image in zip(places, images, strict=True):
+        if not place.exists():
+            raise VolumeError(path, f"names {image}", "every image of a list must exist")
+    if len(places) == 1 and holds_series(places[0]):
+        return dicom.case(name, places[0])
+    return InputCase(name, tuple(as_image(place, index, dicom) for index, place in enumerate(places)))
+
+
+def as_image(place: Path, channel: int, dicom: DicomChoice) -> Path | DicomFolder:
+    """Return a volume, or the series to read from a folder or zip."""
+    return dicom.channel(place, channel) if holds_series(place) else place
+
+
+def holds_series(place: Path) -> bool:
+    """Return whether a path is read as DICOM: a folder or a zip."""
+    return place.is_dir() or is_zip(place)
 
 
 def check_case_names(cases: Iterable[InputCase]) -> None:

@@ -3,7 +3,8 @@
 - Medical Segmentation Decathlon (Antonelli et al. 2022): the list `training` of `dataset.json` pairs the files of
   `imagesTr` and `labelsTr`.
 - nnU-Net (Isensee et al. 2021): one file per channel, `imagesTr/case_0000.nii.gz`, `case_0001.nii.gz` and so on,
-  `labelsTr/case.nii.gz`, and a `dataset.json` that names the channels or lists cases under `dataset`.
+  `labelsTr/case.nii.gz`, and a `dataset.json`. That of nnU-Net 1 lists its cases under `training`; that of nnU-Net 2
+  may list them under `dataset`, otherwise all cases of the folders count.
 - Pairs: files of the same names in `imagesTr` and `labelsTr`, or in `images` and `labels`.
 - DICOM: a tree of series and of the RTSTRUCT or SEG files that reference them; see `dicom_tree.py`.
 
@@ -12,6 +13,7 @@ Listed images may be folders of DICOM slices, and listed labels RTSTRUCT, SEG or
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +33,8 @@ from hybridseg.transforms.io.names import (
 
 from .dicom_tree import find_masked_series, partner
 from .names import modality_of, read_channel_names
+
+logger = logging.getLogger(__name__)
 
 LISTING = "dataset.json"
 NNUNET_KEYS = frozenset({"channel_names", "file_ending", "dataset"})
@@ -109,10 +113,13 @@ def _listed_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidat
 
 
 def _nnunet_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidate]:
-    """Find the cases of the object `dataset`, or else of `imagesTr` and `labelsTr`, with one file per channel."""
+    """Find the cases with one file per channel: those that `dataset.json` lists, or else all of `imagesTr`."""
     listing, channels = folder / LISTING, len(read_channel_names(folder / LISTING, content))
     if content.get("dataset") is not None:
         yield from _nnunet_listed_cases(listing, content["dataset"], channels)
+        return
+    if not NNUNET_KEYS & content.keys():
+        yield from _nnunet_1_cases(folder, content, channels)
         return
     ending = content.get("file_ending", ".nii.gz")
     if ending not in VOLUME_EXTENSIONS:
@@ -130,6 +137,19 @@ def _nnunet_cases(folder: Path, content: Mapping[str, Any]) -> Iterator[Candidat
         named = (folder / "imagesTr" / f"{name}_{channel:04d}{ending}" for channel in range(channels))
         found = [images.get(name, {}).get(channel, path) for channel, path in enumerate(named)]
         yield Candidate(name, found, labels.get(name, folder / "labelsTr" / f"{name}{ending}"))
+
+
+def _nnunet_1_cases(folder: Path, content: Mapping[str, Any], channels: int) -> Iterator[Candidate]:
+    """Find the cases of the list `training`, which names an image without its channels; log how many it leaves out."""
+    listed = {case.name: (Path(case.images[0]), case.label) for case in _listed_cases(folder, content)}
+    for name, (image, label) in listed.items():
+        ending = volume_extension(image)
+        yield Candidate(name, [image.with_name(f"{name}_{number:04d}{ending}") for number in range(channels)], label)
+    parents = {image.parent for image, _ in listed.values()}
+    found = {name for parent in parents for _, name in by_channel(list_volumes(parent))[1]}
+    if others := sorted(found - listed.keys()):
+        message = "%d cases of %s are not listed in %s and are ignored, such as %s"
+        logger.warning(message, len(others), folder, LISTING, others[0])
 
 
 def _nnunet_listed_cases(listing: Path, listed: Any, channels: int) -> Iterator[Candidate]:

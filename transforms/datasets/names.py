@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ CT_WORDS = frozenset({"ct", "cect", "ncct", "cta", "ldct", "hu", "ctres"})
 PET_WORDS = frozenset({"pet", "pt", "suv", "suvbw", "fdg", "psma"})
 """Words in the name of a channel that say what it is; `ctres` is autoPET's CT, resampled to the PET."""
 
-SIDES = re.compile(r"(?<![a-z])(left|right)|(?<![a-z])[lr]t?(?![a-z0-9])", re.IGNORECASE)
-"""Matches words that begin with a side or abbreviate it; `L1` is a vertebra."""
+SIDES = {"l": "left", "lt": "left", "r": "right", "rt": "right"}
+"""Abbreviated sides."""
+OPPOSITE = {"left": "right", "right": "left"}
 
 CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 """Matches where a word begins in `kidneyLeft`."""
@@ -99,9 +100,25 @@ def modality_of(channel: str) -> str:
     return "CT" if is_ct else "PET" if is_pet else "MRI"
 
 
-def tells_sides(name: str) -> bool:
-    """Return whether a label's name has a side, such as `kidney_left`, `LeftKidney` or `hippocampus-R`."""
-    return SIDES.search(CAMEL.sub(" ", name)) is not None
+def mirror_pairs(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the pairs of names that differ only in their side: in a mirrored volume, each is the other's label.
+
+    Args:
+        names: of labels, such as `kidney_left`, `RightKidney` or `hippocampus-R`.
+
+    Examples:
+        >>> mirror_pairs(["left atrium", "kidney_left", "kidney_right"])
+        [('kidney_left', 'kidney_right')]
+    """
+    by_words = {_words(name): name for name in names}
+    mirrored = {words: tuple(OPPOSITE.get(word, word) for word in words) for words in by_words}
+    return [(by_words[left], by_words[right]) for left, right in mirrored.items() if left < right and right in by_words]
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """Split a name into words in lower case, with its sides written out."""
+    words = re.split(r"(left|right)|[^a-z0-9]+", CAMEL.sub(" ", name).lower())
+    return tuple(SIDES.get(word, word) for word in words if word)
 
 
 def _label(listing: Path, name: str, value: object, lowest: int = 0) -> int:

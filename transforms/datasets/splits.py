@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch.distributed
 
 from hybridseg.transforms.errors import PathLike, VolumeError
-from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.json_files import read_json, write_json
 from hybridseg.transforms.io.masks import Rois
 
-from .dataset import LabelledCase, read_dataset, read_json
+from .dataset import LabelledCase, read_dataset
 
 SUBSETS = ("training", "validation", "test")
 
@@ -48,7 +47,8 @@ def split_cases(
     Args:
         dataset_dir: dataset folder; see `open_dataset`.
         split_file: JSON with the case names of each subset: `{"training": [...], "validation": [...], "test": [...]}`,
-            or of the folds of a cross-validation: `{"folds": [[...], [...], ...], "test": [...]}`.
+            or of the folds of a cross-validation: `{"folds": [[...], [...], ...], "test": [...]}`; or nnU-Net's
+            `splits_final.json`.
         run_dir: folder of the run, created if missing; None saves nothing.
         seed: seed of the shuffle.
         fractions: fractions of training, validation and optionally test; their sum is 1.
@@ -85,8 +85,7 @@ def split_cases(
     if run_dir is not None:
         _check_training_cases(Path(run_dir), names)
     if run_dir is not None and _is_first_process():
-        with replacing(Path(run_dir) / "split.json") as temporary:
-            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_json(Path(run_dir) / "split.json", record)
     return {subset: [cases[name] for name in names[subset]] for subset in SUBSETS}
 
 
@@ -143,16 +142,56 @@ def shuffled_names(names: list[str], seed: int, fractions: Sequence[float]) -> N
     return {subset: sorted(shuffled[cut]) for subset, cut in zip(SUBSETS, cuts, strict=True)}
 
 
+def read_folds(path: PathLike) -> dict[str, Any]:
+    """Read the folds of a cross-validation: of a split file, or of nnU-Net's `splits_final.json`.
+
+    Returns:
+        The content of a split file: the case names of each fold in `folds`, and those of the test cases in `test`.
+
+    Raises:
+        VolumeError: the file has no folds, a case is in two of them, or a fold of nnU-Net's file trains on other cases
+            than those of the other folds.
+    """
+    path = Path(path)
+    content = read_json(path)
+    if isinstance(content, list):
+        splits = [_nnunet_split(path, content, fold) for fold in range(len(content))]
+        content = {"folds": [split["validation"] for split in splits], "test": []}
+        every = {name for fold in content["folds"] for name in fold}
+        for fold, split in enumerate(splits):
+            if other := every - set(split["validation"]) ^ set(split["training"]):
+                found = f"fold {fold}: {min(other)!r} is only in its train, or only in another fold"
+                raise VolumeError(path, found, "a fold must train on the cases of all other folds")
+    if not isinstance(content, dict) or "folds" not in content:
+        raise VolumeError(path, "no folds", "must be a split file with folds, or nnU-Net's splits_final.json")
+    _check_listed_once(path, _lists_of_folds(path, content))
+    return {"folds": content["folds"], "test": content.get("test", [])}
+
+
 def _read_names(path: Path, fold: int = 0) -> Names:
     """Read the names of each subset; if the file has folds, `fold` is the validation subset."""
     content = read_json(path)
+    if isinstance(content, list):
+        _check_fold(path, fold, len(content))
+        return _nnunet_split(path, content, fold)
     if not isinstance(content, dict):
         raise VolumeError(path, type(content).__name__, "must be an object with lists training, validation and test")
     lists = _lists_of_folds(path, content) if "folds" in content else {key: content.get(key, []) for key in SUBSETS}
     folds = [key for key in lists if key not in SUBSETS] or ["validation"]
-    if not 0 <= fold < len(folds):
-        raise VolumeError(path, f"fold {fold}", f"must be from 0 to {len(folds) - 1}")
+    _check_fold(path, fold, len(folds))
+    _check_listed_once(path, lists)
     names: Names = {subset: [] for subset in SUBSETS}
+    for key, listed in lists.items():
+        names[key if key in SUBSETS else "validation" if key == folds[fold] else "training"] += listed
+    return names
+
+
+def _check_fold(path: Path, fold: int, folds: int) -> None:
+    if not 0 <= fold < folds:
+        raise VolumeError(path, f"fold {fold}", f"must be from 0 to {folds - 1}" if folds else "the file has no folds")
+
+
+def _check_listed_once(path: Path, lists: Mapping[str, Any]) -> None:
     owner: dict[str, str] = {}
     for key, listed in lists.items():
         if not (isinstance(listed, list) and all(isinstance(name, str) for name in listed)):
@@ -161,8 +200,15 @@ def _read_names(path: Path, fold: int = 0) -> Names:
             if name in owner:
                 raise VolumeError(path, f"{name!r} in {owner[name]} and {key}", "a case may be listed once")
             owner[name] = key
-        subset = key if key in SUBSETS else "validation" if key == folds[fold] else "training"
-        names[subset] += listed
+
+
+def _nnunet_split(path: Path, content: list[Any], fold: int) -> Names:
+    """Return the subsets of a fold of nnU-Net's `splits_final.json`: [{"train": [...], "val": [...]}, ...]."""
+    entry = content[fold]
+    if not isinstance(entry, dict) or not {"train", "val"} <= entry.keys():
+        raise VolumeError(path, f"fold {fold}", 'must be {"train": [...], "val": [...]}, as in nnU-Net')
+    names = {"training": entry["train"], "validation": entry["val"], "test": []}
+    _check_listed_once(path, names)
     return names
 
 

@@ -1,8 +1,9 @@
 """Read and write volumes: file names, header checks, NIfTI, NRRD, MetaImage and DICOM, label maps, atomic files."""
 
-from .atomic import replacing, write_csv
+from .atomic import replacing, write_csv, write_text
 from .checks import check_grid, check_header, check_image, check_label_map
 from .header import VolumeHeader
+from .json_files import as_json, read_json, write_json
 from .load import LoadVolumed, open_volume, read_header
 from .names import case_name, find_volumes, list_volumes
 from .save import WriteLabelsd, write_labels
@@ -11,6 +12,7 @@ __all__ = [
     "LoadVolumed",
     "VolumeHeader",
     "WriteLabelsd",
+    "as_json",
     "case_name",
     "check_grid",
     "check_header",
@@ -20,7 +22,10 @@ __all__ = [
     "list_volumes",
     "open_volume",
     "read_header",
+    "read_json",
     "replacing",
     "write_csv",
+    "write_json",
     "write_labels",
+    "write_text",
 ]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha256
+from io import StringIO
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -117,10 +118,27 @@ def this_machine() -> str:
     return sha256(f"{platform.node()} {processes}".encode()).hexdigest()[:8]
 
 
-def write_csv(
-    path: PathLike, fieldnames: Sequence[str], rows: Iterable[Mapping[str, Any]], *, suffix: str = ""
-) -> None:
-    """Write a table as CSV in UTF-8, with a header line and `\\n` at line ends.
+def write_text(path: PathLike, text: str) -> None:
+    """Write a text file in UTF-8; if it has this content already, only renew its time, which needs no room on a disk.
+
+    Args:
+        path: the file; its folder is created.
+        text: the content. Surrogates from undecodable file names are escaped.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    content = text.encode(errors="backslashreplace")
+    with suppress(OSError):
+        if Path(path).read_bytes() == content:
+            os.utime(path)
+            return
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_csv(path: PathLike, fieldnames: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table as CSV, with a header line and `\\n` at line ends; see `write_text`.
 
     Text that a spreadsheet would take for a formula is written with an apostrophe before it; so is text that begins
     with apostrophes before such a character, so that removing one apostrophe always gives the original.
@@ -128,20 +146,17 @@ def write_csv(
     Args:
         path: the file; its folder is created.
         fieldnames: columns, in order.
-        rows: values by column; a missing column is left empty. Surrogates from undecodable file names are escaped.
-        suffix: ending of the temporary name; see `replacing`.
+        rows: values by column; a missing column is left empty.
 
     Raises:
         ValueError: a row has a column that is not in `fieldnames`.
         OSError: the file cannot be written.
     """
-    with (
-        replacing(path, suffix) as temporary,
-        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
-    ):
-        writer = csv.DictWriter(_UnixLines(file), fieldnames)
-        writer.writeheader()
-        writer.writerows({name: escape_formula(value) for name, value in row.items()} for row in rows)
+    text = StringIO()
+    writer = csv.DictWriter(_UnixLines(text), fieldnames)
+    writer.writeheader()
+    writer.writerows({name: escape_formula(value) for name, value in row.items()} for row in rows)
+    write_text(path, text.getvalue())
 
 
 class _UnixLines:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from hybridseg.transforms.grid import (
     LONGEST_MM,
     SHORTEST_MM,
     affine_problem,
+    covered_share,
     grid_difference,
     size_problem,
 )
@@ -23,6 +25,9 @@ from .header import VolumeHeader
 
 GREATEST_INTENSITY = 1e12
 """Far above any scanner's, far below where sums of float32 voxels overflow."""
+
+LEAST_COVERED, WELL_COVERED = 0.5, 0.95
+"""Shares of the first channel's volume that another channel must cover, and that it usually covers."""
 
 INTEGER_TOLERANCE = 1e-3
 """Largest distance of a label from an integer: files with scaled voxels give 0.99999 for 1."""
@@ -73,6 +78,30 @@ def check_grid(path: PathLike, header: VolumeHeader, reference_path: PathLike, r
     difference = grid_difference(header.spatial_shape, header.affine, reference.spatial_shape, reference.affine)
     if difference:
         raise VolumeError(path, difference, f"must be on the grid of {os.fspath(reference_path)}")
+
+
+def shares_grid(header: VolumeHeader, reference: VolumeHeader) -> bool:
+    """Return whether two volumes are on the same grid within rounding."""
+    grids = (header.spatial_shape, header.affine, reference.spatial_shape, reference.affine)
+    return grid_difference(*grids) is None
+
+
+def check_channel(path: PathLike, header: VolumeHeader, first_path: PathLike, first: VolumeHeader) -> None:
+    """Check that a channel on a grid of its own shows what the first channel shows; warn if it shows only part of it.
+
+    Raises:
+        VolumeError: another frame of reference, or less than half of the first channel's volume is covered.
+    """
+    frames = {header.frame_of_reference, first.frame_of_reference} - {""}
+    if len(frames) > 1:
+        rule = f"must be that of {os.fspath(first_path)}, {first.frame_of_reference}: positions cannot be compared"
+        raise VolumeError(path, f"frame of reference {header.frame_of_reference}", rule)
+    covered = covered_share(header.spatial_shape, header.affine, first.spatial_shape, first.affine)
+    found = f"covers {covered:.0%} of the volume of {os.fspath(first_path)}"
+    if covered < LEAST_COVERED:
+        raise VolumeError(path, found, f"a channel must cover at least {LEAST_COVERED:.0%} of the first")
+    if covered < WELL_COVERED:
+        warnings.warn(f"{os.fspath(path)}: {found}: the channel counts as air elsewhere", stacklevel=1)
 
 
 def check_image(path: PathLike, image: NDArray[np.floating]) -> None:

@@ -32,6 +32,8 @@ class VolumeHeader:
         voxel_bytes: bytes of all voxels, uncompressed.
         capacity: most bytes of voxels that the file can hold; None if unknown.
         surplus: bytes after the voxels, padding apart; 0 if unknown, as for compressed voxels until they are read.
+        frame_of_reference: FrameOfReferenceUID of DICOM: positions in two volumes can be compared if it is the same;
+            empty if not known.
     """
 
     shape: tuple[int, ...]
@@ -41,6 +43,7 @@ class VolumeHeader:
     voxel_bytes: int
     capacity: int | None
     surplus: int = 0
+    frame_of_reference: str = ""
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ All headers are checked before any voxels are read: a file of a few bytes can cl
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.grid import GREATEST_LABEL
 
-from .checks import check_grid, check_header, check_image, check_label_map
-from .dicom.series import ZIP_EXTENSION, DicomFolder, DicomReader, open_series
+from .checks import check_channel, check_grid, check_header, check_image, check_label_map, shares_grid
+from .dicom.reader import DicomReader
+from .dicom.series import ZIP_EXTENSION, DicomFolder, open_series
 from .header import VolumeHeader, unreadable_is_volume_error
 from .in_memory import NAME, MemoryReader
 from .itk import SimpleITKReader, read_itk_header
@@ -136,6 +137,9 @@ class LoadVolumed(MapTransform):
         allow_missing_keys: skip keys that a case lacks.
         max_bytes: most bytes that the volumes of a case may need in memory by their headers, as stored and as float32
             voxels; None allows the memory that is free when the case is loaded.
+        one_grid: False allows channels in files of their own to have grids of their own, and a label map to be on that
+            of any channel. Unless all are on the grid of the first, the entry `image` becomes the first channel alone,
+            and the others become entries `image_1`, `image_2` and so on; a label map on another grid becomes `label_0`.
 
     Raises:
         VolumeError: when called with a file that cannot be read or segmented; it names the file, the value and the
@@ -151,6 +155,7 @@ class LoadVolumed(MapTransform):
         orientation: str | None = None,
         allow_missing_keys: bool = False,
         max_bytes: int | None = None,
+        one_grid: bool = True,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         if channels < 1:
@@ -162,6 +167,7 @@ class LoadVolumed(MapTransform):
         self.classes = classes
         self.orientation = orientation
         self.max_bytes = max_bytes
+        self.one_grid = one_grid
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         loaded = dict(data)
@@ -174,15 +180,26 @@ class LoadVolumed(MapTransform):
                 grid = grid or sources[key][0].header
             reference = self._check_headers(sources)
             for key, files in sources.items():
+                on_grid = [reference is None or shares_grid(source.header, reference.header) for source in files]
                 volumes = [
-                    self._load(source, (reference or source).header.affine, is_label=key in self.label_keys)
-                    for source in files
+                    self._load(
+                        source,
+                        (reference if shared and reference else source).header.affine,
+                        is_label=key in self.label_keys,
+                    )
+                    for source, shared in zip(files, on_grid, strict=True)
                 ]
-                loaded[key] = volumes[0] if len(volumes) == 1 else concatenate(volumes)
+                if all(on_grid):
+                    loaded[key] = volumes[0] if len(volumes) == 1 else concatenate(volumes)
+                    continue
+                del loaded[key]
+                for index, (volume, shared) in enumerate(zip(volumes, on_grid, strict=True)):
+                    loaded[key if shared and not index else elsewhere(key, index)] = volume
         return loaded
 
     def _check_headers(self, sources: Mapping[Hashable, Sequence[Source]]) -> Source | None:
         """Check all headers, and return the first image, which defines the grid for all files."""
+        images = [source for key, files in sources.items() if key not in self.label_keys for source in files]
         reference: Source | None = None
         needed = 0
         for key in sources:
@@ -194,10 +211,12 @@ class LoadVolumed(MapTransform):
                 if not isinstance(source.reader, MemoryReader):
                     needed += loading_bytes(source.header)
                     check_memory(source.path, needed, self.max_bytes)
-                if reference is not None:
+                if reference is None:
+                    reference = source if key not in self.label_keys else None
+                elif not self.one_grid and key not in self.label_keys:
+                    check_channel(source.path, source.header, reference.path, reference.header)
+                elif self.one_grid or not on_grid_of_any(source, images):
                     check_grid(source.path, source.header, reference.path, reference.header)
-                elif key not in self.label_keys:
-                    reference = source
         return reference
 
     def _load(self, source: Source, affine: NDArray[np.float64], *, is_label: bool) -> MetaTensor:
@@ -221,6 +240,16 @@ class LoadVolumed(MapTransform):
         volume = CHANNEL_FIRST(MetaTensor(array, meta={key: meta[key] for key in KEPT_METADATA}))
         assert isinstance(volume, MetaTensor)
         return volume
+
+
+def elsewhere(key: Hashable, index: int = 0) -> str:
+    """Return the key of channel `index` of a volume, if it is on another grid than that of the first channel."""
+    return f"{key}_{index}"
+
+
+def on_grid_of_any(source: Source, images: Iterable[Source]) -> bool:
+    """Return whether a volume is on the grid of any of these images."""
+    return any(shares_grid(source.header, image.header) for image in images)
 
 
 def reorient(

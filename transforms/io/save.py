@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.grid import GREATEST_LABEL, affine_problem, grid_difference, label_dtype
+from hybridseg.transforms.structures import Structure
 
 from .atomic import replacing
 from .gzip_files import open_gzip
+from .label_formats import names_extension
 from .names import NIFTI_EXTENSIONS, case_name, volume_extension
 from .nifti import NiftiImage, open_nifti
 
@@ -44,7 +46,11 @@ SCANNER = "scanner"
 
 
 def write_labels(
-    labels: ArrayLike, path: PathLike, reference: PathLike | None = None, affine: ArrayLike | None = None
+    labels: ArrayLike,
+    path: PathLike,
+    reference: PathLike | None = None,
+    affine: ArrayLike | None = None,
+    structures: Sequence[Structure] = (),
 ) -> None:
     """Write a label map as a NIfTI file, which is either complete or absent.
 
@@ -57,6 +63,7 @@ def write_labels(
         path: the file, ending in `.nii` or `.nii.gz`; its folder is created.
         reference: file of the image that the labels were made from; read only if it is NIfTI.
         affine: (4, 4), voxel indices to RAS mm. Required unless the reference is NIfTI; with one, it must agree.
+        structures: the labels whose names and colours are written to the header; none by default.
 
     Raises:
         VolumeError: the labels are not on the grid of the reference, or the file cannot be written.
@@ -75,6 +82,8 @@ def write_labels(
         raise ValueError(f"affine: None: is required unless the reference ({reference}) is a NIfTI file")
     else:
         image = _image_at(voxels, matrix)
+    if structures:
+        image.header.extensions.append(names_extension(structures))
     try:
         with replacing(path, suffix=extension) as temporary:
             compressed = extension.endswith(".gz")

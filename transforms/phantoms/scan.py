@@ -123,6 +123,7 @@ def write_dataset(
     listing = {
         **about,
         "licence": "Apache-2.0",
+        "synthetic": True,
         "numTraining": count,
         "numTest": test_count,
         "training": [{"image": f"./imagesTr/{file}", "label": f"./labelsTr/{file}"} for file in files[:count]],

@@ -5,7 +5,8 @@ Channels of any shape are passed one at a time, so that those of many classes ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -23,7 +24,12 @@ If two voxels get the same label, so does every linear interpolation between the
 
 
 def choosing_rule(
-    channels: int, threshold: float | None = None, regions: Regions | None = None, *, probabilities: bool = False
+    channels: int,
+    threshold: float | None = None,
+    regions: Regions | None = None,
+    *,
+    probabilities: bool = False,
+    thresholds: Mapping[str, float] | None = None,
 ) -> tuple[Choose, int]:
     """Return the rule that turns a network's channels into labels; for the arguments see `restore_labels`.
 
@@ -32,6 +38,7 @@ def choosing_rule(
         threshold: threshold of a single channel.
         regions: labels of the region of each channel.
         probabilities: whether the channels of regions are probabilities instead of logits.
+        thresholds: probability above which a voxel is in a region, by the region's name; 0.5 for the others.
 
     Returns:
         The rule, and the greatest label that it can give.
@@ -44,11 +51,15 @@ def choosing_rule(
         if threshold is not None or len(labels) != channels:
             given = f"{len(labels)} for {channels} channels, threshold {threshold}"
             raise ValueError(f"regions: {given}: must be one for each channel, without a threshold")
-        return partial(last_region, labels=labels, threshold=0.5 if probabilities else 0.0), max(labels)
+        chances = region_thresholds(regions, thresholds or {})
+        limits = chances if probabilities else [math.log(chance / (1 - chance)) for chance in chances]
+        return partial(last_region, labels=labels, thresholds=limits), max(labels)
+    if thresholds:
+        raise ValueError(f"thresholds: {dict(thresholds)}: must be given for regions only")
     if (threshold is None) == (channels == 1):
         raise ValueError(f"threshold: {threshold} for {channels} channels: one channel needs one, several need None")
     if threshold is not None:
-        return partial(last_region, labels=(1,), threshold=threshold), 1
+        return partial(last_region, labels=(1,), thresholds=(threshold,)), 1
     return partial(highest_class, count=channels), channels - 1
 
 
@@ -68,13 +79,26 @@ def highest_class(channels: Iterable[Tensor], *, count: int) -> Tensor:
     return labels
 
 
-def last_region(channels: Iterable[Tensor], *, labels: Sequence[int], threshold: float) -> Tensor:
-    """Return the label of the last channel above `threshold`, or 0.
+def region_thresholds(regions: Regions, thresholds: Mapping[str, float]) -> list[float]:
+    """Return the probability above which a voxel is in each region.
+
+    Raises:
+        ValueError: there is no such region, or a threshold is not between 0 and 1.
+    """
+    for name, threshold in thresholds.items():
+        if name not in regions or not 0 < threshold < 1:
+            found = f"{name!r}: {threshold}"
+            raise ValueError(f"thresholds: {found}: must be between 0 and 1, for one of {', '.join(regions)}")
+    return [thresholds.get(name, 0.5) for name in regions]
+
+
+def last_region(channels: Iterable[Tensor], *, labels: Sequence[int], thresholds: Sequence[float]) -> Tensor:
+    """Return the label of the last channel above its threshold, or 0.
 
     Args:
         channels: one for each label.
         labels: label of each channel, all different.
-        threshold: a voxel is in a region if its channel is above.
+        thresholds: a voxel is in a region if its channel is above that of the region.
 
     Raises:
         ValueError: a channel has NaN.
@@ -82,8 +106,8 @@ def last_region(channels: Iterable[Tensor], *, labels: Sequence[int], threshold:
     remaining = iter(channels)
     highest = next(remaining)
     chosen = torch.zeros(highest.shape, dtype=_label_dtype(max(labels)), device=highest.device)
-    chosen.masked_fill_(highest > threshold, labels[0])
-    for label, channel in zip(labels[1:], remaining, strict=True):
+    chosen.masked_fill_(highest > thresholds[0], labels[0])
+    for label, threshold, channel in zip(labels[1:], thresholds[1:], remaining, strict=True):
         chosen.masked_fill_(channel > threshold, label)
         highest = torch.maximum(highest, channel)
     _check_no_nan(highest)

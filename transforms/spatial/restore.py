@@ -23,14 +23,14 @@ from monai.transforms import MapTransform
 from monai.utils import ImageMetaKey, MetaKeys, SpaceKeys
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from hybridseg.transforms.grid import label_dtype
 from hybridseg.transforms.regions import Regions
 
-from .alignment import TOLERANCE, Axes, align_axes
+from .alignment import Axes, align_axes
 from .decision import Choose, choosing_rule
 from .interpolation import at_points, disputed, everywhere, nearest
+from .oblique import sample_slabs
 
 SLAB_VALUES = 1 << 20
 """Most logits held at once on the output's grid, unless a single layer of voxels has more."""
@@ -50,6 +50,7 @@ def restore_labels(
     threshold: float | None = None,
     regions: Regions | None = None,
     probabilities: bool = False,
+    thresholds: Mapping[str, float] | None = None,
 ) -> NDArray[np.uint8 | np.uint16]:
     """Label the voxels of a reference grid from logits on another grid.
 
@@ -64,6 +65,7 @@ def restore_labels(
             is above 0; see `region_labels`.
         probabilities: interpolate probabilities instead of logits, as MONAI's bundles do: organs become a little
             rounder and a little less accurate (docs/BENCHMARKS.md).
+        thresholds: probability above which a voxel is in a region, by the region's name, where it is not 0.5.
 
     Returns:
         Labels (X, Y, Z), uint8, or uint16 if labels can be above 255. Voxels with a centre outside the logits' grid,
@@ -76,7 +78,9 @@ def restore_labels(
         raise ValueError(f"logits: shape {tuple(logits.shape)}: must be (classes, depth, height, width)")
     if len(shape) != 3:
         raise ValueError(f"shape: {tuple(shape)}: must be three lengths in voxels")
-    choose, greatest = choosing_rule(len(logits), threshold, regions, probabilities=probabilities)
+    choose, greatest = choosing_rule(
+        len(logits), threshold, regions, probabilities=probabilities, thresholds=thresholds
+    )
     logits = logits.detach()
     if probabilities and threshold is None:
         logits = logits.float().softmax(0) if regions is None else logits.float().sigmoid()
@@ -115,27 +119,8 @@ def aligned_slabs(logits: Tensor, axes: Axes, choose: Choose) -> Iterator[Slab]:
 
 def oblique_slabs(logits: Tensor, mapping: NDArray[np.float64], shape: Sequence[int], choose: Choose) -> Iterator[Slab]:
     """Yield the labels of each slab for any affine map, interpolating the eight network voxels around each voxel."""
-    last = torch.tensor(logits.shape[1:], dtype=torch.float64) - 1
-    linear, offset = torch.from_numpy(mapping[:3, :3]), torch.from_numpy(mapping[:3, 3])
-    layers = max(1, SLAB_VALUES // (shape[1] * shape[2] * len(logits)))
-    for begin in range(0, shape[0], layers):
-        rows = slice(begin, min(begin + layers, shape[0]))
-        ranges = (torch.arange(rows.start, rows.stop), torch.arange(shape[1]), torch.arange(shape[2]))
-        indices = torch.stack(torch.meshgrid(*ranges, indexing="ij"), dim=-1).double()  # (n, Y, Z, 3)
-        position = indices @ linear.T + offset
-        inside = ((position >= -0.5 - TOLERANCE) & (position <= last + 0.5 + TOLERANCE)).all(dim=-1)
-        if not inside.any():
-            continue
-        position = position.clamp(torch.zeros(3), last)
-        low, high = position[inside].amin(dim=0).floor(), position[inside].amax(dim=0).ceil()
-        box = tuple(slice(int(start), int(stop) + 1) for start, stop in zip(low, high, strict=True))
-        grid = 2 * (position - low) / (high - low).clamp(min=1) - 1
-        grid = grid.flip(-1).float().to(logits.device)  # grid_sample wants the last axis first
-        values = functional.grid_sample(
-            logits[(slice(None), *box)][None].float(), grid[None], padding_mode="border", align_corners=True
-        )[0]
-        labels = choose(values).masked_fill_(~inside.to(logits.device), 0)
-        yield (rows, slice(None), slice(None)), labels
+    for rows, inside, values in sample_slabs(logits, mapping, shape, SLAB_VALUES // len(logits)):
+        yield (rows, slice(None), slice(None)), choose(values).masked_fill_(~inside, 0)
 
 
 class RestoreLabelsd(MapTransform):
@@ -150,6 +135,7 @@ class RestoreLabelsd(MapTransform):
         threshold: see `restore_labels`.
         regions: see `restore_labels`.
         probabilities: see `restore_labels`.
+        thresholds: see `restore_labels`.
         allow_missing_keys: skip keys that a case lacks.
 
     Raises:
@@ -163,6 +149,7 @@ class RestoreLabelsd(MapTransform):
         threshold: float | None = None,
         regions: Regions | None = None,
         probabilities: bool = False,
+        thresholds: Mapping[str, float] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -170,6 +157,7 @@ class RestoreLabelsd(MapTransform):
         self.threshold = threshold
         self.regions = regions
         self.probabilities = probabilities
+        self.thresholds = thresholds
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         restored = dict(data)
@@ -193,6 +181,7 @@ class RestoreLabelsd(MapTransform):
                 threshold=self.threshold,
                 regions=self.regions,
                 probabilities=self.probabilities,
+                thresholds=self.thresholds,
             )
             restored[key] = MetaTensor(
                 torch.from_numpy(labels)[None],

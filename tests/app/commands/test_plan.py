@@ -116,7 +116,7 @@ def test_cases_of_a_patient_share_a_fold(phantoms: Path, tmp_path: Path) -> None
     result = hybridseg("plan", dataset, "-o", tmp_path / "bundle", *FASTER, "--patient", "^[^_]+", "--channels", "CT")
     assert result.code == 0, result.err
     decisions = json.loads((tmp_path / "bundle" / "plan.json").read_text())["decisions"]
-    assert {"name": "modality", "value": "CT"}.items() <= decisions[2].items()  # pairs cannot say so themselves
+    assert {"name": "modality", "value": "CT"}.items() <= decisions[3].items()  # pairs cannot say so themselves
     folds = json.loads((tmp_path / "bundle" / "configs" / "split.json").read_text())["folds"]
     assert sorted(folds) == [["patient0_0", "patient0_1"], ["patient1_2", "patient1_3"], ["patient2_4"]]
 

@@ -1,11 +1,11 @@
-"""The slice to draw, the colours of labels, and outlines that lie where the mask does."""
+"""The slice to draw, and outlines that lie where the mask does."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from hybridseg.app.figures.panels import COLOURS, FINER, best_slice, colours, fine_mask, grey_window
+from hybridseg.app.figures.panels import FINER, best_slice, fine_mask, grey_window
 
 NAMES = {1: "liver", 2: "spleen"}
 
@@ -16,10 +16,6 @@ def test_best_slice_shows_all_labels() -> None:
     labels[0, 0, 7] = 2
     assert best_slice(labels, 2, NAMES) == 7
     assert best_slice(labels * 0, 2, NAMES) == 10
-
-
-def test_colours_repeat_after_ten_labels() -> None:
-    assert colours(12) == [*COLOURS, *COLOURS[:2]]
 
 
 def test_window_is_the_given_one_or_percentiles() -> None:

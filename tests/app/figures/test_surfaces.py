@@ -11,15 +11,15 @@ from matplotlib import image as picture_files
 from matplotlib.colors import rgb_to_hsv, to_rgb
 from monai.data import MetaTensor
 
-from hybridseg.app.figures.panels import colours
 from hybridseg.app.figures.planes import PLANES, Plane
 from hybridseg.app.figures.surfaces import draw_surfaces, render
+from hybridseg.transforms.structures import label_colours
 
 NAMES = {1: "liver", 2: "spleen"}
 
 
 def hue(label: int) -> float:
-    return float(rgb_to_hsv(to_rgb(colours(2)[label - 1]))[0])
+    return float(rgb_to_hsv(to_rgb(label_colours(NAMES.values())[label - 1]))[0])
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_nearer_body_hides_the_farther(plane: Plane, near: int) -> None:
     for label, end in ((1, near), (2, -1 - near)):
         np.moveaxis(masks[label], plane.axis, 0)[end, 6:18, 6:18] = True
     np.moveaxis(masks[2], plane.axis, 0)[-1 - near, 6:22, 6:18] = True  # the farther one protrudes on one side
-    picture = render(masks, plane)
+    picture = render(masks.values(), label_colours(NAMES.values()), plane)
     hues = rgb_to_hsv(picture[picture.any(axis=2)])[:, 0]  # the lighting changes hues slightly
     orange = np.abs(hues - hue(1)) < np.abs(hues - hue(2))
     assert (orange.sum(), (~orange).sum()) == (12 * 12, 4 * 12)

@@ -13,10 +13,10 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from hybridseg.app.figures.panels import COLOURS
 from hybridseg.app.figures.planes import PLANES, Plane
 from hybridseg.app.figures.viewer import SliceViewer
 from hybridseg.transforms import VolumeError
+from hybridseg.transforms.structures import label_colours
 
 from .viewed import LABELS, NAMES, SHAPE, make_viewer, pixels, volume
 
@@ -27,7 +27,7 @@ def viewer() -> SliceViewer:
 
 
 def colour(label: int) -> np.ndarray:
-    code = COLOURS[label - 1]
+    code = label_colours(NAMES.values())[label - 1]
     return np.array([int(code[start : start + 2], 16) / 255 for start in (1, 3, 5)])
 
 

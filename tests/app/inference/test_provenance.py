@@ -44,7 +44,7 @@ def test_options_that_change_voxels_are_compared(
 def test_series_is_compared_for_dicom_only(bundle: Path) -> None:
     first, second = described(bundle, series="2"), described(bundle, series="3")
     assert find_difference(first, second) is None
-    assert find_difference(first, second, series=True) == ("series", "2", "3")
+    assert find_difference(first, second, dicom=True) == ("series", "2", "3")
 
 
 def test_settings_that_one_side_lacks_are_not_compared(bundle: Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hybridseg.app.planning import BundlePlan, CaseFingerprint, PlanOptions, plan_bundle
-from hybridseg.app.planning.plan import parse_memory, parse_patient
+from hybridseg.app.planning.plan import parse_memory
 from hybridseg.transforms.datasets.dataset import Dataset
 
 from .test_survey import make_dataset
@@ -70,6 +71,30 @@ def test_memory_is_parsed_with_its_unit(text: str, size: int) -> None:
     assert parse_memory(text) == size
 
 
-def test_patient_is_what_the_expression_finds() -> None:
-    assert parse_patient("^[^_]+")("p1_early") == "p1"
-    assert parse_patient(None)("p1_early") == "p1_early"
+def test_given_folds_are_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_dataset(tmp_path / "set", "abc")
+    splits = [{"train": ["b", "x"], "val": ["a"]}, {"train": ["a"], "val": ["b", "x"]}]
+    path = tmp_path / "splits_final.json"
+    path.write_text(json.dumps(splits))
+    plan = plan_bundle(tmp_path / "set", tmp_path / "bundle", replace(OPTIONS, split_file=path))
+    written = json.loads((tmp_path / "bundle" / "configs" / "split.json").read_text())
+    assert written == plan.split == {"folds": [["a"], ["b"]], "test": []}
+    assert plan.decisions["folds"].reason == "The folds of splits_final.json."
+    assert "1 of 3 cases of" in caplog.text
+    assert "1 cases are not listed in" in caplog.text
+
+
+def test_given_folds_without_sound_cases_are_an_error(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "set", "abc")
+    path = tmp_path / "split.json"
+    path.write_text(json.dumps({"folds": [["a", "b"], ["x"]]}))
+    with pytest.raises(ValueError, match=r"split.json: fold 1: must have a case of the dataset that has no problems"):
+        plan_bundle(tmp_path / "set", tmp_path / "bundle", replace(OPTIONS, split_file=path))
+
+
+def test_label_that_no_case_has_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_dataset(tmp_path / "set", "ab")
+    names = {"labels": {"background": 0, "organ": 1, "tumour": 2, "cyst": 3}}
+    (tmp_path / "set" / "dataset.json").write_text(json.dumps(names))
+    plan_bundle(tmp_path / "set", tmp_path / "bundle", OPTIONS)
+    assert "labels 3 (cyst): in none of 2 cases without problems: cannot be learnt" in caplog.text

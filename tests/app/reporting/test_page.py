@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridseg.app.figures.panels import COLOURS
 from hybridseg.app.reporting.cohort import DrawnCase
 from hybridseg.app.reporting.contents import Contents
 from hybridseg.app.reporting.curves import Curve
 from hybridseg.app.reporting.outliers import LabelVolume
 from hybridseg.app.reporting.page import render_page
 from hybridseg.app.reporting.pictures import Panel
+from hybridseg.transforms.structures import label_colours
 
 from ..conftest import write_volume
 from ..report_pages import Page, make_score
@@ -113,4 +113,4 @@ def test_pictures_are_small_and_limited_in_number(cohort: Path, report: Callable
 
 def test_legend_has_the_colours_of_the_labels(report: Callable[..., Page]) -> None:
     chips = [chip["style"] for chip in report().all("i")]
-    assert chips == [f"background: {colour}" for colour in COLOURS[:2]] * 2
+    assert chips == [f"background: {colour}" for colour in label_colours(("anterior", "posterior"))] * 2

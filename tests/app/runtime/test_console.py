@@ -1,13 +1,12 @@
 """An error is one line that says what matters."""
 
-import json
 import subprocess
 import sys
 import warnings
 
 import pytest
 
-from hybridseg.app.runtime.console import LONGEST_MESSAGE, WARNING_MODULE, align, as_json, one_line, quiet, say
+from hybridseg.app.runtime.console import LONGEST_MESSAGE, WARNING_MODULE, align, one_line, quiet, say
 from hybridseg.transforms import VolumeError
 
 WARN_OF_MODALITY = """
@@ -63,10 +62,3 @@ def test_child_processes_show_own_warnings_too() -> None:
 
 def test_align_pads_columns() -> None:
     assert align([["name", "n"], ["a", "100"]]) == ["name    n", "a     100"]
-
-
-def test_as_json_keeps_any_file_name_and_rejects_nan() -> None:
-    assert json.loads(as_json({"file": "é\udcff"})) == {"file": "é\udcff"}
-    assert "é" in as_json({"file": "é"})
-    with pytest.raises(ValueError, match="Out of range float values"):
-        as_json({"dice": float("nan")})

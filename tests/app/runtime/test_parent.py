@@ -10,19 +10,19 @@ from threading import active_count
 import psutil
 import pytest
 
-from hybridseg.app.runtime.parent import WATCH, watch_parent
+from hybridseg.app.runtime.parent import ELASTIC_RUN, WATCH, watch_parent
 
 START = """
 import os, subprocess, sys
-from hybridseg.app.runtime.parent import WATCH, terminate_with_parent
+from hybridseg.app.runtime.parent import ELASTIC_RUN, WATCH, terminate_with_parent
 preexec = terminate_with_parent() if sys.argv[1] == "signal" else None
-variables = {**os.environ, WATCH: str(os.getpid())}
+variable = ELASTIC_RUN if sys.argv[1] == "torchrun" else WATCH
+variables = {**os.environ, variable: str(os.getpid())}
 child = subprocess.Popen([sys.executable, "-c", sys.argv[2]], preexec_fn=preexec, start_new_session=True, env=variables)
-print(child.pid, flush=True)
 child.wait()
 """
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs prctl of Linux")
-SLEEP = "import time; time.sleep(60)"
+SLEEP = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 WATCHING = f"from hybridseg.app.runtime.parent import watch_parent; watch_parent(); {SLEEP}"
 
 
@@ -35,6 +35,7 @@ WATCHING = f"from hybridseg.app.runtime.parent import watch_parent; watch_parent
             marks=pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs prctl of Linux"),
         ),
         ("watch", WATCHING),
+        ("torchrun", WATCHING),
     ],
 )
 def test_child_ends_with_its_killed_parent(how: str, program: str) -> None:
@@ -46,8 +47,9 @@ def test_child_ends_with_its_killed_parent(how: str, program: str) -> None:
     assert gone, f"{child} still runs"
 
 
-def test_process_without_the_variable_watches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(WATCH, raising=False)
+def test_process_without_a_variable_watches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in (WATCH, ELASTIC_RUN):
+        monkeypatch.delenv(variable, raising=False)
     before = active_count()
     watch_parent()
     assert active_count() == before

@@ -31,6 +31,16 @@ def test_training_resumes_after_the_last_epoch(tmp_path):
     assert latest_checkpoint(tmp_path) == str(tmp_path / "checkpoint_epoch=3.pt")
 
 
+def test_resumed_run_sees_all_samples_of_more_or_fewer_processes(tmp_path):
+    seen: list[tuple[int, int]] = []
+    for data, epochs, resume in ((range(4), 1, False), (range(8), 2, "auto"), (range(2), 3, "auto")):
+        trainer = Engine(lambda engine, sample: seen.append((engine.state.epoch, sample)))
+        Checkpoints(tmp_path, {"network": torch.nn.Linear(1, 1)}, resume).attach(trainer)
+        trainer.run(data, max_epochs=epochs)
+        assert trainer.state.iteration == epochs * len(data)
+    assert seen == [(epoch, sample) for epoch, length in ((1, 4), (2, 8), (3, 2)) for sample in range(length)]
+
+
 def test_resumed_run_follows_the_config_of_now(tmp_path):
     rates = []
     for rate, epochs, resume in ((1.0, 10, False), (0.5, 20, True)):

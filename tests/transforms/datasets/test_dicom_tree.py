@@ -105,7 +105,7 @@ def test_listed_cases_may_be_dicom_folders(tmp_path: Path) -> None:
         entries.append({"image": f"./{patient}/CT", "label": f"{patient}/RS.dcm"})
     (tmp_path / "dataset.json").write_text(json.dumps({"modality": {"0": "CT"}, "rois": ROIS, "training": entries}))
     dataset = open_dataset(tmp_path)
-    assert (dataset.layout, dataset.is_ct, dataset.rois) == ("decathlon", True, ROIS)
+    assert (dataset.layout, dataset.modalities, dataset.rois) == ("decathlon", ("CT",), ROIS)
     assert [(case["case"], case["label"]) for case in dataset.cases] == [
         (f"{patient}_CT", MaskFile(tmp_path / patient / "RS.dcm", ROIS)) for patient in ("a", "b")
     ]

@@ -61,6 +61,23 @@ def test_nnunet_1_lists_cases_instead_of_files(tmp_path: Path) -> None:
     assert [(case["case"], isinstance(case["image"], list)) for case in dataset.cases] == [("a", True)]
 
 
+def test_nnunet_1_uses_only_the_listed_cases(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    listing = {"modality": {"0": "CT"}, "training": [{"image": "imagesTr/a.nii.gz", "label": "labelsTr2/a.nii.gz"}]}
+    folder = make_dataset(tmp_path / "set", ["a_0000.nii.gz", "b_0000.nii.gz"], ["a.nii.gz", "b.nii.gz"], listing)
+    (folder / "labelsTr2").mkdir()
+    (folder / "labelsTr2" / "a.nii.gz").touch()
+    image, label = folder / "imagesTr" / "a_0000.nii.gz", folder / "labelsTr2" / "a.nii.gz"
+    assert read_dataset(folder) == [{"case": "a", "image": str(image), "label": str(label)}]
+    assert f"1 cases of {folder} are not listed in dataset.json and are ignored, such as b" in caplog.text
+
+
+def test_listed_case_without_files_is_a_problem(tmp_path: Path) -> None:
+    listing = {"modality": {"0": "CT"}, "training": [entry("a.nii.gz"), entry("b.nii.gz")]}
+    dataset = open_dataset(make_dataset(tmp_path / "set", ["a_0000.nii.gz"], A, listing))
+    assert dataset.problems.keys() == {"b"}
+    assert "b_0000.nii.gz: does not exist" in dataset.problems["b"]
+
+
 def test_decathlon_names_may_end_like_channels(tmp_path: Path) -> None:
     name = "patient_0000.nii.gz"
     dataset = open_dataset(make_dataset(tmp_path / "set", [name], [name], {"training": [entry(name)]}))

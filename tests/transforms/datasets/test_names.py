@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hybridseg.transforms import VolumeError, open_dataset, read_dataset
+from hybridseg.transforms.datasets.names import mirror_pairs
 
 from .dataset_folders import A, make_dataset
 
@@ -58,3 +59,26 @@ def test_invalid_names_are_errors(tmp_path: Path, listing: Any, message: str) ->
     with pytest.raises(VolumeError, match=message):
         open_dataset(tmp_path / "set")
     assert len(read_dataset(tmp_path / "set")) == 1  # which does not read the names
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("kidney_left", "kidney_right"),
+        ("Left Kidney", "Right Kidney"),
+        ("hippocampus-L", "hippocampus-R"),
+        ("LeftLung", "RightLung"),
+        ("lungLeft", "lungRight"),
+        ("Lt_lung", "Rt_lung"),
+        ("left lobe of the right lung", "right lobe of the left lung"),
+    ],
+)
+def test_names_that_differ_in_side_are_a_pair(one: str, other: str) -> None:
+    assert mirror_pairs([other, "liver", one]) == [(one, other)]
+
+
+@pytest.mark.parametrize(
+    "names", [["left atrium"], ["cleft", "bright spot"], ["vertebrae_L1", "vertebrae_R1"], ["lung", "lung_left"]]
+)
+def test_other_names_are_no_pair(names: list[str]) -> None:
+    assert mirror_pairs(names) == []

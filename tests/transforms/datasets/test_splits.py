@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hybridseg.transforms import VolumeError, split_cases
 from hybridseg.transforms.datasets.dataset import LabelledCase
-from hybridseg.transforms.datasets.splits import shuffled_names
+from hybridseg.transforms.datasets.splits import read_folds, shuffled_names
 
 LISTED = {"training": ["a", "b", "c"], "validation": ["d"], "test": ["e"]}
 
@@ -113,6 +113,28 @@ def test_one_fold_is_validation_and_the_others_training(
     assert split_cases(dataset, tmp_path / "run" / "split.json") == split
 
 
+def test_nnunet_splits_are_read(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "set", "abcd")
+    path = tmp_path / "splits_final.json"
+    path.write_text(json.dumps([{"train": ["a", "b"], "val": ["c"]}, {"train": ["c"], "val": ["a", "b"]}]))
+    split = split_cases(dataset, path, fold=1)
+    assert names(split) == {"training": ["c"], "validation": ["a", "b"], "test": []}
+    assert read_folds(path) == {"folds": [["c"], ["a", "b"]], "test": []}
+
+
+def test_folds_are_read_with_their_test_cases(fold_file: Path, split_file: Path) -> None:
+    assert read_folds(fold_file) == {"folds": [["a", "b"], ["c"], ["d"]], "test": ["e"]}
+    with pytest.raises(VolumeError, match=r"no folds: must be a split file with folds, or nnU-Net's splits_final.json"):
+        read_folds(split_file)
+
+
+def test_nnunet_folds_must_train_on_the_other_folds(tmp_path: Path) -> None:
+    path = tmp_path / "splits_final.json"
+    path.write_text(json.dumps([{"train": ["a", "b"], "val": ["c"]}, {"train": ["c"], "val": ["a"]}]))
+    with pytest.raises(VolumeError, match=r"fold 0: 'b' is only in its train, or only in another fold"):
+        read_folds(path)
+
+
 def test_folds_of_another_dataset_are_an_error_unless_0(
     tmp_path: Path, fold_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -179,7 +201,10 @@ def test_fractions_must_add_up_to_1(tmp_path: Path, fractions: tuple[float, ...]
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[]", "list: must be an object with lists"),
+        ('"a"', "str: must be an object with lists"),
+        ("[]", "fold 0: the file has no folds"),
+        ('[{"train": ["a"]}]', "fold 0: must be {.train.: .*, .val.: .*}, as in nnU-Net"),
+        ('[{"train": ["a"], "val": ["a"]}]', "'a' in training and validation: a case may be listed once"),
         ('{"training": "a"}', "training: must be a list of case names"),
         ('{"training": [1]}', "training: must be a list of case names"),
         ('{"training": ["a"], "test": ["a"]}', "'a' in training and test: a case may be listed once"),

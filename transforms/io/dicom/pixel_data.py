@@ -15,20 +15,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from typing import Any, BinaryIO, cast
 
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.limits import check_memory
 
 KEYWORDS = (
-    *("SOPClassUID", "Modality", "SeriesInstanceUID", "SeriesNumber", "ImagePositionPatient"),
-    *("ImageOrientationPatient", "PixelSpacing", "NumberOfFrames", "PhotometricInterpretation"),
+    *("SOPClassUID", "ImageType", "Modality", "SeriesInstanceUID", "SeriesNumber", "FrameOfReferenceUID"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "NumberOfFrames", "PhotometricInterpretation"),
 )
 """Text that is kept of each file: no names, no descriptions."""
 
 NUMBERS = ("SamplesPerPixel", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit")
 GREYSCALE = ("", "MONOCHROME1", "MONOCHROME2")
+INVERTED = GREYSCALE[1]
 
+LOOKUP_TABLE = "ModalityLUTSequence"
 WELL_FORMED_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 DIRECTORY = "1.2.840.10008.1.3.10"
 PIXEL_DATA = 0x7FE00010
@@ -57,6 +60,8 @@ HEAD_BYTES, TAIL_BYTES = 1 << 16, 16
 """Kept of compressed pixel data: its header, and its end mark."""
 
 MAGIC_END = 132
+
+QUIET = RLock()
 
 META_BYTES = 1 << 12
 """Within these first bytes, a file names its transfer syntax."""
@@ -95,12 +100,20 @@ class DicomHeader:
         numbers: values of those `NUMBERS` that it has.
         transfer_syntax: UID, which names the compression.
         pixels: None if there are none.
+        photometric_start: first byte of PhotometricInterpretation; of the inflated file if it is deflated.
+        has_lookup_table: whether stored values become HU or the like by a table (ModalityLUTSequence).
+        is_cut: whether the file ends within an element before the pixel data.
+        is_directory: whether it is a DICOMDIR.
     """
 
     text: Mapping[str, str]
     numbers: Mapping[str, int]
     transfer_syntax: str
     pixels: PixelData | None
+    photometric_start: int = 0
+    has_lookup_table: bool = False
+    is_cut: bool = False
+    is_directory: bool = False
 
 
 class BoundedStream:
@@ -124,8 +137,8 @@ class BoundedStream:
         return content
 
 
-def read_dicom_header(path: Path, stream: BinaryIO, size: int) -> DicomHeader | None:
-    """Read a DICOM file up to its pixel data, and measure these; return None if it is not an image, such as a report.
+def read_dicom_header(path: Path, stream: BinaryIO, size: int) -> DicomHeader:
+    """Read a DICOM file up to its pixel data, and measure these.
 
     Args:
         path: the file, for errors.
@@ -133,12 +146,11 @@ def read_dicom_header(path: Path, stream: BinaryIO, size: int) -> DicomHeader | 
         size: its bytes.
 
     Raises:
-        VolumeError: it is not DICOM, or an image without pixel data, as if it had been cut off.
+        VolumeError: it would not fit into memory when inflated.
         Exception: any of those that pydicom raises; see `unreadable_is_volume_error`.
     """
     from pydicom.filereader import read_partial
     from pydicom.tag import Tag
-    from pydicom.uid import UID_dictionary
 
     stream, size = inflated(path, stream, size)
     pixels: list[tuple[int, int]] = []
@@ -153,38 +165,65 @@ def read_dicom_header(path: Path, stream: BinaryIO, size: int) -> DicomHeader | 
             is_cut = True
         return bool(pixels) or is_cut
 
+    names = (*KEYWORDS, *NUMBERS, LOOKUP_TABLE)
     with quiet_pydicom():
         dataset = read_partial(
             cast(BinaryIO, BoundedStream(stream)),
             stop_when=stop,
             force=True,
             defer_size=DEFERRED_BYTES,
-            specific_tags=[Tag(name) for name in (*KEYWORDS, *NUMBERS)],
+            specific_tags=[Tag(name) for name in names],
         )
-        values = {name: dataset.get_item(name) for name in (*KEYWORDS, *NUMBERS) if name in dataset}
+        values: dict[str, Any] = {name: dataset.get_item(name) for name in names if name in dataset}
         meta = dataset.file_meta
         is_directory = str(meta.get("MediaStorageSOPClassUID")) == DIRECTORY
         syntax = str(meta.get("TransferSyntaxUID") or "")
         implicit, little_endian = dataset.original_encoding
         order = "<" if little_endian else ">"
-    header = DicomHeader(
+    return DicomHeader(
         text={name: as_text(values[name]) for name in KEYWORDS if name in values},
         numbers={name: number for name in NUMBERS if (number := as_number(values.get(name))) is not None},
         transfer_syntax=syntax,
         pixels=measure(stream, size, *pixels[0], explicit=not implicit, order=order) if pixels else None,
+        photometric_start=getattr(values.get("PhotometricInterpretation"), "value_tell", 0),
+        has_lookup_table=bool(getattr(values.get(LOOKUP_TABLE), "value", None)),
+        is_cut=is_cut,
+        is_directory=is_directory,
     )
+
+
+def is_image(path: Path, header: DicomHeader) -> bool:
+    """Return whether a file is an image; False for a report, a plan or the like.
+
+    Raises:
+        VolumeError: it is not DICOM, or an image without pixel data, as if it had been cut off.
+    """
+    from pydicom.uid import UID_dictionary
+
     if header.pixels is not None:
-        return header
+        return True
     sop_class = header.text.get("SOPClassUID", "")  # of the elements: that of the file's meta information comes earlier
-    if is_cut or "Rows" in header.numbers or "Image Storage" in UID_dictionary.get(sop_class, ("",))[0]:
+    if header.is_cut or "Rows" in header.numbers or "Image Storage" in UID_dictionary.get(sop_class, ("",))[0]:
         raise VolumeError(path, "an image without pixel data", "must be a whole file")
-    if not WELL_FORMED_UID.fullmatch(sop_class) and not is_directory:
+    if not WELL_FORMED_UID.fullmatch(sop_class) and not header.is_directory:
         raise VolumeError(path, "not DICOM, or cut off at its begin", "must be a whole DICOM file")
-    return None
+    return False
+
+
+def without_inversion(path: Path, stream: BinaryIO, size: int, header: DicomHeader) -> BinaryIO:
+    """Return the content of a MONOCHROME1 file as MONOCHROME2, which GDCM decodes to the values that are stored.
+
+    Photometric interpretation is for display, and has no influence on HU and the like (DICOM PS3.3, C.7.6.3.1.2).
+    """
+    plain, _ = inflated(path, stream, size)
+    content = bytearray(plain.read())
+    at = content.index(INVERTED.encode(), header.photometric_start)
+    content[at : at + len(INVERTED)] = GREYSCALE[2].encode()
+    return io.BytesIO(content)
 
 
 def check_pixel_data(path: Path, header: DicomHeader) -> None:
-    """Check that the pixel data of one slice are as long as the header says.
+    """Check that the pixel data of a slice, or of all frames, are as long as the header says.
 
     Raises:
         VolumeError: they are shorter or longer, or the compressed ones are cut off.
@@ -203,9 +242,11 @@ def check_pixel_data(path: Path, header: DicomHeader) -> None:
         )
         raise VolumeError(path, found, "BitsStored must fit below HighBit, and HighBit into BitsAllocated")
     rows, columns, bits = numbers["Rows"], numbers["Columns"], numbers["BitsAllocated"]
-    samples = numbers.get("SamplesPerPixel") or 1
-    expected = -(-rows * columns * samples * bits // 8)
-    claim = f"{rows} rows, {columns} columns and {bits} bits need {expected}"
+    samples, frames = numbers.get("SamplesPerPixel") or 1, frame_count(path, header)
+    expected = -(-frames * rows * columns * samples * bits // 8)
+    claim = (
+        f"{f'{frames} frames, ' if frames > 1 else ''}{rows} rows, {columns} columns and {bits} bits need {expected}"
+    )
     rule = "pixel data must be as long as the header says"
     if pixels.missing:
         raise VolumeError(path, f"pixel data of {pixels.length} bytes, the last {pixels.missing} are missing", rule)
@@ -222,6 +263,18 @@ def check_pixel_data(path: Path, header: DicomHeader) -> None:
             raise VolumeError(path, "compressed pixel data without an end mark", "must be whole")
         if (shape := codestream_shape(pixels.head)) not in (None, (rows, columns)):
             raise VolumeError(path, f"compressed pixel data of (rows, columns) {shape}, {claim}", rule)
+
+
+def frame_count(path: Path, header: DicomHeader) -> int:
+    """Return the number of frames, which is 1 if the header does not say.
+
+    Raises:
+        VolumeError: it is not a number from 1.
+    """
+    text = header.text.get("NumberOfFrames") or "1"
+    if not text.strip("+").isdecimal() or not int(text):
+        raise VolumeError(path, f"NumberOfFrames {text!r}", "must be a number from 1")
+    return int(text)
 
 
 def measure(stream: BinaryIO, size: int, start: int, length: int, *, explicit: bool, order: str) -> PixelData:
@@ -386,13 +439,14 @@ def as_number(element: Any) -> int | None:
 
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom from logging and warning about values that are not needed here."""
+    """Keep pydicom from logging and warning about values that are not needed here, in one thread at a time."""
     logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    with QUIET:  # filters of warnings belong to the process
+        level = logger.level
+        logger.setLevel(logging.CRITICAL + 1)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            logger.setLevel(level)

@@ -1,34 +1,33 @@
-"""Read a DICOM series as a volume: find the files that belong together in a folder or a zip, and read their voxels.
+"""Find a DICOM series in a folder or a zip, and the grid of its volume.
 
 A series that is not an evenly spaced stack of slices raises a VolumeError with the reason.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
-from monai.data import ImageReader
 from numpy.typing import NDArray
 
 from hybridseg.transforms.errors import PathLike, VolumeError
-from hybridseg.transforms.io.header import VolumeHeader, unreadable_is_volume_error
-from hybridseg.transforms.io.itk import quiet_itk
-from hybridseg.transforms.io.limits import check_memory
-from hybridseg.transforms.io.metadata import volume_metadata
+from hybridseg.transforms.io.header import VolumeHeader
 
-from .pixel_data import RLE, check_runs
-from .slices import Instance, Slice, as_slice, read_instance, stack
+from .choice import Scan, choose, listed
+from .multi_frame import split_volumes
+from .pixel_data import is_image
+from .slices import Instance, Slice, as_slice, read_instance
+from .stacking import Stack, stack
 from .stored import StoredInstance, list_instances
-from .suv import suv_scales
 
 ZIP_EXTENSION = ".zip"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,16 @@ class DicomFolder(os.PathLike[str]):
 
     Args:
         path: a folder of slices, or a zip of one.
-        series: SeriesInstanceUID or SeriesNumber; None if there is only one series.
+        series: SeriesInstanceUID or SeriesNumber, followed by `/2` for the second volume of a multi-frame series; None
+            chooses the one that fits.
+        modality: modality to choose by if there are several series, such as CT.
+        fill_gaps: interpolate a missing slice.
     """
 
     path: Path
     series: str | None = None
+    modality: str | None = None
+    fill_gaps: bool = False
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)
@@ -52,17 +56,27 @@ class DicomFolder(os.PathLike[str]):
 
 @dataclass(frozen=True, kw_only=True)
 class DicomSeries:
-    """An evenly spaced stack of slices.
+    """A stack of slices, and the volume that they form.
 
     Args:
         path: the folder or zip.
-        slices: the slices in order along their normal.
-        affine: (4, 4), indices of (column, row, slice) to RAS mm.
+        stack: the slices in order along their normal, and their grid.
+        notes: what was chosen, skipped or corrected, a line each.
     """
 
     path: Path
-    slices: Sequence[Slice]
-    affine: NDArray[np.float64]
+    stack: Stack
+    notes: tuple[str, ...] = ()
+
+    @property
+    def slices(self) -> Sequence[Slice]:
+        """The slices as stored, in order along their normal."""
+        return self.stack.slices
+
+    @property
+    def affine(self) -> NDArray[np.float64]:
+        """Return the affine (4, 4) of the volume: indices of (column, row, plane) to RAS mm."""
+        return self.stack.affine
 
     @property
     def instances(self) -> list[StoredInstance]:
@@ -75,69 +89,34 @@ class DicomSeries:
         return [part.path for part in self.slices]
 
     @property
+    def frame_of_reference(self) -> str:
+        """FrameOfReferenceUID; "" if there is none."""
+        return self.slices[0].header.text.get("FrameOfReferenceUID", "")
+
+    @property
     def header(self) -> VolumeHeader:
         """Shape, voxel type and position, as for any volume."""
-        shape = (*self.slices[0].shape, len(self.slices))
         bits = self.slices[0].bits
         return VolumeHeader(
-            shape=shape,
+            shape=self.stack.shape,
             voxel_type=f"{bits}-bit",
             is_numeric=True,
             affine=self.affine,
-            voxel_bytes=int(np.prod(shape)) * bits // 8,
+            voxel_bytes=int(np.prod(self.stack.shape)) * bits // 8,
             capacity=None,
+            frame_of_reference=self.frame_of_reference,
         )
 
-
-class DicomReader(ImageReader):
-    """Reads a series through SimpleITK, with the rescaling of each slice applied: HU for CT, SUV for PET.
-
-    Args:
-        series: the series to read.
-        max_bytes: most bytes of a file; None allows the free memory.
-    """
-
-    def __init__(self, series: DicomSeries, max_bytes: int | None = None) -> None:
-        self.series = series
-        self.max_bytes = max_bytes
-
-    def verify_suffix(self, filename: Any) -> bool:
-        """Return True: the series may be in any folder or zip."""
-        return True
-
-    def read(self, data: Any, **kwargs: Any) -> NDArray[np.float32]:
-        """Read all slices (slices, rows, columns); `data`, the path that MONAI passes, is ignored.
-
-        Raises:
-            VolumeError: a slice cannot be decoded, or to another size than its header says.
-        """
-        slices = self.series.slices
-        columns, rows = slices[0].shape
-        voxels = np.empty((len(slices), rows, columns), np.float32)
-        with quiet_itk():
-            for part, plane in zip(slices, voxels, strict=True):
-                check_memory(part.path, part.stored.size, self.max_bytes)
-                if part.header.transfer_syntax == RLE:
-                    with unreadable_is_volume_error(part.path), part.stored.open() as stream:
-                        check_runs(part.path, stream, part.header)
-                with unreadable_is_volume_error(part.path), part.stored.as_file() as file:
-                    image = sitk.ReadImage(os.fspath(file), sitk.sitkFloat32, imageIO="GDCMImageIO")
-                decoded = sitk.GetArrayViewFromImage(image)
-                if decoded.shape not in (plane.shape, (1, *plane.shape)):
-                    raise VolumeError(part.path, f"{decoded.shape} voxels when decoded", f"must be {plane.shape}")
-                plane[:] = decoded.reshape(plane.shape)
-        if (scales := suv_scales(slices)) is not None:
-            voxels *= np.asarray(scales, np.float32)[:, None, None]
-        return voxels
-
-    def get_data(self, img: NDArray[np.float32]) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Return voxels (columns, rows, slices) and the metadata that MONAI expects."""
-        return img.T, volume_metadata(img.T, self.series.affine)
+    def labels_on_slices(self, labels: NDArray[np.integer]) -> NDArray[np.integer]:
+        """Resample a label map (columns, rows, planes) of the volume to the slices as stored, by nearest neighbour."""
+        return self.stack.labels_on_slices(labels)
 
 
 @contextmanager
 def open_series(source: PathLike) -> Iterator[DicomSeries]:
     """Find the slices of a series and check that they form a volume; a zip is open until the block ends.
+
+    What was chosen, skipped or corrected is logged.
 
     Args:
         source: a folder or a zip, or a `DicomFolder`, which also names the series.
@@ -147,44 +126,69 @@ def open_series(source: PathLike) -> Iterator[DicomSeries]:
     """
     chosen = source if isinstance(source, DicomFolder) else DicomFolder(Path(source))
     with list_instances(chosen.path) as stored:
-        yield find_series(chosen, stored)
+        series = find_series(chosen, stored)
+        for note in series.notes:
+            logger.info(note)
+        yield series
 
 
 def find_series(source: DicomFolder, stored: Iterable[StoredInstance]) -> DicomSeries:
-    """Find the requested series among instances; errors in the pixel data and positions of others are ignored.
+    """Find the requested series among instances; if it is named, files of others may be broken.
 
     Raises:
         VolumeError: see `open_series`.
     """
+    images, notes = find_images(source, stored)
     by_series: dict[str, list[Instance]] = {}
-    for instance in stored:
-        if (part := read_instance(instance)) is not None:
-            by_series.setdefault(part.series, []).append(part)
+    for image in images:
+        by_series.setdefault(image.series, []).append(image)
     if not by_series:
         raise VolumeError(source, "no DICOM images", "must hold the slices of a series")
-    if source.series is not None:
-        found = {name: parts for name, parts in by_series.items() if source.series in (name, parts[0].number)}
-        if not found:
-            raise VolumeError(
-                source, f"no series {source.series!r}", f"must be one of {list_series(by_series.values())}"
-            )
-        by_series = found
-    if len(by_series) > 1:
-        raise VolumeError(source, f"{len(by_series)} series", f"choose one of {list_series(by_series.values())}")
-    (parts,) = by_series.values()
-    ordered, affine = stack(source, [as_slice(part) for part in parts])
-    return DicomSeries(path=source.path, slices=ordered, affine=affine)
+    scans = [scan for parts in by_series.values() for scan in scans_of(source, parts)]
+    scan = choose(source, scans, series=source.series, modality=source.modality)
+    if source.series is None and (others := [other for other in scans if other is not scan]):
+        notes.append(f"series {scan} chosen, not {listed(others)}")
+    slices = [part if isinstance(part, Slice) else as_slice(part) for part in scan.parts]
+    found = stack(source, slices, fill_gaps=source.fill_gaps)
+    lines = tuple(f"{source}: {note}" for note in (*notes, *found.notes))
+    return DicomSeries(path=source.path, stack=found, notes=lines)
 
 
-def list_series(series: Iterable[Sequence[Instance]]) -> str:
-    """List series in one line, for a person to choose from, without descriptions: these may name patients."""
-    return ", ".join(
-        f"{first.series} ({', '.join(filter(None, (about_number(first), first.modality)))}, {len(parts)} slices)"
-        for parts in series
-        for first in parts[:1]
-    )
+def find_images(source: DicomFolder, stored: Iterable[StoredInstance]) -> tuple[list[Instance], list[str]]:
+    """Read the headers of files, and return those that are images, and a line for each that was skipped.
+
+    Raises:
+        VolumeError: a file cannot be read, unless another series is named.
+    """
+    images, notes = [], []
+    for file in stored:
+        instance = None
+        try:
+            instance = read_instance(file)
+            if is_image(file.path, instance.header):
+                images.append(instance)
+        except VolumeError as error:
+            if source.series is None or (instance is not None and is_named(source.series, instance)):
+                raise
+            if instance is None or not instance.has_series:
+                notes.append(f"{file.path.name}: {error.value}: its series is unknown: skipped")
+    return images, notes
 
 
-def about_number(instance: Instance) -> str:
-    """Return the number of a series, unless its name says it."""
-    return f"number {instance.number}" if instance.number and instance.header.text.get("SeriesInstanceUID") else ""
+def scans_of(source: DicomFolder, parts: Sequence[Instance]) -> list[Scan]:
+    """Return a series as a scan; a multi-frame series as a scan for each of its volumes, unless another is named."""
+    first = parts[0]
+    if not first.has_frames or not (source.series is None or is_named(source.series, first)):
+        return [Scan(parts=parts, first=first)]
+    volumes = split_volumes(parts)
+    if len(volumes) == 1:
+        return [Scan(parts=volumes[0][1], first=first)]
+    return [
+        Scan(parts=frames, first=first, ordinal=ordinal, about=about)
+        for ordinal, (about, frames) in enumerate(volumes, start=1)
+    ]
+
+
+def is_named(series: str, instance: Instance) -> bool:
+    """Return whether a file belongs to the series with a UID or number, or to that of a volume with `/2` after it."""
+    return series.split("/")[0] in (instance.series, instance.number)

@@ -1,4 +1,4 @@
-"""Slices of a DICOM series: read the header of each, check it, and stack them to a volume.
+"""The header of a DICOM file, and of each slice in it: its place, voxel size and shape, checked.
 
 Slices are placed by ImagePositionPatient and ImageOrientationPatient (DICOM PS3.3, C.7.6.2): SliceThickness is not the
 distance to the next slice.
@@ -6,22 +6,31 @@ distance to the next slice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridseg.transforms.errors import PathLike, VolumeError
-from hybridseg.transforms.grid import LPS_TO_RAS, SAME_GRID_VOXELS
+from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.header import unreadable_is_volume_error
 
-from .pixel_data import DicomHeader, check_pixel_data, read_dicom_header
-from .stored import StoredInstance
+from .pixel_data import DicomHeader, check_pixel_data, frame_count, is_image, read_dicom_header
+from .stored import StoredInstance, list_instances
 
-LARGEST_TILT_VOXELS = 0.5
-"""Largest sideways shift of a slice against the first, in voxels of their plane."""
+MULTI_FRAME = {
+    "1.2.840.10008.5.1.4.1.1.2.1": "enhanced CT",
+    "1.2.840.10008.5.1.4.1.1.2.2": "legacy converted enhanced CT",
+    "1.2.840.10008.5.1.4.1.1.4.1": "enhanced MR",
+    "1.2.840.10008.5.1.4.1.1.4.4": "legacy converted enhanced MR",
+    "1.2.840.10008.5.1.4.1.1.130": "enhanced PET",
+    "1.2.840.10008.5.1.4.1.1.128.1": "legacy converted enhanced PET",
+}
+"""SOP classes whose files have the place of each of their frames in functional groups."""
+
+UNIT_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +44,11 @@ class Instance:
 
     stored: StoredInstance
     header: DicomHeader
+
+    @property
+    def path(self) -> Path:
+        """The file, or what names it in errors."""
+        return self.stored.path
 
     @property
     def number(self) -> str:
@@ -51,6 +65,22 @@ class Instance:
         """Modality, such as CT."""
         return self.header.text.get("Modality", "")
 
+    @property
+    def frames(self) -> int:
+        """Slices in the file, as its header claims; 1 if it does not say."""
+        text = self.header.text.get("NumberOfFrames", "")
+        return int(text) if text.isdecimal() else 1
+
+    @property
+    def has_series(self) -> bool:
+        """Whether it says which series it belongs to."""
+        return bool(self.number or self.header.text.get("SeriesInstanceUID"))
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether its slices are frames with functional groups."""
+        return self.header.text.get("SOPClassUID") in MULTI_FRAME
+
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
@@ -58,12 +88,14 @@ class Slice:
 
     Args:
         stored: where it is.
-        header: its header.
+        header: header of its file.
         shape: columns and rows.
         orientation: (2, 3), unit vectors along a row and along a column, in LPS.
         spacing: (2,), mm from column to column and from row to row.
         position: (3,), centre of the first voxel, in LPS mm.
+        decimals: (3,), digits after the point of each coordinate of the position as stored, trailing zeros aside.
         bits: bits per voxel.
+        frame: number of its frame from 1 if its file has several slices, otherwise None.
     """
 
     stored: StoredInstance
@@ -72,23 +104,44 @@ class Slice:
     orientation: NDArray[np.float64]
     spacing: NDArray[np.float64]
     position: NDArray[np.float64]
+    decimals: NDArray[np.int64]
     bits: int
+    frame: int | None = None
 
     @property
     def path(self) -> Path:
         """The file, or what names it in errors."""
         return self.stored.path
 
+    @property
+    def name(self) -> str:
+        """Its file, and its frame if that has several."""
+        return self.path.name if self.frame is None else f"frame {self.frame} of {self.path.name}"
 
-def read_instance(stored: StoredInstance) -> Instance | None:
-    """Read the header of a file; return None if it is not an image, such as a report.
+
+def read_instance(stored: StoredInstance) -> Instance:
+    """Read the header of a file, whatever it holds.
 
     Raises:
         VolumeError: the file cannot be read.
     """
     with unreadable_is_volume_error(stored.path), stored.open() as stream:
-        header = read_dicom_header(stored.path, stream, stored.size)
-    return None if header is None else Instance(stored=stored, header=header)
+        return Instance(stored=stored, header=read_dicom_header(stored.path, stream, stored.size))
+
+
+def find_slices(folder: Path) -> Iterator[Instance]:
+    """Yield the files directly in a folder that hold slices, by their headers: no reports, plans, contours and masks.
+
+    Files that cannot be read are among them: they may be slices that are cut off.
+    """
+    with list_instances(folder) as files:
+        for file in files:
+            try:
+                instance = read_instance(file)
+                if is_image(file.path, instance.header) and instance.modality != "SEG":
+                    yield instance
+            except VolumeError:
+                yield Instance(stored=file, header=DicomHeader(text={}, numbers={}, transfer_syntax="", pixels=None))
 
 
 def as_slice(instance: Instance) -> Slice:
@@ -97,73 +150,75 @@ def as_slice(instance: Instance) -> Slice:
     Raises:
         VolumeError: it does not.
     """
-    path, text, numbers = instance.stored.path, instance.header.text, instance.header.numbers
-    if (text.get("NumberOfFrames") or "1").strip("+0") != "1":
-        raise VolumeError(path, f"{text['NumberOfFrames']} frames", "must be one slice (convert enhanced DICOM first)")
-    if (samples := numbers.get("SamplesPerPixel", 1)) > 1:
-        raise VolumeError(path, f"{samples} samples per voxel", "must be one number, not a colour")
-    check_pixel_data(path, instance.header)
-    place: dict[str, NDArray[np.float64]] = {}
+    path, header = instance.path, instance.header
+    if (frames := frame_count(path, header)) > 1:
+        known = ", ".join(MULTI_FRAME.values())
+        raise VolumeError(path, f"{frames} frames of SOP class {header.text.get('SOPClassUID')}", f"must be {known}")
+    check_voxels(instance)
+    return place_slice(instance, header.text)
+
+
+def check_voxels(instance: Instance) -> None:
+    """Check that the voxels of a file are whole, and one number each.
+
+    Raises:
+        VolumeError: they are not.
+    """
+    if (samples := instance.header.numbers.get("SamplesPerPixel", 1)) > 1:
+        raise VolumeError(instance.path, f"{samples} samples per voxel", "must be one number, not a colour")
+    check_pixel_data(instance.path, instance.header)
+    if instance.header.has_lookup_table:
+        rule = "must be rescaled by slope and intercept, not by a table"
+        raise VolumeError(instance.path, "a ModalityLUTSequence", rule)
+
+
+def place_slice(instance: Instance, place: Mapping[str, str], frame: int | None = None) -> Slice:
+    """Return a slice at the place that its attributes name.
+
+    Args:
+        instance: its file.
+        place: `ImagePositionPatient`, `ImageOrientationPatient` and `PixelSpacing` as stored, separated by backslashes.
+        frame: number of its frame.
+
+    Raises:
+        VolumeError: an attribute is missing or not possible.
+    """
+    where = "" if frame is None else f"frame {frame}: "
+    numbers: dict[str, NDArray[np.float64]] = {}
     for name, count in (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2)):
         try:
-            place[name] = np.array([float(number) for number in text.get(name, "").split("\\")])
+            numbers[name] = np.array([float(number) for number in place.get(name, "").split("\\")])
         except ValueError:
-            place[name] = np.array([])
-        if place[name].shape != (count,) or not np.isfinite(place[name]).all():
-            raise VolumeError(path, f"{name} {text.get(name, '')!r}", f"must be {count} numbers")
-    orientation = place["ImageOrientationPatient"].reshape(2, 3)
-    if not np.allclose(orientation @ orientation.T, np.eye(2), atol=1e-3):
-        raise VolumeError(
-            path, f"ImageOrientationPatient {text['ImageOrientationPatient']!r}", "must be unit vectors at right angles"
-        )
+            numbers[name] = np.array([])
+        if numbers[name].shape != (count,) or not np.isfinite(numbers[name]).all():
+            raise VolumeError(instance.path, f"{where}{name} {place.get(name, '')!r}", f"must be {count} numbers")
+    orientation = numbers["ImageOrientationPatient"].reshape(2, 3)
+    if not np.allclose(orientation @ orientation.T, np.eye(2), atol=UNIT_TOLERANCE):
+        found = f"{where}ImageOrientationPatient {place['ImageOrientationPatient']!r}"
+        raise VolumeError(instance.path, found, "must be unit vectors at right angles")
+    sizes = instance.header.numbers
     return Slice(
         stored=instance.stored,
         header=instance.header,
-        shape=(numbers["Columns"], numbers["Rows"]),
+        shape=(sizes["Columns"], sizes["Rows"]),
         orientation=orientation,
-        spacing=place["PixelSpacing"][::-1],  # stored as from row to row, then from column to column
-        position=place["ImagePositionPatient"],
-        bits=numbers["BitsAllocated"],
+        spacing=numbers["PixelSpacing"][::-1],  # stored as from row to row, then from column to column
+        position=numbers["ImagePositionPatient"],
+        decimals=np.array([decimals(number) for number in place["ImagePositionPatient"].split("\\")]),
+        bits=sizes["BitsAllocated"],
+        frame=frame,
     )
 
 
-def stack(source: PathLike, parts: Sequence[Slice]) -> tuple[list[Slice], NDArray[np.float64]]:
-    """Sort slices along their normal, and return them with their affine (4, 4) to RAS mm.
+def decimals(number: str) -> int:
+    """Return the digits after the point of a number, trailing zeros aside.
 
-    Raises:
-        VolumeError: the slices differ in shape, spacing or orientation, there is only one, two have the same position,
-            or the stack is unevenly spaced or tilted.
+    Examples:
+        >>> decimals("-629.040"), decimals("120"), decimals("1.5e-2")
+        (2, 0, 3)
     """
-    first = parts[0]
-    for part in parts:
-        for name in ("shape", "spacing", "orientation"):
-            value, wanted = getattr(part, name), getattr(first, name)
-            if not np.allclose(value, wanted, rtol=1e-4, atol=1e-4):
-                found = f"{name} {np.array(value).tolist()}, but {np.array(wanted).tolist()} in {first.path.name}"
-                raise VolumeError(part.path, found, "all slices of a series must agree")
-    if len(parts) < 2:
-        raise VolumeError(source, "one slice", "must have at least two, whose distance is the voxel size")
-    normal = np.cross(*first.orientation)
-    ordered = sorted(parts, key=lambda part: float(part.position @ normal))
-    heights = np.array([part.position @ normal for part in ordered])
-    gaps = np.diff(heights)
-    usual = float(np.median(gaps))
-    if (same := np.flatnonzero(gaps < 1e-3)).size:
-        one, other = ordered[same[0]].path.name, ordered[same[0] + 1].path.name
-        raise VolumeError(source, f"{one} and {other} have the same position", "a series must be one volume")
-    worst = int(np.abs(gaps - usual).argmax())
-    step = (ordered[-1].position - ordered[0].position) / (len(ordered) - 1)
-    even = heights[0] + np.arange(len(heights)) * (step @ normal)
-    if np.abs(heights - even).max() > SAME_GRID_VOXELS * usual:
-        one, other = ordered[worst].path.name, ordered[worst + 1].path.name
-        found = f"{one} and {other} are {gaps[worst]:.4g} mm apart, others {usual:.4g} mm"
-        raise VolumeError(source, found, "slices must be evenly spaced, and none missing")
-    offsets = np.array([part.position - ordered[0].position for part in ordered])
-    drift = np.linalg.norm(offsets - np.outer(offsets @ normal, normal), axis=1).max()
-    if drift > LARGEST_TILT_VOXELS * first.spacing.min():
-        found = f"slices drift {drift:.4g} mm sideways"
-        raise VolumeError(source, found, "must be stacked at right angles (correct the gantry tilt first)")
-    affine = np.eye(4)
-    affine[:3, :3] = np.stack([*(first.orientation * first.spacing[:, None]), step], axis=1)
-    affine[:3, 3] = ordered[0].position
-    return ordered, LPS_TO_RAS @ affine
+    try:
+        exponent = Decimal(number.strip()).normalize().as_tuple().exponent
+    except InvalidOperation:  # such as underscores, which float allows
+        return 0
+    return max(0, -exponent) if isinstance(exponent, int) else 0

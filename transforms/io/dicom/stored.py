@@ -1,8 +1,8 @@
 """Where the instances of a DICOM series are stored: in files of a folder, or in a zip, which is never unpacked.
 
-GDCM reads from a path only. A member of a zip is copied for it alone, one at a time, to a file in memory on Linux;
-elsewhere to a file in the folder for temporary files that only its owner can read, removed at once. What a killed
-process leaves there is removed when the next zip is read.
+GDCM reads from a path only. A member of a zip, or a file that must be changed first, is copied for it alone, one at a
+time, to a file in memory on Linux; elsewhere to a file in the folder for temporary files that only its owner can read,
+removed at once. What a killed process leaves there is removed when the next zip is read.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -56,13 +56,19 @@ class StoredInstance:
                 yield stream
 
     @contextmanager
-    def as_file(self) -> Iterator[Path]:
-        """Yield a path to read the instance from, which is valid within the block."""
-        if self.archive is None:
+    def as_file(self, change: Callable[[BinaryIO], BinaryIO] | None = None) -> Iterator[Path]:
+        """Yield a path to read the instance from, which is valid within the block.
+
+        Args:
+            change: makes another content of that of the file, which itself stays as it is.
+        """
+        if self.archive is None and change is None:
             yield self.path
             return
-        with self.open() as stream, (memory_file if HAS_MEMORY_FILES else private_file)(stream) as path:
-            yield path
+        with self.open() as stream:
+            content = stream if change is None else change(stream)
+            with (memory_file if HAS_MEMORY_FILES else private_file)(content) as path:
+                yield path
 
 
 @contextmanager

@@ -10,10 +10,10 @@ import pytest
 
 from hybridseg.bundles import bundle_path
 from hybridseg.transforms import VolumeError
-from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.io.dicom.segmentation import write_segmentation
 from hybridseg.transforms.io.dicom.series import open_series
 from hybridseg.transforms.io.dicom.stored import StoredInstance
+from hybridseg.transforms.io.json_files import read_json
 
 from .dicom_files import SHAPE, write_series
 

@@ -94,8 +94,9 @@ def moved(index: int, by: tuple[float, float, float]) -> Callable[[Path], object
     return lambda folder: write_series(folder, positions=positions)
 
 
-def tilted(folder: Path) -> None:
-    write_series(folder, positions=ORIGIN + np.arange(5)[:, None] * (SPACING[2] * OBLIQUE[:, 2] + 0.3 * OBLIQUE[:, 1]))
+def tilted(degrees: float) -> Callable[[Path], object]:
+    step = SPACING[2] * (OBLIQUE[:, 2] + np.tan(np.deg2rad(degrees)) * OBLIQUE[:, 1])
+    return lambda folder: write_series(folder, positions=ORIGIN + np.arange(5)[:, None] * step)
 
 
 def two_times(folder: Path) -> None:
@@ -140,8 +141,11 @@ INVALID: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "missing slice": (missing_slice, "slice3.dcm and slice4x.dcm are 5 mm apart, others 2.5 mm: slices must be evenly"),
     "uneven slices": (moved(3, tuple(0.8 * OBLIQUE[:, 2])), "mm apart, others .* mm: slices must be evenly spaced"),
-    "gantry tilt": (tilted, "slices drift 1.2 mm sideways: must be stacked at right angles"),
-    "slice beside the others": (moved(2, tuple(3 * OBLIQUE[:, 0])), "slices drift 3 mm sideways: must be stacked"),
+    "tilt of 50 degrees": (tilted(50), "slices tilted by 50.0°: must be at most 45°"),
+    "slice beside the others": (
+        moved(2, tuple(3 * OBLIQUE[:, 0])),
+        "slice1x.dcm lies 2.4 mm beside the line of the others: slices must be stacked in a straight line",
+    ),
     "two volumes": (two_times, "have the same position: a series must be one volume"),
     "one slice": (lambda folder: write_series(folder, VOXELS[:, :, :1]), "one slice: must have at least two"),
     "colour": (colour, "a.dcm: 3 samples per voxel: must be one number, not a colour"),

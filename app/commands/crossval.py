@@ -1,0 +1,369 @@
+"""`hybridseg crossval`: from a bundle and a dataset to one bundle with the networks of all folds, measured."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from hybridseg.app.bundling.config import label_parts
+from hybridseg.app.bundling.overrides import read_settings
+from hybridseg.app.runtime.console import say
+from hybridseg.app.runtime.failed_cases import CaseFailures
+from hybridseg.app.runtime.folder_lock import folder_lock
+from hybridseg.app.runtime.options import check_at_least, check_positive
+from hybridseg.bundles import bundle_path
+
+from .command import BUNDLE_DEFAULT, Command, make_folder
+from .predict import Predict
+
+if TYPE_CHECKING:
+    from hybridseg.app.crossval import Configuration, Split, Training
+    from hybridseg.transforms.datasets.dataset import LabelledCase
+
+
+@dataclass
+class Crossval(Command):
+    """Train all folds, predict every case out of fold, and write one bundle with the networks of all folds.
+
+    Repeat the command to continue after an interruption: trainings resume, and what is done is skipped.
+    """
+
+    bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
+    """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle, such as a planned one."""
+    dataset: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATASET")]]
+    """Folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, or with folders images, labels."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
+    """Folder for the folds, predictions, scores, report.html and, under its own name, the resulting bundle."""
+    bundles: Annotated[tuple[str, ...], tyro.conf.arg(metavar="BUNDLE ...", help_behavior_hint="")] = ()
+    """Further bundles to compare with, on the same folds; one that is significantly better is used instead, or the
+    ensemble of all if that is better still."""
+    folds: Annotated[
+        int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the bundle's folds, or 5)")
+    ] = None
+    """Number of folds to make instead of those of the bundle's split file."""
+    patient: Annotated[
+        str | None, tyro.conf.arg(metavar="REGEX", help_behavior_hint="(default: endings such as _frame01)")
+    ] = None
+    """Regular expression that finds the patient in the name of a case; all cases of a patient are in one fold."""
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Random seed of new folds and of the trainings."""
+    fold: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    """Train and predict this fold only, for a scheduler; without it, the command then does the rest."""
+    print_commands: bool = False
+    """Print the command of each fold that is not trained yet, and the one to run after them, and train nothing."""
+    jobs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: one per GPU)")] = None
+    """Number of trainings at once."""
+    device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
+    """auto, cpu, cuda or cuda:N; auto spreads trainings over all GPUs."""
+    epochs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BUNDLE_DEFAULT)] = None
+    """Number of epochs of each training."""
+    set: tyro.conf.UseAppendAction[
+        Annotated[tuple[str, ...], tyro.conf.arg(metavar="KEY=VALUE", help_behavior_hint="(repeatable)")]
+    ] = ()
+    """Set any other key of train.json, as for `hybridseg train`."""
+    average_weights: bool = False
+    """Average the weights of all folds to one network, if that is as good as the ensemble on the test cases of the
+    split file."""
+    tolerance: Annotated[float, tyro.conf.arg(metavar="MM")] = 1.0
+    """Tolerance of the surface Dice in mm."""
+    pictures: Annotated[int, tyro.conf.arg(metavar="N")] = 20
+    """Largest number of cases with pictures in the report, worst first."""
+
+    def run(self) -> int:
+        """Cross-validate.
+
+        Returns:
+            0, or 1 if a training or a case failed.
+
+        Raises:
+            ValueError: an option, a bundle or the dataset cannot be used, or another run uses the folder.
+            KeyboardInterrupt: Ctrl-C; the same command continues.
+        """
+        roots = self.check()
+        from hybridseg.app.crossval import read_cases
+        from hybridseg.app.runtime.machine import choose_device
+
+        choose_device(self.device)
+        make_folder(self.output)
+        split = self.split(roots[0])
+        if self.fold is not None and self.fold >= len(split.folds):
+            raise ValueError(f"fold: {self.fold}: must be from 0 to {len(split.folds) - 1}")
+        if self.average_weights and not split.test:
+            raise ValueError(
+                "average_weights: needs test cases in the bundle's split file: out-of-fold predictions cannot judge "
+                "an average of networks that were trained on all cases"
+            )
+        trainings = self.trainings(roots, split)
+        if self.print_commands:
+            print("\n".join(self.commands(trainings)))
+            return 0
+        cases = read_cases(self.dataset, split)
+        try:
+            if self.fold is not None:
+                return int(self.train_and_predict(roots, split, trainings, cases))
+            with folder_lock(self.output, "output"):
+                if self.train_and_predict(roots, split, trainings, cases):
+                    return 1
+                return self.conclude(roots, split, cases)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("interrupted: repeat the command to continue") from None
+
+    def check(self) -> list[Path]:
+        """Check the options, and return the folders of the bundles.
+
+        Raises:
+            ValueError: an option or a bundle cannot be used.
+        """
+        check_at_least(0, fold=self.fold, seed=self.seed, pictures=self.pictures)
+        check_at_least(1, jobs=self.jobs, epochs=self.epochs)
+        check_at_least(2, folds=self.folds)
+        check_positive(tolerance=self.tolerance)
+        if own := read_settings(self.set).keys() & {"fold", "split_file", "run_dir", "dataset_dir", "resume"}:
+            raise ValueError(f"set: {min(own)!r}: must not be set: the cross-validation sets it")
+        roots = [bundle_path(name) for name in (self.bundle, *self.bundles)]
+        if len({root.name for root in roots}) < len(roots):
+            raise ValueError(f"bundles: {', '.join(root.name for root in roots)}: must have different names")
+        parts = [label_parts(root) for root in roots]
+        for root, part in zip(roots, parts, strict=True):
+            if part != parts[0]:
+                raise ValueError(f"bundles: {root.name}: must have the labels of {roots[0].name}")
+        return roots
+
+    def split(self, bundle: Path) -> Split:
+        """Return the folds, which the first run in the folder makes.
+
+        Raises:
+            ValueError: the dataset cannot be used, or the folder has other folds.
+        """
+        from hybridseg.app.crossval import bundle_split_file, make_split, read_split, write_split
+
+        if self.split_file.is_file():
+            split = read_split(self.split_file)
+            given = {"folds": self.folds, "patient": self.patient, "seed": self.seed}
+            if other := [name for name, value in given.items() if split.settings[name] != value]:
+                name = other[0]
+                rule = f"must be {split.settings[name]}, as for the folds in {self.split_file}; or use another folder"
+                raise ValueError(f"{name}: {given[name]}: {rule}")
+            return split
+        split = make_split(
+            self.dataset, bundle_split_file(bundle), folds=self.folds, patient=self.patient, seed=self.seed
+        )
+        for line in split.assumptions:
+            say("crossval", line)
+        write_split(self.split_file, split)
+        return split
+
+    @property
+    def split_file(self) -> Path:
+        """The file of the folds."""
+        return self.output.resolve() / "split.json"
+
+    def trainings(self, roots: Sequence[Path], split: Split) -> list[Training]:
+        """List the trainings: of all folds and bundles, or those of one fold."""
+        from hybridseg.app.crossval import Training
+
+        options = [word for setting in self.set for word in ("--set", setting)]
+        options += ["--seed", str(self.seed)] + ([] if self.epochs is None else ["--epochs", str(self.epochs)])
+        folds = range(len(split.folds)) if self.fold is None else [self.fold]
+        return [
+            Training(
+                bundle=str(root),
+                dataset=self.dataset.resolve(),
+                fold=fold,
+                folder=self.fold_folder(root.name, fold),
+                split=self.split_file,
+                options=options,
+            )
+            for fold in folds
+            for root in roots
+        ]
+
+    def fold_folder(self, name: str, fold: int) -> Path:
+        """Return the folder of a fold of a bundle."""
+        return self.output / "folds" / name / f"fold_{fold}"
+
+    def commands(self, trainings: Sequence[Training]) -> list[str]:
+        """Return the command of each fold that is not done, and the one to run after them."""
+        words = ["hybridseg", "crossval", self.bundle, str(self.dataset), "-o", str(self.output)]
+        given: dict[str, Any] = {"folds": self.folds, "patient": self.patient, "epochs": self.epochs}
+        given |= {"seed": self.seed or None, "device": None if self.device == "auto" else self.device}
+        words += [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
+        words += ["--bundles", *self.bundles] if self.bundles else []
+        words += [word for setting in self.set for word in ("--set", setting)]
+        folds = sorted({training.fold for training in trainings if not training.is_done})
+        last = ["--average-weights"] if self.average_weights else []
+        last += ["--tolerance", str(self.tolerance), "--pictures", str(self.pictures)]
+        return [shlex.join([*words, "--fold", str(fold)]) for fold in folds] + [shlex.join([*words, *last])]
+
+    def train_and_predict(
+        self,
+        roots: Sequence[Path],
+        split: Split,
+        trainings: Sequence[Training],
+        cases: Mapping[str, LabelledCase],
+    ) -> bool:
+        """Train the folds that are not done and predict their cases; return whether anything failed."""
+        from hybridseg.app.crossval import choose_devices, train_folds
+
+        failures = CaseFailures("crossval", debug=self.debug)
+        todo = [training for training in trainings if not training.is_done]
+        for training in todo:  # predictions of weights that are about to change
+            shutil.rmtree(training.folder / "predictions", ignore_errors=True)
+        if len(todo) < len(trainings):
+            print(f"{len(trainings) - len(todo)} of {len(trainings)} trainings are done", flush=True)
+        train_folds(
+            todo,
+            choose_devices(self.device, self.jobs),
+            lambda training, reason: failures.add(training.name, f"{training.name}: training failed: {reason}"),
+        )
+        failed = len(failures) > 0
+        for training in trainings:
+            if training.is_done:
+                names = split.folds[training.fold]
+                listed = [cases[name] for name in names]
+                failed |= self.predict(training.folder, listed, training.bundle, training.weights)
+        return failed
+
+    def predict(self, folder: Path, cases: Sequence[LabelledCase], bundle: str, weights: Path | None = None) -> bool:
+        """Predict cases into `predictions` of a folder; return whether any failed."""
+        from hybridseg.app.crossval import write_case_list
+
+        _, regions = label_parts(bundle_path(bundle))
+        listing = folder / "cases.json"
+        write_case_list(listing, cases)
+        code = Predict(
+            inputs=(listing,),
+            output=folder / "predictions",
+            bundle=bundle,
+            checkpoint=() if weights is None else (weights,),
+            device=self.device,
+            probabilities=regions is not None,
+            overwrite=weights is None,  # of a bundle that has just been written
+            debug=self.debug,
+        ).run()
+        return code > 0
+
+    def conclude(self, roots: Sequence[Path], split: Split, cases: Mapping[str, LabelledCase]) -> int:
+        """Score and tune all configurations, choose one, and write its bundle and the report; return the exit code."""
+        from hybridseg.app.bundling.ensemble import can_be_joined, write_ensemble
+        from hybridseg.app.crossval import measure_configuration
+
+        failures = CaseFailures("crossval", debug=self.debug)
+
+        def measure(name: str, members: Sequence[Path]) -> Configuration:
+            return measure_configuration(
+                name,
+                members,
+                [self.fold_folder(name, fold) / "predictions" for fold in range(len(split.folds))],
+                self.output / "predictions" / name,
+                split=split,
+                cases=cases,
+                tolerance=self.tolerance,
+                failures=failures,
+            )
+
+        found = [measure(root.name, [root]) for root in roots]
+        if len(roots) > 1 and not can_be_joined(roots):
+            say("crossval", "the bundles differ in more than their networks, so their ensemble is not tried")
+        elif len(roots) > 1:
+            name = "+".join(root.name for root in roots)
+            for fold, names in enumerate(split.folds):
+                folder = self.fold_folder(name, fold)
+                write_ensemble(folder / "bundle", [(root, self.weights(root.name, fold)) for root in roots])
+                if self.predict(folder, [cases[case] for case in names], str(folder / "bundle")):
+                    return 1
+            found.append(measure(name, roots))
+        self.write(found, split, cases, failures)
+        return int(len(failures) > 0)
+
+    def weights(self, name: str, fold: int) -> Path:
+        """Return the weights of a fold of a bundle."""
+        return self.fold_folder(name, fold) / "model.pt"
+
+    def write(
+        self,
+        found: Sequence[Configuration],
+        split: Split,
+        cases: Mapping[str, LabelledCase],
+        failures: CaseFailures,
+    ) -> None:
+        """Choose a configuration, write its bundle, scores and report, and print what was found."""
+        from hybridseg.app.crossval import (
+            choose_configuration,
+            decision_lines,
+            fold_table,
+            worst_cases,
+            write_record,
+            write_report,
+            write_result,
+        )
+        from hybridseg.app.evaluation.tables import summary_table
+
+        chosen, comparison = choose_configuration(found, split)
+        bundle = self.output / chosen.members[0].name
+        folds = range(len(split.folds))
+        members = [(root, self.weights(root.name, fold)) for root in chosen.members for fold in folds]
+        write_result(bundle, chosen, members, split)
+        print(f"\n{chosen.name}: mean Dice out of fold\n{fold_table(chosen.scores, split)}\n")
+        print(summary_table(chosen.scores, tolerance=self.tolerance))
+        lines = [*decision_lines(chosen.tuning), *comparison]
+        test: Mapping[str, Any] = {}
+        if split.test:
+            test = self.test(chosen, members, bundle, split, [cases[name] for name in split.test], failures)
+            lines += [f"{name}: {value}" for name, value in test.items()]
+        print("\n".join(["", *lines, "", "worst cases", *(f"  {line}" for line in worst_cases(chosen.scores, split))]))
+        write_record(self.output, chosen, found, split, comparison, test)
+        write_report(self.output, chosen, split, lines, tolerance=self.tolerance, pictures=self.pictures)
+        print(f"\nreport   {self.output / 'report.html'}\nbundle   {bundle}")
+        print(f"use      hybridseg predict SCAN -o labels --bundle {bundle}")
+
+    def test(
+        self,
+        chosen: Configuration,
+        members: Sequence[tuple[Path, Path]],
+        bundle: Path,
+        split: Split,
+        cases: Sequence[LabelledCase],
+        failures: CaseFailures,
+    ) -> Mapping[str, Any]:
+        """Score the bundle on the test cases; with `average_weights`, replace it by one network if that is as good.
+
+        Returns:
+            What was found, by name.
+        """
+        from hybridseg.app.crossval import as_good, case_dice, score_maps, write_result
+
+        def dice(folder: Path, tested: Path) -> Mapping[str, float]:
+            self.predict(folder, cases, str(tested))
+            maps = {case["case"]: folder / "predictions" / f"{case['case']}.nii.gz" for case in cases}
+            scores = score_maps(
+                {case: path for case, path in maps.items() if path.is_file()},
+                {case["case"]: case for case in cases},
+                label_names=chosen.predictions.label_names,
+                regions=chosen.predictions.regions,
+                tolerance=self.tolerance,
+                failures=failures,
+            )
+            return case_dice(scores)
+
+        ensemble = dice(self.output / "test" / "ensemble", bundle)
+        found: dict[str, Any] = {"test cases, ensemble": f"mean Dice {fmean(ensemble.values()):.4f}"}
+        if self.average_weights and len(chosen.members) == 1:
+            folder = self.output / "test" / "average"
+            write_result(folder / bundle.name, chosen, members, split, average=True)
+            average = dice(folder, folder / bundle.name)
+            is_as_good, low = as_good(ensemble, average, split)
+            found["test cases, average of the weights"] = (
+                f"mean Dice {fmean(average.values()):.4f}, at worst {low:+.4f} against the ensemble: "
+                + ("used; the test cases have chosen it, so they no longer test it" if is_as_good else "not used")
+            )
+            if is_as_good:
+                write_result(bundle, chosen, members, split, average=True)
+        return found

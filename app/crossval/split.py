@@ -1,0 +1,139 @@
+"""The folds of a cross-validation: those of the bundle, or new ones, written once and kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from hybridseg.app.bundling.config import read_config
+from hybridseg.transforms.datasets.dataset import LabelledCase, read_dataset
+from hybridseg.transforms.datasets.folds import make_folds
+from hybridseg.transforms.datasets.grouping import find_patients, split_patients
+from hybridseg.transforms.errors import VolumeError
+from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.json_files import read_json
+
+SPLIT = "split.json"
+FOLDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """The cases of a cross-validation.
+
+    Args:
+        folds: names of the cases of each fold.
+        test: names of the cases that are in no fold: no training and no decision uses them.
+        patients: patient of each case.
+        settings: how it was made: `folds`, `patient` and `seed`, as in `make_split`.
+        assumptions: what was assumed about patients, in sentences.
+    """
+
+    folds: Sequence[Sequence[str]]
+    test: Sequence[str]
+    patients: Mapping[str, str]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    assumptions: Sequence[str] = ()
+
+    @property
+    def fold_of(self) -> dict[str, int]:
+        """The fold of each case."""
+        return {case: index for index, fold in enumerate(self.folds) for case in fold}
+
+
+def read_split(path: Path) -> Split:
+    """Read the split that `write_split` wrote.
+
+    Raises:
+        VolumeError: it cannot be read.
+    """
+    record = read_json(path)
+    names = [item.name for item in fields(Split)]
+    if not isinstance(record, Mapping) or not record.keys() >= set(names):
+        raise VolumeError(path, "not the split of a cross-validation", "must be written by hybridseg crossval")
+    return Split(**{name: record[name] for name in names})
+
+
+def write_split(path: Path, split: Split) -> None:
+    """Write a split; `split_cases` reads the same file."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(asdict(split), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def make_split(
+    dataset: Path, split_file: Path | None, *, folds: int | None = None, patient: str | None = None, seed: int = 0
+) -> Split:
+    """Take the folds of a bundle, or make new ones that keep the cases of a patient together.
+
+    Args:
+        dataset: folder of the dataset.
+        split_file: the bundle's; its test cases stay out of the folds. Ignored if it is of another dataset.
+        folds: number of new folds; None takes the folds of the file, or makes 5.
+        patient: regular expression that finds the patient in the name of a case.
+        seed: seed of new folds.
+
+    Raises:
+        VolumeError: the dataset cannot be used, or the file has cases of one patient in several folds.
+        ValueError: there are fewer patients than folds, or the expression cannot be used.
+    """
+    cases = {case["case"]: case for case in read_dataset(dataset)}
+    listed = listed_names(split_file, cases)
+    test = listed.pop("test", [])
+    known = [name for names in listed.values() for name in names] or [name for name in cases if name not in test]
+    given = [names for subset, names in listed.items() if subset not in ("training", "validation")]
+    count = folds or len(given) or FOLDS
+    patients = find_patients([cases[name] for name in (*known, *test)], patient)
+    own = given if folds is None else []
+    divided = own or make_folds(known, folds=count, seed=seed, patient=patients)
+    if split := split_patients([*divided, test], patients):
+        found = f"{len(split)} patients, such as {split[0]}, have cases in several folds, or in folds and test"
+        rule = "use --folds to make folds that keep patients together, or --patient to say what a patient is"
+        raise VolumeError(split_file or dataset, found, rule)
+    return Split(
+        folds=divided,
+        test=test,
+        patients=patients.by_case,
+        settings={"folds": folds, "patient": patient, "seed": seed},
+        assumptions=patients.assumptions,
+    )
+
+
+def read_cases(dataset: Path, split: Split) -> dict[str, LabelledCase]:
+    """Return the cases of a split by name.
+
+    Raises:
+        VolumeError: the dataset lacks one of them.
+    """
+    cases = {case["case"]: case for case in read_dataset(dataset)}
+    if missing := [name for name in split.patients if name not in cases]:
+        raise VolumeError(dataset, f"no case {missing[0]}", "must have all cases of the split")
+    return cases
+
+
+def bundle_split_file(bundle: Path) -> Path | None:
+    """Return the split file that a bundle's `train.json` names; None if it names none.
+
+    Raises:
+        VolumeError: the config cannot be read.
+    """
+    from monai.bundle import ConfigParser
+
+    config = ConfigParser(read_config(bundle / "configs" / "train.json"))
+    config["bundle_root"] = str(bundle)
+    path = config.get_parsed_content("split_file") if "split_file" in config else None
+    return None if path is None else Path(path)
+
+
+def listed_names(split_file: Path | None, cases: Mapping[str, LabelledCase]) -> dict[str, list[str]]:
+    """Return the cases of a dataset that a split file lists, by fold or subset; empty if there are none."""
+    content: Any = read_json(split_file) if split_file is not None else {}
+    folds = content.get("folds", [])
+    subsets = {f"fold {index}": names for index, names in enumerate(folds)} or {
+        subset: content.get(subset, []) for subset in ("training", "validation")
+    }
+    subsets["test"] = content.get("test", [])
+    present = {subset: [name for name in names if name in cases] for subset, names in subsets.items()}
+    return present if any(present.values()) else {}

@@ -1,0 +1,148 @@
+"""Train folds in processes of their own, several at once where devices allow; finished folds are skipped."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hybridseg.app.bundling.monai_command import as_word
+from hybridseg.app.runtime.parent import WATCH, terminate_with_parent
+from hybridseg.app.training.run_folder import latest_epoch
+from hybridseg.transforms.io.atomic import replacing
+
+WEIGHTS, TRAINED, LOG = "model.pt", "trained.json", "crossval.log"
+SECONDS_BETWEEN_LOOKS = 0.2
+SECONDS_TO_END = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The training of one fold.
+
+    Args:
+        bundle: name or folder of the bundle.
+        dataset: folder of the dataset.
+        fold: the fold that validates.
+        folder: folder of the run.
+        split: file of the folds.
+        options: further words of `hybridseg train`.
+    """
+
+    bundle: str
+    dataset: Path
+    fold: int
+    folder: Path
+    split: Path
+    options: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        """The fold and its bundle, for messages."""
+        return f"fold {self.fold} of {Path(self.bundle).name}"
+
+    @property
+    def weights(self) -> Path:
+        """The file of the best weights."""
+        return self.folder / WEIGHTS
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the training has finished."""
+        return (self.folder / TRAINED).is_file() and self.weights.is_file()
+
+    def command(self, device: str) -> list[str]:
+        """Return the command that starts the training, or resumes it after its last epoch."""
+        words = ["train", self.bundle, str(self.dataset), "--run-dir", str(self.folder), "--fold", str(self.fold)]
+        words += ["--device", device, "--set", f"split_file={as_word(self.split)}", *self.options]
+        resume = ["--resume"] if latest_epoch(self.folder) else []
+        return [sys.executable, "-m", "hybridseg.app", *words, *resume]
+
+    def mark(self) -> None:
+        """Record that the training has finished, which early stopping may have ended."""
+        record = {"epochs": latest_epoch(self.folder)}
+        with replacing(self.folder / TRAINED) as temporary:
+            temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+
+def choose_devices(device: str, jobs: int | None) -> list[str]:
+    """Return the device of each of the trainings that run at once.
+
+    Args:
+        device: auto, cpu, cuda or cuda:N; auto spreads trainings over all GPUs.
+        jobs: how many run at once; None takes one per GPU, or one.
+    """
+    import torch
+
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if device == "auto" else []
+    devices = gpus or [device]
+    return [devices[index % len(devices)] for index in range(jobs or len(devices))]
+
+
+def train_folds(
+    trainings: Sequence[Training], devices: Sequence[str], report: Callable[[Training, str], object]
+) -> None:
+    """Run trainings, at most one for each entry of `devices` at a time; a failed one does not stop the others.
+
+    A single training shows its progress; of several at once each writes to `crossval.log` in its folder. All end when
+    this call is interrupted or this process killed.
+
+    Args:
+        trainings: those to run.
+        devices: a device for each training that runs at once.
+        report: called when a training fails, with the reason in one line.
+    """
+    waiting, free = list(trainings), list(devices)
+    running: dict[subprocess.Popen[bytes], tuple[Training, str]] = {}
+    try:
+        while waiting or running:
+            while waiting and free:
+                training, device = waiting.pop(0), free.pop(0)
+                process = start(training, device, alone=len(devices) == 1, at_once=len(devices))
+                running[process] = (training, device)
+            for process in ended(running):
+                training, device = running.pop(process)
+                free.append(device)
+                if process.returncode == 0 and training.weights.is_file():
+                    training.mark()
+                else:
+                    report(training, reason(process, training.folder / LOG))
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            try:
+                process.wait(SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def start(training: Training, device: str, *, alone: bool, at_once: int) -> subprocess.Popen[bytes]:
+    """Start a training."""
+    training.folder.mkdir(parents=True, exist_ok=True)
+    environment = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // at_once))} if not alone else {}
+    environment = {**environment, **os.environ, WATCH: str(os.getpid())}
+    before_exec = terminate_with_parent()
+    command = training.command(device)
+    if alone:
+        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, preexec_fn=before_exec)
+    with (training.folder / LOG).open("wb") as log:
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log, preexec_fn=before_exec)
+
+
+def ended(running: Mapping[subprocess.Popen[bytes], object]) -> Iterator[subprocess.Popen[bytes]]:
+    """Yield the processes that have ended."""
+    yield from [process for process in running if process.poll() is not None]
+
+
+def reason(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Return why a training failed: the last line of its log, or else its exit code."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
+    return lines[-1] if lines else f"exit code {process.returncode}"

@@ -1,0 +1,152 @@
+"""One command trains all folds, resumes, and ends in one bundle that is used like any other."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ..conftest import hybridseg, voxels_of, write_volume
+
+NAMES = [f"p{patient}_visit{visit}" for patient in range(4) for visit in (1, 2)]
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Four patients with two cases each: noise with a bright box, 18 x 14 x 12 voxels."""
+    random = np.random.default_rng(0)
+    for name in NAMES:
+        labels = np.zeros((18, 14, 12), dtype=np.uint8)
+        labels[3:9, 3:10, 3:9] = 1
+        labels[9:15, 3:10, 3:9] = 2
+        image = random.normal(100, 5, labels.shape) + 40 * labels
+        write_volume(tmp_path / "data" / "images" / f"{name}.nii.gz", image.astype(np.float32))
+        write_volume(tmp_path / "data" / "labels" / f"{name}.nii.gz", labels)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def trainable(bundle: Path, tmp_path: Path) -> Path:
+    """The bundle with a tiny network, ready to train on the dataset."""
+    folder = tmp_path / "boxes_mri_segmentation"
+    shutil.copytree(bundle, folder, ignore=shutil.ignore_patterns("models"))
+    file = folder / "configs" / "train.json"
+    config = json.loads(file.read_text())
+    config |= {"patch_size": [16, 16, 16], "split_file": None, "num_workers": 0, "val_interval": 1}
+    config["network_def"]["preset"] = "tiny"
+    file.write_text(json.dumps(config))
+    return folder
+
+
+def test_commands_of_the_folds_are_printed(trainable: Path, dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["crossval", trainable, dataset, "-o", out, "--folds", "2", "--epochs", "3", "--set", "learning_rate=0.01"]
+    result = hybridseg(*words, "--print-commands")
+    assert result.code == 0, result.err
+    first, second, last = result.out.splitlines()
+    assert first == " ".join(map(str, ["hybridseg", *words, "--fold", "0"]))
+    assert second.endswith("--fold 1")
+    assert last.startswith(f"hybridseg crossval {trainable} {dataset} -o {out} --folds 2 --epochs 3")
+    assert "hybridseg crossval: 8 cases of 4 patients, by their names: p0_visit1 is of p0" in result.err
+    folds = json.loads((out / "split.json").read_text())["folds"]
+    assert [len(fold) for fold in folds] == [4, 4]
+    (out / "folds" / trainable.name / "fold_0").mkdir(parents=True)
+    for name in ("trained.json", "model.pt"):
+        (out / "folds" / trainable.name / "fold_0" / name).touch()
+    assert hybridseg(*words, "--print-commands").out.splitlines() == [second, last]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--fold", "2", "--folds", "2"], "fold: 2: must be from 0 to 1"),
+        (["--folds", "1"], "folds: 1: must be at least 2"),
+        (["--folds", "9"], "folds: 9 of 4 patients: every fold needs a patient"),
+        (["--patient", "^q"], "patient: '^q': must be found in the name of every case: not in 'p0_visit1'"),
+        (["--jobs", "0"], "jobs: 0: must be at least 1"),
+        (["--set", "fold=2"], "set: 'fold': must not be set: the cross-validation sets it"),
+        (["--average-weights", "--folds", "2"], "average_weights: needs test cases in the bundle's split file"),
+        (["--bundles", "phantom_ct_segmentation"], "bundles: phantom_ct_segmentation: must have the labels of"),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    trainable: Path, dataset: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    result = hybridseg("crossval", trainable, dataset, "-o", tmp_path / "out", *words)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err.splitlines()[-1]
+    assert not (tmp_path / "out" / "folds").exists()
+
+
+def test_folder_keeps_its_folds(trainable: Path, dataset: Path, tmp_path: Path) -> None:
+    words = ["crossval", trainable, dataset, "-o", tmp_path / "out", "--print-commands"]
+    assert hybridseg(*words, "--folds", "2").code == 0
+    result = hybridseg(*words, "--folds", "3")
+    assert result.code == 2
+    assert "folds: 3: must be 2, as for the folds in" in result.err
+
+
+@pytest.mark.slow
+def test_failed_training_is_reported_and_the_others_run(trainable: Path, dataset: Path, tmp_path: Path) -> None:
+    words = ["crossval", trainable, dataset, "-o", tmp_path / "out", "--folds", "2", "--jobs", "2", "--epochs", "1"]
+    broken = ["--set", "train::sampler::_target_=no.such.class"]
+    result = hybridseg(*words, *broken)
+    assert result.code == 1
+    for fold in (0, 1):
+        assert f"fold {fold} of {trainable.name}: training failed: hybridseg train: training failed" in result.err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_folds_become_one_bundle(trainable: Path, dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ["crossval", trainable, dataset, "-o", out, "--folds", "2", "--epochs", "2", "--device", "cpu"]
+    one_fold = hybridseg(*words, "--fold", "1")
+    assert one_fold.code == 0, one_fold.err
+    assert not (out / trainable.name).exists()
+    result = hybridseg(*words)
+    assert result.code == 0, result.err
+    assert "1 of 2 trainings are done" in result.out
+    split, record = (json.loads((out / name).read_text()) for name in ("split.json", "crossval.json"))
+    for fold, names in enumerate(split["folds"]):
+        trained = json.loads((out / "folds" / trainable.name / f"fold_{fold}" / "split.json").read_text())
+        assert not {name.split("_")[0] for name in names} & {name.split("_")[0] for name in trained["training"]}
+    assert sorted(path.name for path in (out / "predictions" / trainable.name).iterdir()) == [
+        f"{name}.nii.gz" for name in NAMES
+    ]
+    assert record["chosen"] == trainable.name
+    assert (out / "report.html").is_file()
+    weights = [out / "folds" / trainable.name / f"fold_{fold}" / "model.pt" for fold in (0, 1)]
+    scan = dataset / "images" / f"{NAMES[0]}.nii.gz"
+    for name, options in (("several", [trainable, "--checkpoint", *weights]), ("one", [out / trainable.name])):
+        assert hybridseg("predict", scan, "-o", tmp_path / name, "--bundle", *options).code == 0
+    rules = json.loads((out / trainable.name / "configs" / "inference.json").read_text())["postprocessing"]
+    same = np.array_equal(*(voxels_of(tmp_path / name / scan.name) for name in ("several", "one")))
+    assert same or "components" in rules
+    again = hybridseg(*words)
+    assert again.code == 0
+    assert "2 of 2 trainings are done" in again.out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_bundles_are_compared_on_the_same_folds(trainable: Path, dataset: Path, tmp_path: Path) -> None:
+    other = tmp_path / "wide_mri_segmentation"
+    shutil.copytree(trainable, other)
+    listed = {"training": NAMES[:4], "validation": NAMES[4:6], "test": NAMES[6:]}
+    (tmp_path / "split.json").write_text(json.dumps(listed))
+    file = trainable / "configs" / "train.json"
+    file.write_text(file.read_text().replace('"split_file": null', f'"split_file": "{tmp_path / "split.json"}"'))
+    result = hybridseg(
+        *("crossval", trainable, dataset, "-o", tmp_path / "out", "--folds", "2", "--epochs", "1", "--device", "cpu"),
+        *("--bundles", other, "--average-weights"),
+    )
+    assert result.code == 0, result.err
+    assert f"{other.name} against {trainable.name}: Dice +0.0000, p 1: not significantly better" in result.out
+    assert f"{trainable.name}+{other.name} against {trainable.name}: Dice" in result.out
+    assert "test cases, ensemble: mean Dice" in result.out
+    assert "test cases, average of the weights: mean Dice" in result.out
+    assert json.loads((tmp_path / "out" / "split.json").read_text())["test"] == NAMES[6:]
