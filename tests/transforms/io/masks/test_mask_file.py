@@ -205,6 +205,13 @@ def test_an_image_is_no_mask(ct: Path, tmp_path: Path) -> None:
         load(ct, next(ct.iterdir()))
 
 
+def test_masks_alone_are_put_on_the_grid_of_their_image(ct: Path, tmp_path: Path) -> None:
+    file = write_rtstruct(tmp_path / "RS.dcm", contours(affine_of(ct)))
+    loaded = LoadVolumed(["label"])({"label": MaskFile(file, ROIS, str(ct))})["label"]
+    np.testing.assert_array_equal(loaded[0], LABELS)
+    np.testing.assert_allclose(loaded.affine, affine_of(ct))
+
+
 def test_masks_alone_need_an_image(tmp_path: Path) -> None:
     with pytest.raises(VolumeError, match=r"masks without an image: an image must be loaded with them"):
         LoadVolumed(["label"])({"label": MaskFile(tmp_path / "RS.dcm", ROIS)})
