@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tqdm import tqdm
 
-from hybridseg.app.bundling.config import label_parts, label_rois
+from hybridseg.app.bundling.config import input_modalities, label_parts, label_rois
 from hybridseg.app.runtime.console import say
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.app.runtime.options import check_positive
@@ -76,7 +76,12 @@ class Evaluate(VolumeCommand):
 
         rois = parse_rois(self.roi) or (label_rois(bundle_path(self.bundle)) if self.bundle else {})
         predictions = find_volumes([self.predictions])
-        references = find_references(self.references, rois)
+        references = find_references(
+            self.references,
+            rois,
+            predicted=[case_name(path) for path in predictions],
+            modality=input_modalities(bundle_path(self.bundle))[0] if self.bundle else None,
+        )
         if self.references.is_file() and len(predictions) == 1 and is_mask_file(self.references):
             references = {case_name(predictions[0]): reference for reference in references.values()}
         if self.output is not None:

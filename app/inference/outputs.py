@@ -112,16 +112,6 @@ class Outputs:
         )
 
 
-def grid_source(case: InputCase, grid_of: int) -> Path | DicomFolder:
-    """Return the volume on whose grid the results of a case are written.
-
-    Args:
-        case: the case.
-        grid_of: the channel, from 0; ignored if one file holds all channels.
-    """
-    return case.images[grid_of if len(case.images) > 1 else 0]
-
-
 def load_on_grid(
     case: InputCase, *, channels: int, grid_of: int = 0, labels: Path | None = None
 ) -> dict[str, MetaTensor]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+
 import numpy as np
 from monai.data import MetaTensor
 from numpy.typing import NDArray
@@ -12,7 +15,7 @@ from hybridseg.transforms.io.masks import MaskFile
 
 from .label_maps import LabelMap, compact_labels
 
-LOAD = LoadVolumed(["grid", "labels"], label_keys=["grid", "labels"], allow_missing_keys=True)
+LOAD = LoadVolumed(["labels"], label_keys=["labels"])
 
 
 def load_labels(path: PathLike, *, grid_of: PathLike | None = None) -> tuple[LabelMap, NDArray[np.floating]]:
@@ -25,8 +28,9 @@ def load_labels(path: PathLike, *, grid_of: PathLike | None = None) -> tuple[Lab
     Raises:
         ValueError: the file is not a label map.
     """
-    if not isinstance(path, MaskFile):
-        volume: MetaTensor = LOAD({"labels": str(path)})["labels"]
+    if isinstance(path, MaskFile):
+        entry: str | MaskFile = replace(path, image=grid_of)
     else:
-        volume = LOAD({"grid": str(grid_of), "labels": path})["labels"]
+        entry = os.fspath(path)
+    volume: MetaTensor = LOAD({"labels": entry})["labels"]
     return compact_labels(volume[0]), volume.affine.numpy()

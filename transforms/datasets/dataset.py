@@ -217,7 +217,7 @@ def _complete_cases(folder: Path, found: Sequence[Candidate], rois: Rois) -> tup
             {
                 "case": case.name,
                 "image": images[0] if len(images) == 1 else images,
-                "label": MaskFile(label, rois) if needs_rois else str(label),
+                "label": MaskFile(label, rois, images[0]) if needs_rois else str(label),
             }
         )
     if problems and not cases:

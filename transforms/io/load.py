@@ -87,7 +87,7 @@ def open_volume(path: Any, max_bytes: int | None = None, grid: VolumeHeader | No
         path: a NIfTI, NRRD or MetaImage file; a folder of DICOM slices, a zip of one, or a `DicomFolder`; a `MaskFile`;
             a MetaTensor that was read already.
         max_bytes: most bytes of a DICOM file that its reader may read; None allows the free memory.
-        grid: header of the image on whose grid named masks are put.
+        grid: header of the image on whose grid named masks are put; None for the image of the `MaskFile`.
 
     Raises:
         VolumeError: the volume cannot be read.
@@ -97,9 +97,7 @@ def open_volume(path: Any, max_bytes: int | None = None, grid: VolumeHeader | No
         yield Source(NAME, reader.header, reader)
         return
     if isinstance(path, MaskFile):
-        if grid is None:
-            raise VolumeError(path, "masks without an image", "an image must be loaded with them, for its grid")
-        masks = MaskReader(path, grid)
+        masks = MaskReader(path, grid or mask_grid(path))
         yield Source(path, masks.header, masks)
         return
     if isinstance(path, DicomFolder) or Path(path).is_dir() or Path(path).suffix.lower() == ZIP_EXTENSION:
@@ -112,14 +110,26 @@ def open_volume(path: Any, max_bytes: int | None = None, grid: VolumeHeader | No
     yield Source(path, header, NiftiReader() if nifti else SimpleITKReader())
 
 
+def mask_grid(masks: MaskFile) -> VolumeHeader:
+    """Return the header of the image that named masks belong to.
+
+    Raises:
+        VolumeError: it is not known, or cannot be read.
+    """
+    if masks.image is None:
+        raise VolumeError(masks, "masks without an image", "an image must be loaded with them, for its grid")
+    with open_volume(masks.image) as image:
+        return image.header
+
+
 class LoadVolumed(MapTransform):
     """Load volumes as float32 MetaTensors (C, D, H, W), and check that they can be segmented.
 
     An entry is the path of a NIfTI, NRRD or MetaImage file, of a folder of DICOM slices or of a zip of one; a list of
     these, one per channel, all on the grid of the first; or a MetaTensor that a server has read already, (D, H, W) or
     (C, D, H, W) with an affine to RAS millimetres. In a file with four axes, the fourth is the channels. A label map
-    may also be a `MaskFile`, whose contours or masks are put on the grid of the first image. The headers of all keys
-    are checked before the voxels of any are read.
+    may also be a `MaskFile`, whose contours or masks are put on the grid of the first image or, without one, of the
+    image that it names. The headers of all keys are checked before the voxels of any are read.
 
     D, H, W are the file's own first, second and third axes, in any direction (column, row, slice in DICOM). The affine
     (4, 4) in `meta["affine"]` maps their indices to RAS millimetres. All keys get the affine of the first image, so

@@ -42,6 +42,17 @@ def test_an_export_gives_its_masks(tmp_path: Path) -> None:
     assert find_references(tmp_path / "patient", ROIS) == {"ct": MaskFile(tmp_path / "patient" / "RS.dcm", ROIS)}
 
 
+def test_a_prediction_of_a_patient_is_that_of_its_only_series(tmp_path: Path) -> None:
+    for patient, modality in (("a", "CT"), ("b", "CT"), ("b", "PT")):
+        series = f"1.{ord(patient)}.{ord(modality[0])}"
+        write_series(tmp_path / patient / modality, tags={"0020|000e": series, "0008|0060": modality})
+        write_rtstruct(tmp_path / patient / f"{modality}.dcm", {"GTV": []}, series=series)
+    masks = {name: MaskFile(tmp_path / name / "CT.dcm", ROIS) for name in ("a", "b")}
+    assert find_references(tmp_path, ROIS, predicted=["a", "b"], modality="CT") == masks
+    assert set(find_references(tmp_path, ROIS, predicted=["a", "b"])) == {"a", "b_CT", "b_PT"}
+    assert find_references(tmp_path / "a", ROIS, predicted=["a"]) == {"a": masks["a"]}
+
+
 def test_masks_alone_are_named_for_their_cases(tmp_path: Path) -> None:
     write_rtstruct(tmp_path / "a.dcm", {"GTV": []})
     write_rtstruct(tmp_path / "b", {"GTV": []})

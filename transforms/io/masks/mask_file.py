@@ -34,10 +34,12 @@ class MaskFile(os.PathLike[str]):
     Args:
         path: an RTSTRUCT, a DICOM Segmentation, or a segmentation of 3D Slicer (`.seg.nrrd`).
         rois: labels by pattern of names.
+        image: the image on whose grid the masks are put, unless they are loaded together with another.
     """
 
     path: Path
     rois: Rois = field(default_factory=dict)
+    image: PathLike | None = field(default=None, compare=False)
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)

@@ -6,13 +6,18 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from numpy.typing import NDArray
+from pydicom import Dataset
 
 from hybridseg.transforms import VolumeError
 from hybridseg.transforms.io import LoadVolumed
 from hybridseg.transforms.io.dicom import open_series, write_segmentation
+from hybridseg.transforms.io.dicom.structure_set import write_structure_set
+from hybridseg.transforms.io.label_formats import write_itk_labels
 from hybridseg.transforms.io.masks import MaskFile
+from hybridseg.transforms.structures import describe_structures
 
 from ..dicom.dicom_files import SHAPE, write_series
 from .mask_files import corners, write_rtstruct, write_slicer
@@ -66,44 +71,56 @@ def test_contours_fit_a_nifti_in_another_orientation(ct: Path, tmp_path: Path) -
     np.testing.assert_array_equal(load(tmp_path / "ct.nii.gz", file), np.asarray(expected.dataobj))
 
 
-def test_segments_of_a_dicom_seg_become_labels(ct: Path, tmp_path: Path) -> None:
+def write_seg(image: Path, file: Path) -> Path:
+    """Write `LABELS` as a DICOM SEG of a series."""
     pytest.importorskip("highdicom", reason="needs the extra `dicom`")
-    with open_series(ct) as series:
-        file = tmp_path / "seg.dcm"
-        write_segmentation(LABELS, series.instances, file, label_names=NAMES, algorithm="test", version="1")
-    np.testing.assert_array_equal(load(ct, file), LABELS)
+    with open_series(image) as series:
+        write_segmentation(LABELS, series, file, describe_structures(NAMES), algorithm="test", version="1")
+    return file
+
+
+def convert_seg(file: Path, kind: str) -> None:
+    """Turn a binary DICOM SEG into a fractional one, or into a label map."""
+    dataset = pydicom.dcmread(file)
+    frames: dict[object, NDArray[np.uint8]] = {}
+    groups: dict[object, Dataset] = {}
+    for voxels, group in zip(dataset.pixel_array, dataset.PerFrameFunctionalGroupsSequence, strict=True):
+        number = int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        place = tuple(group.PlanePositionSequence[0].ImagePositionPatient)
+        if kind == "LABELMAP":
+            key, value = (place, 0), number
+            del group.SegmentIdentificationSequence
+        else:
+            key, value = (place, number), 200
+        frames[key] = frames.get(key, np.zeros_like(voxels)) + voxels * np.uint8(value)
+        groups[key] = group
+    dataset.SegmentationType, dataset.MaximumFractionalValue = kind, 255
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit = 7
+    dataset.NumberOfFrames, dataset.PerFrameFunctionalGroupsSequence = len(frames), list(groups.values())
+    dataset.PixelData = np.stack(list(frames.values())).tobytes()
+    dataset["PixelData"].VR = "OB"
+    dataset.save_as(file)
+
+
+def test_segments_of_a_dicom_seg_become_labels(ct: Path, tmp_path: Path) -> None:
+    np.testing.assert_array_equal(load(ct, write_seg(ct, tmp_path / "seg.dcm")), LABELS)
 
 
 @pytest.mark.parametrize("kind", ["FRACTIONAL", "LABELMAP"])
 def test_other_types_of_dicom_seg_become_labels(ct: Path, tmp_path: Path, kind: str) -> None:
-    hd = pytest.importorskip("highdicom", reason="needs the extra `dicom`")
-    import pydicom
-    from pydicom.sr.codedict import codes
+    file = write_seg(ct, tmp_path / "seg.dcm")
+    convert_seg(file, kind)
+    np.testing.assert_array_equal(load(ct, file), LABELS)
 
-    from hybridseg.transforms.io.dicom.segmentation import add_missing_attributes, describe
 
+def test_contours_and_segments_that_are_written_are_read_back(ct: Path, tmp_path: Path) -> None:
+    structures = describe_structures(NAMES)
     with open_series(ct) as series:
-        sources = [pydicom.dcmread(file, stop_before_pixels=True) for file in series.files]
-    add_missing_attributes(sources)
-    one_hot = np.stack([np.equal(LABELS, label).transpose(2, 1, 0) for label in NAMES], axis=-1)
-    identification = hd.AlgorithmIdentificationSequence(
-        name="test", version="1", family=codes.DCM.ArtificialIntelligence
-    )
-    hd.seg.Segmentation(
-        source_images=sources,
-        pixel_array=one_hot * 0.75 if kind == "FRACTIONAL" else LABELS.transpose(2, 1, 0),
-        segmentation_type=kind,
-        segment_descriptions=[describe(label, name, None, identification) for label, name in NAMES.items()],
-        series_instance_uid=hd.UID(),
-        series_number=1,
-        sop_instance_uid=hd.UID(),
-        instance_number=1,
-        manufacturer="test",
-        manufacturer_model_name="test",
-        software_versions="1",
-        device_serial_number="1",
-    ).save_as(tmp_path / "seg.dcm")
-    np.testing.assert_array_equal(load(ct, tmp_path / "seg.dcm"), LABELS)
+        write_structure_set(LABELS, series, tmp_path / "RS.dcm", structures, algorithm="test", version="1")
+    write_itk_labels(LABELS, tmp_path / "a.seg.nrrd", affine_of(ct), structures)
+    np.testing.assert_array_equal(load(ct, tmp_path / "RS.dcm"), LABELS)
+    np.testing.assert_array_equal(load(ct, tmp_path / "a.seg.nrrd"), LABELS)
 
 
 def test_segments_of_slicer_may_overlap_and_be_cropped(ct: Path, tmp_path: Path) -> None:
@@ -161,11 +178,8 @@ def test_contours_beyond_the_slices_are_an_error(ct: Path, tmp_path: Path) -> No
 
 
 def test_a_seg_on_another_grid_is_an_error(ct: Path, tmp_path: Path) -> None:
-    pytest.importorskip("highdicom", reason="needs the extra `dicom`")
     write_series(tmp_path / "other", spacing=(0.9, 1.2, 2.5))
-    with open_series(tmp_path / "other") as series:
-        file = tmp_path / "seg.dcm"
-        write_segmentation(LABELS, series.instances, file, label_names=NAMES, algorithm="test", version="1")
+    file = write_seg(tmp_path / "other", tmp_path / "seg.dcm")
     with pytest.raises(VolumeError, match=r"frame \d with voxels up to 1 voxels away .* must be on the image's voxels"):
         load(ct, file)
 
@@ -189,6 +203,13 @@ def test_a_truncated_rtstruct_is_an_error_in_one_line(ct: Path, tmp_path: Path, 
 def test_an_image_is_no_mask(ct: Path, tmp_path: Path) -> None:
     with pytest.raises(VolumeError, match=r"SOP class .* must be an RTSTRUCT or a DICOM Segmentation"):
         load(ct, next(ct.iterdir()))
+
+
+def test_masks_alone_are_put_on_the_grid_of_their_image(ct: Path, tmp_path: Path) -> None:
+    file = write_rtstruct(tmp_path / "RS.dcm", contours(affine_of(ct)))
+    loaded = LoadVolumed(["label"])({"label": MaskFile(file, ROIS, str(ct))})["label"]
+    np.testing.assert_array_equal(loaded[0], LABELS)
+    np.testing.assert_allclose(loaded.affine, affine_of(ct))
 
 
 def test_masks_alone_need_an_image(tmp_path: Path) -> None:
