@@ -49,6 +49,7 @@ class LoadingTask:
 def enlarge(case: LabelledCase, grid: Sequence[int], folder: Path) -> LabelledCase:
     """Write a labelled CT resampled to a grid of this size (X, Y, Z), with noise; return the new case."""
     assert isinstance(case["image"], str)
+    assert isinstance(case["label"], str)
     image, label = folder / "image.nii.gz", folder / "label.nii.gz"
     resize(Path(case["image"]), grid, image)
     geometry = sitk.ReadImage(image)

@@ -24,12 +24,13 @@ from hybridseg.networks.inspection.cost import count_activation_bytes
 from hybridseg.transforms.datasets.inputs import InputCase
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.grid import voxel_lengths
-from hybridseg.transforms.inferers import WindowInferer, computes_bfloat16
+from hybridseg.transforms.inferers import WindowInferer
 from hybridseg.transforms.io.checks import check_header
 from hybridseg.transforms.io.dicom.series import DicomFolder
 from hybridseg.transforms.io.header import VolumeHeader
 from hybridseg.transforms.io.limits import limit_rule, most_memory
 from hybridseg.transforms.io.load import open_volume
+from hybridseg.transforms.precision import prefers_bfloat16
 from hybridseg.transforms.spatial.resample import Resampled
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def network_bytes(
     windows = min(inferer.sw_batch_size, max(1, voxels // window))
     if max(logits + GENEROUS * windows * window, writing) <= available:
         return max(logits, writing)
-    amp = inferer.amp and computes_bfloat16(predictor.device)
+    amp = inferer.amp and prefers_bfloat16(predictor.device)
     return max(logits + window_bytes(predictor.network, (windows, channels, *inferer.roi_size), amp), writing)
 
 

@@ -15,6 +15,7 @@ from hybridseg.app.inference.outputs import write_probabilities
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.transforms.datasets.dataset import LabelledCase
 from hybridseg.transforms.datasets.inputs import find_cases
+from hybridseg.transforms.io.dicom.series import DicomFolder
 from hybridseg.transforms.regions import Regions
 
 from ..conftest import SPACING, voxels_of, write_volume
@@ -84,7 +85,8 @@ def regions(tmp_path: Path) -> OutOfFold:
     whole = torch.where(mask, chance, torch.tensor(0.01))
     for case, path in predictions.maps.items():
         probabilities = torch.stack([whole, torch.full_like(whole, 0.01)])
-        write_probabilities(probabilities, torch.from_numpy(SPACING), path.parent / "probabilities" / f"{case}.nii.gz")
+        file = path.parent / "probabilities" / f"{case}.nii.gz"
+        write_probabilities(probabilities.logit(), torch.from_numpy(SPACING), file, are_classes=False)
     return predictions
 
 
@@ -108,7 +110,7 @@ def removal() -> Decision:
 
 
 def test_list_of_cases_is_that_of_predict(tmp_path: Path) -> None:
-    files = [str(write_volume(tmp_path / f"a_{channel}.nii.gz")) for channel in range(2)]
+    files: list[str | DicomFolder] = [str(write_volume(tmp_path / f"a_{channel}.nii.gz")) for channel in range(2)]
     listed: list[LabelledCase] = [
         {"case": "a", "image": files, "label": ""},
         {"case": "b", "image": files[0], "label": ""},

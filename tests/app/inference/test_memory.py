@@ -28,8 +28,8 @@ from hybridseg.app.inference.memory import (
 from hybridseg.app.inference.predictor import Data, Predictor
 from hybridseg.transforms.datasets.inputs import InputCase
 from hybridseg.transforms.errors import VolumeError
-from hybridseg.transforms.inferers import computes_bfloat16
 from hybridseg.transforms.io.load import read_header
+from hybridseg.transforms.precision import prefers_bfloat16
 
 from ..conftest import SPACING, write_volume
 
@@ -57,7 +57,7 @@ def test_estimate_grows_with_voxels_and_channels(predictor: Predictor, tmp_path:
 def test_estimate_counts_the_network_where_memory_is_short(predictor: Predictor) -> None:
     plenty, short = (network_bytes(predictor, 1, 64**3, available) for available in (10**12, 10**6))
     assert plenty == logit_bytes(predictor, 64**3)
-    amp = computes_bfloat16(torch.device("cpu"))
+    amp = prefers_bfloat16(torch.device("cpu"))
     batch = (predictor.inferer.sw_batch_size, 1, 16, 16, 16)
     assert short - plenty == window_bytes(predictor.network, batch, amp) > 8 * 2 * math.prod(batch)
 
