@@ -80,8 +80,7 @@ def write_result(
             cases=len(chosen.maps),
             patients=len({split.patients[case] for case in chosen.maps}),
             table=fold_table(chosen.scores, split),
-            postprocessing="; ".join(line for line in decision_lines(chosen.tuning) if line.endswith(": kept"))
-            or "no rule gains significantly",
+            postprocessing="; ".join(kept_lines(chosen.tuning)) or "no rule gains significantly",
         ),
     )
 
@@ -192,6 +191,12 @@ def decision_lines(tuning: Tuning) -> list[str]:
         for decision in (*tuning.thresholds, *tuning.components)
         if decision.choice is not None
     ]
+
+
+def kept_lines(tuning: Tuning) -> list[str]:
+    """Say what is kept, part by part."""
+    lines = decision_lines(tuning)
+    return [line.removesuffix(": kept") for line in lines if line.endswith(": kept")]
 
 
 def described(decision: Decision) -> str:
