@@ -6,13 +6,14 @@ from hybridseg.app.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .bundling import pack_bundle
-    from .commands import Evaluate, Export, Info, Pack, Plan, Predict, Report, Train
+    from .commands import Crossval, Evaluate, Export, Info, Pack, Plan, Predict, Report, Train
     from .evaluation import score_files
     from .figures import SliceViewer, draw_case
     from .inference import Predictor, export_network
     from .planning import PlanOptions, plan_bundle, survey_dataset
 
 __all__ = [
+    "Crossval",
     "Evaluate",
     "Export",
     "Info",
@@ -36,7 +37,7 @@ __getattr__ = lazy_names(
     __name__,
     {
         "bundling": ["pack_bundle"],
-        "commands": ["Evaluate", "Export", "Info", "Pack", "Plan", "Predict", "Report", "Train"],
+        "commands": ["Crossval", "Evaluate", "Export", "Info", "Pack", "Plan", "Predict", "Report", "Train"],
         "evaluation": ["score_files"],
         "figures": ["SliceViewer", "draw_case"],
         "inference": ["Predictor", "export_network"],

@@ -49,7 +49,7 @@ CHANGES: Mapping[str, IntensityChanges] = {
     "MRI": IntensityChanges(),
 }
 """Changes by modality, where channels differ: small ones for HU, which are calibrated; SUV are scaled, as by another
-dose or uptake time, but keep their ratios."""
+uptake time, but keep their ratios."""
 
 
 def augmentation(
@@ -83,8 +83,8 @@ def augmentation(
         flip_axes: axes to mirror with probability 1/2; only where mirroring keeps every label right.
         intensity: factor on the probabilities of the intensity changes.
         padding: intensity around smaller volumes, as scaled by preprocessing: air, for CT. Or one for each channel.
-        modalities: `CT`, `PET` or `MRI` of each channel: changes each by itself, as suits its modality. Empty changes
-            the intensities of all channels together.
+        modalities: `CT`, `PET` or `MRI` of each channel, whose intensities are then changed by themselves, as suits the
+            modality. Empty changes those of all channels together.
         regions: convert the labels to these regions as the last step, when they take the memory of a patch only.
 
     Returns:

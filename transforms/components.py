@@ -1,7 +1,8 @@
 """Remove connected components from label maps: all but the largest of a label, or those below a volume.
 
 Which rules help is decided by a cross-validation (`hybridseg crossval`), as in nnU-Net (Isensee et al. 2021), and
-written into the bundle, so that every way of prediction follows them.
+written into the bundle, so that every way of prediction follows them. scipy is imported only for that: packed bundles
+without such rules run without it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from .grid import voxel_volume_ml
 
@@ -73,6 +73,8 @@ def remove_components(labels: NDArray[np.integer], rules: Sequence[ComponentRule
         rules: what to keep.
         voxel_mm3: volume of a voxel, in mm³.
     """
+    from scipy import ndimage
+
     boxes = ndimage.find_objects(labels)
     for rule in rules:
         if (box := enclosing(boxes, rule.labels)) is None:
@@ -97,6 +99,8 @@ def find_components(
     Returns:
         The number of the component at each voxel, from 1, 0 outside, and the voxels of each component.
     """
+    from scipy import ndimage
+
     mask = labels == members[0] if len(members) == 1 else np.isin(labels, members)
     components = np.zeros(mask.shape, dtype=np.int32)
     ndimage.label(mask, output=components)

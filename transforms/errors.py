@@ -1,8 +1,9 @@
-"""The error for a file that cannot be used: it names the file, the value found there and the rule it breaks."""
+"""The error for a file that cannot be used, and the warning of one that may be wrong, each in one line."""
 
 from __future__ import annotations
 
 import os
+import warnings
 
 PathLike = str | os.PathLike[str]
 """A path as a string or a `Path`."""
@@ -29,3 +30,14 @@ class VolumeError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.path}: {' '.join(f'{self.value}: {self.rule}'.split())}"
+
+
+def warn_of_volume(path: PathLike, value: object, doubt: str) -> None:
+    """Warn of a file that is used although something may be wrong with it; commands print the line.
+
+    Args:
+        path: the file or folder.
+        value: what was found.
+        doubt: why that may be wrong.
+    """
+    warnings.warn(f"{os.fspath(path)}: {value}: {doubt}", stacklevel=1)

@@ -6,7 +6,6 @@ within a volume only, so each is scaled by itself.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, ScaleIntensityRange
 from monai.utils import ImageMetaKey
 
-from .errors import VolumeError
+from .errors import VolumeError, warn_of_volume
 from .intensity import ct_body, mri_body, no_body, pet_body, z_score_body
 from .io.load import elsewhere
 
@@ -40,14 +39,12 @@ class Modality:
     """How a channel of a modality is treated.
 
     Args:
-        code: its code in DICOM.
         body: masks the body in intensities (C, D, H, W).
         normalise: scales intensities (1, D, H, W); for CT by its window.
         air: intensity where nothing was scanned, in the unit of the file; None for the lowest voxel of the volume.
         padding: intensity around a volume that is smaller than a patch, once normalised.
     """
 
-    code: str
     body: Callable[[torch.Tensor], torch.Tensor]
     normalise: Callable[[torch.Tensor, Window], torch.Tensor]
     air: float | None
@@ -73,11 +70,9 @@ def scale_uptake(image: torch.Tensor, window: Window = None) -> torch.Tensor:
 
 
 MODALITIES: Mapping[str, Modality] = {
-    "CT": Modality(code="CT", body=ct_body, normalise=scale_hounsfield, air=-1024.0, padding=-1.0),
-    "PET": Modality(code="PT", body=pet_body, normalise=scale_uptake, air=0.0, padding=0.0),
-    "MRI": Modality(
-        code="MR", body=mri_body, normalise=lambda image, window: z_score_body(image), air=None, padding=0.0
-    ),
+    "CT": Modality(body=ct_body, normalise=scale_hounsfield, air=-1024.0, padding=-1.0),
+    "PET": Modality(body=pet_body, normalise=scale_uptake, air=0.0, padding=0.0),
+    "MRI": Modality(body=mri_body, normalise=lambda image, window: z_score_body(image), air=None, padding=0.0),
 }
 
 
@@ -154,14 +149,13 @@ def check_range(path: str, lowest: float, highest: float, modality: str, where: 
     """
     found = f"the lowest voxel{where} is {lowest:g}"
     if modality == "CT" and lowest >= 0:
-        warnings.warn(f"{path}: {found}: CT in HU has fat and air below 0: is this CT?", stacklevel=1)
+        warn_of_volume(path, found, "CT in HU has fat and air below 0: is this CT?")
     if modality == "MRI" and lowest <= AIR_IN_CT:
-        warnings.warn(f"{path}: {found}: as low as air in CT, but this pipeline is for MRI", stacklevel=1)
+        warn_of_volume(path, found, "as low as air in CT, but this pipeline is for MRI")
     if modality == "PET" and lowest <= LOWEST_SUV:
         raise VolumeError(path, found, "must be SUV, which are not negative: is this the PET?")
     if modality == "PET" and highest > HIGHEST_SUV:
-        found = f"the highest voxel{where} is {highest:g}"
-        warnings.warn(f"{path}: {found}: SUV are far lower: is this PET in Bq/ml?", stacklevel=1)
+        warn_of_volume(path, f"the highest voxel{where} is {highest:g}", "SUV are far lower: is this PET in Bq/ml?")
 
 
 class NormaliseChannelsd(MapTransform):

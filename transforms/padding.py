@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-from monai.config import KeysCollection
-from monai.transforms import MapTransform
 from torch import Tensor
 from torch.nn import functional
 
@@ -41,27 +38,3 @@ def pad_to_size(volume: Tensor, size: Sequence[int], padding: Padding) -> tuple[
         else:
             volume = functional.pad(volume, sides, value=padding)
     return volume, (depth, height, width)
-
-
-class PadToSized(MapTransform):
-    """Pad volumes (C, D, H, W) on both sides to at least a size.
-
-    Args:
-        keys: the volumes.
-        size: voxels along (D, H, W).
-        padding: value around the volumes, or one for each channel.
-        allow_missing_keys: skip keys that a case lacks.
-    """
-
-    def __init__(
-        self, keys: KeysCollection, size: Sequence[int], padding: Padding, allow_missing_keys: bool = False
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.size = tuple(size)
-        self.padding = padding
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        case = dict(data)
-        for key in self.key_iterator(case):
-            case[key], _ = pad_to_size(case[key], self.size, self.padding)
-        return case

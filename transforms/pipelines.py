@@ -24,7 +24,7 @@ from .grid import GREATEST_LABEL
 from .intensity import CorrectBiasFieldd, ZScoreBodyd
 from .io.load import LoadVolumed
 from .io.save import WriteLabelsd
-from .modalities import MODALITIES, CheckModalitiesd, NormaliseChannelsd, body_mask, other_channels
+from .modalities import MODALITIES, CheckModalitiesd, NormaliseChannelsd, body_mask, check_modalities, other_channels
 from .regions import Regions
 from .spatial.join import JoinChannelsd
 from .spatial.resample import Resampled
@@ -136,8 +136,8 @@ def channel_preprocessing(
         modalities: `CT`, `PET` or `MRI` of each channel by its name, in the order of the channels.
         windows: (lowest, highest) HU of each CT by its name.
         classes: number of labels, background included; a label map with higher labels is an error.
-        crop_margin: crop to the body in the first channel plus this many voxels of its file on each side; None keeps
-            its field of view.
+        crop_margin: crop to the body in the first channel, and in those on its grid, plus this many voxels of its file
+            on each side; None keeps the field of view.
         grid_of: the channel, from 0, on whose grid results are written.
 
     Returns:
@@ -175,6 +175,7 @@ def geometry(
         raise ValueError(f"spacing: {list(spacing)}: must be three positive lengths in mm")
     if crop_margin is not None and crop_margin < 0:
         raise ValueError(f"crop_margin: {crop_margin}: must not be negative")
+    check_modalities(modalities)
     channels = len(modalities)
     load = LoadVolumed(keys, channels=channels, classes=classes, orientation="RAS", one_grid=channels == 1)
     check = CheckModalitiesd(image_keys(keys), modalities=modalities)

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from hybridseg.transforms.regions import Regions
     from hybridseg.transforms.structures import Structure
 
-DICOM_CODES = {"PET": "PT", "MRI": "MR"}
-"""Modalities in configs whose code in DICOM is another."""
 HYBRIDSEG_NAME = re.compile(r"\bhybridseg(?:\.\w+)+")
 """A dotted name of HybridSeg in a config."""
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -106,6 +104,7 @@ def input_channels(bundle: Path) -> int:
 
 def input_modalities(bundle: Path) -> tuple[str | None, ...]:
     """Return the DICOM modality of each image channel of a bundle, such as CT or PT; None if its configs do not say."""
+    from hybridseg.transforms.datasets.names import DICOM_CODES
     from hybridseg.transforms.io.json_files import read_json
 
     channels = input_channels(bundle)

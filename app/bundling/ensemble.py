@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def write_ensemble(
     Args:
         folder: folder of the bundle.
         members: what it is made of; configs and documents are those of the first.
-        postprocessing: further arguments of its postprocessing.
+        postprocessing: further arguments of its postprocessing; see `hybridseg.transforms.postprocessing`.
         split: content of `configs/split.json`.
         average: average the weights of all members to one network instead.
         metadata: entries to change in `configs/metadata.json`.
@@ -73,8 +74,11 @@ def write_ensemble(
         if not average:
             networks = [inference_config(bundle)["network_def"] for bundle, _ in members]
             config["network_def"] = {"_target_": "hybridseg.networks.Ensemble", "networks": networks}
-        config["postprocessing"] = {**config["postprocessing"], **(postprocessing or {})}
+        config["postprocessing"] = add_postprocessing(config["postprocessing"], postprocessing or {})
         described = {**read_json(source / "configs" / "metadata.json"), **(metadata or {})}
+        if "components" in config["postprocessing"]:
+            required = described.get("required_packages_version", {})
+            described["required_packages_version"] = {**required, "scipy": version("scipy")}
         configs = {"inference.json": config, "metadata.json": described} | ({"split.json": split} if split else {})
         for name, content in configs.items():
             (temporary / "configs" / name).write_text(format_config(content) + "\n", encoding="utf-8")
@@ -88,3 +92,11 @@ def write_ensemble(
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def add_postprocessing(before: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the postprocessing of a config with further arguments; rules for components follow earlier ones."""
+    merged = {**before, **added}
+    if components := [*before.get("components", []), *added.get("components", [])]:
+        merged["components"] = components
+    return merged

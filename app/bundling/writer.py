@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from hybridseg.bundles import bundle_path
+from hybridseg.transforms.datasets.names import DICOM_CODES
 from hybridseg.transforms.io.atomic import write_text
 from hybridseg.transforms.io.json_files import read_json
-from hybridseg.transforms.modalities import MODALITIES
 from hybridseg.transforms.structures import label_colours
 
 TEMPLATE, REGIONS_TEMPLATE = "hippocampus_mri_segmentation", "brain_tumour_mri_segmentation"
@@ -95,7 +95,7 @@ def configure(file: str, settings: Mapping[str, Any]) -> Config:
 
 
 def replace_pipeline(preprocessing: Config, name: str, own: Mapping[str, str]) -> Config:
-    """Return the preprocessing of another modality: instead of the number of channels it has arguments of its own."""
+    """Return the preprocessing of another modality: without the number of channels, with arguments of its own."""
     kept = {key: value for key, value in preprocessing.items() if key != "channels"}
     return {**kept, "_target_": f"hybridseg.transforms.{name}", **own}
 
@@ -116,7 +116,7 @@ def metadata(name: str, settings: Mapping[str, Any]) -> Config:
     image = {
         "type": "image",
         "format": "hounsfield" if is_ct else "magnitude",
-        "modality": ", ".join(dict.fromkeys(MODALITIES[name].code for name in modalities)),
+        "modality": ", ".join(dict.fromkeys(DICOM_CODES[name] for name in modalities)),
         "num_channels": settings["channels"],
         **size,
         "value_range": [-1, 1] if is_ct else [],

@@ -6,13 +6,14 @@ import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from hybridseg.app.bundling.config import label_parts
+from hybridseg.app.bundling.config import inference_config, label_parts, read_config
 from hybridseg.app.bundling.overrides import read_settings
 from hybridseg.app.runtime.console import say
 from hybridseg.app.runtime.failed_cases import CaseFailures
@@ -52,8 +53,8 @@ class Crossval(Command):
         str | None, tyro.conf.arg(metavar="REGEX", help_behavior_hint="(default: endings such as _frame01)")
     ] = None
     """Regular expression that finds the patient in the name of a case; all cases of a patient are in one fold."""
-    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
-    """Random seed of new folds and of the trainings."""
+    seed: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BUNDLE_DEFAULT)] = None
+    """Random seed of the trainings, and of new folds, which are made with seed 0 otherwise."""
     fold: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
     """Train and predict this fold only, for a scheduler; without it, the command then does the rest."""
     print_commands: bool = False
@@ -101,17 +102,20 @@ class Crossval(Command):
                 "an average of networks that were trained on all cases"
             )
         trainings = self.trainings(roots, split)
+        for training in trainings:
+            training.check_options()
         if self.print_commands:
             print("\n".join(self.commands(trainings)))
             return 0
         cases = read_cases(self.dataset, split)
         try:
             if self.fold is not None:
-                return int(self.train_and_predict(roots, split, trainings, cases))
+                return int(self.train_and_predict(split, trainings, cases))
             with folder_lock(self.output, "output"):
-                if self.train_and_predict(roots, split, trainings, cases):
+                failed = self.train_and_predict(split, trainings, cases)
+                if not all(training.is_done for training in trainings):
                     return 1
-                return self.conclude(roots, split, cases)
+                return self.conclude(roots, split, cases) or int(failed)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("interrupted: repeat the command to continue") from None
 
@@ -130,6 +134,11 @@ class Crossval(Command):
         roots = [bundle_path(name) for name in (self.bundle, *self.bundles)]
         if len({root.name for root in roots}) < len(roots):
             raise ValueError(f"bundles: {', '.join(root.name for root in roots)}: must have different names")
+        for root in roots:
+            if "networks" in inference_config(root).get("network_def", {}):
+                raise ValueError(f"bundle: {root}: is an ensemble: must be the bundle that its members were trained by")
+            if (self.output / root.name).resolve() == root:
+                raise ValueError(f"output: {self.output}: holds the bundle, which the result would replace")
         parts = [label_parts(root) for root in roots]
         for root, part in zip(roots, parts, strict=True):
             if part != parts[0]:
@@ -146,14 +155,16 @@ class Crossval(Command):
 
         if self.split_file.is_file():
             split = read_split(self.split_file)
-            given = {"folds": self.folds, "patient": self.patient, "seed": self.seed}
+            given = {"folds": self.folds, "patient": self.patient, "seed": self.seed or 0}
             if other := [name for name, value in given.items() if split.settings[name] != value]:
                 name = other[0]
                 rule = f"must be {split.settings[name]}, as for the folds in {self.split_file}; or use another folder"
                 raise ValueError(f"{name}: {given[name]}: {rule}")
             return split
+        if any(not entry.name.startswith(".") for entry in self.output.iterdir()):
+            raise ValueError(f"output: {self.output}: must be empty, or the folder of an earlier cross-validation")
         split = make_split(
-            self.dataset, bundle_split_file(bundle), folds=self.folds, patient=self.patient, seed=self.seed
+            self.dataset, bundle_split_file(bundle), folds=self.folds, patient=self.patient, seed=self.seed or 0
         )
         for line in split.assumptions:
             say("crossval", line)
@@ -169,9 +180,11 @@ class Crossval(Command):
         """List the trainings: of all folds and bundles, or those of one fold."""
         from hybridseg.app.crossval import Training
 
+        settings = read_settings(self.set)
         options = [word for setting in self.set for word in ("--set", setting)]
-        options += ["--seed", str(self.seed)] + ([] if self.epochs is None else ["--epochs", str(self.epochs)])
-        folds = range(len(split.folds)) if self.fold is None else [self.fold]
+        given = {"--seed": self.seed, "--epochs": self.epochs}
+        options += [word for name, value in given.items() if value is not None for word in (name, str(value))]
+        configs = {root: {**read_config(root / "configs" / "train.json"), **settings} for root in roots}
         return [
             Training(
                 bundle=str(root),
@@ -179,10 +192,12 @@ class Crossval(Command):
                 fold=fold,
                 folder=self.fold_folder(root.name, fold),
                 split=self.split_file,
+                store=self.output.resolve() / "prepared" if "store" in config and "store" not in settings else None,
+                epochs=self.epochs or as_number(config.get("max_epochs")),
                 options=options,
             )
-            for fold in folds
-            for root in roots
+            for fold in (range(len(split.folds)) if self.fold is None else [self.fold])
+            for root, config in configs.items()
         ]
 
     def fold_folder(self, name: str, fold: int) -> Path:
@@ -193,7 +208,7 @@ class Crossval(Command):
         """Return the command of each fold that is not done, and the one to run after them."""
         words = ["hybridseg", "crossval", self.bundle, str(self.dataset), "-o", str(self.output)]
         given: dict[str, Any] = {"folds": self.folds, "patient": self.patient, "epochs": self.epochs}
-        given |= {"seed": self.seed or None, "device": None if self.device == "auto" else self.device}
+        given |= {"seed": self.seed, "device": None if self.device == "auto" else self.device}
         words += [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
         words += ["--bundles", *self.bundles] if self.bundles else []
         words += [word for setting in self.set for word in ("--set", setting)]
@@ -202,13 +217,7 @@ class Crossval(Command):
         last += ["--tolerance", str(self.tolerance), "--pictures", str(self.pictures)]
         return [shlex.join([*words, "--fold", str(fold)]) for fold in folds] + [shlex.join([*words, *last])]
 
-    def train_and_predict(
-        self,
-        roots: Sequence[Path],
-        split: Split,
-        trainings: Sequence[Training],
-        cases: Mapping[str, LabelledCase],
-    ) -> bool:
+    def train_and_predict(self, split: Split, trainings: Sequence[Training], cases: Mapping[str, LabelledCase]) -> bool:
         """Train the folds that are not done and predict their cases; return whether anything failed."""
         from hybridseg.app.crossval import choose_devices, train_folds
 
@@ -341,7 +350,8 @@ class Crossval(Command):
         from hybridseg.app.crossval import as_good, case_dice, score_maps, write_result
 
         def dice(folder: Path, tested: Path) -> Mapping[str, float]:
-            self.predict(folder, cases, str(tested))
+            if self.predict(folder, cases, str(tested)):
+                failures.add("test", "test cases: some could not be predicted")
             maps = {case["case"]: folder / "predictions" / f"{case['case']}.nii.gz" for case in cases}
             scores = score_maps(
                 {case: path for case, path in maps.items() if path.is_file()},
@@ -354,16 +364,21 @@ class Crossval(Command):
             return case_dice(scores)
 
         ensemble = dice(self.output / "test" / "ensemble", bundle)
-        found: dict[str, Any] = {"test cases, ensemble": f"mean Dice {fmean(ensemble.values()):.4f}"}
+        found: dict[str, Any] = {"test cases, ensemble": f"mean Dice {fmean(ensemble.values() or [nan]):.4f}"}
         if self.average_weights and len(chosen.members) == 1:
             folder = self.output / "test" / "average"
             write_result(folder / bundle.name, chosen, members, split, average=True)
             average = dice(folder, folder / bundle.name)
             is_as_good, low = as_good(ensemble, average, split)
             found["test cases, average of the weights"] = (
-                f"mean Dice {fmean(average.values()):.4f}, at worst {low:+.4f} against the ensemble: "
+                f"mean Dice {fmean(average.values() or [nan]):.4f}, at worst {low:+.4f} against the ensemble: "
                 + ("used; the test cases have chosen it, so they no longer test it" if is_as_good else "not used")
             )
             if is_as_good:
                 write_result(bundle, chosen, members, split, average=True)
         return found
+
+
+def as_number(value: Any) -> int | None:
+    """Return a whole number; None if a config computes it."""
+    return int(value) if str(value).isdecimal() else None

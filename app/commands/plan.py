@@ -43,8 +43,8 @@ class Plan(Command):
     jobs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: more for large files)")] = None
     """Number of processes that measure cases."""
     channels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="")] = ()
-    """Names of the image channels, if the dataset does not name them; CT means that intensities are HU, and that of
-    DICOM series those of CT are used."""
+    """Names of the image channels, if the dataset does not name them. A CT is in HU, a PET in SUV; of DICOM folders,
+    the series of these modalities are read."""
     regions: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=LABELS ...", help_behavior_hint="")] = ()
     """Overlapping regions to segment in place of the labels, such as 'tumour core=2,3'."""
     roi: tyro.conf.UseAppendAction[

@@ -228,15 +228,18 @@ class Predict(Command):
             say("predict", f"{unknown[0]}{also}: no record of what made the label map: skipped")
 
     def warn_of_unread_files(self, cases: Sequence[InputCase]) -> None:
-        """Print which folders with volumes below an input are not searched, and which volumes beside DICOM not read."""
-        from hybridseg.transforms.datasets.inputs import beside_slices, passed_over
+        """Print which volumes and slices in and below the inputs are not read."""
+        from hybridseg.transforms.datasets.inputs import beside_slices, other_slices, passed_over
 
         if distributed.rank() > 0:
             return
+        own = {(self.output / name).resolve() for name in ("", "probabilities", *get_args(Format))}
         if beside := beside_slices(cases):
             what = f"beside DICOM slices, as are {len(beside) - 1} more" if len(beside) > 1 else "beside DICOM slices"
             say("predict", f"{beside[0]}: {what}: not read: name it to segment it too")
-        own = {(self.output / name).resolve() for name in ("", "probabilities", *get_args(Format))}
+        if others := [folder for folder in other_slices(self.inputs, cases) if folder.resolve() not in own]:
+            also = f" and {len(others) - 1} more folders" if len(others) > 1 else ""
+            say("predict", f"{others[0]}{also}: slices of another modality than the bundle's: not read")
         if below := [folder for folder in passed_over(self.inputs) if folder.resolve() not in own]:
             what = f"{len(below)} folders with volumes" if len(below) > 1 else "a folder with volumes"
             say("predict", f"{below[0]}: {what} below an input: not searched: name it too, or list its volumes (.csv)")

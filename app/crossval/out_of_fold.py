@@ -22,6 +22,7 @@ from hybridseg.app.labels.label_maps import LabelMap
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.transforms.components import ComponentRule, remove_components
 from hybridseg.transforms.datasets.dataset import LabelledCase, image_files
+from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.grid import voxel_volume_ml
 from hybridseg.transforms.io.atomic import replacing
 from hybridseg.transforms.io.save import write_labels
@@ -34,6 +35,7 @@ from .tuning import Decision, Part, PartComponents, Tuning, choose, decide_compo
 THRESHOLDS = (0.3, 0.4, 0.6, 0.7)
 """Candidates for the threshold of a region, besides 0.5."""
 SMALLEST_PROBABILITY = 1 / 65535
+"""The step in which probabilities are stored."""
 
 
 @dataclass(kw_only=True)
@@ -58,9 +60,10 @@ class OutOfFold:
 
     @property
     def maps(self) -> dict[str, Path]:
-        """The label map of each case that has one."""
+        """The label map of each case that has one and has not failed."""
+        failed = {case for case, _ in self.failures.failures}
         paths = {case: self.folders[fold] / f"{case}.nii.gz" for case, fold in self.split.fold_of.items()}
-        return {case: path for case, path in paths.items() if path.is_file()}
+        return {case: path for case, path in paths.items() if path.is_file() and case not in failed}
 
     def tune(self) -> Tuning:
         """Decide thresholds, and then components of the label maps with these thresholds."""
@@ -71,11 +74,9 @@ class OutOfFold:
         for case in tqdm(self.maps, desc="components", unit="case", leave=False, disable=None):
             with self.failures.catch(case):
                 labels, affine = self.restored(case, kept)
-                reference, _ = load_labels(Path(self.cases[case]["label"]))
+                reference, volume = self.reference(case, labels), 1000 * voxel_volume_ml(affine)
                 for part in parts:
-                    measured[part.name][case] = measure_components(
-                        labels, reference, part, 1000 * voxel_volume_ml(affine)
-                    )
+                    measured[part.name][case] = measure_components(labels, reference, part, volume)
         return Tuning(thresholds=thresholds, components=decide_components(parts, measured, self.split))
 
     def tune_thresholds(self) -> list[Decision]:
@@ -87,16 +88,10 @@ class OutOfFold:
         }
         for case in tqdm(self.maps, desc="thresholds", unit="case", leave=False, disable=None):
             with self.failures.catch(case):
-                reference, _ = load_labels(Path(self.cases[case]["label"]))
-                found = {
-                    (part.name, threshold): overlap(
-                        self.restored(case, {part.name: threshold}, anew=True)[0], reference, part
-                    )
-                    for part in parts
-                    for threshold in dice[part.name]
-                }
-                for (name, threshold), value in found.items():
-                    dice[name][threshold][case] = value
+                for part in parts:
+                    for threshold, values in dice[part.name].items():
+                        labels, _ = self.restored(case, {part.name: threshold})
+                        values[case] = overlap(labels, self.reference(case, labels), part)
         decisions = []
         for part in parts:
             candidates = [dice[part.name][threshold] for threshold in THRESHOLDS]
@@ -106,27 +101,32 @@ class OutOfFold:
         return decisions
 
     def restored(
-        self, case: str, thresholds: Mapping[str, float], *, anew: bool = False
+        self, case: str, thresholds: Mapping[str, float]
     ) -> tuple[LabelMap, np.ndarray[Any, np.dtype[np.floating]]]:
-        """Return the labels of a case at other thresholds of its regions, and their affine.
+        """Return the labels of a case and their affine, restored from its probabilities if thresholds are given.
 
         Args:
             case: name of the case.
             thresholds: probability by region; without any, the label map is that of the network.
-            anew: restore even then, from the stored probabilities, as for thresholds to compare with.
         """
         path = self.maps[case]
         labels, affine = load_labels(path)
-        if not thresholds and not anew:
+        if not thresholds:
             return labels, affine
         stored = nib.Nifti1Image.from_filename(path.parent / "probabilities" / path.name)
         probabilities = torch.from_numpy(np.asarray(stored.dataobj, dtype=np.float32)).movedim(-1, 0)
         logits = torch.logit(probabilities, eps=SMALLEST_PROBABILITY)
         grid = np.asarray(stored.affine, dtype=np.float64)
-        return (
-            restore_labels(logits, grid, labels.shape, affine, regions=self.regions, thresholds=thresholds),
-            affine,
-        )
+        restored = restore_labels(logits, grid, labels.shape, affine, regions=self.regions, thresholds=thresholds)
+        return restored, affine
+
+    def reference(self, case: str, labels: LabelMap) -> LabelMap:
+        """Return the reference of a case, which must have the shape of its label map."""
+        path = Path(self.cases[case]["label"])
+        reference, _ = load_labels(path)
+        if reference.shape != labels.shape:
+            raise VolumeError(path, f"shape {reference.shape}", f"must be that of the image, {labels.shape}")
+        return reference
 
     def finish(self, folder: Path, tuning: Tuning) -> dict[str, Path]:
         """Write the label maps with the postprocessing that is kept; return them by case."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -11,9 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridseg.app.bundling.monai_command import as_word
 from hybridseg.app.runtime.parent import WATCH, terminate_with_parent
 from hybridseg.app.training.run_folder import latest_epoch
+from hybridseg.transforms.datasets.dataset import read_json
+from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.atomic import replacing
 
 WEIGHTS, TRAINED, LOG = "model.pt", "trained.json", "crossval.log"
@@ -31,6 +33,8 @@ class Training:
         fold: the fold that validates.
         folder: folder of the run.
         split: file of the folds.
+        store: folder of prepared cases that all trainings share, if the bundle has such a store.
+        epochs: number of epochs, unless early stopping ends it; None if unknown.
         options: further words of `hybridseg train`.
     """
 
@@ -39,6 +43,8 @@ class Training:
     fold: int
     folder: Path
     split: Path
+    store: Path | None = None
+    epochs: int | None = None
     options: Sequence[str] = ()
 
     @property
@@ -54,20 +60,38 @@ class Training:
     @property
     def is_done(self) -> bool:
         """Whether the training has finished."""
-        return (self.folder / TRAINED).is_file() and self.weights.is_file()
+        ended = self.epochs is not None and latest_epoch(self.folder) >= self.epochs
+        return self.weights.is_file() and ((self.folder / TRAINED).is_file() or ended)
+
+    def check_options(self) -> None:
+        """Check that a finished training had the same options.
+
+        Raises:
+            VolumeError: it had others, or its record cannot be read.
+        """
+        path = self.folder / TRAINED
+        if path.is_file() and (before := read_json(path).get("options")) != list(self.options):
+            rule = f"must be trained with {shown(self.options)}; or use another folder"
+            raise VolumeError(path, f"trained with {shown(before or [])}", rule)
 
     def command(self, device: str) -> list[str]:
         """Return the command that starts the training, or resumes it after its last epoch."""
         words = ["train", self.bundle, str(self.dataset), "--run-dir", str(self.folder), "--fold", str(self.fold)]
-        words += ["--device", device, "--set", f"split_file={as_word(self.split)}", *self.options]
+        words += ["--device", device, "--set", f"split_file={self.split}"]
+        words += [] if self.store is None else ["--set", f"store={self.store}"]
         resume = ["--resume"] if latest_epoch(self.folder) else []
-        return [sys.executable, "-m", "hybridseg.app", *words, *resume]
+        return [sys.executable, "-m", "hybridseg.app", *words, *self.options, *resume]
 
     def mark(self) -> None:
         """Record that the training has finished, which early stopping may have ended."""
-        record = {"epochs": latest_epoch(self.folder)}
+        record = {"epochs": latest_epoch(self.folder), "options": list(self.options)}
         with replacing(self.folder / TRAINED) as temporary:
             temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+
+def shown(options: Sequence[str]) -> str:
+    """Return options as text."""
+    return shlex.join(options) or "no options"
 
 
 def choose_devices(device: str, jobs: int | None) -> list[str]:
@@ -132,6 +156,7 @@ def start(training: Training, device: str, *, alone: bool, at_once: int) -> subp
     before_exec = terminate_with_parent()
     command = training.command(device)
     if alone:
+        (training.folder / LOG).unlink(missing_ok=True)
         return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, preexec_fn=before_exec)
     with (training.folder / LOG).open("wb") as log:
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log, preexec_fn=before_exec)

@@ -111,10 +111,11 @@ def loading_bytes(predictor: Predictor, headers: Sequence[VolumeHeader]) -> int:
     """Estimate the peak of all stages of a case by its headers; only of loading if the network's grid is not known."""
     voxels = math.prod(headers[0].spatial_shape)
     channels = len(headers) if len(headers) > 1 else math.prod(headers[0].channel_axes)
-    beside = JOINED * voxels * channels if len(headers) > 1 else CHECKED * voxels * channels + headers[0].voxel_bytes
-    loading = LOADED * voxels * channels + beside
+    stored = sum(math.prod(header.spatial_shape) for header in headers) if len(headers) > 1 else voxels * channels
+    beside = JOINED * stored if len(headers) > 1 else CHECKED * stored + headers[0].voxel_bytes
+    loading = LOADED * stored + beside
     grid = network_voxels(predictor, headers[0])
-    scaling = LOADED * voxels * channels + SCALED * grid * channels
+    scaling = LOADED * stored + SCALED * grid * channels
     return max(loading, scaling, LOADED * grid * channels + logit_bytes(predictor, grid))
 
 

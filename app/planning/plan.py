@@ -19,12 +19,12 @@ from hybridseg.app.runtime.options import check_at_least, check_positive
 from hybridseg.networks import PRESETS
 from hybridseg.transforms.datasets.dataset import Dataset, open_dataset
 from hybridseg.transforms.datasets.folds import make_folds
+from hybridseg.transforms.datasets.names import DICOM_CODES
 from hybridseg.transforms.datasets.patients import parse_patient, recognise_patients
 from hybridseg.transforms.datasets.splits import read_folds
 from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.io.json_files import write_json
 from hybridseg.transforms.io.masks import Rois
-from hybridseg.transforms.modalities import MODALITIES
 from hybridseg.transforms.regions import check_region_labels
 
 from .case_fingerprint import CaseFingerprint
@@ -57,7 +57,7 @@ class PlanOptions:
         memory: what a training step may need beyond the weights, such as `8GB`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`, to measure training steps on.
         jobs: number of processes that measure cases; None for more of them the larger the files are.
-        channels: names of the images' channels, in place of the dataset's; `CT` alone means HU.
+        channels: names of the images' channels, in place of the dataset's; `CT` means HU, `PET` SUV.
         regions: the labels of each region, in place of the dataset's regions.
         rois: labels by pattern of ROI names, in place of the dataset's.
         folds: number of folds of the cross-validation; fewer if there are too few patients.
@@ -355,7 +355,7 @@ def describe_training_data(plan: BundlePlan) -> TrainingData:
         for case in plan.cases
         if case.is_sound and case.shape and case.spacing
     ]
-    modalities = [MODALITIES[modality].code for modality in plan.dataset.modalities]
+    modalities = [DICOM_CODES[modality] for modality in plan.dataset.modalities]
     return TrainingData.of_scans(scans, modalities, synthetic=plan.dataset.synthetic)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from base64 import b64encode
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from hybridseg.app.labels.files import load_labels
 from hybridseg.app.labels.label_maps import resample_labels
 from hybridseg.transforms.datasets.inputs import InputCase
 from hybridseg.transforms.grid import voxel_lengths
-from hybridseg.transforms.io.load import LoadVolumed
+from hybridseg.transforms.io.checks import shares_grid
+from hybridseg.transforms.io.load import LoadVolumed, open_volume
 
 LARGEST = (11.0, 3.6)
 """Largest width of three planes, and largest height of each, in inches."""
@@ -55,7 +57,7 @@ def draw_panels(
     window: tuple[float, float] | None = None,
     resample: bool = False,
 ) -> list[Panel]:
-    """Draw the planes of a case: the image's first channel, the predicted labels, and white outlines of the reference.
+    """Draw the planes of a case: a channel of the image, the predicted labels, and white outlines of the reference.
 
     Each plane goes through the slice with most voxels of the labels in focus, or with most errors in them where there
     is a reference.
@@ -77,6 +79,10 @@ def draw_panels(
         ValueError: a file cannot be read, or is not on the image's grid and `resample` is False.
     """
     files = {"prediction": prediction} | ({} if reference is None else {"reference": reference})
+    if len(image.images) > 1:
+        channel = drawn_channel(image, prediction)
+        image, channels = replace(image, images=image.images[channel : channel + 1]), 1
+        window = window if channel == 0 else None
     volumes = load_case(image, files, channels=channels, resample=resample)
     arrays = {name: volume[0].numpy() for name, volume in volumes.items()}
     grey, predicted, true = arrays["image"], arrays["prediction"], arrays.get("reference")
@@ -103,6 +109,13 @@ def draw_panels(
         )
         panels.append(Panel(plane=plane.name, uri=data_uri(figure), size=(width, height)))
     return panels
+
+
+def drawn_channel(image: InputCase, labels: Path) -> int:
+    """Return the first channel whose file is on the grid of a label map; 0 if none is."""
+    with ExitStack() as opened:
+        grid, *headers = [opened.enter_context(open_volume(path)).header for path in (labels, *image.images)]
+    return next((index for index, header in enumerate(headers) if shares_grid(header, grid)), 0)
 
 
 def load_case(image: InputCase, labels: Mapping[str, Path], *, channels: int, resample: bool) -> dict[str, MetaTensor]:

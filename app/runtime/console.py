@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 LONGEST_MESSAGE = 1000
-WARNING_MODULE = "hybridseg.transforms.intensity"
+WARNING_MODULE = "hybridseg.transforms.errors"
 """The module whose warnings are shown."""
 
 
@@ -54,7 +54,7 @@ def one_line(error: BaseException) -> str:
 def quiet(command: str, *, enabled: bool = True) -> Iterator[None]:
     """Hide warnings and log messages of libraries, in this process and in its child processes.
 
-    A warning of `CheckModalitiesd` is printed as one line by this process, and in Python's own form by child processes.
+    A warning of `warn_of_volume` is printed as one line by this process, and in Python's own form by child processes.
 
     Args:
         command: name of the command, for these lines.

@@ -14,7 +14,15 @@ from hybridseg.transforms import open_dataset
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = ("index.md", "howto/explore.md", "howto/my-data.md", "howto/new-mixer.md", "howto/export.md", "howto/pack.md")
+PAGES = (
+    "index.md",
+    "howto/explore.md",
+    "howto/my-data.md",
+    "howto/cross-validation.md",
+    "howto/new-mixer.md",
+    "howto/export.md",
+    "howto/pack.md",
+)
 """The pages with commands to run, in the order in which they build on each other."""
 BLOCK = re.compile(r"^```(?P<kind>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")

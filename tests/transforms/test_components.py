@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Hashable
+
 import numpy as np
 import pytest
 import torch
@@ -50,7 +54,8 @@ def test_removed_part_of_a_region_becomes_what_is_around_it() -> None:
 
 
 def test_transform_measures_volumes_by_the_affine(labels: NDArray[np.uint8]) -> None:
-    case = {"pred": MetaTensor(torch.from_numpy(labels)[None], affine=torch.diag(torch.tensor([2.0, 1.0, 2.0, 1.0])))}
+    affine = torch.diag(torch.tensor([2.0, 1.0, 2.0, 1.0]))
+    case: dict[Hashable, MetaTensor] = {"pred": MetaTensor(torch.from_numpy(labels)[None], affine=affine)}
     cleaned = RemoveComponentsd("pred", [{"labels": [1], "smallest_mm3": 8.1}])(case)["pred"]
     assert (cleaned == 1).sum() == 8
     assert (case["pred"] == 1).sum() == 11
@@ -70,3 +75,8 @@ def test_transform_measures_volumes_by_the_affine(labels: NDArray[np.uint8]) -> 
 def test_invalid_rules_are_errors(rule: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RemoveComponentsd("pred", [rule])
+
+
+def test_pipelines_import_without_scipy() -> None:
+    program = "import sys; sys.modules['scipy'] = None; import hybridseg.transforms.pipelines"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True)

@@ -1,15 +1,13 @@
-"""Body masks, modality check, z-score and bias field."""
+"""Body masks, z-score and bias field."""
 
 from __future__ import annotations
-
-import warnings
 
 import pytest
 import torch
 from monai.data import MetaTensor
 
 from hybridseg.transforms import VolumeError
-from hybridseg.transforms.intensity import CorrectBiasFieldd, WarnOfModalityd, ZScoreBodyd, ct_body, mri_body
+from hybridseg.transforms.intensity import CorrectBiasFieldd, ZScoreBodyd, ct_body, mri_body
 
 
 @pytest.fixture
@@ -31,34 +29,6 @@ def test_mri_body_does_not_depend_on_intensity_scale(head, scale, shift):
 
 def test_ct_body_excludes_air_and_lung():
     assert ct_body(torch.tensor([-1000.0, -800.0, -100.0, 40.0])).tolist() == [False, False, True, True]
-
-
-@pytest.mark.parametrize(
-    ("lowest", "hounsfield", "message"),
-    [
-        (-1024.0, False, r"scan.nii: the lowest voxel is -1024: as low as air in CT, but this pipeline is for MRI"),
-        (-60.0, False, None),  # overshoot of an interpolation
-        (0.0, True, r"scan.nii: the lowest voxel is 0: CT in HU has fat and air below 0: is this CT\?"),
-        (-90.0, True, None),  # a crop of fat and muscle
-    ],
-)
-def test_intensities_of_another_modality_give_a_warning(lowest: float, hounsfield: bool, message: str | None) -> None:
-    image = MetaTensor(torch.full((1, 4, 4, 4), 50.0), meta={"filename_or_obj": "scan.nii"})
-    image[0, 0, 0, 0] = lowest
-    check = WarnOfModalityd("image", hounsfield=hounsfield)
-    if message is None:
-        with warnings.catch_warnings(action="error"):
-            assert check({"image": image})["image"] is image
-    else:
-        with pytest.warns(UserWarning, match=message):
-            check({"image": image})
-
-
-def test_ct_beside_another_channel_gives_no_warning() -> None:
-    image = MetaTensor(torch.zeros(2, 4, 4, 4))
-    image[0] = -1000
-    with warnings.catch_warnings(action="error"):
-        WarnOfModalityd("image", hounsfield=False)({"image": image})
 
 
 def test_z_score_of_the_body(head):

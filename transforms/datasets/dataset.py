@@ -17,8 +17,8 @@ from hybridseg.transforms.io.masks import MaskFile, Rois, check_rois, is_mask_fi
 from hybridseg.transforms.io.names import volume_extension
 from hybridseg.transforms.regions import Regions
 
-from .layouts import DICOM_CODES, LISTING, Candidate, candidates, layout_of
-from .names import UNNAMED, modality_of, read_channel_names, read_label_names
+from .layouts import LISTING, Candidate, candidates, layout_of
+from .names import DICOM_CODES, UNNAMED, modality_of, read_channel_names, read_label_names
 
 logger = logging.getLogger(__name__)
 

@@ -87,7 +87,7 @@ class DicomChoice:
         """Return what to read from a folder or zip that has a channel."""
         series = self.series[index % len(self.series)] if self.series else None
         modality = self.modalities[index] if index < len(self.modalities) else None
-        return DicomFolder(place, series, modality, self.fill_gaps)
+        return DicomFolder(place, series, modality, self.fill_gaps, is_channel=self.channels > 1)
 
     def case(self, name: str, place: Path) -> InputCase:
         """Return the case in a folder or zip that has all channels.
@@ -121,8 +121,9 @@ def find_cases(
       one case; if it takes one, and all volumes end in `_0000`, that ending is dropped, as in nnU-Net's label maps.
     - A zip is a case: a DICOM series, or one series per channel.
     - A folder with DICOM slices is a case, whatever else is in it. Another folder gives the volumes and zips in it; if
-      there are none, every folder below with slices, where `a/b` is called `a_b`. If the network takes channels of
-      several modalities, folders below that have one each are one case, called after the folder that holds them.
+      there are none, every folder below with slices of the network's modality, where `a/b` is called `a_b`. If the
+      network takes channels of several modalities, folders below that have one each are one case, called after the
+      folder that holds them.
     - A list gives the cases that it names: `.csv` with columns `case`, `image` and optionally `image2` and so on, or
       `.json` with a list of objects with these keys. Paths are relative to the list's folder.
 
@@ -190,6 +191,15 @@ def beside_slices(cases: Iterable[InputCase]) -> list[Path]:
     return [path for place in places if place.is_dir() for path in sorted(place.iterdir()) if is_case(path)]
 
 
+def other_slices(inputs: Sequence[PathLike], cases: Iterable[InputCase]) -> list[Path]:
+    """Return the folders with slices below an input that `find_cases` skips, since they are of another modality."""
+    read = {Path(image) for case in cases for image in case.images if isinstance(image, DicomFolder)}
+    above = {folder for place in read for folder in place.parents}
+    trees = [path for path in map(Path, inputs) if path.is_dir() and path in above]
+    below = {Path(place): None for tree in trees for place in folders(tree)}
+    return [place for place in below if place not in read and next(find_slices(place), None)]
+
+
 def passed_over(inputs: Sequence[PathLike]) -> list[Path]:
     """Return the folders with volumes, zips or slices that `find_cases` skips, since a folder above holds some.
 
@@ -238,7 +248,8 @@ def as_cases(volumes: Sequence[Path], channels: int) -> list[InputCase]:
 def dicom_cases(folder: Path, dicom: DicomChoice) -> list[InputCase]:
     """Make a case of the folder if it holds slices, otherwise of every folder below that does.
 
-    Links are not followed.
+    Of several folders, those are left out whose slices are of another modality than that of the network. Links are not
+    followed.
 
     Raises:
         VolumeError: there are no slices.
@@ -252,8 +263,11 @@ def dicom_cases(folder: Path, dicom: DicomChoice) -> list[InputCase]:
             f"a folder must hold files ending in {known}, or DICOM slices; name volumes in subfolders in a list (.csv)"
         )
         raise VolumeError(folder, "no volumes", rule)
-    if dicom.tells_channels and not dicom.series:
+    if dicom.channels > 1 and dicom.tells_channels and not dicom.series:
         return by_modality(folder, folder, found, dicom)
+    if dicom.channels == 1 and not dicom.series:
+        wanted = {"", *dicom.modalities}
+        found = [place for place in found if modality_in(place) in wanted] or found
     return [dicom.case(name_below(folder, place), place) for place in found]
 
 
@@ -270,7 +284,7 @@ def by_modality(top: Path, folder: Path, found: Sequence[Path], dicom: DicomChoi
     """
     if found == [folder]:
         return [dicom.case(name_below(top, folder), folder)]
-    modality = {place: next(find_slices(place)).modality for place in found}
+    modality = {place: modality_in(place) for place in found}
     channels = [[place for place in found if modality[place] == wanted] for wanted in dicom.modalities]
     if all(len(places) == 1 for places in channels):
         images = [dicom.channel(place, index) for index, (place,) in enumerate(channels)]
@@ -279,6 +293,11 @@ def by_modality(top: Path, folder: Path, found: Sequence[Path], dicom: DicomChoi
     for place in found:
         below.setdefault(folder.joinpath(*place.relative_to(folder).parts[:1]), []).append(place)
     return [case for place, inside in below.items() for case in by_modality(top, place, inside, dicom)]
+
+
+def modality_in(place: Path) -> str:
+    """Return the modality of the first slice in a folder; empty if it does not say."""
+    return next(find_slices(place)).modality
 
 
 def own_name(folder: Path) -> str:

@@ -32,7 +32,7 @@ from hybridseg.transforms.io.names import (
 )
 
 from .dicom_tree import find_masked_series, partner
-from .names import modality_of, read_channel_names
+from .names import DICOM_CODES, modality_of, read_channel_names
 
 logger = logging.getLogger(__name__)
 
@@ -41,10 +41,6 @@ NNUNET_KEYS = frozenset({"channel_names", "file_ending", "dataset"})
 """Keys that only nnU-Net 2 has in dataset.json."""
 
 FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
-
-
-DICOM_CODES = {"CT": "CT", "PET": "PT", "MRI": "MR"}
-"""DICOM's codes of modalities."""
 
 
 class Candidate(NamedTuple):

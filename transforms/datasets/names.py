@@ -17,6 +17,9 @@ CT_WORDS = frozenset({"ct", "cect", "ncct", "cta", "ldct", "hu", "ctres"})
 PET_WORDS = frozenset({"pet", "pt", "suv", "suvbw", "fdg", "psma"})
 """Words in the name of a channel that say what it is; `ctres` is autoPET's CT, resampled to the PET."""
 
+DICOM_CODES = {"CT": "CT", "PET": "PT", "MRI": "MR"}
+"""Modalities and their codes in DICOM."""
+
 SIDES = {"l": "left", "lt": "left", "r": "right", "rt": "right"}
 """Abbreviated sides."""
 OPPOSITE = {"left": "right", "right": "left"}

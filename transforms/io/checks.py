@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hybridseg.transforms.errors import PathLike, VolumeError
+from hybridseg.transforms.errors import PathLike, VolumeError, warn_of_volume
 from hybridseg.transforms.grid import (
     FARTHEST_MM,
     GREATEST_LABEL,
@@ -101,7 +100,7 @@ def check_channel(path: PathLike, header: VolumeHeader, first_path: PathLike, fi
     if covered < LEAST_COVERED:
         raise VolumeError(path, found, f"a channel must cover at least {LEAST_COVERED:.0%} of the first")
     if covered < WELL_COVERED:
-        warnings.warn(f"{os.fspath(path)}: {found}: the channel counts as air elsewhere", stacklevel=1)
+        warn_of_volume(path, found, "the channel counts as air elsewhere")
 
 
 def check_image(path: PathLike, image: NDArray[np.floating]) -> None:

@@ -32,8 +32,8 @@ class VolumeHeader:
         voxel_bytes: bytes of all voxels, uncompressed.
         capacity: most bytes of voxels that the file can hold; None if unknown.
         surplus: bytes after the voxels, padding apart; 0 if unknown, as for compressed voxels until they are read.
-        frame_of_reference: FrameOfReferenceUID of DICOM: positions in two volumes can be compared if it is the same;
-            empty if not known.
+        frame_of_reference: FrameOfReferenceUID of DICOM, the same for volumes whose positions can be compared; empty if
+            not known.
     """
 
     shape: tuple[int, ...]

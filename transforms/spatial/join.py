@@ -1,4 +1,4 @@
-"""Join channels that have grids of their own: each is interpolated once, from its own grid to the network's."""
+"""Join channels that are on grids of their own: each is interpolated once, from its own grid to the network's."""
 
 from __future__ import annotations
 

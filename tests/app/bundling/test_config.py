@@ -14,6 +14,7 @@ from hybridseg.app.bundling.config import (
     MOVED,
     bundle_version,
     input_channels,
+    input_modalities,
     label_parts,
     read_config,
     shown_window,
@@ -111,3 +112,14 @@ def test_missing_facts_have_defaults_or_an_error(tmp_path: Path) -> None:
     assert input_channels(tmp_path) == 1
     with pytest.raises(ValueError, match=r"inference\.json: no label_names: every label's number needs a name there"):
         label_parts(tmp_path)
+
+
+def test_modality_of_each_channel_is_read(tmp_path: Path) -> None:
+    assert input_modalities(bundle_path("phantom_ct_segmentation")) == ("CT",)
+    assert input_modalities(bundle_path("brain_tumour_mri_segmentation")) == ("MR",) * 4
+    (tmp_path / "configs").mkdir()
+    config = {"modalities": {"CT": "CT", "FDG": "PET", "T1": "MRI"}, "network_def": {"in_channels": 3}}
+    (tmp_path / "configs" / "inference.json").write_text(json.dumps(config))
+    assert input_modalities(tmp_path) == ("CT", "PT", "MR")
+    (tmp_path / "configs" / "inference.json").write_text(json.dumps({"network_def": {"in_channels": 2}}))
+    assert input_modalities(tmp_path) == (None, None)

@@ -66,6 +66,8 @@ def test_postprocessing_of_the_bundle_is_followed(
     write_ensemble(tmp_path / "rules", [(bundle, weights[0])], postprocessing={"components": rules})
     found = [np.unique(Predictor(tmp_path / name, "cpu").predict(str(volume("a")))) for name in ("none", "rules")]
     assert (1 in found[0], 1 in found[1]) == (True, False)
+    metadata = [json.loads((tmp_path / name / "configs" / "metadata.json").read_text()) for name in ("none", "rules")]
+    assert ["scipy" in content["required_packages_version"] for content in metadata] == [False, True]
 
 
 def test_exports_like_any_bundle(ensemble: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hybridseg.app.bundling.writer import configure, format_config
+from hybridseg.app.bundling.writer import configure, format_config, metadata
 from hybridseg.bundles import bundle_names, bundle_path
 
 WITH_SETTINGS = ("train.json", "inference.json", "evaluate.json", "multi_gpu_train.json")
@@ -35,6 +35,29 @@ def test_shipped_bundle_is_what_its_settings_give(name: str, file: str) -> None:
     shipped = (bundle / "configs" / file).read_text()
     settings = settings_of(bundle)
     assert format_config(configure(file, settings)) + "\n" == shipped
+
+
+def test_channels_of_several_modalities_have_their_own_pipeline() -> None:
+    settings = {
+        "modality": "CT and PET",
+        "modalities": {"CT": "CT", "FDG": "PET"},
+        "windows": {"CT": [-100, 150]},
+        "channels": 2,
+        "padding": [-1.0, 0.0],
+        "label_names": {1: "tumour"},
+        "channel_names": ["CT", "FDG"],
+        "patch_size": [32, 32, 32],
+        "preset": "tiny",
+        "data_source": "sarcoma",
+    }
+    train = configure("train.json", settings)
+    for config in (train, configure("inference.json", settings)):
+        assert config["preprocessing"]["_target_"] == "hybridseg.transforms.channel_preprocessing"
+        assert (config["modalities"], config["windows"]) == (settings["modalities"], settings["windows"])
+        assert "channels" not in config["preprocessing"]
+    assert train["train"]["augmentation"]["modalities"] == "$list(@modalities.values())"
+    image = metadata("petct", settings)["network_data_format"]["inputs"]["image"]
+    assert (image["modality"], image["channel_def"]) == ("CT, PT", {"0": "CT", "1": "FDG"})
 
 
 @pytest.mark.parametrize("name", bundle_names())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ..conftest import hybridseg, voxels_of, write_volume
+from ..conftest import hybridseg, predict, voxels_of, write_volume
 
 NAMES = [f"p{patient}_visit{visit}" for patient in range(4) for visit in (1, 2)]
 
@@ -43,7 +43,19 @@ def trainable(bundle: Path, tmp_path: Path) -> Path:
 
 def test_commands_of_the_folds_are_printed(trainable: Path, dataset: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    words = ["crossval", trainable, dataset, "-o", out, "--folds", "2", "--epochs", "3", "--set", "learning_rate=0.01"]
+    words: list[str | Path] = [
+        "crossval",
+        trainable,
+        dataset,
+        "-o",
+        out,
+        "--folds",
+        "2",
+        "--epochs",
+        "3",
+        "--set",
+        "learning_rate=0.01",
+    ]
     result = hybridseg(*words, "--print-commands")
     assert result.code == 0, result.err
     first, second, last = result.out.splitlines()
@@ -54,7 +66,7 @@ def test_commands_of_the_folds_are_printed(trainable: Path, dataset: Path, tmp_p
     folds = json.loads((out / "split.json").read_text())["folds"]
     assert [len(fold) for fold in folds] == [4, 4]
     (out / "folds" / trainable.name / "fold_0").mkdir(parents=True)
-    for name in ("trained.json", "model.pt"):
+    for name in ("checkpoint_epoch=3.pt", "model.pt"):
         (out / "folds" / trainable.name / "fold_0" / name).touch()
     assert hybridseg(*words, "--print-commands").out.splitlines() == [second, last]
 
@@ -82,16 +94,56 @@ def test_wrong_usage_is_one_line(
 
 
 def test_folder_keeps_its_folds(trainable: Path, dataset: Path, tmp_path: Path) -> None:
-    words = ["crossval", trainable, dataset, "-o", tmp_path / "out", "--print-commands"]
+    words: list[str | Path] = ["crossval", trainable, dataset, "-o", tmp_path / "out", "--print-commands"]
     assert hybridseg(*words, "--folds", "2").code == 0
     result = hybridseg(*words, "--folds", "3")
     assert result.code == 2
     assert "folds: 3: must be 2, as for the folds in" in result.err
 
 
+def test_folder_keeps_the_options_of_its_trainings(trainable: Path, dataset: Path, tmp_path: Path) -> None:
+    words: list[str | Path] = [
+        "crossval",
+        trainable,
+        dataset,
+        "-o",
+        tmp_path / "out",
+        "--folds",
+        "2",
+        "--print-commands",
+    ]
+    assert hybridseg(*words).code == 0
+    folder = tmp_path / "out" / "folds" / trainable.name / "fold_0"
+    folder.mkdir(parents=True)
+    (folder / "trained.json").write_text(json.dumps({"epochs": 3, "options": ["--epochs", "3"]}))
+    assert hybridseg(*words, "--epochs", "3").code == 0
+    result = hybridseg(*words, "--epochs", "4")
+    assert result.code == 2
+    assert "trained with --epochs 3: must be trained with --epochs 4; or use another folder" in result.err
+
+
+def test_other_folders_are_not_written_to(trainable: Path, dataset: Path, tmp_path: Path) -> None:
+    result = hybridseg("crossval", trainable, dataset, "-o", trainable.parent)
+    assert f"output: {trainable.parent}: holds the bundle, which the result would replace" in result.err
+    result = hybridseg("crossval", trainable, dataset, "-o", dataset)
+    assert f"output: {dataset}: must be empty, or the folder of an earlier cross-validation" in result.err
+
+
 @pytest.mark.slow
 def test_failed_training_is_reported_and_the_others_run(trainable: Path, dataset: Path, tmp_path: Path) -> None:
-    words = ["crossval", trainable, dataset, "-o", tmp_path / "out", "--folds", "2", "--jobs", "2", "--epochs", "1"]
+    words: list[str | Path] = [
+        "crossval",
+        trainable,
+        dataset,
+        "-o",
+        tmp_path / "out",
+        "--folds",
+        "2",
+        "--jobs",
+        "2",
+        "--epochs",
+        "1",
+    ]
     broken = ["--set", "train::sampler::_target_=no.such.class"]
     result = hybridseg(*words, *broken)
     assert result.code == 1
@@ -103,7 +155,19 @@ def test_failed_training_is_reported_and_the_others_run(trainable: Path, dataset
 @pytest.mark.timeout(1200)
 def test_folds_become_one_bundle(trainable: Path, dataset: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    words = ["crossval", trainable, dataset, "-o", out, "--folds", "2", "--epochs", "2", "--device", "cpu"]
+    words: list[str | Path] = [
+        "crossval",
+        trainable,
+        dataset,
+        "-o",
+        out,
+        "--folds",
+        "2",
+        "--epochs",
+        "2",
+        "--device",
+        "cpu",
+    ]
     one_fold = hybridseg(*words, "--fold", "1")
     assert one_fold.code == 0, one_fold.err
     assert not (out / trainable.name).exists()
@@ -121,11 +185,11 @@ def test_folds_become_one_bundle(trainable: Path, dataset: Path, tmp_path: Path)
     assert (out / "report.html").is_file()
     weights = [out / "folds" / trainable.name / f"fold_{fold}" / "model.pt" for fold in (0, 1)]
     scan = dataset / "images" / f"{NAMES[0]}.nii.gz"
-    for name, options in (("several", [trainable, "--checkpoint", *weights]), ("one", [out / trainable.name])):
-        assert hybridseg("predict", scan, "-o", tmp_path / name, "--bundle", *options).code == 0
+    assert predict(trainable, tmp_path / "several", scan, "--checkpoint", *weights).code == 0
+    assert predict(out / trainable.name, tmp_path / "one", scan).code == 0
     rules = json.loads((out / trainable.name / "configs" / "inference.json").read_text())["postprocessing"]
-    same = np.array_equal(*(voxels_of(tmp_path / name / scan.name) for name in ("several", "one")))
-    assert same or "components" in rules
+    several, one = (voxels_of(tmp_path / name / scan.name) for name in ("several", "one"))
+    assert np.array_equal(several, one) or "components" in rules
     again = hybridseg(*words)
     assert again.code == 0
     assert "2 of 2 trainings are done" in again.out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +18,6 @@ from hybridseg.app.planning.case_fingerprint import CaseFingerprint
 from hybridseg.app.planning.measure_case import measure_case
 from hybridseg.transforms import open_dataset
 from hybridseg.transforms.datasets.dataset import LabelledCase
-from hybridseg.transforms.intensity import ct_body
 
 SPACING = (1.0, 1.5, 2.0)
 AFFINE = np.diag([*SPACING, 1.0])
@@ -50,7 +50,7 @@ def case(tmp_path: Path) -> LabelledCase:
 
 
 def test_grid_is_measured_along_the_patients_axes(case: LabelledCase, tmp_path: Path) -> None:
-    measured = measure_case(case, channels=1)
+    measured = measure_case(case)
     assert measured.is_sound
     assert (measured.case, measured.shape, measured.spacing) == ("a", SHAPE, SPACING)
     turned = nib.orientations.ornt_transform(*(nib.orientations.axcodes2ornt(codes) for codes in ("RAS", "ILP")))
@@ -59,11 +59,11 @@ def test_grid_is_measured_along_the_patients_axes(case: LabelledCase, tmp_path: 
         stored = nib.Nifti1Image(voxels, AFFINE).as_reoriented(turned.tolist())
         paths.append(write(tmp_path / f"{name}.nii", np.asarray(stored.dataobj), np.asarray(stored.affine)))
     other: LabelledCase = {"case": "a", "image": paths[0], "label": paths[1]}
-    assert measure_case(other, channels=1) == measured
+    assert measure_case(other) == measured
 
 
 def test_quantiles_are_those_of_the_labelled_voxels(case: LabelledCase) -> None:
-    measured = measure_case(case, channels=1)
+    measured = measure_case(case)
     (quantiles,) = measured.quantiles
     inside = IMAGE[LABELS > 0].astype(np.float64)
     assert measured.labelled_voxels == inside.size == 16
@@ -72,7 +72,7 @@ def test_quantiles_are_those_of_the_labelled_voxels(case: LabelledCase) -> None:
 
 def test_healthy_case_is_sound_and_has_no_quantiles(case: LabelledCase) -> None:
     write(Path(case["label"]), LABELS * 0)
-    measured = measure_case(case, channels=1, labels=(1, 3))
+    measured = measure_case(case, labels=(1, 3))
     assert measured.is_sound
     assert (measured.label_volumes, measured.labelled_voxels, measured.quantiles) == ({}, 0, ((),))
 
@@ -80,7 +80,7 @@ def test_healthy_case_is_sound_and_has_no_quantiles(case: LabelledCase) -> None:
 @pytest.mark.parametrize("factor", [1, 300])
 def test_every_label_has_its_volume(case: LabelledCase, factor: int) -> None:
     write(Path(case["label"]), LABELS.astype(np.uint16) * factor)
-    volumes = measure_case(case, channels=1).label_volumes
+    volumes = measure_case(case).label_volumes
     assert volumes == pytest.approx({1 * factor: 15 * 3 / 1000, 3 * factor: 3 / 1000})
 
 
@@ -93,7 +93,7 @@ def test_body_share_ignores_air(tmp_path: Path) -> None:
         "image": write(tmp_path / "i.nii", image),
         "label": write(tmp_path / "l.nii", LABELS),
     }
-    for measured in (measure_case(case, channels=1), measure_case(case, channels=1, body=ct_body)):
+    for measured in (measure_case(case), measure_case(case, modalities=("CT",))):
         assert measured.body_share == pytest.approx(6 * 5 * 4 / image.size)
 
 
@@ -104,7 +104,7 @@ def test_every_channel_is_measured(case: LabelledCase, tmp_path: Path, in_one_fi
         case["image"] = write(tmp_path / "both.nii", np.stack([IMAGE, second], -1))
     else:
         case["image"] = [write(tmp_path / f"a_000{index}.nii", part) for index, part in enumerate([IMAGE, second])]
-    one, two = measure_case(case, channels=2).quantiles
+    one, two = measure_case(case, modalities=("MRI", "MRI")).quantiles
     assert two == pytest.approx([2 * value for value in one])
 
 
@@ -113,12 +113,12 @@ def test_hash_depends_on_the_voxels_not_on_the_file(case: LabelledCase, tmp_path
     changed = IMAGE.copy()
     changed[0, 0, 0] += 1
     other: LabelledCase = {**case, "image": write(tmp_path / "other.nii", changed)}
-    first, second, third = (measure_case(one, channels=1).image_hash for one in (case, copy, other))
+    first, second, third = (measure_case(one).image_hash for one in (case, copy, other))
     assert first == second != third
 
 
 def test_fingerprint_survives_json(case: LabelledCase) -> None:
-    measured = measure_case(case, channels=1)
+    measured = measure_case(case)
     assert CaseFingerprint.from_record(json.loads(json.dumps(asdict(measured), allow_nan=False))) == measured
 
 
@@ -171,7 +171,7 @@ def test_each_problem_is_one_line(case: LabelledCase, kind: str) -> None:
     change, expected = BROKEN[kind]
     assert isinstance(case["image"], str)
     change(Path(case["image"]), Path(case["label"]))
-    measured = measure_case(case, channels=1, labels=(1, 3))
+    measured = measure_case(case, labels=(1, 3))
     assert not measured.is_sound
     assert len(measured.problems) == len(expected)
     for problem, part in zip(measured.problems, expected, strict=True):
@@ -180,28 +180,46 @@ def test_each_problem_is_one_line(case: LabelledCase, kind: str) -> None:
     json.dumps(asdict(measured), allow_nan=False)
 
 
-def test_channels_on_two_grids_are_a_problem(case: LabelledCase, tmp_path: Path) -> None:
-    case["image"] = [write(tmp_path / "a_0000.nii", IMAGE), write(tmp_path / "a_0001.nii", IMAGE[1:])]
-    (problem,) = measure_case(case, channels=2).problems
-    assert "a_0001.nii: shape (11, 10, 8) instead of (12, 10, 8)" in problem
+def test_channels_on_two_grids_are_measured_at_the_same_place(case: LabelledCase, tmp_path: Path) -> None:
+    """The second channel is the first at half the voxel size; voxels of both are at the centres of the label map's."""
+    fine = np.repeat(np.repeat(np.repeat(IMAGE, 3, 0), 3, 1), 3, 2)
+    affine = AFFINE @ np.array([[1 / 3, 0, 0, -1 / 3], [0, 1 / 3, 0, -1 / 3], [0, 0, 1 / 3, -1 / 3], [0, 0, 0, 1]])
+    files = [write(tmp_path / "a_0000.nii", IMAGE), write(tmp_path / "a_0001.nii", fine, affine)]
+    case["image"] = [*files]
+    measured = measure_case(case, modalities=("MRI", "MRI"))
+    assert measured.is_sound
+    assert (measured.shape, measured.spacing) == (SHAPE, SPACING)
+    one, two = measured.quantiles
+    assert one == pytest.approx(two)
+    turned: LabelledCase = {**case, "image": [*files[::-1]]}
+    measured = measure_case(turned, modalities=("MRI", "MRI"))
+    assert measured.is_sound  # the label map is on the grid of the second channel
+    assert measured.shape == fine.shape
+    np.testing.assert_allclose(measured.quantiles[1], one)
+
+
+def test_exchanged_ct_and_pet_are_a_problem(case: LabelledCase, tmp_path: Path) -> None:
+    case["image"] = [write(tmp_path / "pet.nii", IMAGE / 50), write(tmp_path / "ct.nii", IMAGE - 1100)]
+    problem = measure_case(case, modalities=("CT", "PET")).problems[0]
+    assert re.search(r"the lowest voxel in channel 1, PET is -1\d+.*: must be SUV, .*: is this the PET\?", problem)
 
 
 def test_unreadable_case_has_only_problems(case: LabelledCase) -> None:
     cut(Path(str(case["image"])))
     cut(Path(case["label"]))
-    measured = measure_case(case, channels=1)
+    measured = measure_case(case)
     assert measured == CaseFingerprint(case="a", problems=measured.problems)
 
 
 def test_unlisted_labels_are_measured_too(case: LabelledCase) -> None:
-    measured = measure_case(case, channels=1, labels=(1, 2))
+    measured = measure_case(case, labels=(1, 2))
     assert measured.problems == (f"{case['label']}: labels 3: must be among 0, 1, 2",)
     assert list(measured.label_volumes) == [1, 3]
 
 
-def test_channels_must_be_at_least_one(case: LabelledCase) -> None:
+def test_image_without_channels_is_an_error(case: LabelledCase) -> None:
     with pytest.raises(ValueError, match=r"channels: 0: must be at least 1"):
-        measure_case(case, channels=0)
+        measure_case(case, modalities=())
 
 
 def test_ct_of_air_is_a_problem(tmp_path: Path) -> None:
@@ -213,7 +231,7 @@ def test_ct_of_air_is_a_problem(tmp_path: Path) -> None:
         "image": str(tmp_path / "image.nii.gz"),
         "label": str(tmp_path / "label.nii.gz"),
     }
-    assert measure_case(case, channels=1, body=ct_body).problems == (
+    assert measure_case(case, modalities=("CT",)).problems == (
         f"{tmp_path / 'image.nii.gz'}: no voxel brighter than air: there must be a body",
     )
 
@@ -221,7 +239,7 @@ def test_ct_of_air_is_a_problem(tmp_path: Path) -> None:
 def test_hippocampus(data_dir: Path) -> None:
     dataset = open_dataset(data_dir / "Task04_Hippocampus")
     for case in dataset.cases[:3]:
-        measured = measure_case(case, channels=1, labels=dataset.label_values)
+        measured = measure_case(case, labels=dataset.label_values)
         assert measured.is_sound
         assert list(measured.label_volumes) == [1, 2]
         assert all(0.5 < volume < 5 for volume in measured.label_volumes.values())

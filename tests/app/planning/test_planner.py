@@ -85,6 +85,32 @@ def test_ct_window_follows_the_labelled_voxels() -> None:
     assert values(plan()).items() >= {"modality": "MRI", "padding": 0.0}.items()
 
 
+def test_each_channel_is_normalised_by_what_it_is() -> None:
+    measured = replace(fingerprint(), channels=(CHANNEL, replace(CHANNEL, percentile_0_5=0.1), CHANNEL))
+    decisions = plan(dataset(("CT", "FDG-PET", "T1")), measured)
+    chosen = values(decisions)
+    assert chosen["modality"] == "CT and PET and MRI"
+    assert chosen["modalities"] == {"CT": "CT", "FDG-PET": "PET", "T1": "MRI"}
+    assert chosen["windows"] == {"CT": [-70, 220]}
+    assert chosen["padding"] == [-1.0, 0.0, 0.0]
+    assert "SUV mean the same too; they are clipped to 0 to 20 and divided by 5." in decisions["modalities"].reason
+    alone = values(plan(dataset(("PET",))))
+    assert alone["modalities"] == {"PET": "PET"}
+    assert "windows" not in alone
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [
+        (("CT", "CT"), "channels: CT, CT: each must have a name of its own"),
+        (("PET/CT",), "channels: 'PET/CT': must be the name of one, CT or PET"),
+    ],
+)
+def test_channels_that_cannot_be_told_apart_are_an_error(channels: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plan(dataset(channels), replace(fingerprint(), channels=(CHANNEL,) * len(channels)))
+
+
 def test_thick_slices_change_network_and_rotation() -> None:
     chosen = values(plan(measured=fingerprint(spacing=(0.7, 0.7, 5.0), extent=(210.0, 210.0, 100.0))))
     assert chosen["strides"][0] == (2, 2, 1)
@@ -165,7 +191,7 @@ def test_labels_that_do_not_suit_a_network_are_an_error(options: dict[str, Any],
 MRI_REASONS = {
     "label_names": "Named by the dataset.",
     "channels": "The channels of an image: MRI.",
-    "modality": "The channels are not named CT, so each is z-scored over the voxels of the body.",
+    "modality": "The channels are not named CT or PET, so each is z-scored over the voxels of the body.",
     "padding": "Small volumes are padded with the mean of the body, which is 0.",
     "spacing": "The median spacing of the dataset.",
     "crop_margin": "The body fills 90% of a volume: cropping would save little.",

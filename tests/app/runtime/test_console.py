@@ -12,9 +12,9 @@ from hybridseg.transforms import VolumeError
 WARN_OF_MODALITY = """
 import torch
 from monai.data import MetaTensor
-from hybridseg.transforms.intensity import WarnOfModalityd
+from hybridseg.transforms.modalities import CheckModalitiesd
 image = MetaTensor(torch.full((1, 2, 2, 2), -1000.0), meta={"filename_or_obj": "ct.nii"})
-WarnOfModalityd("image", hounsfield=False)({"image": image})
+CheckModalitiesd("image", modalities=["MRI"])({"image": image})
 """
 
 
@@ -44,7 +44,7 @@ def test_control_characters_are_shown_as_escapes(capsys: pytest.CaptureFixture[s
 def test_only_own_warnings_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     with quiet("predict"):
         warnings.warn_explicit(
-            "divided by zero", RuntimeWarning, "intensity.py", 1, WARNING_MODULE
+            "divided by zero", RuntimeWarning, "errors.py", 1, WARNING_MODULE
         )  # numpy's, attributed to our line
         warnings.warn_explicit("will be removed", UserWarning, "torch.py", 1, "torch")
         exec(WARN_OF_MODALITY, {})

@@ -8,11 +8,28 @@ from typing import Any
 import pytest
 
 from hybridseg.transforms import VolumeError, open_dataset, read_dataset
-from hybridseg.transforms.datasets.names import mirror_pairs
+from hybridseg.transforms.datasets.names import mirror_pairs, modality_of
 
 from .dataset_folders import A, make_dataset
 
 REGIONS = {"whole": (1, 2, 3), "core": (2, 3)}
+
+
+@pytest.mark.parametrize(
+    ("names", "modality"),
+    [
+        (("CT", " ct ", "CT_venous", "CECT", "CTres", "ct1", "HU"), "CT"),
+        (("PET", "PT", "SUV", "FDG", "FDG-PET", "SUVbw", "pet2"), "PET"),
+        (("T1", "T2w", "FLAIR", "image", "MRI", "t1ct", "contrast", "petal", "T1Gd"), "MRI"),
+    ],
+)
+def test_modality_of_a_channel_is_known_by_its_name(names: tuple[str, ...], modality: str) -> None:
+    assert {modality_of(name) for name in names} == {modality}
+
+
+def test_channel_that_names_two_modalities_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"channels: 'PET/CT': must be the name of one, CT or PET"):
+        modality_of("PET/CT")
 
 
 @pytest.mark.parametrize(

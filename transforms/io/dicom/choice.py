@@ -25,10 +25,10 @@ AXIAL = np.cos(np.pi / 4)
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """Slices that may be a volume: a series, or one of the volumes in a multi-frame series.
+    """Slices that may be a volume: a series, or one of its volumes, such as one of several times.
 
     Args:
-        parts: the files, or the frames if the series is multi-frame.
+        parts: the files, or the frames of multi-frame files.
         first: the first file, which has the modality.
         ordinal: position from 1 among the volumes of its series; 0 if it is the only one.
         about: what tells it from the others of its series, such as `b 1000`.

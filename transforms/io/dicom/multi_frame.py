@@ -1,12 +1,11 @@
 """Slices of enhanced multi-frame files: the place of each frame, and the volumes that the frames form.
 
-A file has the attributes of its frames in functional groups, shared or per frame (DICOM PS3.3, C.7.6.16). Frames of one
-place that differ in time, echo or diffusion belong to different volumes.
+A file has the attributes of its frames in functional groups, shared or per frame (DICOM PS3.3, C.7.6.16).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from hybridseg.transforms.errors import VolumeError
@@ -14,6 +13,7 @@ from hybridseg.transforms.io.header import unreadable_is_volume_error
 
 from .pixel_data import frame_count, inflated, quiet_pydicom
 from .slices import Instance, Slice, check_voxels, place_slice
+from .volumes import SAME_PLACE_DIGITS, STACK, split_volumes
 
 PLACE = (
     ("PlanePositionSequence", "ImagePositionPatient"),
@@ -21,8 +21,10 @@ PLACE = (
     ("PixelMeasuresSequence", "PixelSpacing"),
 )
 
-DIMENSIONS = (
-    ("stack", ("FrameContentSequence", "StackID")),
+UNITS = ("PixelValueTransformationSequence", "RescaleType")
+
+ATTRIBUTES = (
+    (STACK, ("FrameContentSequence", "StackID")),
     ("time", ("FrameContentSequence", "TemporalPositionIndex")),
     ("b", ("MRDiffusionSequence", "DiffusionBValue")),
     ("direction", ("MRDiffusionSequence", "DiffusionGradientDirectionSequence", "DiffusionGradientOrientation")),
@@ -33,49 +35,29 @@ DIMENSIONS = (
     ("type", ("CTImageFrameTypeSequence", "FrameType")),
     ("type", ("PETFrameTypeSequence", "FrameType")),
 )
-"""What tells volumes apart, in the order tried: name, and where it is in the functional groups."""
-
-SAME_PLACE_DIGITS = 3
+"""What may tell volumes apart, in the order tried: name in messages, and where it is in the functional groups."""
 
 Frame = tuple[Slice, Any, Any]
 """A slice, and its functional groups: its own, and those shared."""
 
 
-def split_volumes(instances: Sequence[Instance]) -> list[tuple[str, list[Slice]]]:
-    """Sort the frames of a series into volumes.
-
-    Returns:
-        What tells each volume from the others, such as `b 1000`, and its slices in the order stored.
+def split_frames(instances: Sequence[Instance]) -> list[tuple[str, list[Slice]]]:
+    """Sort the frames of a series into volumes; see `split_volumes`.
 
     Raises:
         VolumeError: a file is not whole, or a frame has no place.
     """
+
+    def value(keys: Sequence[str]) -> Callable[[Frame], str]:
+        return lambda frame: text_at(frame[1], keys) or text_at(frame[2], keys)
+
     frames = [frame for instance in instances for frame in list_frames(instance)]
-    stacks: dict[tuple[str, ...], list[Frame]] = {(): frames}
-    for name, keys in DIMENSIONS:
-        needed = name == "stack" or any(map(has_repeats, stacks.values()))
-        values = {value_of(frame, keys) for frame in frames} if needed else set()
-        if len(values) < 2:
-            continue
-        split: dict[tuple[str, ...], list[Frame]] = {}
-        for known, members in stacks.items():
-            for frame in members:
-                value = value_of(frame, keys).replace("\\", "/").removesuffix(".0")
-                split.setdefault((*known, f"{name} {value}" if value else ""), []).append(frame)
-        stacks = split
-    return [(", ".join(filter(None, known)), [part for part, _, _ in members]) for known, members in stacks.items()]
-
-
-def has_repeats(frames: Sequence[Frame]) -> bool:
-    """Return whether two frames have the same place."""
-    places = {tuple(part.position.round(SAME_PLACE_DIGITS).tolist()) for part, _, _ in frames}
-    return len(places) < len(frames)
-
-
-def value_of(frame: Frame, keys: Sequence[str]) -> str:
-    """Return an attribute of a frame as text; "" if it has none."""
-    _, own, shared = frame
-    return text_at(own, keys) or text_at(shared, keys)
+    volumes = split_volumes(
+        frames,
+        lambda frame: tuple(frame[0].position.round(SAME_PLACE_DIGITS).tolist()),
+        [(name, value(keys)) for name, keys in ATTRIBUTES],
+    )
+    return [(about, [part for part, _, _ in members]) for about, members in volumes]
 
 
 def list_frames(instance: Instance) -> Iterator[Frame]:
@@ -97,8 +79,10 @@ def list_frames(instance: Instance) -> Iterator[Frame]:
     if len(own) != count or len(shared) > 1:
         raise VolumeError(path, f"{len(own)} functional groups for {count} frames", "every frame must have one")
     for number, group in enumerate(own, start=1):
-        place = {keys[-1]: text_at(group, keys) or text_at(shared[0] if shared else None, keys) for keys in PLACE}
-        yield place_slice(instance, place, number), group, shared[0] if shared else None
+        common = shared[0] if shared else None
+        place = {keys[-1]: text_at(group, keys) or text_at(common, keys) for keys in PLACE}
+        units = text_at(group, UNITS) or text_at(common, UNITS)
+        yield place_slice(instance, place, number, units), group, common
 
 
 def text_at(group: Any, keys: Sequence[str]) -> str:

@@ -24,6 +24,7 @@ from hybridseg.transforms.io.limits import check_memory
 KEYWORDS = (
     *("SOPClassUID", "ImageType", "Modality", "SeriesInstanceUID", "SeriesNumber", "FrameOfReferenceUID"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "NumberOfFrames", "PhotometricInterpretation"),
+    *("TemporalPositionIdentifier", "EchoTime", "TriggerTime", "AcquisitionNumber", "DiffusionBValue"),
 )
 """Text that is kept of each file: no names, no descriptions."""
 
@@ -35,6 +36,7 @@ LOOKUP_TABLE = "ModalityLUTSequence"
 WELL_FORMED_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 DIRECTORY = "1.2.840.10008.1.3.10"
 PIXEL_DATA = 0x7FE00010
+B_VALUE = 0x00189087
 UNDEFINED_LENGTH = 0xFFFFFFFF
 ITEM, SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 LONG_FORMS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
@@ -424,8 +426,11 @@ def inflated(path: Path, stream: BinaryIO, size: int) -> tuple[BinaryIO, int]:
 
 
 def as_text(element: Any) -> str:
-    """Return the text of an element that pydicom has not interpreted."""
+    """Return the text of an element that pydicom has not interpreted; the number of a b value, which is binary."""
     value = getattr(element, "value", None)
+    if getattr(element, "tag", None) == B_VALUE:
+        order = "<" if element.is_little_endian else ">"
+        return f"{struct.unpack(f'{order}d', value)[0]:g}" if isinstance(value, bytes) and len(value) == 8 else ""
     return value.decode("latin-1").strip(" \0") if isinstance(value, bytes) else ""
 
 

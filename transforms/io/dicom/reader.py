@@ -1,7 +1,7 @@
 """Read the voxels of a series: classic slices by GDCM, the frames of enhanced multi-frame files by highdicom.
 
-Values are those stored, rescaled by slope and intercept: HU for CT. How a viewer would show them (photometric
-interpretation, windows, real-world values, private scaling such as that of Philips MRI) is ignored.
+Values are those stored, rescaled by slope and intercept: HU for CT; those of PET become SUV. How a viewer would show
+them (photometric interpretation, windows, real-world values, private scaling as of Philips MRI) is ignored.
 """
 
 from __future__ import annotations

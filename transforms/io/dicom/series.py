@@ -19,11 +19,12 @@ from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.header import VolumeHeader
 
 from .choice import Scan, choose, listed
-from .multi_frame import split_volumes
+from .multi_frame import split_frames
 from .pixel_data import is_image
 from .slices import Instance, Slice, as_slice, read_instance
 from .stacking import Stack, stack
 from .stored import StoredInstance, list_instances
+from .volumes import split_files
 
 ZIP_EXTENSION = ".zip"
 
@@ -36,16 +37,18 @@ class DicomFolder(os.PathLike[str]):
 
     Args:
         path: a folder of slices, or a zip of one.
-        series: SeriesInstanceUID or SeriesNumber, followed by `/2` for the second volume of a multi-frame series; None
+        series: SeriesInstanceUID or SeriesNumber, followed by `/2` for the second of its volumes; None
             chooses the one that fits.
         modality: modality to choose by if there are several series, such as CT.
         fill_gaps: interpolate a missing slice.
+        is_channel: whether it is one of several channels, so that even a single series must have the modality.
     """
 
     path: Path
     series: str | None = None
     modality: str | None = None
     fill_gaps: bool = False
+    is_channel: bool = False
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)
@@ -145,7 +148,8 @@ def find_series(source: DicomFolder, stored: Iterable[StoredInstance]) -> DicomS
     if not by_series:
         raise VolumeError(source, "no DICOM images", "must hold the slices of a series")
     scans = [scan for parts in by_series.values() for scan in scans_of(source, parts)]
-    scan = choose(source, scans, series=source.series, modality=source.modality)
+    modality = source.modality if source.is_channel or len(scans) > 1 else None
+    scan = choose(source, scans, series=source.series, modality=modality)
     if source.series is None and (others := [other for other in scans if other is not scan]):
         notes.append(f"series {scan} chosen, not {listed(others)}")
     slices = [part if isinstance(part, Slice) else as_slice(part) for part in scan.parts]
@@ -176,17 +180,22 @@ def find_images(source: DicomFolder, stored: Iterable[StoredInstance]) -> tuple[
 
 
 def scans_of(source: DicomFolder, parts: Sequence[Instance]) -> list[Scan]:
-    """Return a series as a scan; a multi-frame series as a scan for each of its volumes, unless another is named."""
+    """Return a series as a scan for each of its volumes; if another is named, as one, without a look into its files."""
     first = parts[0]
-    if not first.has_frames or not (source.series is None or is_named(source.series, first)):
+    if source.series is not None and not is_named(source.series, first):
         return [Scan(parts=parts, first=first)]
-    volumes = split_volumes(parts)
-    if len(volumes) == 1:
-        return [Scan(parts=volumes[0][1], first=first)]
+    volumes = volumes_of(parts)
     return [
-        Scan(parts=frames, first=first, ordinal=ordinal, about=about)
-        for ordinal, (about, frames) in enumerate(volumes, start=1)
+        Scan(parts=members, first=first, ordinal=ordinal if len(volumes) > 1 else 0, about=about)
+        for ordinal, (about, members) in enumerate(volumes, start=1)
     ]
+
+
+def volumes_of(parts: Sequence[Instance]) -> Sequence[tuple[str, Sequence[Instance] | Sequence[Slice]]]:
+    """Sort the files of a series, or their frames, into volumes; see `split_volumes`."""
+    if parts[0].has_frames:
+        return split_frames(parts)
+    return split_files(parts)
 
 
 def is_named(series: str, instance: Instance) -> bool:

@@ -95,7 +95,8 @@ class Slice:
         position: (3,), centre of the first voxel, in LPS mm.
         decimals: (3,), digits after the point of each coordinate of the position as stored, trailing zeros aside.
         bits: bits per voxel.
-        frame: number of its frame from 1 if its file has several slices, otherwise None.
+        frame: number of its frame from 1 if its file has functional groups, otherwise None.
+        units: RescaleType of the frame, such as HU; empty if it is none or does not say.
     """
 
     stored: StoredInstance
@@ -107,6 +108,7 @@ class Slice:
     decimals: NDArray[np.int64]
     bits: int
     frame: int | None = None
+    units: str = ""
 
     @property
     def path(self) -> Path:
@@ -172,13 +174,14 @@ def check_voxels(instance: Instance) -> None:
         raise VolumeError(instance.path, "a ModalityLUTSequence", rule)
 
 
-def place_slice(instance: Instance, place: Mapping[str, str], frame: int | None = None) -> Slice:
+def place_slice(instance: Instance, place: Mapping[str, str], frame: int | None = None, units: str = "") -> Slice:
     """Return a slice at the place that its attributes name.
 
     Args:
         instance: its file.
         place: `ImagePositionPatient`, `ImageOrientationPatient` and `PixelSpacing` as stored, separated by backslashes.
         frame: number of its frame.
+        units: RescaleType of the frame.
 
     Raises:
         VolumeError: an attribute is missing or not possible.
@@ -207,6 +210,7 @@ def place_slice(instance: Instance, place: Mapping[str, str], frame: int | None 
         decimals=np.array([decimals(number) for number in place["ImagePositionPatient"].split("\\")]),
         bits=sizes["BitsAllocated"],
         frame=frame,
+        units=units,
     )
 
 

@@ -64,6 +64,12 @@ def suv_scales(slices: Sequence[Slice]) -> list[float] | None:
     """
     if slices[0].header.text.get("Modality") != PET:
         return None
+    if slices[0].frame is not None:
+        if (units := slices[0].units) != SUV_UNITS:
+            raise VolumeError(
+                slices[0].path, f"an enhanced PET in {units!r}", f"its RescaleType must be {SUV_UNITS}, SUV"
+            )
+        return None
     first = PetHeader(slices[0].stored)
     if first.text("Units") == SUV_UNITS:
         if (kind := first.text("SUVType")) not in BODY_WEIGHT:

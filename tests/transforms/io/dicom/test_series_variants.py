@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 import zipfile
@@ -12,7 +13,10 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import (
     BasicTextSRStorage,
@@ -21,16 +25,19 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
     RLELossless,
+    RTDoseStorage,
     SegmentationStorage,
 )
 
 from hybridseg.transforms import LoadVolumed, VolumeError
 from hybridseg.transforms.io.dicom import DicomFolder, open_series
 
-from .dicom_files import OBLIQUE, ORIGIN, SPACING, VOXELS
+from .dicom_files import OBLIQUE, ORIGIN, SPACING, VOXELS, same_locale
 from .pydicom_files import EVEN, SERIES, number, positions_along, sequence, write_classic, write_enhanced
 
 AFFINE = np.diag([-1.0, -1, 1, 1]) @ np.block(
@@ -78,6 +85,7 @@ def slope_of_its_own(dataset: Any, index: int) -> None:
     values = np.frombuffer(dataset.PixelData, "<u2") / slope
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
     dataset.RescaleSlope, dataset.PixelData = slope, values.astype("<u2").tobytes()
+    dataset.Units = "GML"
 
 
 def no_uid(dataset: Any, index: int) -> None:
@@ -129,6 +137,35 @@ def big_endian(dataset: Any, path: Path) -> None:
     dataset.PixelData = np.frombuffer(dataset.PixelData, "<u2").astype(">u2").tobytes()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
     dcmwrite(path, dataset, implicit_vr=False, little_endian=False, enforce_file_format=True)
+
+
+def lossless_jpeg(folder: Path) -> Path:
+    """Compress the slices by GDCM, since pydicom does not write this JPEG."""
+    for file in write_classic(folder, change=signed).iterdir():
+        reader, writer = sitk.ImageFileReader(), sitk.ImageFileWriter()
+        reader.SetFileName(str(file))
+        reader.LoadPrivateTagsOn()
+        image = reader.Execute()
+        file.unlink()
+        writer.KeepOriginalImageUIDOn()
+        writer.UseCompressionOn()
+        writer.SetCompressor("JPEG")
+        writer.SetImageIO("GDCMImageIO")
+        writer.SetFileName(str(file.with_suffix(".dcm")))
+        with same_locale():
+            writer.Execute(image)
+        assert pydicom.dcmread(file.with_suffix(".dcm")).file_meta.TransferSyntaxUID == JPEGLosslessSV1
+    return folder
+
+
+def jpeg_2000(dataset: Any) -> None:
+    frames = []
+    for frame in np.frombuffer(dataset.PixelData, "<u2").reshape(-1, dataset.Rows, dataset.Columns):
+        content = io.BytesIO()
+        Image.fromarray(frame).save(content, "JPEG2000", no_jp2=True, irreversible=False)
+        frames.append(content.getvalue())
+    dataset.PixelData, dataset["PixelData"].VR = encapsulate(frames), "OB"
+    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
 
 
 def zipped(folder: Path) -> Path:
@@ -183,14 +220,18 @@ def without_place(group: Any, index: int) -> None:
     del group.PlanePositionSequence
 
 
-def with_a_segmentation(folder: Path) -> Path:
-    write_enhanced(folder, change_file=as_segmentation, name="mask")
-    return write_classic(folder)
+def with_made_from_it(sop_class: str, modality: str) -> Callable[[Path], Path]:
+    """Write a series beside a mask of it, or the dose in it."""
 
+    def made(dataset: Any) -> None:
+        dataset.SOPClassUID, dataset.Modality = sop_class, modality
+        in_series("1.2.5")(dataset, 0)
 
-def as_segmentation(dataset: Any) -> None:
-    dataset.SOPClassUID, dataset.Modality = SegmentationStorage, "SEG"
-    in_series("1.2.5")(dataset, 0)
+    def write(folder: Path) -> Path:
+        write_enhanced(folder, change_file=made, name="made")
+        return write_classic(folder)
+
+    return write
 
 
 def with_others(modality: str | None = "CT") -> Callable[[Path], DicomFolder]:
@@ -216,6 +257,17 @@ def with_others(modality: str | None = "CT") -> Callable[[Path], DicomFolder]:
 def with_twin(folder: Path) -> DicomFolder:
     write_classic(folder, change=in_series("1.2.9"), prefix="twin")
     return DicomFolder(write_classic(folder), None, "CT")
+
+
+def two_in_one_series(name: str, *values: Any, chosen: str | None = "4/2") -> Callable[[Path], DicomFolder]:
+    """Write a series with two volumes that differ in an attribute, and that of the known volume last."""
+
+    def write(folder: Path) -> DicomFolder:
+        for prefix, voxels, value in zip("ab", (VOXELS[::-1], VOXELS), values, strict=True):
+            write_classic(folder, voxels, prefix=prefix, change=in_series(SERIES, SeriesNumber=4, **{name: value}))
+        return DicomFolder(folder, chosen)
+
+    return write
 
 
 def volumes_by(name: str, *values: Any, **others: Any) -> Callable[[Any, int], None]:
@@ -247,7 +299,7 @@ def directions(group: Any, index: int) -> None:
 
 
 def frame_slopes(group: Any, index: int) -> None:
-    group.PixelValueTransformationSequence = sequence(RescaleSlope=2.0**-index, RescaleIntercept=0, RescaleType="US")
+    group.PixelValueTransformationSequence = sequence(RescaleSlope=2.0**-index, RescaleIntercept=0, RescaleType="GML")
 
 
 def frame_values(dataset: Any) -> None:
@@ -311,6 +363,7 @@ READ: dict[str, Callable[[Path], Path | DicomFolder]] = {
     "CT, implicit": lambda folder: write_classic(folder, save=stored_as(ImplicitVRLittleEndian)),
     "CT, big endian": lambda folder: write_classic(folder, save=big_endian),
     "CT, deflated": lambda folder: write_classic(folder, save=stored_as(DeflatedExplicitVRLittleEndian)),
+    "CT, lossless JPEG": lossless_jpeg,
     "CT, zip": lambda folder: zipped(write_classic(folder)),
     "CT without UID": lambda folder: write_classic(folder, change=no_uid),
     "MR": lambda folder: write_classic(folder, modality="MR", slope=0.5),
@@ -328,15 +381,20 @@ READ: dict[str, Callable[[Path], Path | DicomFolder]] = {
     "MONOCHROME1, zip": lambda folder: zipped(write_classic(folder, change=inverted)),
     "turned by 2e-4": lambda folder: write_classic(folder, change=turned),
     "documents beside": with_documents,
-    "segmentation beside": with_a_segmentation,
+    "segmentation beside": with_made_from_it(SegmentationStorage, "SEG"),
+    "dose beside": with_made_from_it(RTDoseStorage, "RTDOSE"),
     "broken neighbours": with_broken_neighbours,
     "one that fits of five": with_others(),
+    "CT, two acquisitions": two_in_one_series("AcquisitionNumber", "1", "2"),
+    "MR, two echoes": two_in_one_series("EchoTime", "2.3", "4.6"),
+    "MR, two b values": two_in_one_series("DiffusionBValue", 0.0, 800.0),
     "enhanced CT": write_enhanced,
     "enhanced CT, zip": lambda folder: zipped(write_enhanced(folder)),
     "enhanced CT, frames shuffled": lambda folder: write_enhanced(folder, order=[3, 0, 4, 2, 1]),
     "enhanced CT, a file per frame": one_file_per_frame,
     "enhanced CT, run lengths": lambda folder: write_enhanced(folder, change_file=lambda d: d.compress(RLELossless)),
     "enhanced CT, JPEG-LS": lambda folder: write_enhanced(folder, change_file=lambda d: d.compress(JPEGLSLossless)),
+    "enhanced CT, JPEG 2000": lambda folder: write_enhanced(folder, change_file=jpeg_2000),
     "enhanced CT for display": lambda folder: write_enhanced(folder, change_file=mapped_frames),
     "legacy converted CT": legacy_converted,
     "enhanced MR": lambda folder: write_enhanced(folder, modality="MR"),
@@ -373,6 +431,15 @@ def test_each_slice_has_a_slope_of_its_own(tmp_path: Path, modality: str) -> Non
     np.testing.assert_array_equal(load(frames)[0], VOXELS - VOXELS.min())
 
 
+def in_activity(group: Any, index: int) -> None:
+    group.PixelValueTransformationSequence[0].RescaleType = "BQML"
+
+
+def as_lossless_jpeg(dataset: Any) -> None:
+    jpeg_2000(dataset)
+    dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+
+
 def without_groups(dataset: Any) -> None:
     dataset.PerFrameFunctionalGroupsSequence = dataset.PerFrameFunctionalGroupsSequence[:-1]
 
@@ -406,6 +473,14 @@ ERRORS: dict[str, tuple[Callable[[Path], Path | DicomFolder], str]] = {
         lambda folder: write_enhanced(folder, change_file=without_groups),
         "multi: 4 functional groups for 5 frames: every frame must have one",
     ),
+    "enhanced PET in Bq/ml": (
+        lambda folder: write_enhanced(folder, modality="PT", change=in_activity),
+        "multi: an enhanced PET in 'BQML': its RescaleType must be GML, SUV",
+    ),
+    "frames in lossless JPEG": (
+        lambda folder: write_enhanced(folder, change_file=as_lossless_jpeg),
+        "multi: unreadable (",
+    ),
     "frames cut off": (cut, "multi: pixel data of 630 bytes, the last 60 are missing"),
     "named series cut off": (cut_and_named, "IM1: pixel data of 126 bytes, the last 60 are missing"),
     "frames of two times": (
@@ -415,6 +490,14 @@ ERRORS: dict[str, tuple[Callable[[Path], Path | DicomFolder], str]] = {
     "two volumes of the named series": (
         two_volumes("MRDiffusionSequence.DiffusionBValue", 0.0, 1000.0, chosen="4"),
         "2 series: choose one of 1.2.3/1 (number 4/1, MR, b 0, 5 slices), 1.2.3/2 (number 4/2, MR, b 1000, 5 slices)",
+    ),
+    "two acquisitions": (
+        two_in_one_series("AcquisitionNumber", "1", "2", chosen=None),
+        "choose one of 1.2.3/1 (number 4/1, CT, acquisition 1, 5 slices), 1.2.3/2 (number 4/2, CT, acquisition 2, 5",
+    ),
+    "b values of files": (
+        two_in_one_series("DiffusionBValue", 0.0, 800.0, chosen="4"),
+        "choose one of 1.2.3/1 (number 4/1, CT, b 0, 5 slices), 1.2.3/2 (number 4/2, CT, b 800, 5 slices)",
     ),
     "frames of one place": (
         two_volumes("FrameContentSequence.TemporalPositionIndex", 1, 1, chosen="4"),
@@ -562,6 +645,19 @@ def test_skipped_file_of_unknown_series_is_noted(tmp_path: Path) -> None:
         assert series.notes[0].endswith("its series is unknown: skipped")
     with pytest.raises(VolumeError, match=r"garbage\.dcm"):
         load(source.path)
+
+
+def test_attribute_of_each_slice_tells_no_volumes_apart(tmp_path: Path) -> None:
+    """The slices of one volume may have a trigger time each, and those of a spiral CT an acquisition number."""
+
+    def change(dataset: Any, index: int) -> None:
+        dataset.TriggerTime, dataset.AcquisitionNumber = str(index), index
+
+    np.testing.assert_array_equal(load(write_classic(tmp_path / "one", change=change))[0], VOXELS)
+    write_classic(tmp_path / "two", change=change)
+    write_classic(tmp_path / "two", change=lambda dataset, index: change(dataset, index + 5), prefix="other")
+    with pytest.raises(VolumeError, match="have the same position: a series must be one volume"):
+        load(tmp_path / "two")
 
 
 def test_frame_of_reference_and_frames_are_known(tmp_path: Path) -> None:
