@@ -29,6 +29,15 @@ PRESETS: Mapping[str, NetworkConfig] = {
         strides=(TWO, TWO, TWO),
         mixers=("conv", "conv", {"name": "window", "heads": 6}),
     ),
+    "light": NetworkConfig(
+        in_channels=1,
+        out_channels=2,
+        stem_channels=16,
+        channels=(32, 64, 128, 192),
+        depths=(1, 1, 2, 2),
+        strides=(TWO, TWO, TWO, TWO),
+        mixers=("conv", "conv", "conv", {"name": "window", "heads": 6}),
+    ),
     "base": NetworkConfig(
         in_channels=1,
         out_channels=2,
@@ -46,7 +55,8 @@ def create_model(preset: str = "small", *, in_channels: int, out_channels: int, 
     """Make a network from a preset.
 
     Args:
-        preset: `tiny` (under 1 M parameters), `small` (about 3 M) or `base` (over 10 M).
+        preset: `tiny` (under 1 M parameters), `small` (about 3 M), `light` (about 5 M, of which few are at high
+            resolution, so a step costs less than that of `small`) or `base` (over 10 M).
         in_channels: image channels.
         out_channels: classes including the background, or overlapping regions.
         overrides: fields of `NetworkConfig` to change from the preset, such as `deep_supervision=False`.

@@ -68,7 +68,7 @@ class Plan(Command):
     patch: Annotated[tuple[int, int, int] | None, tyro.conf.arg(metavar="N N N", help_behavior_hint=PLANNED)] = None
     """Patch size in voxels."""
     preset: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint=PLANNED)] = None
-    """Preset of the network: tiny, small or base."""
+    """Preset of the network: tiny, small, light or base."""
     json: bool = False
     """Print the plan as JSON."""
 

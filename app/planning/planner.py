@@ -30,7 +30,7 @@ CROP_BELOW = 0.75
 """Share of a volume that the body's bounding box fills, below which the rest is cropped."""
 MARGIN = 8
 """Voxels kept around the body."""
-STEPS = {"tiny": 5000, "small": 7500, "base": 25000}
+STEPS = {"tiny": 5000, "small": 7500, "light": 20000, "base": 25000}
 """Training steps by preset."""
 MOST_EPOCHS = 1000
 VALIDATIONS = 25

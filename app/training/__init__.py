@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from hybridseg.app.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .average import AverageWeights, UpdateAverage
     from .checkpoints import Checkpoints, EarlyStop
     from .finite import FiniteGradients
     from .handlers import BestModel, TrainingProgress
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .step import Step
 
 __all__ = [
+    "AverageWeights",
     "BestModel",
     "Checkpoints",
     "EarlyStop",
@@ -29,6 +31,7 @@ __all__ = [
     "SeededSampler",
     "Step",
     "TrainingProgress",
+    "UpdateAverage",
     "latest_checkpoint",
     "latest_epoch",
     "load_pretrained",
@@ -39,6 +42,7 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
+        "average": ["AverageWeights", "UpdateAverage"],
         "checkpoints": ["Checkpoints", "EarlyStop"],
         "finite": ["FiniteGradients"],
         "handlers": ["BestModel", "TrainingProgress"],

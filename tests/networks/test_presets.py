@@ -10,7 +10,7 @@ import torch
 
 from hybridseg.networks import PRESETS, create_model
 
-LIMITS = {"tiny": (0, 1e6), "small": (2e6, 4e6), "base": (1e7, 2e7)}
+LIMITS = {"tiny": (0, 1e6), "small": (2e6, 4e6), "light": (4e6, 7e6), "base": (1e7, 2e7)}
 
 
 @pytest.fixture(params=PRESETS)

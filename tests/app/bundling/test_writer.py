@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hybridseg.app.bundling.writer import configure, format_config, metadata
+from hybridseg.app.bundling.writer import NETWORK_KEYS, configure, format_config, metadata
 from hybridseg.bundles import bundle_names, bundle_path
 
 WITH_SETTINGS = ("train.json", "inference.json", "evaluate.json", "multi_gpu_train.json")
@@ -18,9 +18,10 @@ MAPPINGS = ("label_names", "label_codes", "regions")
 
 
 def settings_of(bundle: Path) -> dict[str, Any]:
-    """Return the settings in which bundles differ: top-level values, and the network's preset."""
+    """Return the settings in which bundles differ: top-level values, and fields of the network."""
     read = {file: json.loads((bundle / "configs" / file).read_text()) for file in WITH_SETTINGS}
-    settings: dict[str, Any] = {"preset": read["train.json"]["network_def"]["preset"]}
+    network = read["train.json"]["network_def"]
+    settings: dict[str, Any] = {key: network[key] for key in NETWORK_KEYS if key in network}
     for config in read.values():
         settings |= {key: value for key, value in config.items() if not isinstance(value, dict | str | list)}
         settings |= {key: config[key] for key in (*TEXTS, *LISTS, *MAPPINGS) if key in config}
