@@ -18,8 +18,8 @@ from hybridseg.transforms.structures import Structure
 
 from .atomic import replacing
 from .itk import quiet_itk
+from .names import SLICER_EXTENSION
 
-SLICER_EXTENSION = ".seg.nrrd"
 ITK_EXTENSIONS = {SLICER_EXTENSION: "NrrdImageIO", ".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
 
 EXTENSION_BLOCK, EXTENSION_HEAD = 16, 8
