@@ -17,6 +17,7 @@ import torch
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.transforms import Compose, RandomizableTrait
 from monai.utils import optional_import
+from torch.utils.data import Dataset as TorchDataset
 
 from hybridseg.app.runtime.console import cause
 from hybridseg.app.runtime.distributed import rank, world_size
@@ -167,7 +168,7 @@ def workers(seconds: float, memory: int) -> int:
     return number if number > 1 else 0
 
 
-class Preparation(Dataset):
+class Preparation(TorchDataset[Any]):
     """Prepares a case when it is asked for: None, or the error if it cannot be prepared.
 
     Args:
@@ -177,9 +178,12 @@ class Preparation(Dataset):
     """
 
     def __init__(self, store: Store, data: Sequence[Case], entries: Sequence[Path]) -> None:
-        super().__init__(data)
         self.store = store
+        self.data = data
         self.entries = entries
+
+    def __len__(self) -> int:
+        return len(self.data)
 
     def __getitem__(self, index: Any) -> ValueError | OSError | None:
         if is_ready(self.entries[index]):

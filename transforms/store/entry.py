@@ -75,7 +75,8 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
 
     chunks, blocks = ((1, *(min(length, edge) for length in array.shape[1:])) for edge in (CHUNK, BLOCK))
     cparams = {"codec": blosc2.Codec.ZSTD, "clevel": LEVEL, "filters": [blosc2.Filter.SHUFFLE], "nthreads": 1}
-    compressed = blosc2.asarray(np.ascontiguousarray(array), chunks=chunks, blocks=blocks, cparams=cparams)
+    values: Any = np.ascontiguousarray(array)
+    compressed: Any = blosc2.asarray(values, chunks=chunks, blocks=blocks, cparams=cparams)
     with replacing(path) as temporary:
         temporary.write_bytes(compressed.to_cframe())
 
@@ -84,7 +85,8 @@ def open_array(path: Path) -> Any:
     """Open an array (C, D, H, W) whose slices are read from the disk when they are taken."""
     import blosc2
 
-    return blosc2.open(str(path), mode="r", mmap_mode="r", dparams={"nthreads": 1})
+    options: dict[str, Any] = {"mode": "r", "mmap_mode": "r", "dparams": {"nthreads": 1}}
+    return blosc2.open(str(path), **options)
 
 
 def read_entry(folder: Path, *, whole: bool) -> dict[Hashable, Any]:

@@ -65,9 +65,9 @@ def test_contours_of_an_rtstruct_become_labels(ct: Path, tmp_path: Path) -> None
 def test_contours_fit_a_nifti_in_another_orientation(ct: Path, tmp_path: Path) -> None:
     file = write_rtstruct(tmp_path / "RS.dcm", contours(affine_of(ct)))
     image = nib.Nifti1Image(np.random.default_rng(0).normal(size=SHAPE).astype(np.float32), affine_of(ct))
-    turned = image.as_reoriented(np.array([[2, 1], [0, -1], [1, 1]]))
+    turned = image.as_reoriented([[2, 1], [0, -1], [1, 1]])
     nib.save(turned, tmp_path / "ct.nii.gz")
-    expected = nib.Nifti1Image(LABELS, affine_of(ct)).as_reoriented(np.array([[2, 1], [0, -1], [1, 1]]))
+    expected = nib.Nifti1Image(LABELS, affine_of(ct)).as_reoriented([[2, 1], [0, -1], [1, 1]])
     np.testing.assert_array_equal(load(tmp_path / "ct.nii.gz", file), np.asarray(expected.dataobj))
 
 
