@@ -25,7 +25,7 @@ def case() -> dict[str, Any]:
     return {"case": "a", "image": image, "label": label}
 
 
-def cut(case: dict[str, Any], size: tuple[int, int, int], seed: int = 0, **options: Any) -> list[dict[Any, Any]]:
+def cut(case: dict[Any, Any], size: tuple[int, int, int], seed: int = 0, **options: Any) -> list[dict[Any, Any]]:
     transform = RandPatchesd(["image", "label"], "label", size, **options)
     transform.set_random_state(seed)
     return transform(case)

@@ -26,7 +26,10 @@ def blocks(shape: tuple[int, int, int], labels: tuple[int, ...] = LABELS) -> tor
 @pytest.mark.parametrize("shape", [(24, 20, 16), (17, 9, 1)])
 @pytest.mark.parametrize("labels", [LABELS, (1, 70, 40_000)])
 def test_result_is_that_of_rotated_one_hot_labels(shape, labels):
-    case = {"image": torch.rand(2, *shape, generator=torch.Generator().manual_seed(1)), "label": blocks(shape, labels)}
+    case: dict[Any, Any] = {
+        "image": torch.rand(2, *shape, generator=torch.Generator().manual_seed(1)),
+        "label": blocks(shape, labels),
+    }
     ours = RandRotateScaled("image", "label", prob=0.5, rotation=[20.0, 10.0, 30.0], scaling=0.3).set_random_state(2)
     move = RandAffined(
         ["image", "label"],
