@@ -32,7 +32,7 @@ logger = logging.getLogger("hybridseg.training")
 tqdm, has_tqdm = optional_import("tqdm", name="tqdm")
 HAS_BLOSC2 = bool(find_spec("blosc2"))
 
-Case = Mapping[Hashable, Any]
+Case = Mapping[Any, Any]
 T = TypeVar("T")
 
 THREADS = 2

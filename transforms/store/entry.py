@@ -33,7 +33,7 @@ LEVEL = 1
 LABEL = "label"
 
 
-def write_entry(folder: Path, case: Mapping[Hashable, Any], volumes: Sequence[Hashable], about: dict[str, Any]) -> int:
+def write_entry(folder: Path, case: Mapping[Any, Any], volumes: Sequence[Hashable], about: dict[str, Any]) -> int:
     """Write an entry.
 
     Args:

@@ -44,7 +44,7 @@ class Store:
         self.digests = FileDigests(self.folder / DIGESTS)
         self.keys = {key for item in transforms if isinstance(item, MapTransform) for key in item.keys}
 
-    def entry(self, case: Mapping[Hashable, Any]) -> Path:
+    def entry(self, case: Mapping[Any, Any]) -> Path:
         """Return the folder of a case's entry, whether there is one or not.
 
         Raises:
@@ -53,7 +53,7 @@ class Store:
         keys = [str(key) for key in self.keys if key in case]
         return self.folder / digest(self.recipe, case_digest(case, keys, self.digests))
 
-    def prepare(self, case: Mapping[Hashable, Any]) -> int:
+    def prepare(self, case: Mapping[Any, Any]) -> int:
         """Prepare a case, and write its entry.
 
         Returns:
@@ -82,7 +82,7 @@ def mark_used(entry: Path) -> None:
         os.utime(entry / ENTRY)
 
 
-def open_case(case: Mapping[Hashable, Any], entry: Path, *, whole: bool) -> dict[Hashable, Any]:
+def open_case(case: Mapping[Any, Any], entry: Path, *, whole: bool) -> dict[Hashable, Any]:
     """Return a case with the volumes of its entry; see `read_entry`."""
     opened = {**case, **read_entry(entry, whole=whole)}
     for key, volume in opened.items():
