@@ -25,7 +25,7 @@ from hybridseg.app.runtime.machine import peak_memory
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.patches import POSITIONS, RandPatchesd, label_positions, small_integers
 from hybridseg.transforms.pipelines import LABEL
-from hybridseg.transforms.store import Store, is_ready, mark_used, open_case
+from hybridseg.transforms.store import Store, folder_size, is_ready, mark_used, open_case
 from hybridseg.transforms.store.identity import files_of
 
 logger = logging.getLogger("hybridseg.training")
@@ -114,15 +114,19 @@ def fill_store(store: Store, data: Sequence[Case], quota: float | None) -> list[
         ValueError: several cases cannot be prepared; each is logged.
     """
     entries = [store.entry(case) for case in progress(data, "reading", len(data))]
-    missing = [index for index, entry in enumerate(entries) if not is_ready(entry)]
+    missing = [index for index, entry in enumerate(progress(entries, "checking", len(data))) if not is_ready(entry)]
     if missing:
+        store.folder.mkdir(parents=True, exist_ok=True)
+        for entry in (entries[index] for index in missing):
+            if entry.is_dir():
+                logger.warning(f"{entry}: not complete or damaged: prepared again")
         missing.sort(key=lambda index: input_bytes(store, data[index]))
         typical = missing.pop(len(missing) // 2)
         start = monotonic()
         with peak_memory(torch.device("cpu")) as peak:
             results = [Preparation(store, data, entries)[typical]]
         seconds = (monotonic() - start) * len(missing)
-        size = sum(file.stat().st_size for file in entries[typical].glob("*"))
+        size = folder_size(entries[typical])
         per_byte = size / max(1, input_bytes(store, data[typical]))
         check_room(store, sum(input_bytes(store, data[index]) for index in missing) * per_byte, len(missing), quota)
         first = len(missing) * rank() // world_size()
@@ -150,7 +154,7 @@ def check_room(store: Store, needed: float, cases: int, quota: float | None) -> 
     Raises:
         VolumeError: there is no room.
     """
-    held = sum(file.stat().st_size for file in store.folder.rglob("*") if file.is_file())
+    held = folder_size(store.folder)
     free = shutil.disk_usage(store.folder).free * (1 - ROOM_LEFT)
     room = free if quota is None else min(free, quota * 1e9 - held)
     amount = f"{needed / 1e9:.1f} GB for {cases} more prepared cases"

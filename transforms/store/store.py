@@ -6,7 +6,6 @@ any makes another entry, so none is ever out of date. Entries that nothing uses 
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -19,9 +18,18 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, MapTransform
 from monai.utils import ImageMetaKey
 
-from hybridseg.transforms.errors import PathLike
+from hybridseg.transforms.errors import PathLike, VolumeError
 
-from .entry import ENTRY, entry_size, read_entry, remove_entry, sources_to_json, write_entry
+from .entry import (
+    ENTRY,
+    folder_size,
+    is_whole,
+    read_about,
+    read_entry,
+    remove_entry,
+    sources_to_json,
+    write_entry,
+)
 from .identity import FileDigests, Source, case_digest, code_version, digest, files_of, recipe_digest, source
 
 DIGESTS = "digests"
@@ -60,20 +68,22 @@ class Store:
             Bytes on disk.
 
         Raises:
-            VolumeError: a file of the case cannot be used.
+            VolumeError: a file of the case cannot be used, or changes meanwhile.
             OSError: the entry cannot be written.
         """
         sources = [source(file) for key in self.keys if key in case for file in files_of(case[key])]
         folder = self.entry(case)
         done: Any = self.transforms(case)
+        if changed := [item.path for item in sources if not item.is_current()]:
+            raise VolumeError(changed[0], "changed while it was read", "must not change while cases are prepared")
         volumes = [key for key, value in done.items() if isinstance(value, MetaTensor)]
         about = {"case": str(case.get("case", "")), "code": code_version(CODE), "sources": sources_to_json(sources)}
         return write_entry(folder, done, volumes, about)
 
 
 def is_ready(entry: Path) -> bool:
-    """Return whether an entry is complete."""
-    return (entry / ENTRY).is_file()
+    """Return whether an entry is complete and not damaged; reads all of it."""
+    return is_whole(entry)
 
 
 def mark_used(entry: Path) -> None:
@@ -119,24 +129,27 @@ def stored_cases(store: PathLike) -> Iterator[StoredCase]:
     for folder in Path(store).iterdir():
         if not folder.is_dir() or folder.name == DIGESTS:
             continue
+        about, state = None, "not complete"
         try:
-            about = json.loads((folder / ENTRY).read_text(encoding="utf-8"))
+            about = read_about(folder)
+            state = state_of(about)
+        except VolumeError:
+            state = "damaged"
         except FileNotFoundError:
-            about = None
-        used = (folder if about is None else folder / ENTRY).stat().st_mtime
-        yield StoredCase(
-            folder=folder,
-            case=about["case"] if about else "",
-            size=entry_size(folder),
-            days=(time.time() - used) / DAY,
-            state=state_of(about),
-        )
+            pass
+        with suppress(FileNotFoundError):  # removed meanwhile
+            used = (folder if about is None else folder / ENTRY).stat().st_mtime
+            yield StoredCase(
+                folder=folder,
+                case=about["case"] if about else "",
+                size=folder_size(folder),
+                days=(time.time() - used) / DAY,
+                state=state,
+            )
 
 
-def state_of(about: Mapping[str, Any] | None) -> str:
+def state_of(about: Mapping[str, Any]) -> str:
     """Return why an entry cannot be used any more, from its `entry.json`, or an empty text."""
-    if about is None:
-        return "not complete"
     if about["code"] != code_version(CODE):
         return "other version"
     if not all(Source(**item).is_current() for item in about["sources"]):

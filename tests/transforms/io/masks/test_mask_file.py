@@ -170,6 +170,35 @@ def test_a_structure_set_without_contours_is_an_error(ct: Path, tmp_path: Path) 
         load(ct, file)
 
 
+def test_a_contour_that_lacks_points_is_an_error(ct: Path, tmp_path: Path) -> None:
+    file = write_rtstruct(tmp_path / "RS.dcm", contours(affine_of(ct)))
+    dataset = pydicom.dcmread(file)
+    contour = dataset.ROIContourSequence[1].ContourSequence[0]
+    contour.ContourData = contour.ContourData[:-3]
+    dataset.save_as(file)
+    with pytest.raises(VolumeError, match=r"'GTV_Mass_CT' with a contour of 3 points: must be 4, as NumberOfContour"):
+        load(ct, file)
+
+
+def test_zero_bytes_in_a_contour_are_an_error(ct: Path, tmp_path: Path) -> None:
+    file = write_rtstruct(tmp_path / "RS.dcm", contours(affine_of(ct)))
+    content = file.read_bytes()
+    number = str(pydicom.dcmread(file).ROIContourSequence[1].ContourSequence[0].ContourData[4].original_string)
+    file.write_bytes(content.replace(number.encode(), number.encode()[:-3] + bytes(3), 1))
+    with pytest.raises(VolumeError, match=r"RS.dcm: unreadable \(ContourData with zero bytes\)"):
+        load(ct, file)
+
+
+@pytest.mark.parametrize("name", ["StructureSetROISequence", "ROIContourSequence"])
+def test_two_rois_of_one_number_are_an_error(ct: Path, tmp_path: Path, name: str) -> None:
+    file = write_rtstruct(tmp_path / "RS.dcm", contours(affine_of(ct)))
+    dataset = pydicom.dcmread(file)
+    dataset[name].value.append(dataset[name].value[1])
+    dataset.save_as(file)
+    with pytest.raises(VolumeError, match=r"RS.dcm: 1 ROIs with the number of another: each must have its own"):
+        load(ct, file)
+
+
 def test_contours_beyond_the_slices_are_an_error(ct: Path, tmp_path: Path) -> None:
     affine = affine_of(ct)
     file = write_rtstruct(tmp_path / "RS.dcm", {"GTV": [corners((1, 2), (3, 5), 7, affine)]})
