@@ -35,6 +35,7 @@ from .identity import FileDigests, Source, case_digest, code_version, digest, fi
 DIGESTS = "digests"
 CODE = "hybridseg.transforms"
 DAY = 24 * 3600.0
+INCOMPLETE = "not complete"
 
 
 class Store:
@@ -107,7 +108,7 @@ class StoredCase:
 
     Args:
         folder: of the entry.
-        case: name of the case; empty for an entry that is not complete.
+        case: name of the case; empty for an entry that is not complete or damaged.
         size: bytes on disk.
         days: days since it was used or, if it is not complete, written.
         state: empty if it can be used, else why not.
@@ -129,7 +130,7 @@ def stored_cases(store: PathLike) -> Iterator[StoredCase]:
     for folder in Path(store).iterdir():
         if not folder.is_dir() or folder.name == DIGESTS:
             continue
-        about, state = None, "not complete"
+        about, state = None, INCOMPLETE
         try:
             about = read_about(folder)
             state = state_of(about)
@@ -169,6 +170,6 @@ def prune(store: PathLike, days: float) -> Iterator[StoredCase]:
         OSError: the folder cannot be read.
     """
     for item in list(stored_cases(store)):
-        if item.days > days or (item.state and (item.case or item.days > 1)):
+        if item.days > days or (item.state and (item.state != INCOMPLETE or item.days > 1)):
             remove_entry(item.folder)
             yield item
