@@ -80,7 +80,9 @@ def draw_panels(
     Raises:
         ValueError: a file cannot be read, or is not on the image's grid and `resample` is False.
     """
-    files: dict[str, Reference] = {"prediction": prediction} | ({} if reference is None else {"reference": reference})
+    files: dict[str, Reference] = {"prediction": prediction}
+    if reference is not None:
+        files["reference"] = reference
     if len(image.images) > 1:
         channel = drawn_channel(image, prediction)
         image, channels = replace(image, images=image.images[channel : channel + 1]), 1
