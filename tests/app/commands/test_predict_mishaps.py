@@ -144,7 +144,8 @@ def test_nan_logits_fail_the_case(bundle: Path, folder: Path) -> None:
 
 def test_unwritable_record_does_not_stop_the_cases(bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two, output = nifti("one.nii")(folder), nifti("two.nii")(folder), folder.parent / "out"
-    write, written = RunRecord.write, []
+    write = RunRecord.write
+    written: list[RunRecord] = []
 
     def full_after_the_first(record: RunRecord, *, finished: bool = False) -> None:
         if written:
