@@ -254,7 +254,7 @@ def test_dicom_is_trained_on_and_scored_by_its_contours(contoured: Path, export:
     words = ("-o", tmp_path / "out", "--folds", "2", "--epochs", "2", "--device", "cpu")
     result = hybridseg("crossval", contoured, export, *words)
     assert result.code == 0, result.err
-    scores = json.loads((tmp_path / "out" / "scores.json").read_text())["scores"]
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert {(score["case"], score["name"]) for score in scores} == {
         (f"p{patient}_MR", name) for patient in range(4) for name in ("anterior", "posterior")
     }
