@@ -76,17 +76,17 @@ def label_parts(bundle: Path) -> tuple[dict[int, str], Regions | None]:
     return {int(label): name for label, name in names.items()}, config.get("regions")
 
 
-def label_rois(bundle: Path) -> dict[str, int]:
-    """Return the labels by pattern of ROI names that a bundle was trained with; empty without any.
+def label_rois(bundle: Path, file: str = "evaluate.json") -> dict[str, int]:
+    """Return the labels by pattern of ROI names that a config of a bundle has; empty without any.
 
     Raises:
-        VolumeError: its `evaluate.json` cannot be read.
+        VolumeError: the config cannot be read.
         ValueError: they have another form.
     """
     from hybridseg.transforms.io.json_files import read_json
     from hybridseg.transforms.io.masks import check_rois
 
-    config = bundle / "configs" / "evaluate.json"
+    config = bundle / "configs" / file
     rois = read_json(config).get("rois", {}) if config.is_file() else {}
     check_rois(rois)
     return dict(rois)
@@ -117,6 +117,19 @@ def input_modalities(bundle: Path) -> tuple[str | None, ...]:
     except (KeyError, TypeError, ValueError):  # no file, or another format
         modality = None
     return (modality if modality in ("CT", "MR", "PT") else None,) * channels
+
+
+def series_channels(bundle: Path) -> tuple[str, ...]:
+    """Return the channels by which a bundle finds its cases in a DICOM tree, for `read_dataset`.
+
+    Returns:
+        The names of its `modalities`, or the DICOM modality of its only channel; empty if its configs do not say.
+    """
+    named = inference_config(bundle).get("modalities")
+    if isinstance(named, Mapping):
+        return tuple(named)
+    first, *others = input_modalities(bundle)
+    return () if first is None or others else (first,)
 
 
 def shown_window(bundle: Path) -> tuple[float, float] | None:

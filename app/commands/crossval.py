@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from hybridseg.app.bundling.config import inference_config, label_parts, read_config
+from hybridseg.app.bundling.config import inference_config, label_parts, label_rois, read_config, series_channels
 from hybridseg.app.bundling.overrides import read_settings
 from hybridseg.app.runtime.console import say
 from hybridseg.app.runtime.failed_cases import CaseFailures
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from hybridseg.app.crossval import Configuration, Split, Training
     from hybridseg.transforms.datasets.dataset import LabelledCase
 
+TRAIN = "train.json"
+
 
 @dataclass
 class Crossval(Command):
@@ -39,7 +41,8 @@ class Crossval(Command):
     bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
     """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle, such as a planned one."""
     dataset: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATASET")]]
-    """Folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, or with folders images, labels."""
+    """Folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, with folders images, labels, or with
+    DICOM series and the RTSTRUCT or SEG files that reference them."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder for the folds, predictions, scores, report.html and, under its own name, the resulting bundle."""
     bundles: Annotated[tuple[str, ...], tyro.conf.arg(metavar="BUNDLE ...", help_behavior_hint="")] = ()
@@ -107,7 +110,8 @@ class Crossval(Command):
         if self.print_commands:
             print("\n".join(self.commands(trainings)))
             return 0
-        cases = read_cases(self.dataset, split)
+        rois, channels = label_rois(roots[0], TRAIN), series_channels(roots[0])
+        cases = read_cases(self.dataset, split, rois=rois, channels=channels)
         try:
             if self.fold is not None:
                 return int(self.train_and_predict(split, trainings, cases))
@@ -131,6 +135,8 @@ class Crossval(Command):
         check_positive(tolerance=self.tolerance)
         if own := read_settings(self.set).keys() & {"fold", "split_file", "run_dir", "dataset_dir", "resume"}:
             raise ValueError(f"set: {min(own)!r}: must not be set: the cross-validation sets it")
+        if own := read_settings(self.set).keys() & {"rois", "modalities"}:
+            raise ValueError(f"set: {min(own)!r}: must be set in the bundle's configs, by which the cases are scored")
         roots = [bundle_path(name) for name in (self.bundle, *self.bundles)]
         if len({root.name for root in roots}) < len(roots):
             raise ValueError(f"bundles: {', '.join(root.name for root in roots)}: must have different names")
@@ -143,6 +149,10 @@ class Crossval(Command):
         for root, part in zip(roots, parts, strict=True):
             if part != parts[0]:
                 raise ValueError(f"bundles: {root.name}: must have the labels of {roots[0].name}")
+        sources = [(label_rois(root, TRAIN), series_channels(root)) for root in roots]
+        for root, source in zip(roots, sources, strict=True):
+            if source != sources[0]:
+                raise ValueError(f"bundles: {root.name}: must have the channels and rois of {roots[0].name}")
         return roots
 
     def split(self, bundle: Path) -> Split:
@@ -165,7 +175,12 @@ class Crossval(Command):
         if any(not entry.name.startswith(".") for entry in entries):
             raise ValueError(f"output: {self.output}: must be empty, or the folder of an earlier cross-validation")
         split = make_split(
-            self.dataset, bundle_split_file(bundle), folds=self.folds, patient=self.patient, seed=self.seed or 0
+            self.dataset,
+            bundle_split_file(bundle),
+            folds=self.folds,
+            patient=self.patient,
+            seed=self.seed or 0,
+            channels=series_channels(bundle),
         )
         for line in split.assumptions:
             say("crossval", line)
@@ -185,7 +200,7 @@ class Crossval(Command):
         options = [word for setting in self.set for word in ("--set", setting)]
         given = {"--seed": self.seed, "--epochs": self.epochs}
         options += [word for name, value in given.items() if value is not None for word in (name, str(value))]
-        configs = {root: {**read_config(root / "configs" / "train.json"), **settings} for root in roots}
+        configs = {root: {**read_config(root / "configs" / TRAIN), **settings} for root in roots}
         return [
             Training(
                 bundle=str(root),

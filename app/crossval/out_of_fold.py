@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from hybridseg.app.evaluation.files import score_files
 from hybridseg.app.evaluation.metrics import LabelScore, mask_of
+from hybridseg.app.evaluation.references import as_reference
 from hybridseg.app.labels.files import load_labels
 from hybridseg.app.labels.label_maps import LabelMap
 from hybridseg.app.runtime.failed_cases import CaseFailures
@@ -25,6 +26,7 @@ from hybridseg.transforms.datasets.dataset import LabelledCase, image_files
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.grid import voxel_volume_ml
 from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.dicom.series import DicomFolder
 from hybridseg.transforms.io.save import write_labels
 from hybridseg.transforms.regions import Regions
 from hybridseg.transforms.spatial.restore import restore_labels
@@ -122,8 +124,8 @@ class OutOfFold:
 
     def reference(self, case: str, labels: LabelMap) -> LabelMap:
         """Return the reference of a case, which must have the shape of its label map."""
-        path = Path(self.cases[case]["label"])
-        reference, _ = load_labels(path)
+        path = as_reference(self.cases[case]["label"], {})
+        reference, _ = load_labels(path, grid_of=self.maps[case])
         if reference.shape != labels.shape:
             raise VolumeError(path, f"shape {reference.shape}", f"must be that of the image, {labels.shape}")
         return reference
@@ -169,7 +171,7 @@ def score_maps(
     scores: list[LabelScore] = []
     for case, path in tqdm(maps.items(), desc="scores", unit="case", leave=False, disable=None):
         with failures.catch(case):
-            reference = Path(cases[case]["label"])
+            reference = as_reference(cases[case]["label"], {})
             scores += score_files(path, reference, label_names=label_names, regions=regions, tolerance=tolerance)
     return scores
 
@@ -187,6 +189,8 @@ def write_case_list(path: Path, cases: Sequence[LabelledCase]) -> None:
     for case in cases:
         images = [os.fspath(image) for image in image_files(case)]
         columns = ["image", *(f"image{number}" for number in range(2, len(images) + 1))]
-        rows.append({"case": case["case"]} | dict(zip(columns, images, strict=True)))
+        series = [image.series or "" if isinstance(image, DicomFolder) else "" for image in image_files(case)]
+        named = {"series": ",".join(series)} if any(series) else {}
+        rows.append({"case": case["case"]} | dict(zip(columns, images, strict=True)) | named)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

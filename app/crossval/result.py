@@ -9,6 +9,7 @@ from typing import Any
 
 from hybridseg.app.bundling.config import bundle_version, input_channels, shown_window
 from hybridseg.app.bundling.ensemble import Member, write_ensemble
+from hybridseg.app.evaluation.references import as_reference
 from hybridseg.app.evaluation.summary import summarise_scores
 from hybridseg.app.evaluation.tables import write_reports
 from hybridseg.app.reporting.cohort import Cohort
@@ -143,7 +144,7 @@ def write_report(
     source, predictions = chosen.members[0], chosen.predictions
     cohort = Cohort(
         predictions=chosen.maps,
-        references={case: Path(predictions.cases[case]["label"]) for case in chosen.maps},
+        references={case: as_reference(predictions.cases[case]["label"], {}) for case in chosen.maps},
         label_names=predictions.label_names,
         regions=predictions.regions,
         scores=list(chosen.scores),

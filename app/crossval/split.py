@@ -15,6 +15,7 @@ from hybridseg.transforms.datasets.grouping import find_patients, split_patients
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.atomic import replacing
 from hybridseg.transforms.io.json_files import read_json
+from hybridseg.transforms.io.masks import Rois
 
 SPLIT = "split.json"
 FOLDS = 5
@@ -64,7 +65,13 @@ def write_split(path: Path, split: Split) -> None:
 
 
 def make_split(
-    dataset: Path, split_file: Path | None, *, folds: int | None = None, patient: str | None = None, seed: int = 0
+    dataset: Path,
+    split_file: Path | None,
+    *,
+    folds: int | None = None,
+    patient: str | None = None,
+    seed: int = 0,
+    channels: Sequence[str] = (),
 ) -> Split:
     """Take the folds of a bundle, or make new ones that keep the cases of a patient together.
 
@@ -74,12 +81,13 @@ def make_split(
         folds: number of new folds; None takes the folds of the file, or makes 5.
         patient: regular expression that finds the patient in the name of a case.
         seed: seed of new folds.
+        channels: as for `read_dataset`.
 
     Raises:
         VolumeError: the dataset cannot be used, or the file has cases of one patient in several folds.
         ValueError: there are fewer patients than folds, or the expression cannot be used.
     """
-    cases = {case["case"]: case for case in read_dataset(dataset)}
+    cases = {case["case"]: case for case in read_dataset(dataset, channels=channels)}
     listed = listed_names(split_file, cases)
     test = listed.pop("test", [])
     known = [name for names in listed.values() for name in names] or [name for name in cases if name not in test]
@@ -101,13 +109,21 @@ def make_split(
     )
 
 
-def read_cases(dataset: Path, split: Split) -> dict[str, LabelledCase]:
+def read_cases(
+    dataset: Path, split: Split, *, rois: Rois | None = None, channels: Sequence[str] = ()
+) -> dict[str, LabelledCase]:
     """Return the cases of a split by name.
+
+    Args:
+        dataset: folder of the dataset.
+        split: folds and patients.
+        rois: as for `read_dataset`.
+        channels: as for `read_dataset`.
 
     Raises:
         VolumeError: the dataset lacks one of them.
     """
-    cases = {case["case"]: case for case in read_dataset(dataset)}
+    cases = {case["case"]: case for case in read_dataset(dataset, rois=rois, channels=channels)}
     if missing := [name for name in split.patients if name not in cases]:
         raise VolumeError(dataset, f"no case {missing[0]}", "must have all cases of the split")
     return cases

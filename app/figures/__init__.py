@@ -6,6 +6,7 @@ from hybridseg.app.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .case import draw_case
+    from .fusion import draw_fusion
     from .network_maps import draw_maps
     from .planes import PLANES
     from .surfaces import draw_surfaces
@@ -15,6 +16,7 @@ __all__ = [
     "PLANES",
     "SliceViewer",
     "draw_case",
+    "draw_fusion",
     "draw_maps",
     "draw_surfaces",
 ]
@@ -23,6 +25,7 @@ __getattr__ = lazy_names(
     __name__,
     {
         "case": ["draw_case"],
+        "fusion": ["draw_fusion"],
         "network_maps": ["draw_maps"],
         "planes": ["PLANES"],
         "surfaces": ["draw_surfaces"],

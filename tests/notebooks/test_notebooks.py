@@ -10,9 +10,11 @@ import pytest
 from .execution import FOLDER, LIVE, outputs, read, run
 
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-SLOW = {"02_train"}
+SLOW = {"02_train", "06_pet_ct"}
 NEEDS = {"03_predict_and_inspect": "ipyniivue", "05_inside_the_network": "nilearn"}
 """Packages without which a notebook cannot run; without the others, it shows pictures instead of widgets."""
+NEED_DATA = {"06_pet_ct"}
+"""Notebooks on real volumes, whose folder an environment variable names."""
 LARGEST = 300_000
 """Bytes of a notebook."""
 PLACES = re.compile(r"(?:/tmp/|/home/|/root/|/Users/|[A-Z]:\\)|\bat 0x")
@@ -27,7 +29,9 @@ def kept(request: pytest.FixtureRequest) -> Path:
     "path",
     [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else []) for path in NOTEBOOKS],
 )
-def test_the_notebook_runs(path):
+def test_the_notebook_runs(path, request):
+    if path.stem in NEED_DATA:
+        request.getfixturevalue("data_dir")
     if path.stem in NEEDS:
         pytest.importorskip(NEEDS[path.stem])
     shown = outputs(run(path))

@@ -6,7 +6,7 @@ import csv
 import os
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ MOST_FILES_OPENED = 100
 """Limit per folder when looking for DICOM slices, for a hint only."""
 
 COLUMN = re.compile(r"image\d*")
+OTHER_COLUMNS = ("case", "series")
 FIRST_CHANNEL = "_0000"
 
 
@@ -85,7 +86,7 @@ class DicomChoice:
 
     def channel(self, place: Path, index: int) -> DicomFolder:
         """Return what to read from a folder or zip that has a channel."""
-        series = self.series[index % len(self.series)] if self.series else None
+        series = (self.series[index % len(self.series)] or None) if self.series else None
         modality = self.modalities[index] if index < len(self.modalities) else None
         return DicomFolder(place, series, modality, self.fill_gaps, is_channel=self.channels > 1)
 
@@ -125,7 +126,8 @@ def find_cases(
       network takes channels of several modalities, folders below that have one each are one case, called after the
       folder that holds them.
     - A list gives the cases that it names: `.csv` with columns `case`, `image` and optionally `image2` and so on, or
-      `.json` with a list of objects with these keys. Paths are relative to the list's folder.
+      `.json` with a list of objects with these keys. Paths are relative to the list's folder. A column
+      `series` names those of a case, as the option does.
 
     Args:
         inputs: files and folders.
@@ -331,15 +333,15 @@ def read_list(path: Path, dicom: DicomChoice) -> list[InputCase]:
             raise VolumeError(path, f"unreadable ({error})", "must be a CSV file in UTF-8") from error
     else:
         rows = read_json(path)
-    rule = "must have the columns case, image and optionally image2 and so on"
+    rule = "must have the columns case, image and optionally image2 and so on, series"
     if not isinstance(rows, list) or not rows or not all(isinstance(row, Mapping) for row in rows):
         raise VolumeError(path, "not a list of cases", rule)
     cases = []
     for number, row in enumerate(rows, start=1):
         where = f"case {number}"
-        if unknown := [name for name in row if not (name == "case" or COLUMN.fullmatch(str(name)))]:
+        if unknown := [name for name in row if not (name in OTHER_COLUMNS or COLUMN.fullmatch(str(name)))]:
             raise VolumeError(path, f"{where} has {unknown[0]!r}", rule)
-        columns = sorted((column for column in row if column != "case"), key=channel_of)
+        columns = sorted((column for column in row if column not in OTHER_COLUMNS), key=channel_of)
         name, images = row.get("case"), [row[column] or "" for column in columns]
         while images and not images[-1]:  # a case with fewer files than others
             images.pop()
@@ -348,7 +350,9 @@ def read_list(path: Path, dicom: DicomChoice) -> list[InputCase]:
             raise VolumeError(path, f"{where} lacks its name or image", rule)
         if Path(name).name != name:
             raise VolumeError(path, f"{where} is called {name!r}", "a name must be that of a file, without folders")
-        cases.append(listed_case(path, name, images, dicom))
+        series = row.get("series")
+        own = replace(dicom, series=tuple(str(series).split(","))) if series else dicom
+        cases.append(listed_case(path, name, images, own))
     return cases
 
 

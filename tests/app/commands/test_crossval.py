@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ...transforms.io.dicom.dicom_files import ORIGIN, write_series
+from ...transforms.io.masks.mask_files import corners, write_rtstruct
 from ..conftest import hybridseg, predict, voxels_of, write_volume
 
 NAMES = [f"p{patient}_visit{visit}" for patient in range(4) for visit in (1, 2)]
@@ -39,6 +41,56 @@ def trainable(bundle: Path, tmp_path: Path) -> Path:
     config["network_def"]["preset"] = "tiny"
     file.write_text(json.dumps(config))
     return folder
+
+
+@pytest.fixture
+def contoured(trainable: Path) -> Path:
+    """The bundle, trained on contours of these names."""
+    for name in ("train.json", "evaluate.json"):
+        file = trainable / "configs" / name
+        file.write_text(json.dumps({**json.loads(file.read_text()), "rois": {"anterior*": 1, "posterior*": 2}}))
+    return trainable
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """Four patients with an MR and a CT series, both with contours: noise with two boxes, 18 x 14 x 12 voxels."""
+    random = np.random.default_rng(0)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+    affine[:3, 3] = ORIGIN * [-1, -1, 1]
+    folder = tmp_path / "export"
+    for patient in range(4):
+        image = random.normal(100, 5, (18, 14, 12))
+        image[3:9, 3:10, 3:9] += 40
+        image[9:15, 3:10, 3:9] += 80
+        for number, modality in enumerate(("MR", "CT")):
+            place, series = folder / f"p{patient}" / modality, f"1.2.{patient}.{number}"
+            tags = {"0008|0060": modality, "0020|000e": series, "0020|0052": "1.2.9"}
+            write_series(place, image.astype(np.int16), direction=np.eye(3), spacing=(1, 1, 1), tags=tags)
+            rois = {
+                name: [corners((x, 3), (x + 5, 9), index, affine) for index in range(3, 9)]
+                for name, x in (("anterior_1", 3), ("posterior_1", 9))
+            }
+            write_rtstruct(place / "mask" / "RS.dcm", rois, series=series)
+    return folder
+
+
+def test_folds_of_dicom_are_of_the_modality_of_the_bundle(contoured: Path, export: Path, tmp_path: Path) -> None:
+    words = ("crossval", contoured, export, "-o", tmp_path / "out", "--folds", "2", "--print-commands")
+    result = hybridseg(*words)
+    assert result.code == 0, result.err
+    folds = json.loads((tmp_path / "out" / "split.json").read_text())["folds"]
+    assert sorted(case for fold in folds for case in fold) == [f"p{patient}_MR" for patient in range(4)]
+
+
+def test_bundles_with_other_contours_cannot_be_compared(contoured: Path, export: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other_mri_segmentation"
+    shutil.copytree(contoured, other)
+    file = other / "configs" / "train.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "rois": {"GTV*": 1}}))
+    result = hybridseg("crossval", contoured, export, "-o", tmp_path / "out", "--bundles", other)
+    assert result.code == 2
+    assert f"bundles: {other.name}: must have the channels and rois of {contoured.name}" in result.err
 
 
 def test_commands_of_the_folds_are_printed(trainable: Path, dataset: Path, tmp_path: Path) -> None:
@@ -80,6 +132,7 @@ def test_commands_of_the_folds_are_printed(trainable: Path, dataset: Path, tmp_p
         (["--patient", "^q"], "patient: '^q': must be found in the name of every case: not in 'p0_visit1'"),
         (["--jobs", "0"], "jobs: 0: must be at least 1"),
         (["--set", "fold=2"], "set: 'fold': must not be set: the cross-validation sets it"),
+        (["--set", "rois={}"], "set: 'rois': must be set in the bundle's configs, by which the cases are scored"),
         (["--average-weights", "--folds", "2"], "average_weights: needs test cases in the bundle's split file"),
         (["--bundles", "phantom_ct_segmentation"], "bundles: phantom_ct_segmentation: must have the labels of"),
     ],
@@ -193,6 +246,20 @@ def test_folds_become_one_bundle(trainable: Path, dataset: Path, tmp_path: Path)
     again = hybridseg(*words)
     assert again.code == 0
     assert "2 of 2 trainings are done" in again.out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_dicom_is_trained_on_and_scored_by_its_contours(contoured: Path, export: Path, tmp_path: Path) -> None:
+    words = ("-o", tmp_path / "out", "--folds", "2", "--epochs", "2", "--device", "cpu")
+    result = hybridseg("crossval", contoured, export, *words)
+    assert result.code == 0, result.err
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert {(score["case"], score["name"]) for score in scores} == {
+        (f"p{patient}_MR", name) for patient in range(4) for name in ("anterior", "posterior")
+    }
+    assert {score["reference_voxels"] for score in scores} == {6 * 7 * 6}
+    assert "data:image/webp" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.slow

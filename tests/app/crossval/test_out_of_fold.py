@@ -16,8 +16,10 @@ from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.transforms.datasets.dataset import LabelledCase
 from hybridseg.transforms.datasets.inputs import find_cases
 from hybridseg.transforms.io.dicom.series import DicomFolder
+from hybridseg.transforms.io.masks import MaskFile
 from hybridseg.transforms.regions import Regions
 
+from ...transforms.io.masks.mask_files import corners, write_rtstruct
 from ..conftest import SPACING, voxels_of, write_volume
 from .scored_cases import CASES, SPLIT
 
@@ -119,3 +121,31 @@ def test_list_of_cases_is_that_of_predict(tmp_path: Path) -> None:
     first, second = find_cases([tmp_path / "cases.json"], channels=2)
     assert (first.name, list(map(str, first.images))) == ("a", files)
     assert (second.name, list(map(str, second.images))) == ("b", files[:1])
+
+
+def test_list_of_cases_names_the_series_of_each_folder(tmp_path: Path) -> None:
+    (tmp_path / "ct").mkdir()
+    images: list[str | DicomFolder] = [DicomFolder(tmp_path / "ct", "1.2.3"), str(tmp_path / "ct")]
+    write_case_list(tmp_path / "cases.json", [{"case": "a", "image": images, "label": ""}])
+    (case,) = find_cases([tmp_path / "cases.json"], channels=2)
+    series = [image.series for image in case.images if isinstance(image, DicomFolder)]
+    assert (series, [Path(image) for image in case.images]) == (["1.2.3", None], [tmp_path / "ct"] * 2)
+
+
+def test_contours_are_references_on_the_grid_of_the_map(tmp_path: Path) -> None:
+    predictions = out_of_fold(tmp_path, box(6))
+    contours = [corners((0, 2), (5, 7), index, SPACING) for index in range(2, 6)]
+    masks = MaskFile(write_rtstruct(tmp_path / "RS.dcm", {"GTV_1": contours}), {"GTV*": 1})
+    predictions.cases = {
+        case: {"case": case, "image": str(tmp_path / "gone"), "label": masks} for case in predictions.cases
+    }
+    np.testing.assert_array_equal(predictions.reference("case_0", box(6)), box(6))
+    scores = score_maps(
+        predictions.maps,
+        predictions.cases,
+        label_names={1: "organ"},
+        regions=None,
+        tolerance=1.0,
+        failures=predictions.failures,
+    )
+    assert [score.dice for score in scores] == [1.0] * 10

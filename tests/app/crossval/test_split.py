@@ -11,6 +11,10 @@ import pytest
 
 from hybridseg.app.crossval.split import make_split, read_cases, read_split, write_split
 from hybridseg.transforms.datasets.splits import split_cases
+from hybridseg.transforms.io.masks import MaskFile
+
+from ...transforms.io.dicom.dicom_files import write_series
+from ...transforms.io.masks.mask_files import write_rtstruct
 
 NAMES = [f"p{patient}_visit{visit}" for patient in range(6) for visit in (1, 2)]
 
@@ -76,6 +80,19 @@ def test_written_split_is_read_again_and_trains(dataset: Path, tmp_path: Path) -
     assert list(read_cases(dataset, split)) == NAMES
     subsets = split_cases(dataset, tmp_path / "written.json", fold=2)
     assert [case["case"] for case in subsets["validation"]] == split.folds[2]
+
+
+def test_cases_of_dicom_have_the_channels_and_rois_asked_for(tmp_path: Path) -> None:
+    contour = [[0, 0, 0], [9, 0, 0], [0, 9, 0]]
+    for patient in "ab":
+        for number, modality in enumerate(("CT", "MR")):
+            folder, series = tmp_path / patient / modality, f"1.2.{ord(patient)}.{number}"
+            write_series(folder, tags={"0008|0060": modality, "0020|000e": series})
+            write_rtstruct(folder / "mask" / "RS.dcm", {"GTV_1": [contour]}, series=series)
+    split = make_split(tmp_path, None, folds=2, channels=["CT"])
+    assert sorted(split.patients) == ["a_CT", "b_CT"]
+    cases = read_cases(tmp_path, split, rois={"GTV*": 1}, channels=["CT"])
+    assert cases["a_CT"]["label"] == MaskFile(tmp_path / "a" / "CT" / "mask" / "RS.dcm", {"GTV*": 1})
 
 
 def test_other_files_and_other_datasets_are_errors(dataset: Path, tmp_path: Path) -> None:

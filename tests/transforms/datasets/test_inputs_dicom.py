@@ -183,3 +183,13 @@ def test_real_patients_are_cases_of_ct_and_pet(data_dir: Path) -> None:
         ct, suv = (LoadVolumed("image")({"image": image})["image"] for image in case.images)
         assert float(ct.min()) == -1000
         assert 0 <= float(suv.min()) < float(suv.max()) < 40
+
+
+def test_list_may_name_the_series_of_each_case(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "cases.csv").write_text("case,image,series\np,a,4\nq,b,\n")
+    assert find_cases([tmp_path / "cases.csv"]) == [
+        InputCase("p", (DicomFolder(tmp_path / "a", "4"),)),
+        InputCase("q", (DicomFolder(tmp_path / "b"),)),
+    ]
