@@ -80,7 +80,8 @@ class Plan(Command):
             0, or 1 if cases with problems were left out.
 
         Raises:
-            ValueError: an option or the dataset cannot be used, there are too few cases, or another run uses the folder.
+            ValueError: an option or the dataset cannot be used, there are too few cases, or another run uses the
+                folder.
             OSError: a file cannot be written.
         """
         regions = parse_regions(self.regions)
