@@ -2,8 +2,8 @@
 
 Each input is a small volume in one of the formats, a file of named masks, or a prepared case of a store, with some
 bytes changed, cut, repeated or inserted. It must be read, or fail with a one-line `VolumeError`; a prepared case that
-counts as ready must be as it was. Any other exception is a traceback, and what takes longer than `SECONDS` a hang. The first inputs of
-both kinds are kept, and the exit code is 1.
+counts as ready must be as it was. Any other exception is a traceback, and what takes longer than `SECONDS` a hang. The
+first inputs of both kinds are kept, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import time
 import traceback
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -191,7 +192,7 @@ class Campaign:
                 return self.read_stored(path)
             if path.name in MASKS:
                 image = str(self.folder / "originals" / "ct")
-                case = {"image": image, "label": MaskFile(path, ROIS)}
+                case: dict[Hashable, Any] = {"image": image, "label": MaskFile(path, ROIS)}
                 LoadVolumed(["image", "label"], label_keys=["label"], max_bytes=MOST)(case)
             else:
                 LoadVolumed("image", max_bytes=MOST)({"image": path})

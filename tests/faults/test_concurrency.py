@@ -15,8 +15,8 @@ import pytest
 from hybridseg.app.training.run_folder import latest_epoch
 from hybridseg.transforms.phantoms import write_phantoms
 
-from ..app.commands.test_predict_existing import record
 from ..app.commands.test_crossval import dataset, trainable
+from ..app.commands.test_predict_existing import record
 from ..app.conftest import bundle, hybridseg, label_maps, predict, volume
 
 __all__ = ["bundle", "dataset", "trainable", "volume"]
