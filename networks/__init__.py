@@ -11,7 +11,7 @@ from .hybrid_swin_unetr import HybridSwinUNETR
 from .mixers import MIXERS, PROJECTIONS, BlockContext, Mixer
 from .presets import PRESETS, create_model
 from .stems import STEMS, Stem
-from .weights import LoadedWeights, WeightsError, load_matching, load_weights, read_weights
+from .weights import LoadedWeights, WeightsError, load_matching, load_weights, read_tensors, read_weights
 
 __all__ = [
     "DOWNSAMPLINGS",
@@ -38,5 +38,6 @@ __all__ = [
     "ensemble_weights",
     "load_matching",
     "load_weights",
+    "read_tensors",
     "read_weights",
 ]

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from zipfile import ZIP_STORED, ZipFile, is_zipfile
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +43,26 @@ class LoadedWeights:
     network_only: list[str]
 
 
+def read_tensors(path: Path, device: torch.device | str = "cpu") -> Any:
+    """Read what `torch.save` wrote, tensors only, and compare it with its check sums, which `torch.load` ignores.
+
+    Args:
+        path: the file.
+        device: device of the tensors.
+
+    Raises:
+        WeightsError: the content is not what was written, or is compressed, so that it may claim any size.
+        Exception: of many kinds, if it cannot be read: torch names no common one.
+    """
+    if is_zipfile(path):  # all but the format that torch used before version 1.6
+        with ZipFile(path) as archive:
+            if any(member.compress_type != ZIP_STORED for member in archive.infolist()):
+                raise WeightsError(path, "compressed", "must be as torch.save writes it")
+            if damaged := archive.testzip():
+                raise WeightsError(path, f"damaged in {damaged}", "must have the content that was saved")
+    return torch.load(path, map_location=device, weights_only=True)
+
+
 def read_weights(path: Path, device: torch.device | str = "cpu") -> Mapping[str, Tensor]:
     """Read a state dict.
 
@@ -49,12 +71,14 @@ def read_weights(path: Path, device: torch.device | str = "cpu") -> Mapping[str,
         device: device of the tensors.
 
     Raises:
-        WeightsError: the file is missing, or is not a state dict of tensors.
+        WeightsError: the file is missing or damaged, or is not a state dict of tensors.
     """
     if not path.is_file():
         raise WeightsError(path, "does not exist", "must be the file of the network's weights")
     try:
-        weights = torch.load(path, map_location=device, weights_only=True)
+        weights = read_tensors(path, device)
+    except WeightsError:
+        raise
     except Exception as error:  # UnpicklingError, RuntimeError, EOFError and more: torch names no common kind
         raise WeightsError(path, "unreadable", "must be a state dict saved by torch.save, of tensors only") from error
     if not isinstance(weights, Mapping) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):

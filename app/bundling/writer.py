@@ -38,6 +38,8 @@ Config = dict[str, Any]
 def write_bundle(folder: Path, settings: Mapping[str, Any], split: Mapping[str, Any], docs: Mapping[str, str]) -> None:
     """Write a bundle; files are replaced whole, and `configs/metadata.json`, which makes it a bundle, comes last.
 
+    An earlier `configs/metadata.json` is removed first: files of two bundles, as a kill leaves them, are no bundle.
+
     Args:
         folder: folder of the bundle, whose name becomes that of the bundle.
         settings: as for `configure`.
@@ -53,6 +55,7 @@ def write_bundle(folder: Path, settings: Mapping[str, Any], split: Mapping[str, 
         texts[f"configs/{file}"] = format_config(configure(file, settings)) + "\n"
     texts["configs/split.json"] = format_config(split) + "\n"
     texts["configs/metadata.json"] = format_config(metadata(folder.name, settings)) + "\n"
+    (folder / "configs" / "metadata.json").unlink(missing_ok=True)
     for name, text in texts.items():
         write_text(folder / name, text)
 

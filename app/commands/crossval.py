@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from hybridseg.transforms.datasets.dataset import LabelledCase
 
 TRAIN = "train.json"
+
+
+FOLD_LOCK = ".hybridseg-crossval.lock"
+"""Held in the folder of a fold; the training within holds the folder itself."""
 
 
 @dataclass
@@ -105,18 +110,24 @@ class Crossval(Command):
                 "an average of networks that were trained on all cases"
             )
         trainings = self.trainings(roots, split)
-        for training in trainings:
-            training.check_options()
         if self.print_commands:
+            for training in trainings:
+                training.check_options()
             print("\n".join(self.commands(trainings)))
             return 0
         rois, channels = label_rois(roots[0], TRAIN), series_channels(roots[0])
         cases = read_cases(self.dataset, split, rois=rois, channels=channels)
         try:
-            if self.fold is not None:
-                return int(self.train_and_predict(split, trainings, cases))
-            with folder_lock(self.output, "output"):
+            with ExitStack() as held:
+                if self.fold is None:
+                    held.enter_context(folder_lock(self.output, "output"))
+                for training in trainings:
+                    training.folder.mkdir(parents=True, exist_ok=True)
+                    held.enter_context(folder_lock(training.folder, "output", FOLD_LOCK))
+                    training.check_options()
                 failed = self.train_and_predict(split, trainings, cases)
+                if self.fold is not None:
+                    return int(failed)
                 if not all(training.is_done for training in trainings):
                     return 1
                 return self.conclude(roots, split, cases) or int(failed)
@@ -195,6 +206,7 @@ class Crossval(Command):
     def trainings(self, roots: Sequence[Path], split: Split) -> list[Training]:
         """List the trainings: of all folds and bundles, or those of one fold."""
         from hybridseg.app.crossval import Training
+        from hybridseg.app.inference.provenance import digest
 
         settings = read_settings(self.set)
         options = [word for setting in self.set for word in ("--set", setting)]
@@ -211,6 +223,7 @@ class Crossval(Command):
                 store=self.output.resolve() / "prepared" if "store" in config and "store" not in settings else None,
                 epochs=self.epochs or as_number(config.get("max_epochs")),
                 options=options,
+                configs=digest([config, inference_config(root)]),
             )
             for fold in (range(len(split.folds)) if self.fold is None else [self.fold])
             for root, config in configs.items()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from hybridseg.app.runtime.console import say
+from hybridseg.app.runtime.folder_lock import folder_lock
 
 from .command import Command, make_folder
 
@@ -79,7 +80,8 @@ class Plan(Command):
             0, or 1 if cases with problems were left out.
 
         Raises:
-            ValueError: an option or the dataset cannot be used, or there are too few cases.
+            ValueError: an option or the dataset cannot be used, there are too few cases, or another run uses the
+                folder.
             OSError: a file cannot be written.
         """
         regions = parse_regions(self.regions)
@@ -102,7 +104,8 @@ class Plan(Command):
             preset=self.preset,
         )
         make_folder(self.output)
-        plan = plan_bundle(self.dataset, self.output, options, report=self.report)
+        with folder_lock(self.output, "output"):
+            plan = plan_bundle(self.dataset, self.output, options, report=self.report)
         from hybridseg.transforms.io.json_files import as_json
 
         print(as_json(plan.record()) if self.json else describe(plan, self.output, self.dataset))

@@ -53,9 +53,25 @@ def read_split(path: Path) -> Split:
     """
     record = read_json(path)
     names = [item.name for item in fields(Split)]
-    if not isinstance(record, Mapping) or not record.keys() >= set(names):
+    if not isinstance(record, Mapping) or not record.keys() >= set(names) or not holds_cases(record):
         raise VolumeError(path, "not the split of a cross-validation", "must be written by hybridseg crossval")
     return Split(**{name: record[name] for name in names})
+
+
+def holds_cases(record: Mapping[str, Any]) -> bool:
+    """Return whether a record has lists of names, each once, a patient for each, and settings."""
+    folds, test, patients = record["folds"], record["test"], record["patients"]
+    if not isinstance(folds, list) or not all(isinstance(names, list) for names in [*folds, test]):
+        return False
+    listed = [name for names in [*folds, test] for name in names]
+    return (
+        all(isinstance(name, str) for name in listed)
+        and len(set(listed)) == len(listed)
+        and isinstance(patients, Mapping)
+        and patients.keys() == set(listed)
+        and isinstance(record["settings"], Mapping)
+        and record["settings"].keys() == {"folds", "patient", "seed"}
+    )
 
 
 def write_split(path: Path, split: Split) -> None:

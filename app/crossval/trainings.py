@@ -36,6 +36,7 @@ class Training:
         store: folder of prepared cases that all trainings share, if the bundle has such a store.
         epochs: number of epochs, unless early stopping ends it; None if unknown.
         options: further words of `hybridseg train`.
+        configs: checksum of the bundle's configs.
     """
 
     bundle: str
@@ -46,6 +47,7 @@ class Training:
     store: Path | None = None
     epochs: int | None = None
     options: Sequence[str] = ()
+    configs: str | None = None
 
     @property
     def name(self) -> str:
@@ -64,7 +66,7 @@ class Training:
         return self.weights.is_file() and ((self.folder / TRAINED).is_file() or ended)
 
     def check_options(self) -> None:
-        """Check that a training that has begun or finished had the same options.
+        """Check that a training that has begun or finished had the same options and the same configs.
 
         Raises:
             VolumeError: it had others, or its record cannot be read.
@@ -72,9 +74,18 @@ class Training:
         if not latest_epoch(self.folder) and not (self.folder / TRAINED).is_file():
             return
         for path in (self.folder / STARTED, self.folder / TRAINED):
-            if path.is_file() and (before := read_json(path).get("options")) != list(self.options):
+            if not path.is_file():
+                continue
+            before = read_json(path)
+            options = before.get("options") if isinstance(before, Mapping) else None
+            if not isinstance(options, list) or not all(isinstance(word, str) for word in options):
+                raise VolumeError(path, "no options of a training", "must be written by hybridseg crossval")
+            if options != list(self.options):
                 rule = f"must be trained with {shown(self.options)}; or use another folder"
-                raise VolumeError(path, f"trained with {shown(before or [])}", rule)
+                raise VolumeError(path, f"trained with {shown(options)}", rule)
+            if before.get("configs", self.configs) != self.configs:  # earlier versions recorded none
+                rule = "must be trained with the configs that the bundle has now; or use another folder"
+                raise VolumeError(path, "trained with other configs of the bundle", rule)
 
     def command(self, device: str) -> list[str]:
         """Return the command that starts the training, or resumes it after its last epoch."""
@@ -89,9 +100,10 @@ class Training:
         self.record(TRAINED, epochs=latest_epoch(self.folder))
 
     def record(self, name: str, **facts: int) -> None:
-        """Write a record with the options of the training into its folder."""
+        """Write a record with the options and configs of the training into its folder."""
+        content = {**facts, "options": list(self.options), "configs": self.configs}
         with replacing(self.folder / name) as temporary:
-            temporary.write_text(json.dumps({**facts, "options": list(self.options)}) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 def shown(options: Sequence[str]) -> str:

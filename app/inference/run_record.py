@@ -14,17 +14,19 @@ from itertools import chain
 from math import inf
 from pathlib import Path
 from time import time
-from typing import Any
+from typing import Any, get_args
 
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.atomic import write_csv
-from hybridseg.transforms.io.json_files import read_json, write_json
+from hybridseg.transforms.io.json_files import as_json, read_json, write_json
 
+from .cohort import CaseStatus
 from .provenance import SHOWN_DIGITS, digest
 
 RUN, STATISTICS = "run.json", "statistics"
 SETTINGS = ("versions", "bundle", "bundle_version", "inference_sha256", "checkpoints", "checkpoint_sha256", "device")
 """What is recorded of a run, and of the last run at the top of the record; `options` too."""
+RULE = "must be written by hybridseg predict"
 PER_FOLDER = "per_folder"
 """Marks settings that an earlier version recorded once for a folder: other runs may have made some of its maps."""
 
@@ -60,7 +62,7 @@ class RunRecord:
         self.runs, cases = recorded_runs(record)
         self.earlier = {case["case"]: case for case in map(self.settle, cases) if case is not None}
         statistics: dict[str, list[Mapping[str, Any]]] = {}
-        for row in read_record(self.folder / f"{STATISTICS}.json").get("labels", []):
+        for row in read_statistics(self.folder):
             statistics.setdefault(row["case"], []).append(row)
         self.earlier_statistics = {name: rows for name, rows in statistics.items() if self.has_label_map(name)}
 
@@ -188,24 +190,74 @@ def read_run(folder: Path) -> Mapping[str, Any]:
     path = folder / RUN
     record = read_record(path)
     cases, runs = record.get("cases", []), record.get("runs", {})
-    rule = "must be written by hybridseg predict"
-    if not isinstance(cases, list) or not all(
-        isinstance(case, Mapping) and isinstance(case.get("case"), str) for case in cases
-    ):
-        raise VolumeError(path, "invalid list of cases", rule)
-    if not isinstance(runs, Mapping) or not all(isinstance(settings, Mapping) for settings in runs.values()):
-        raise VolumeError(path, "invalid runs", rule)
+    if not isinstance(cases, list) or not all(map(is_case, cases)):
+        raise VolumeError(path, "invalid list of cases", RULE)
+    if not isinstance(runs, Mapping) or not all(map(is_run, [record, *runs.values()])):
+        raise VolumeError(path, "invalid runs", RULE)
     return record
+
+
+def read_statistics(folder: Path) -> list[Mapping[str, Any]]:
+    """Read the rows of the statistics of a folder; empty if there are none.
+
+    Raises:
+        VolumeError: they cannot be read.
+    """
+    path = folder / f"{STATISTICS}.json"
+    rows = read_record(path).get("labels", [])
+    if not isinstance(rows, list) or not all(
+        isinstance(row, Mapping) and isinstance(row.get("case"), str) for row in rows
+    ):
+        raise VolumeError(path, "invalid list of labels", RULE)
+    return rows
+
+
+def is_case(case: Any) -> bool:
+    """Return whether the record of a case has what is read of it, in the right types."""
+    if not isinstance(case, Mapping) or not isinstance(case.get("case"), str):
+        return False
+    inputs, before = case.get("inputs") or [], case.get("before")
+    return (
+        case.get("outcome") in get_args(CaseStatus)
+        and isinstance(case.get("run"), str | None)
+        and isinstance(case.get("planned", inf), int | float)
+        and isinstance(inputs, list)
+        and all(isinstance(path, str) for path in inputs)
+        and (before is None or is_case(before))
+    )
+
+
+def is_run(settings: Any) -> bool:
+    """Return whether the settings of a run have what is read of them, in the right types."""
+    if not isinstance(settings, Mapping):
+        return False
+    texts = [settings.get(name) for name in ("bundle", "bundle_version", "inference_sha256")]
+    files, checksums = settings.get("checkpoints") or [], settings.get("checkpoint_sha256") or []
+    return (
+        all(isinstance(text, str | None) for text in texts)
+        and isinstance(settings.get("options") or {}, Mapping)
+        and isinstance(files, list)
+        and all(isinstance(file, str) for file in files)
+        and isinstance(checksums, list)
+        and all(isinstance(checksum, str | None) for checksum in checksums)
+        and (not checksums or len(checksums) == len(files))
+    )
 
 
 def read_record(path: Path) -> Mapping[str, Any]:
     """Read an earlier record; empty if there is none.
 
     Raises:
-        VolumeError: it cannot be read.
+        VolumeError: it cannot be read, is not a JSON object, or has NaN or infinity, which JSON lacks.
     """
     record = read_json(path) if path.is_file() else {}
-    return record if isinstance(record, Mapping) else {}
+    if not isinstance(record, Mapping):
+        raise VolumeError(path, "not a JSON object", RULE)
+    try:
+        as_json(record)  # it is written again
+    except ValueError as error:
+        raise VolumeError(path, error, RULE) from error
+    return record
 
 
 def now() -> str:

@@ -206,7 +206,8 @@ def check_output(folder: Path, dataset_dir: Path) -> None:
     """
     if dataset_dir.resolve() == folder.resolve():
         raise ValueError(f"output: {folder}: must not be the folder of the dataset")
-    found = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    entries = folder.iterdir() if folder.is_dir() else ()
+    found = {entry.name for entry in entries if not entry.name.startswith(".")}  # such as what a killed plan leaves
     if RECORD not in found and found - {WORK}:
         raise ValueError(f"output: {folder}: must be empty, or the folder of an earlier plan (with {RECORD})")
     if (folder / "models").exists():

@@ -25,7 +25,7 @@ SECONDS_TO_JOIN = 60.0
 
 
 @contextmanager
-def folder_lock(folder: Path, field: str) -> Iterator[None]:
+def folder_lock(folder: Path, field: str, name: str = LOCK) -> Iterator[None]:
     """Hold a folder while a run writes to it.
 
     The system releases the lock when the process ends, however it ends, also on network file systems with locks. Under
@@ -34,11 +34,12 @@ def folder_lock(folder: Path, field: str) -> Iterator[None]:
     Args:
         folder: exists and can be written to.
         field: the option that names it, for the error.
+        name: of the locked file, for a command that starts others which hold the folder themselves.
 
     Raises:
         ValueError: another run holds the folder; the message names its process.
     """
-    path = folder / LOCK
+    path = folder / name
     if rank() > 0:
         join_run(path, field)
         yield

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
-import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from ignite.handlers.checkpoint import BaseSaveHandler
 from monai.handlers import CheckpointLoader, EarlyStopHandler
 from torch.optim.lr_scheduler import LambdaLR
+
+from hybridseg.networks import read_tensors
 
 from .run_folder import checkpoint_epochs, checkpoint_path
 from .saving import save_tensors
@@ -47,7 +48,7 @@ class Checkpoints:
         self.run_dir = str(run_dir)
         self.objects = objects
         self.checkpoint: str | None = None
-        if epoch := from_first_process(lambda: epoch_to_resume(run_dir, resume)):
+        if epoch := from_first_process(lambda: epoch_to_resume(run_dir, resume, objects)):
             self.checkpoint = str(checkpoint_path(run_dir, epoch))
 
     def attach(self, trainer: Engine) -> None:
@@ -118,8 +119,13 @@ def from_first_process(choose: Callable[[], int]) -> int:
     return int(idist.broadcast(choose() if idist.get_rank() == 0 else 0))  # type: ignore[arg-type]
 
 
-def epoch_to_resume(run_dir: str | Path, resume: bool | str) -> int:
+def epoch_to_resume(run_dir: str | Path, resume: bool | str, names: Iterable[str]) -> int:
     """Return the epoch of the checkpoint to resume from; 0 to start a new run.
+
+    Args:
+        run_dir: folder of the run.
+        resume: True, False or "auto".
+        names: what a checkpoint must hold, besides the trainer.
 
     Raises:
         ValueError: `run_dir` has a run and `resume` is False, or the other way round, or no checkpoint can be read.
@@ -129,11 +135,15 @@ def epoch_to_resume(run_dir: str | Path, resume: bool | str) -> int:
         raise ValueError(f"run_dir: {run_dir}: has no checkpoint_epoch=N.pt: there is no run to resume")
     if resume is False and has_run:
         raise ValueError(f"run_dir: {run_dir}: already has a run: use --resume True, or another folder")
-    return latest_readable(run_dir) if has_run else 0
+    return latest_readable(run_dir, names) if has_run else 0
 
 
-def latest_readable(run_dir: str | Path) -> int:
+def latest_readable(run_dir: str | Path, names: Iterable[str]) -> int:
     """Return the epoch of the latest checkpoint of a run that can be read; warn about each that cannot.
+
+    Args:
+        run_dir: folder of the run.
+        names: what a checkpoint must hold, besides the trainer.
 
     Raises:
         ValueError: none can be read.
@@ -141,11 +151,13 @@ def latest_readable(run_dir: str | Path) -> int:
     for epoch in reversed(checkpoint_epochs(run_dir)):
         path = checkpoint_path(run_dir, epoch)
         try:
-            torch.load(path, map_location="cpu", weights_only=True)
+            content = read_tensors(path)
         except Exception as error:  # UnpicklingError, RuntimeError, EOFError and more: torch names no common kind
             logger.warning(f"{path}: unreadable ({type(error).__name__}): the checkpoint before it is used")
-        else:
+            continue
+        if isinstance(content, Mapping) and content.keys() >= {"trainer", *names}:
             return epoch
+        logger.warning(f"{path}: not a checkpoint of this training: the one before it is used")
     raise ValueError(f"run_dir: {run_dir}: no checkpoint can be read: remove them to start anew")
 
 

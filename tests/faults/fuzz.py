@@ -1,8 +1,9 @@
 """Read files with random damage for some minutes, and count what happens: `python -m tests.faults.fuzz --minutes 10`.
 
-Each input is a small volume in one of the formats, with some bytes changed, cut, repeated or inserted. It must be read,
-or fail with a one-line `VolumeError`; any other exception is a traceback, and what takes longer than `SECONDS` a hang.
-The first inputs of both kinds are kept, and the exit code is 1.
+Each input is a small volume in one of the formats, a file of named masks, or a prepared case of a store, with some
+bytes changed, cut, repeated or inserted. It must be read, or fail with a one-line `VolumeError`; a prepared case that
+counts as ready must be as it was. Any other exception is a traceback, and what takes longer than `SECONDS` a hang. The
+first inputs of both kinds are kept, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -17,18 +18,25 @@ import time
 import traceback
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import hypothesis
+import numpy as np
 from hypothesis import strategies as st
 
 from hybridseg.transforms import LoadVolumed, VolumeError
-from hybridseg.transforms.errors import PathLike
+from hybridseg.transforms.io.dicom import open_series, write_segmentation
+from hybridseg.transforms.io.masks import MaskFile
+from hybridseg.transforms.store import Store, is_ready, open_case
+from hybridseg.transforms.structures import describe_structures
 
-from ..transforms.io.dicom.dicom_files import write_series
+from ..transforms.io.dicom.dicom_files import SHAPE, write_series
+from ..transforms.io.masks.mask_files import corners, write_rtstruct, write_slicer
 from ..transforms.io.volume_files import AFFINE, VOXELS, write_itk, write_nifti
+from ..transforms.store.volumes import preprocessing, write_case
 
 SECONDS = 20
 """Longest time for an input of a few kilobytes."""
@@ -51,6 +59,11 @@ VALUES = (
 )
 """What is written over bytes: limits of integers, NaN and infinity in float32, text of numbers."""
 
+MASKS = ("seg.dcm", "rtstruct.dcm", "a.seg.nrrd")
+ROIS = {"tumour": 1, "kidney": 2}
+STORED = "entry"
+"""Names of the files of masks and of the prepared case."""
+
 Damage = Callable[[bytes], bytes]
 
 
@@ -71,8 +84,33 @@ def zipped(folder: Path) -> Path:
     return folder.with_suffix(".zip")
 
 
+def write_masks(folder: Path, image: Path) -> list[Path]:
+    """Write two masks on the grid of a DICOM series as RTSTRUCT, as DICOM SEG and as 3D Slicer does."""
+    with open_series(image) as series:
+        labels = np.zeros(SHAPE, dtype=np.uint8)
+        labels[1:4, 2:5, :2], labels[5:7, 1:2, 1:] = 1, 2
+        structures = describe_structures({1: "tumour", 2: "kidney"})
+        write_segmentation(labels, series, folder / "seg.dcm", structures, algorithm="test", version="1")
+        affine = series.affine
+    contours = {
+        "tumour": [corners((1, 2), (3, 4), index, affine) for index in (0, 1)],
+        "kidney": [corners((5, 1), (6, 1), index, affine) for index in (1, 2)],
+    }
+    rtstruct = write_rtstruct(folder / "rtstruct.dcm", contours)
+    slicer = write_slicer(folder / "a.seg.nrrd", [labels], affine, {"tumour": (0, 1), "kidney": (0, 2)})
+    return [folder / "seg.dcm", rtstruct, slicer]
+
+
+def write_stored_case(folder: Path) -> Path:
+    """Write a case of a store."""
+    case = write_case(folder / "data")
+    store = Store(folder / "store", preprocessing())
+    store.prepare(case)
+    return store.entry(case).rename(folder / STORED)
+
+
 def write_originals(folder: Path) -> list[Path]:
-    """Write a sound volume in each format; the last are a DICOM folder and a zip of it."""
+    """Write a sound volume in each format, masks on the grid of the DICOM folder `ct`, and a prepared case."""
     files = [write_nifti(folder / "a.nii"), write_itk(folder / "a.nrrd", VOXELS, AFFINE)]
     files += [
         write_itk(folder / "b.nrrd", VOXELS, AFFINE, compressed=True),
@@ -80,7 +118,8 @@ def write_originals(folder: Path) -> list[Path]:
     ]
     files += [write_itk(folder / "b.mha", VOXELS, AFFINE, compressed=True), gzipped(files[0])]
     write_series(folder / "ct")
-    return [*files, folder / "ct", zipped(folder / "ct")]
+    files += [folder / "ct", zipped(folder / "ct"), *write_masks(folder, folder / "ct"), write_stored_case(folder)]
+    return files
 
 
 @st.composite
@@ -124,7 +163,7 @@ class Campaign:
         self.counts: Counter[str] = Counter()
 
     def try_file(self, original: Path, changes: list[Damage], member: int) -> None:
-        """Read a damaged copy of a volume; in a folder of slices, one of them is damaged."""
+        """Read a damaged copy of an original; in a folder, one of the files is damaged."""
         copy = self.folder / original.name
         if original.is_dir():
             shutil.copytree(original, copy)
@@ -145,11 +184,18 @@ class Campaign:
         else:
             copy.unlink()
 
-    def read(self, path: PathLike) -> str:
-        """Read a volume, and return what happened."""
+    def read(self, path: Path) -> str:
+        """Read an input, and return what happened."""
         signal.alarm(SECONDS)
         try:
-            LoadVolumed("image", max_bytes=MOST)({"image": path})
+            if path.name == STORED:
+                return self.read_stored(path)
+            if path.name in MASKS:
+                image = str(self.folder / "originals" / "ct")
+                case: dict[Hashable, Any] = {"image": image, "label": MaskFile(path, ROIS)}
+                LoadVolumed(["image", "label"], label_keys=["label"], max_bytes=MOST)(case)
+            else:
+                LoadVolumed("image", max_bytes=MOST)({"image": path})
         except VolumeError as error:
             return "traceback" if "\n" in str(error) else "refused"
         except HangError:
@@ -159,6 +205,17 @@ class Campaign:
             return "traceback"
         finally:
             signal.alarm(0)
+        return "read"
+
+    def read_stored(self, entry: Path) -> str:
+        """Read a prepared case, which must be as it was if it counts as ready."""
+        if not is_ready(entry):
+            return "refused"
+        read, sound = (
+            open_case({"image": "", "label": ""}, folder, whole=True)
+            for folder in (entry, self.folder / "originals" / STORED)
+        )
+        assert all(np.array_equal(read[key], sound[key]) for key in ("image", "label"))
         return "read"
 
     def run(self, minutes: float, seed: int) -> None:

@@ -1,17 +1,25 @@
-"""Two runs at once in one folder."""
+"""Two runs at once in one folder, of which one is killed."""
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ..app.commands.test_predict_existing import record
-from ..app.conftest import bundle, label_maps, predict, volume
+import psutil
+import pytest
 
-__all__ = ["bundle", "volume"]
+from hybridseg.app.training.run_folder import latest_epoch
+from hybridseg.transforms.phantoms import write_phantoms
+
+from ..app.commands.test_crossval import dataset, trainable
+from ..app.commands.test_predict_existing import record
+from ..app.conftest import bundle, hybridseg, label_maps, predict, volume
+
+__all__ = ["bundle", "dataset", "trainable", "volume"]
 
 WAITS_BEFORE_ITS_FIRST_FILE = """
 import sys
@@ -58,3 +66,63 @@ def test_second_prediction_into_a_folder_ends_at_once(
     assert [case["outcome"] for case in record(output)["cases"]] == ["written"]
     third = predict(bundle, output, two)
     assert (third.code, third.err) == (0, "")
+
+
+def start(*words: str | Path) -> subprocess.Popen[bytes]:
+    """Start `hybridseg`."""
+    command = [sys.executable, "-m", "hybridseg.app", *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait(process: subprocess.Popen[bytes], begun: Callable[[], bool]) -> psutil.Process:
+    """Wait until a process has begun with something; it must not end before."""
+    running = psutil.Process(process.pid)
+    while process.poll() is None and not begun():
+        psutil.wait_procs([running], timeout=0.05)
+    assert process.returncode is None
+    return running
+
+
+@pytest.mark.slow
+def test_second_plan_ends_at_once_and_a_killed_one_is_repeated(tmp_path: Path) -> None:
+    data, planned = write_phantoms(tmp_path / "organs", 4, seed=4), tmp_path / "organs_ct_segmentation"
+    words: list[str | Path] = ["plan", data, "-o", planned, "--memory", "400MB", "--device", "cpu", "--preset", "tiny"]
+    words += ["--spacing", "8", "8", "8", "--patch", "32", "32", "32", "--jobs", "1"]
+    assert hybridseg(*words, "--folds", "4").code == 0
+    with start(*words) as first:
+        try:
+            wait(first, (planned / ".hybridseg.lock").exists)
+            second = hybridseg(*words, "--seed", "1")
+        finally:
+            first.kill()
+    assert second.code == 2
+    assert re.fullmatch(rf"hybridseg plan: output: {re.escape(str(planned))}: in use by process .*\n", second.err)
+    assert hybridseg(*words).code == 0
+    assert len(json.loads((planned / "configs" / "split.json").read_text())["folds"]) == 4
+    assert hybridseg(*words, "--folds", "2").code == 0
+    assert len(json.loads((planned / "configs" / "split.json").read_text())["folds"]) == 2
+
+
+@pytest.mark.slow
+def test_second_crossval_ends_at_once_and_a_killed_one_is_repeated(
+    trainable: Path, dataset: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    words: list[str | Path] = ["crossval", trainable, dataset, "-o", output, "--folds", "2", "--device", "cpu"]
+    fold = output / "folds" / trainable.name / "fold_0"
+    with start(*words, "--epochs", "500") as first:
+        try:
+            running = wait(first, lambda: latest_epoch(fold) > 0)
+            whole, part = hybridseg(*words, "--epochs", "2"), hybridseg(*words, "--epochs", "2", "--fold", "0")
+            trainings = running.children(recursive=True)
+        finally:
+            first.kill()
+    holder = rf"in use by process {first.pid} on \S+ \(.*\): must be used by one run at a time\n"
+    for second, folder in ((whole, output), (part, fold)):
+        assert second.code == 2
+        assert re.fullmatch(rf"hybridseg crossval: output: {re.escape(str(folder))}: {holder}", second.err)
+    _, alive = psutil.wait_procs(trainings, timeout=60)
+    assert trainings
+    assert alive == []
+    changed = hybridseg(*words, "--epochs", "2")
+    assert "trained with --epochs 500: must be trained with --epochs 2" in changed.err

@@ -19,8 +19,10 @@ from ignite.engine import Engine
 
 from hybridseg.app.training import BestModel, Checkpoints
 from hybridseg.transforms.phantoms import write_phantoms
+from hybridseg.transforms.store import Store, is_ready
 
 from ..app.conftest import bundle, cohort, hybridseg, predict, voxels_of, write_volume
+from ..transforms.store.volumes import preprocessing, write_case
 
 __all__ = ["bundle", "cohort"]
 
@@ -167,6 +169,19 @@ def train(network: torch.nn.Module, run_dir: Path, epochs: int) -> list[int]:
     Checkpoints(run_dir, {"network": network}, resume="auto").attach(trainer)
     trainer.run([0], max_epochs=epochs)
     return done
+
+
+@pytest.mark.parametrize("room", [0, 2])
+def test_prepared_case_is_whole_or_absent(tmp_path: Path, disk: tuple[Path, Full], room: int) -> None:
+    folder, full = disk
+    case = write_case(tmp_path / "data")
+    store = Store(folder / "store", preprocessing())
+    with full(room) as reason, pytest.raises(OSError, match=rf"{reason}: '{folder}/store"):
+        store.prepare(case)
+    assert not is_ready(store.entry(case))
+    assert not list(folder.rglob("*.part*"))
+    store.prepare(case)
+    assert is_ready(store.entry(case))
 
 
 @pytest.mark.slow

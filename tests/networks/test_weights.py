@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 import torch
@@ -64,6 +65,32 @@ def test_other_files_raise(content, message, tmp_path):
         torch.save(content, path)
     with pytest.raises(WeightsError, match=re.escape(f"{path}: {message}")):
         read_weights(path)
+
+
+def test_a_flipped_bit_in_weights_is_an_error(network, tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save(network.state_dict(), path)
+    content = bytearray(path.read_bytes())
+    content[content.index(network[0].weight.detach().numpy().tobytes()) + 2] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)  # sees nothing
+    with pytest.raises(WeightsError, match=r"model\.pt: damaged in .*/data/0: must have the content that was saved"):
+        read_weights(path)
+
+
+def test_compressed_weights_are_an_error(tmp_path):
+    torch.save({"weight": torch.zeros(1_000_000)}, tmp_path / "saved.pt")
+    path = tmp_path / "model.pt"
+    with ZipFile(tmp_path / "saved.pt") as saved, ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        for name in saved.namelist():
+            archive.writestr(name, saved.read(name))
+    with pytest.raises(WeightsError, match=r"model\.pt: compressed: must be as torch\.save writes it"):
+        read_weights(path)
+
+
+def test_weights_in_the_format_before_torch_1_6_are_read(network, tmp_path):
+    torch.save(network.state_dict(), tmp_path / "model.pt", _use_new_zipfile_serialization=False)
+    assert read_weights(tmp_path / "model.pt").keys() == network.state_dict().keys()
 
 
 @pytest.mark.parametrize("other", [nn.Linear(2, 3), nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))])

@@ -30,7 +30,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8-sig"))  # with or without a byte-order mark
     except OSError as error:
         raise VolumeError(path, error.strerror, "must be a readable JSON file") from error
-    except ValueError as error:  # also for text that is not UTF-8
+    except (ValueError, RecursionError) as error:  # also for text that is not UTF-8, and for deep nesting
         raise VolumeError(path, error, "must be a JSON file") from error
 
 

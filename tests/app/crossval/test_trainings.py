@@ -88,3 +88,20 @@ def test_failed_training_is_reported_with_its_reason(training: Training) -> None
     assert reason.startswith("hybridseg train: ")
     assert "split.json" in reason or rule in reason
     assert not training.is_done
+
+
+def test_training_that_has_begun_keeps_the_configs_of_its_bundle(training: Training) -> None:
+    before, changed = replace(training, configs="1"), replace(training, configs="2")
+    touch(before, "model.pt")
+    before.mark()
+    before.check_options()
+    with pytest.raises(VolumeError, match=r"trained\.json: trained with other configs of the bundle: must be trained"):
+        changed.check_options()
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"options": [1]}'])
+def test_record_of_another_program_is_an_error(content: str, training: Training) -> None:
+    touch(training, "checkpoint_epoch=1.pt")
+    (training.folder / "started.json").write_text(content)
+    with pytest.raises(VolumeError, match=r"started\.json: no options of a training: must be written by hybridseg"):
+        training.check_options()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -130,4 +131,31 @@ def test_failure_is_kept_until_its_case_is_written(tmp_path: Path) -> None:
 def test_record_of_another_program_is_an_error(tmp_path: Path, content: Any) -> None:
     (tmp_path / "run.json").write_text(json.dumps(content))
     with pytest.raises(VolumeError, match=r"run.json: invalid .*: must be written by hybridseg predict"):
+        RunRecord(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("run", [1], "not a JSON object"),
+        ("run", {"cases": [{"case": "a"}]}, "invalid list of cases"),
+        ("run", {"cases": [{"case": "a", "outcome": "waiting", "planned": "now"}]}, "invalid list of cases"),
+        ("run", {"cases": [{"case": "a", "outcome": "waiting", "before": {}}]}, "invalid list of cases"),
+        ("run", {"cases": [{"case": "a", "outcome": "written", "run": []}]}, "invalid list of cases"),
+        ("run", {"cases": [{"case": "a", "outcome": "written", "inputs": 5}]}, "invalid list of cases"),
+        ("run", {"cases": [{"case": "a", "outcome": "written", "seconds": float("nan")}]}, "Out of range float values"),
+        ("run", {"runs": {"1": 5}}, "invalid runs"),
+        ("run", {"runs": {"1": {"bundle": 5}}}, "invalid runs"),
+        ("run", {"runs": {"1": {"checkpoints": ["a.pt"], "checkpoint_sha256": ["1", "2"]}}}, "invalid runs"),
+        ("run", {"runs": {"1": {"options": [1]}}}, "invalid runs"),
+        ("statistics", {"labels": None}, "invalid list of labels"),
+        ("statistics", {"labels": [{"case": []}]}, "invalid list of labels"),
+    ],
+)
+def test_records_of_other_types_are_errors(file: str, content: Any, message: str, tmp_path: Path) -> None:
+    path = tmp_path / f"{file}.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(
+        VolumeError, match=rf"{re.escape(str(path))}: {message}.*: must be written by hybridseg predict"
+    ):
         RunRecord(tmp_path)

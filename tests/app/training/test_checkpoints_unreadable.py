@@ -32,6 +32,28 @@ def test_torn_checkpoint_is_skipped_with_a_warning(tmp_path: Path, caplog: pytes
     assert f"{newest}: unreadable" in caplog.text
 
 
+def test_checkpoint_with_a_flipped_bit_is_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train(tmp_path, 3)
+    newest = tmp_path / "checkpoint_epoch=3.pt"
+    content = bytearray(newest.read_bytes())
+    weight = torch.load(newest, weights_only=True)["network"]["weight"]
+    content[content.index(weight.numpy().tobytes())] ^= 1
+    newest.write_bytes(content)
+    with caplog.at_level(logging.WARNING, "hybridseg.training"):
+        assert train(tmp_path, 4, resume=True) == [3, 4]
+    assert f"{newest}: unreadable" in caplog.text
+
+
+@pytest.mark.parametrize("content", [{}, [1], {"network": {}}], ids=["empty", "list", "no trainer"])
+def test_other_files_are_not_resumed(content: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train(tmp_path, 2)
+    newest = tmp_path / "checkpoint_epoch=2.pt"
+    torch.save(content, newest)
+    with caplog.at_level(logging.WARNING, "hybridseg.training"):
+        assert train(tmp_path, 3, resume=True) == [2, 3]
+    assert f"{newest}: not a checkpoint of this training" in caplog.text
+
+
 def test_run_without_a_readable_checkpoint_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "checkpoint_epoch=1.pt").write_bytes(b"torn")
     with pytest.raises(ValueError, match=r"run_dir: .*: no checkpoint can be read: remove them to start anew"):

@@ -39,7 +39,12 @@ def test_unchanged_file_is_not_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"{", "must be a JSON file"), (b"\xff", "must be a JSON file"), (None, "must be a readable")],
+    [
+        (b"{", "must be a JSON file"),
+        (b"\xff", "must be a JSON file"),
+        (b"[" * 100_000, "recursion"),
+        (None, "must be a readable"),
+    ],
 )
 def test_unreadable_file_is_one_line(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "a.json"
