@@ -22,6 +22,8 @@ TEMPLATE, REGIONS_TEMPLATE = "hippocampus_mri_segmentation", "brain_tumour_mri_s
 WIDTH = 120
 NETWORK_KEYS = ("preset", "strides", "kernels", "stem_kernel")
 CT_ONLY = {"window": "@window"}
+CASES_OF_A_DATASET = frozenset({"split", "dataset::data"})
+"""Keys that read cases: those of a DICOM tree are found by the channels of the bundle."""
 CHANNELS_ONLY = ("modalities", "windows")
 """Settings of bundles whose channels are of several modalities, or of another one than CT and MRI."""
 CONFIGS = ("train.json", "inference.json", "evaluate.json", "multi_gpu_train.json")
@@ -89,6 +91,8 @@ def configure(file: str, settings: Mapping[str, Any]) -> Config:
         config["preprocessing"] = replace_pipeline(config["preprocessing"], "ct_preprocessing", CT_ONLY)
     if "network_def" in config:
         config["network_def"] |= {name: settings[name] for name in NETWORK_KEYS if name in settings}
+    for key in CASES_OF_A_DATASET & config.keys() if "modalities" in settings else ():
+        config[key] = config[key].replace("rois=@rois", "rois=@rois, channels=list(@modalities)")
     if "label_codes" not in settings:
         config.pop("label_codes", None)
     return config

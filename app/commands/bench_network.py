@@ -30,7 +30,7 @@ class BenchNetwork(Command):
     """
 
     networks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = NETWORKS
-    """Presets (tiny, small, base) and reference networks (SwinUNETR with feature size 48, SwinUNETR v2, DynUNet with
+    """Presets (tiny, small, light, base) and reference networks (SwinUNETR with feature size 48, SwinUNETR v2, DynUNet with
     six stages, SegResNet, MedNeXt); all are compared with the first."""
     size: tuple[int, int, int] = (96, 96, 96)
     """Size of the image in voxels."""

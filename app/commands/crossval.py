@@ -153,6 +153,7 @@ class Crossval(Command):
         """
         from hybridseg.app.crossval import bundle_split_file, make_split, read_split, write_split
 
+        entries = list(self.output.iterdir())  # before the look for the file: another fold may just begin
         if self.split_file.is_file():
             split = read_split(self.split_file)
             given = {"folds": self.folds, "patient": self.patient, "seed": self.seed or 0}
@@ -161,7 +162,7 @@ class Crossval(Command):
                 rule = f"must be {split.settings[name]}, as for the folds in {self.split_file}; or use another folder"
                 raise ValueError(f"{name}: {given[name]}: {rule}")
             return split
-        if any(not entry.name.startswith(".") for entry in self.output.iterdir()):
+        if any(not entry.name.startswith(".") for entry in entries):
             raise ValueError(f"output: {self.output}: must be empty, or the folder of an earlier cross-validation")
         split = make_split(
             self.dataset, bundle_split_file(bundle), folds=self.folds, patient=self.patient, seed=self.seed or 0

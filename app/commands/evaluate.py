@@ -71,7 +71,7 @@ class Evaluate(VolumeCommand):
         from hybridseg.app.evaluation.references import find_references
         from hybridseg.app.evaluation.tables import summary_record, summary_table, write_reports
         from hybridseg.transforms.io.json_files import as_json
-        from hybridseg.transforms.io.masks import is_mask_file, parse_rois
+        from hybridseg.transforms.io.masks import parse_rois
         from hybridseg.transforms.io.names import case_name, find_volumes
 
         rois = parse_rois(self.roi) or (label_rois(bundle_path(self.bundle)) if self.bundle else {})
@@ -82,8 +82,6 @@ class Evaluate(VolumeCommand):
             predicted=[case_name(path) for path in predictions],
             modality=input_modalities(bundle_path(self.bundle))[0] if self.bundle else None,
         )
-        if self.references.is_file() and len(predictions) == 1 and is_mask_file(self.references):
-            references = {case_name(predictions[0]): reference for reference in references.values()}
         if self.output is not None:
             make_folder(self.output)
         scores: list[LabelScore] = []

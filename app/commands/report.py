@@ -26,8 +26,9 @@ class Report(VolumeCommand):
         Annotated[Path | None, tyro.conf.arg(metavar="[PREDICTIONS]", help_behavior_hint="")]
     ] = None
     """Folder of label maps, such as the output of `hybridseg predict`, or one label map."""
-    references: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
-    """Folder of reference label maps with the same names: adds scores, and outlines in the pictures."""
+    references: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
+    """References as `hybridseg evaluate` takes them, with the ROIs of the bundle: adds scores, and outlines in the
+    pictures."""
     scores: Annotated[
         Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: PREDICTIONS, if it has scores)")
     ] = None

@@ -45,7 +45,8 @@ class Train(Command):
     bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
     """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle."""
     dataset: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATASET")]]
-    """Folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, or with folders images, labels."""
+    """Folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, with folders images, labels, or with
+    DICOM series and the RTSTRUCT or SEG files that reference them."""
     run_dir: Annotated[
         Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint=BUNDLE_DEFAULT)
     ] = None

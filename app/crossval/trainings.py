@@ -18,7 +18,7 @@ from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.atomic import replacing
 
-WEIGHTS, TRAINED, LOG = "model.pt", "trained.json", "crossval.log"
+WEIGHTS, STARTED, TRAINED, LOG = "model.pt", "started.json", "trained.json", "crossval.log"
 SECONDS_BETWEEN_LOOKS = 0.2
 SECONDS_TO_END = 10
 
@@ -64,15 +64,17 @@ class Training:
         return self.weights.is_file() and ((self.folder / TRAINED).is_file() or ended)
 
     def check_options(self) -> None:
-        """Check that a finished training had the same options.
+        """Check that a training that has begun or finished had the same options.
 
         Raises:
             VolumeError: it had others, or its record cannot be read.
         """
-        path = self.folder / TRAINED
-        if path.is_file() and (before := read_json(path).get("options")) != list(self.options):
-            rule = f"must be trained with {shown(self.options)}; or use another folder"
-            raise VolumeError(path, f"trained with {shown(before or [])}", rule)
+        if not latest_epoch(self.folder) and not (self.folder / TRAINED).is_file():
+            return
+        for path in (self.folder / STARTED, self.folder / TRAINED):
+            if path.is_file() and (before := read_json(path).get("options")) != list(self.options):
+                rule = f"must be trained with {shown(self.options)}; or use another folder"
+                raise VolumeError(path, f"trained with {shown(before or [])}", rule)
 
     def command(self, device: str) -> list[str]:
         """Return the command that starts the training, or resumes it after its last epoch."""
@@ -84,9 +86,12 @@ class Training:
 
     def mark(self) -> None:
         """Record that the training has finished, which early stopping may have ended."""
-        record = {"epochs": latest_epoch(self.folder), "options": list(self.options)}
-        with replacing(self.folder / TRAINED) as temporary:
-            temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
+        self.record(TRAINED, epochs=latest_epoch(self.folder))
+
+    def record(self, name: str, **facts: int) -> None:
+        """Write a record with the options of the training into its folder."""
+        with replacing(self.folder / name) as temporary:
+            temporary.write_text(json.dumps({**facts, "options": list(self.options)}) + "\n", encoding="utf-8")
 
 
 def shown(options: Sequence[str]) -> str:
@@ -149,8 +154,8 @@ def train_folds(
 
 
 def start(training: Training, device: str, *, alone: bool, at_once: int) -> subprocess.Popen[bytes]:
-    """Start a training."""
-    training.folder.mkdir(parents=True, exist_ok=True)
+    """Start a training, or resume it."""
+    training.record(STARTED)
     environment = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // at_once))} if not alone else {}
     environment = {**environment, **os.environ, WATCH: str(os.getpid())}
     before_exec = terminate_with_parent()

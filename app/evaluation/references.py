@@ -20,7 +20,7 @@ def find_references(
 ) -> dict[str, Reference]:
     """Find references by the name of their case.
 
-    - A file is the reference of the case that it is named for.
+    - A file is the reference of the case that it is named for; named masks also that of a single prediction.
     - A folder has label maps, or RTSTRUCT, SEG and `.seg.nrrd` files, named for their cases.
     - The folder of a dataset, with a dataset.json or DICOM series, has the labels of its cases. A prediction that is
       named after the folder of a patient, as by `predict`, belongs to the patient's only case.
@@ -49,6 +49,8 @@ def find_references(
         files = [place] if place.is_file() and is_mask_file(place) else []
     files = files or find_volumes([place])
     check_unique_cases(files)
+    if place.is_file() and is_mask_file(place) and len(predicted) == 1:
+        return {next(iter(predicted)): as_reference(place, rois)}
     return {reference_name(path): as_reference(path, rois) for path in files}
 
 

@@ -186,7 +186,7 @@ class SliceViewer:
         still = b64encode(as_file(self.figure(), "jpeg", quality=88)).decode()
         picture = {"text/plain": self.table(), "image/jpeg": still}
         if (controls := self.controls()) is None:
-            print("ipywidgets or anywidget is missing, so this is a picture: pip install 'hybridseg[notebooks]'")
+            print("ipywidgets or anywidget is missing, so this is a picture: pip install '.[notebooks]'")
             return picture
         controls.refresh()
         return {**(controls.box._repr_mimebundle_() or {}), **picture}

@@ -37,7 +37,7 @@ def export_network(network: nn.Module, path: Path, kind: str, shape: tuple[int, 
     """
     missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None] if kind == "onnx" else []
     if missing:
-        raise ValueError(f"format: onnx: needs {', '.join(missing)}: pip install 'hybridseg[export]'")
+        raise ValueError(f"format: onnx: needs {', '.join(missing)}: pip install '.[export]'")
     write, load = FORMATS[kind]
     network.eval()
     try:

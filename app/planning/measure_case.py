@@ -14,7 +14,7 @@ import hashlib
 import warnings
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -61,14 +61,16 @@ def measure_case(
     belong = not problems
     measured: dict[str, Any] = {}
     numbers: LabelMap | None = None
+    shape: Sequence[int] = ()
+    affine = np.eye(4)
     if label is not None:
         numbers = compact_labels(label.as_tensor()[0])
         measured["label_volumes"] = _measure_volumes(numbers, voxel_volume_ml(label.affine.numpy()))
         problems += _unlisted_labels(case, measured["label_volumes"], labels)
-        grid = label.shape[1:], label.affine.numpy()
+        shape, affine = label.shape[1:], label.affine.numpy()
     del label
     if volumes:
-        channels = [channel for volume in volumes for channel in volume.split(1)]
+        channels = cast(list[MetaTensor], [channel for volume in volumes for channel in volume.split(1)])
         masks = [MODALITIES[name].body(part.as_tensor()) for part, name in zip(channels, modalities, strict=True)]
         problems += [str(no_body(part)) for part, mask in zip(channels, masks, strict=True) if not has_body(mask)][:1]
         measured |= {
@@ -82,7 +84,7 @@ def measure_case(
             labelled = numbers > 0
             measured["labelled_voxels"] = int(labelled.sum())
             measured["quantiles"] = tuple(
-                _quantiles_within(_on_grid(part, *grid, MODALITIES[name].air), labelled)
+                _quantiles_within(_on_grid(part, shape, affine, MODALITIES[name].air), labelled)
                 for part, name in zip(channels, modalities, strict=True)
             )
     return CaseFingerprint(case=case["case"], problems=tuple(problems), **measured)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from hybridseg.app.evaluation.files import score_files
 from hybridseg.app.evaluation.metrics import LabelScore
+from hybridseg.app.evaluation.references import Reference
 from hybridseg.app.labels.files import load_labels
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.transforms.datasets.inputs import InputCase
@@ -46,7 +47,7 @@ class Cohort:
 
     Args:
         predictions: file of each case.
-        references: file of each case that has a reference.
+        references: label map or named masks of each case that has a reference.
         label_names: names of the labels; None takes all labels that occur, named by number.
         regions: measure these instead of labels.
         resample: accept predictions on another grid than that of their reference or image.
@@ -56,7 +57,7 @@ class Cohort:
     """
 
     predictions: Mapping[str, Path]
-    references: Mapping[str, Path]
+    references: Mapping[str, Reference]
     label_names: Mapping[int, str] | None = None
     regions: Regions | None = None
     resample: bool = False

@@ -8,8 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hybridseg.app.bundling.config import bundle_version, input_channels, label_parts, shown_window
+from hybridseg.app.bundling.config import (
+    bundle_version,
+    input_channels,
+    input_modalities,
+    label_parts,
+    label_rois,
+    shown_window,
+)
 from hybridseg.app.evaluation.metrics import LabelScore
+from hybridseg.app.evaluation.references import find_references
 from hybridseg.app.inference.run_record import PER_FOLDER, RunRecord
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.bundles import bundle_path
@@ -87,7 +95,7 @@ def describe_cohort(
     Args:
         predictions: folder of label maps, or one label map.
         contents: the contents so far, such as the curves of a training.
-        references: folder of reference label maps.
+        references: references, as `find_references` takes them; ROIs get the labels that the bundle gives them.
         scores: folder of scores to use instead of measuring.
         images: images that the label maps were predicted from; None takes those in the record of the run.
         bundle: name or folder; None takes the bundle in the record.
@@ -106,9 +114,14 @@ def describe_cohort(
     folder = bundle_path(bundle) if bundle is not None else recorded_bundle(record)
     names, regions = label_parts(folder) if folder is not None else (None, None)
     earlier = failed_cases(record)
+    predicted = case_files(predictions, may_be_empty=bool(earlier))
+    rois, modality = (label_rois(folder), input_modalities(folder)[0]) if folder is not None else ({}, None)
+    found_references = (
+        {} if references is None else find_references(references, rois, predicted=[*predicted], modality=modality)
+    )
     cohort = Cohort(
-        predictions=case_files(predictions, may_be_empty=bool(earlier)),
-        references={} if references is None else case_files(references),
+        predictions=predicted,
+        references=found_references,
         label_names=names,
         regions=regions,
         resample=resample,

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from monai.data import MetaTensor
 
+from hybridseg.app.evaluation.references import Reference
 from hybridseg.app.figures.panels import PANEL, best_slice, draw_panel, grey_window
 from hybridseg.app.figures.planes import PLANES
 from hybridseg.app.labels.files import load_labels
@@ -22,6 +23,7 @@ from hybridseg.transforms.datasets.inputs import InputCase
 from hybridseg.transforms.grid import voxel_lengths
 from hybridseg.transforms.io.checks import shares_grid
 from hybridseg.transforms.io.load import LoadVolumed, open_volume
+from hybridseg.transforms.io.masks import MaskFile
 
 LARGEST = (11.0, 3.6)
 """Largest width of three planes, and largest height of each, in inches."""
@@ -49,7 +51,7 @@ class Panel:
 def draw_panels(
     image: InputCase,
     prediction: Path,
-    reference: Path | None = None,
+    reference: Reference | None = None,
     *,
     focus: Sequence[int],
     label_names: Mapping[int, str],
@@ -65,7 +67,7 @@ def draw_panels(
     Args:
         image: the image of the case.
         prediction: file of the predicted label map.
-        reference: file of the reference label map; None if there is none.
+        reference: the reference, a label map or named masks; None if there is none.
         focus: the labels in focus, taken as one.
         label_names: the labels to draw.
         channels: channels of the image.
@@ -78,7 +80,9 @@ def draw_panels(
     Raises:
         ValueError: a file cannot be read, or is not on the image's grid and `resample` is False.
     """
-    files = {"prediction": prediction} | ({} if reference is None else {"reference": reference})
+    files: dict[str, Reference] = {"prediction": prediction}
+    if reference is not None:
+        files["reference"] = reference
     if len(image.images) > 1:
         channel = drawn_channel(image, prediction)
         image, channels = replace(image, images=image.images[channel : channel + 1]), 1
@@ -118,7 +122,9 @@ def drawn_channel(image: InputCase, labels: Path) -> int:
     return next((index for index, header in enumerate(headers) if shares_grid(header, grid)), 0)
 
 
-def load_case(image: InputCase, labels: Mapping[str, Path], *, channels: int, resample: bool) -> dict[str, MetaTensor]:
+def load_case(
+    image: InputCase, labels: Mapping[str, Reference], *, channels: int, resample: bool
+) -> dict[str, MetaTensor]:
     """Load an image (C, X, Y, Z) as `image` and its label maps (1, X, Y, Z), with axes right, anterior and superior.
 
     Raises:
@@ -126,7 +132,7 @@ def load_case(image: InputCase, labels: Mapping[str, Path], *, channels: int, re
     """
     files: dict[Hashable, Any] = {"image": image.entry["image"]}
     if not resample:
-        files |= {name: str(path) for name, path in labels.items()}
+        files |= {name: path if isinstance(path, MaskFile) else str(path) for name, path in labels.items()}
     load = LoadVolumed(
         ["image", *labels], label_keys=[*labels], channels=channels, orientation="RAS", allow_missing_keys=True
     )
@@ -134,7 +140,9 @@ def load_case(image: InputCase, labels: Mapping[str, Path], *, channels: int, re
     if resample:
         grid = volumes["image"]
         for name, path in labels.items():
-            resampled = resample_labels(*load_labels(path), grid.shape[1:], grid.affine.numpy())
+            resampled = resample_labels(
+                *load_labels(path, grid_of=labels["prediction"]), grid.shape[1:], grid.affine.numpy()
+            )
             volumes[name] = MetaTensor(resampled[None].astype(np.float32), affine=grid.affine)
     return volumes
 

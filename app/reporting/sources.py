@@ -16,7 +16,7 @@ from hybridseg.app.inference.run_record import RunRecord
 from hybridseg.app.labels.files import load_labels
 from hybridseg.app.labels.label_maps import count_labels
 from hybridseg.transforms.datasets.inputs import DicomChoice, InputCase, as_image
-from hybridseg.transforms.errors import VolumeError
+from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.json_files import read_json
 from hybridseg.transforms.io.names import case_name, find_volumes, list_volumes
 
@@ -64,10 +64,10 @@ def is_score(row: Any) -> bool:
     return words and counts and all(row[name] is None or type(row[name]) in (int, float) for name in MEASURES)
 
 
-def newer_than(path: Path, others: Iterable[Path]) -> bool:
+def newer_than(path: Path, others: Iterable[PathLike]) -> bool:
     """Whether a file exists and no other was written after it; missing others are reported when they are loaded."""
     return path.is_file() and all(
-        other.stat().st_mtime <= path.stat().st_mtime for other in others if os.path.exists(other)
+        os.stat(other).st_mtime <= path.stat().st_mtime for other in others if os.path.exists(other)
     )
 
 
@@ -196,7 +196,7 @@ def have_same_references(scores: Iterable[LabelScore], cohort: Cohort) -> bool:
     compared = {case: path for case, path in cohort.references.items() if case in by_case}
     for case, path in tqdm(compared.items(), desc="references", unit="case", leave=False, disable=None):
         try:
-            labels, _ = load_labels(path)
+            labels, _ = load_labels(path, grid_of=cohort.predictions[case])
         except ValueError:  # reported when it is scored
             return False
         counts = dict(enumerate(count_labels(labels).tolist()))

@@ -17,6 +17,7 @@ import torch
 from monai.data import DataLoader, Dataset, MetaTensor
 from monai.transforms import Compose, RandomizableTrait
 from monai.utils import optional_import
+from torch.utils.data import Dataset as TorchDataset
 
 from hybridseg.app.runtime.console import cause
 from hybridseg.app.runtime.distributed import rank, world_size
@@ -24,14 +25,14 @@ from hybridseg.app.runtime.machine import peak_memory
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.patches import POSITIONS, RandPatchesd, label_positions, small_integers
 from hybridseg.transforms.pipelines import LABEL
-from hybridseg.transforms.store import Store, is_ready, mark_used, open_case
+from hybridseg.transforms.store import Store, folder_size, is_ready, mark_used, open_case
 from hybridseg.transforms.store.identity import files_of
 
 logger = logging.getLogger("hybridseg.training")
 tqdm, has_tqdm = optional_import("tqdm", name="tqdm")
 HAS_BLOSC2 = bool(find_spec("blosc2"))
 
-Case = Mapping[Hashable, Any]
+Case = Mapping[Any, Any]
 T = TypeVar("T")
 
 THREADS = 2
@@ -113,15 +114,19 @@ def fill_store(store: Store, data: Sequence[Case], quota: float | None) -> list[
         ValueError: several cases cannot be prepared; each is logged.
     """
     entries = [store.entry(case) for case in progress(data, "reading", len(data))]
-    missing = [index for index, entry in enumerate(entries) if not is_ready(entry)]
+    missing = [index for index, entry in enumerate(progress(entries, "checking", len(data))) if not is_ready(entry)]
     if missing:
+        store.folder.mkdir(parents=True, exist_ok=True)
+        for entry in (entries[index] for index in missing):
+            if entry.is_dir():
+                logger.warning(f"{entry}: not complete or damaged: prepared again")
         missing.sort(key=lambda index: input_bytes(store, data[index]))
         typical = missing.pop(len(missing) // 2)
         start = monotonic()
         with peak_memory(torch.device("cpu")) as peak:
             results = [Preparation(store, data, entries)[typical]]
         seconds = (monotonic() - start) * len(missing)
-        size = sum(file.stat().st_size for file in entries[typical].glob("*"))
+        size = folder_size(entries[typical])
         per_byte = size / max(1, input_bytes(store, data[typical]))
         check_room(store, sum(input_bytes(store, data[index]) for index in missing) * per_byte, len(missing), quota)
         first = len(missing) * rank() // world_size()
@@ -149,7 +154,7 @@ def check_room(store: Store, needed: float, cases: int, quota: float | None) -> 
     Raises:
         VolumeError: there is no room.
     """
-    held = sum(file.stat().st_size for file in store.folder.rglob("*") if file.is_file())
+    held = folder_size(store.folder)
     free = shutil.disk_usage(store.folder).free * (1 - ROOM_LEFT)
     room = free if quota is None else min(free, quota * 1e9 - held)
     amount = f"{needed / 1e9:.1f} GB for {cases} more prepared cases"
@@ -167,7 +172,7 @@ def workers(seconds: float, memory: int) -> int:
     return number if number > 1 else 0
 
 
-class Preparation(Dataset):
+class Preparation(TorchDataset[Any]):
     """Prepares a case when it is asked for: None, or the error if it cannot be prepared.
 
     Args:
@@ -177,9 +182,12 @@ class Preparation(Dataset):
     """
 
     def __init__(self, store: Store, data: Sequence[Case], entries: Sequence[Path]) -> None:
-        super().__init__(data)
         self.store = store
+        self.data = data
         self.entries = entries
+
+    def __len__(self) -> int:
+        return len(self.data)
 
     def __getitem__(self, index: Any) -> ValueError | OSError | None:
         if is_ready(self.entries[index]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hybridseg.app.runtime.allocator import keep_freed_memory
 from hybridseg.app.runtime.folder_lock import hold_folder
 from hybridseg.app.runtime.parent import watch_parent
 
@@ -12,13 +11,10 @@ from hybridseg.app.runtime.parent import watch_parent
 def start_run(run_dir: str | Path) -> None:
     """Create the folder of a run, hold it until this process ends, and end when the starting process ends.
 
-    Memory that a step frees is kept for the next one.
-
     Raises:
         ValueError: another run holds the folder.
         OSError: the folder cannot be created.
     """
-    keep_freed_memory()
     folder = Path(run_dir)
     folder.mkdir(parents=True, exist_ok=True)
     hold_folder(folder, "run_dir")

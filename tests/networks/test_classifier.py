@@ -90,7 +90,7 @@ def test_encoder_of_a_segmentation_network_is_loaded():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"preset": "huge"}, "preset: 'huge': must be one of tiny, small, base"),
+        ({"preset": "huge"}, "preset: 'huge': must be one of tiny, small, light, base"),
         ({"classes": 0}, "classes: 0: must be a positive integer"),
         ({"in_channels": 0}, "in_channels: 0: must be a positive integer"),
         ({"width": 3}, "width: not a field of the network: must be one of in_channels"),

@@ -198,7 +198,7 @@ def test_encoder_of_a_segmentation_network_is_loaded():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"preset": "huge"}, "preset: 'huge': must be one of tiny, small, base"),
+        ({"preset": "huge"}, "preset: 'huge': must be one of tiny, small, light, base"),
         ({"classes": 0}, "classes: 0: must be a positive integer"),
         ({"levels": 0}, "levels: 0: must be a positive integer"),
         ({"levels": 5}, "levels: 5: must be at most 4, the encoder's scales"),

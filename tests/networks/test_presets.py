@@ -85,8 +85,8 @@ def test_checkpointing_keeps_the_gradients(preset):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"preset": "huge"}, "preset: 'huge': must be one of tiny, small, base"),
-        ({"preset": ["tiny"]}, r"preset: \['tiny'\]: must be one of tiny, small, base"),
+        ({"preset": "huge"}, "preset: 'huge': must be one of tiny, small, light, base"),
+        ({"preset": ["tiny"]}, r"preset: \['tiny'\]: must be one of tiny, small, light, base"),
         ({"widths": (1, 2)}, "widths: not a field of the network: must be one of in_channels"),
     ],
 )

@@ -90,7 +90,7 @@ def open_dataset(folder: PathLike, *, rois: Rois | None = None, channels: Sequen
         folder: a folder in Medical Segmentation Decathlon or nnU-Net layout, with pairs of the same name, or a tree of
             DICOM series and their masks.
         rois: labels by pattern of ROI names, in place of `rois` in dataset.json.
-        channels: the channel whose series are the cases of a DICOM tree, if dataset.json does not name it.
+        channels: names of the channels whose series make the cases of a DICOM tree, if dataset.json names none.
 
     Raises:
         VolumeError: the folder is missing, two cases have the same name, no case is complete, or dataset.json is
@@ -98,13 +98,13 @@ def open_dataset(folder: PathLike, *, rois: Rois | None = None, channels: Sequen
         ValueError: series of several modalities in a DICOM tree have masks, and no channel is named.
     """
     root = Path(os.path.abspath(folder))
-    content = _read_listing(root)
+    content = _name_channels(root, _read_listing(root), channels)
     layout = layout_of(root, content)
     names, regions = read_label_names(root / LISTING, content)
     channel_names = read_channel_names(root / LISTING, content)
     found = sorted(candidates(root, content))
     if layout == "dicom" and channel_names == UNNAMED:
-        found, channel_names = _one_modality(found, channels)
+        channel_names = _only_modality(found)
     chosen = rois or read_rois(root / LISTING, content)
     cases, problems = _complete_cases(root, found, chosen)
     return Dataset(
@@ -121,17 +121,19 @@ def open_dataset(folder: PathLike, *, rois: Rois | None = None, channels: Sequen
     )
 
 
-def read_dataset(dataset_dir: PathLike, *, rois: Rois | None = None) -> list[LabelledCase]:
+def read_dataset(
+    dataset_dir: PathLike, *, rois: Rois | None = None, channels: Sequence[str] = ()
+) -> list[LabelledCase]:
     """Return the labelled cases of a dataset folder, sorted by name, as `open_dataset` finds them.
 
-    Logs a warning with the number of cases that lack an image or a label. Of a DICOM tree whose dataset.json does not
-    name the channels, every series with a mask is a case, whatever its modality.
+    Logs a warning with the number of cases that lack an image or a label. Of a DICOM tree whose channels are not named,
+    every series with a mask is a case, whatever its modality.
 
     Raises:
         VolumeError: as in `open_dataset`, except for the names of labels, which are not read.
     """
     root = Path(os.path.abspath(dataset_dir))
-    content = _read_listing(root)
+    content = _name_channels(root, _read_listing(root), channels)
     found = sorted(candidates(root, content))
     cases, problems = _complete_cases(root, found, rois or read_rois(root / LISTING, content))
     if problems:
@@ -184,21 +186,25 @@ def name_labels(rois: Rois) -> dict[int, str]:
     return dict(sorted(names.items()))
 
 
-def _one_modality(found: Sequence[Candidate], channels: Sequence[str]) -> tuple[list[Candidate], tuple[str, ...]]:
-    """Return the series of one modality, and the name of the channel: as given, or by the only modality there is.
+def _name_channels(folder: Path, content: dict[str, Any], channels: Sequence[str]) -> dict[str, Any]:
+    """Add the names of channels to the content of dataset.json if the dataset is a DICOM tree without any."""
+    if not channels or {"channel_names", "modality"} & content.keys() or layout_of(folder, content) != "dicom":
+        return content
+    return content | {"channel_names": {str(number): name for number, name in enumerate(channels)}}
+
+
+def _only_modality(found: Sequence[Candidate]) -> tuple[str, ...]:
+    """Return the name of the channel by the only modality there is.
 
     Raises:
         ValueError: there are several modalities.
     """
     by_code = {code: name for name, code in DICOM_CODES.items()}
-    if len(channels) == 1:
-        code = DICOM_CODES[modality_of(channels[0])]
-        return [case for case in found if case.modality in ("", code)], (channels[0],)
     modalities = sorted({case.modality for case in found if case.modality})
     if len(modalities) > 1:
-        rule = "choose one by the name of the channel, such as CT, or name several in dataset.json"
+        rule = "name the channels to read, such as --channels CT, or --channels CT PET for both"
         raise ValueError(f"channels: series of {', '.join(modalities)} have masks: {rule}")
-    return list(found), tuple(by_code.get(code, code) for code in modalities) or UNNAMED
+    return tuple(by_code.get(code, code) for code in modalities) or UNNAMED
 
 
 def _complete_cases(folder: Path, found: Sequence[Candidate], rois: Rois) -> tuple[list[LabelledCase], dict[str, str]]:

@@ -35,6 +35,7 @@ def split_cases(
     required: Sequence[str] = ("training", "validation"),
     fold: int = 0,
     rois: Rois | None = None,
+    channels: Sequence[str] = (),
 ) -> dict[str, list[LabelledCase]]:
     """Split the cases of a dataset by a split file or, if the file is for another dataset, by a seed.
 
@@ -56,6 +57,7 @@ def split_cases(
         fold: the fold of the split file to use for validation, from 0; the others are for training.
         rois: labels by pattern of ROI names, for labels in RTSTRUCT, SEG and `.seg.nrrd` files; None or empty for those
             in dataset.json.
+        channels: names of the channels whose series make the cases of a DICOM tree, if dataset.json names none.
 
     Returns:
         The cases {"case", "image", "label"} of training, validation and test.
@@ -72,7 +74,7 @@ def split_cases(
         raise ValueError(f"required: {sorted(unknown)}: must be among {', '.join(SUBSETS)}")
     if split_file is None and fold != 0:
         raise ValueError(f"fold: {fold}: must be 0 unless a split file has folds")
-    cases = {case["case"]: case for case in read_dataset(dataset_dir, rois=rois)}
+    cases = {case["case"]: case for case in read_dataset(dataset_dir, rois=rois, channels=channels)}
     names = _listed_names(cases, split_file, fold) if split_file is not None else None
     record: dict[str, Any] = dict(names or {})
     if names is None:

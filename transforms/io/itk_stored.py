@@ -146,6 +146,21 @@ def find_stored_voxels(path: Path) -> StoredVoxels | None:
     )
 
 
+def data_files(path: Path) -> list[Path]:
+    """Return the files of voxels that a NRRD or MetaImage header names; if they are a list or a pattern, all beside it.
+
+    Raises:
+        VolumeError: see `read_fields`.
+        OSError: a file or folder cannot be read.
+    """
+    fields, _ = read_fields(path)
+    name = fields.get("data file", fields.get("datafile", fields.get("elementdatafile", "LOCAL")))
+    voxels = path.parent / name
+    if name == "LOCAL" or voxels.is_file():
+        return [] if name == "LOCAL" else [voxels]
+    return sorted(file for file in voxels.parent.iterdir() if file.is_file() and file != path)
+
+
 def read_fields(path: Path) -> tuple[dict[str, str], int]:
     """Read the fields of a text header, names in lower case, and the header's length in bytes.
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
+from nibabel.nifti1 import Nifti1Extension
 from numpy.typing import ArrayLike, NDArray
 
 from hybridseg.transforms.errors import PathLike, VolumeError
@@ -18,8 +18,8 @@ from hybridseg.transforms.structures import Structure
 
 from .atomic import replacing
 from .itk import quiet_itk
+from .names import SLICER_EXTENSION
 
-SLICER_EXTENSION = ".seg.nrrd"
 ITK_EXTENSIONS = {SLICER_EXTENSION: "NrrdImageIO", ".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
 
 EXTENSION_BLOCK, EXTENSION_HEAD = 16, 8
@@ -115,7 +115,7 @@ def slicer_terminology(structure: Structure) -> str:
     return "~".join((TERMINOLOGY, category, kind, modifier, ANATOMIC_CODES, "^^", "^^"))
 
 
-def names_extension(structures: Sequence[Structure]) -> nib.nifti1.Nifti1Extension:
+def names_extension(structures: Sequence[Structure]) -> Nifti1Extension:
     """Return the NIfTI header extension with names and colours of labels, in the form of TotalSegmentator's label maps.
 
     It is the label table of Connectome Workbench in XML.
@@ -132,7 +132,7 @@ def names_extension(structures: Sequence[Structure]) -> nib.nifti1.Nifti1Extensi
         f"{table}\n<VolumeType><![CDATA[Label]]></VolumeType></VolumeInformation></CaretExtension>\n"
     ).encode()
     padding = -(len(xml) + EXTENSION_HEAD) % EXTENSION_BLOCK  # zeros at the end would not be XML
-    return nib.nifti1.Nifti1Extension(COMMENT, xml + b" " * padding)
+    return Nifti1Extension(COMMENT, xml + b" " * padding)
 
 
 def write_itk_snap_labels(path: PathLike, structures: Sequence[Structure]) -> None:

@@ -97,8 +97,8 @@ def open_volume(path: Any, max_bytes: int | None = None, grid: VolumeHeader | No
         yield Source(NAME, reader.header, reader)
         return
     if isinstance(path, MaskFile):
-        masks = MaskReader(path, grid or mask_grid(path))
-        yield Source(path, masks.header, masks)
+        masks = MaskReader(path, grid or mask_grid(path))  # pyright: ignore[reportArgumentType] # one class by two names
+        yield Source(path, masks.header, masks)  # pyright: ignore[reportArgumentType]
         return
     if isinstance(path, DicomFolder) or Path(path).is_dir() or Path(path).suffix.lower() == ZIP_EXTENSION:
         with open_series(path) as series:

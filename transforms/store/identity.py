@@ -24,6 +24,8 @@ import torch
 
 from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.itk_stored import data_files
+from hybridseg.transforms.io.names import ITK_EXTENSIONS, volume_extension
 
 TRANSFORMS = Path(__file__).parents[1]
 SETTLED_SECONDS = 2.0
@@ -67,24 +69,35 @@ def source(path: PathLike) -> Source:
 
 
 def files_of(value: Any) -> Iterator[Path]:
-    """Yield the files that an entry of a case names: paths, also in lists and dataclasses; all files of a folder."""
-    if isinstance(value, str | os.PathLike):
+    """Yield the files that an entry of a case names: paths, also in lists and dataclasses; all files of a folder.
+
+    The file of voxels that a header names (`.mhd`, detached `.nrrd`) follows it.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        for item in fields(value):
+            if not is_text(part := getattr(value, item.name)):
+                yield from files_of(part)
+    elif isinstance(value, str | os.PathLike):
         path = Path(value)
         with suppress(OSError, ValueError):  # a text that cannot be a path
             if path.is_dir():
                 yield from sorted(file for file in path.rglob("*") if file.is_file())
             elif path.is_file():
                 yield path
-    elif is_dataclass(value) and not isinstance(value, type):
-        for item in fields(value):
-            yield from files_of(getattr(value, item.name))
+                if volume_extension(path) in ITK_EXTENSIONS:
+                    yield from data_files(path)
     elif isinstance(value, Mapping | Sequence | Set):
         for item in value.values() if isinstance(value, Mapping) else value:
             yield from files_of(item)
 
 
+def is_text(part: Any) -> bool:
+    """Return whether a part of a dataclass names no file: "CT" is a modality, also where a folder is called so."""
+    return isinstance(part, str) and not os.path.isabs(part)
+
+
 class FileDigests:
-    """Digests of the contents of files, remembered in a folder while a file's size and time of change stay the same.
+    """Digests of the contents of files, remembered in a folder while a file's size and times of change stay the same.
 
     Args:
         folder: where they are remembered, one small file for each.
@@ -99,17 +112,18 @@ class FileDigests:
         Raises:
             OSError: it cannot be read.
         """
-        now = source(path)
-        memo = self.folder / f"{digest(now.path)}.json"
+        now = os.stat(path)
+        changed = max(now.st_mtime_ns, now.st_ctime_ns)  # copies may keep the former
+        memo = self.folder / f"{digest(os.path.abspath(path))}.json"
         with suppress(OSError, ValueError, KeyError, TypeError):
             known = json.loads(memo.read_text(encoding="utf-8"))
-            if (known["size"], known["changed"]) == (now.size, now.changed):
+            if (known["size"], known["changed"]) == (now.st_size, changed):
                 return str(known["digest"])
         with path.open("rb") as file:
             found = file_digest(file, "sha256").hexdigest()
-        if time.time() - now.changed / 1e9 > SETTLED_SECONDS:
-            with replacing(memo) as temporary:
-                temporary.write_text(json.dumps({"size": now.size, "changed": now.changed, "digest": found}))
+        if time.time() - changed / 1e9 > SETTLED_SECONDS:
+            with suppress(OSError), replacing(memo) as temporary:  # a full store may be read-only
+                temporary.write_text(json.dumps({"size": now.st_size, "changed": changed, "digest": found}))
         return found
 
 
@@ -119,13 +133,25 @@ def case_digest(case: Mapping[Any, Any], keys: Iterable[str], digests: FileDiges
     Raises:
         OSError: a file cannot be read.
     """
-    parts = []
-    for key in sorted(keys):
-        files = list(files_of(case[key]))
-        parts += [key, *map(digests, files)]
-        if not files or not isinstance(case[key], str | list):
-            parts.append(json.dumps(Description()(case[key])))
-    return digest(*parts)
+    return digest(*(json.dumps([key, content(case[key], digests)]) for key in sorted(keys)))
+
+
+def content(value: Any, digests: FileDigests) -> Any:
+    """Describe a value of a case: files by their content, everything else as it is, such as the labels of ROIs.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = [(item.name, getattr(value, item.name)) for item in fields(value)]
+        return [[name, part if is_text(part) else content(part, digests)] for name, part in parts]
+    if isinstance(value, str | os.PathLike):
+        return [*map(digests, files_of(value))] or str(value)
+    if isinstance(value, Mapping):  # in order: the later of two patterns wins
+        return [[str(key), content(item, digests)] for key, item in value.items()]
+    if isinstance(value, list | tuple):
+        return [content(item, digests) for item in value]
+    return Description()(value)
 
 
 def recipe_digest(transforms: Sequence[Any]) -> str:

@@ -6,7 +6,6 @@ any makes another entry, so none is ever out of date. Entries that nothing uses 
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -19,14 +18,24 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, MapTransform
 from monai.utils import ImageMetaKey
 
-from hybridseg.transforms.errors import PathLike
+from hybridseg.transforms.errors import PathLike, VolumeError
 
-from .entry import ENTRY, entry_size, read_entry, remove_entry, sources_to_json, write_entry
+from .entry import (
+    ENTRY,
+    folder_size,
+    is_whole,
+    read_about,
+    read_entry,
+    remove_entry,
+    sources_to_json,
+    write_entry,
+)
 from .identity import FileDigests, Source, case_digest, code_version, digest, files_of, recipe_digest, source
 
 DIGESTS = "digests"
 CODE = "hybridseg.transforms"
 DAY = 24 * 3600.0
+INCOMPLETE = "not complete"
 
 
 class Store:
@@ -44,7 +53,7 @@ class Store:
         self.digests = FileDigests(self.folder / DIGESTS)
         self.keys = {key for item in transforms if isinstance(item, MapTransform) for key in item.keys}
 
-    def entry(self, case: Mapping[Hashable, Any]) -> Path:
+    def entry(self, case: Mapping[Any, Any]) -> Path:
         """Return the folder of a case's entry, whether there is one or not.
 
         Raises:
@@ -53,27 +62,29 @@ class Store:
         keys = [str(key) for key in self.keys if key in case]
         return self.folder / digest(self.recipe, case_digest(case, keys, self.digests))
 
-    def prepare(self, case: Mapping[Hashable, Any]) -> int:
+    def prepare(self, case: Mapping[Any, Any]) -> int:
         """Prepare a case, and write its entry.
 
         Returns:
             Bytes on disk.
 
         Raises:
-            VolumeError: a file of the case cannot be used.
+            VolumeError: a file of the case cannot be used, or changes meanwhile.
             OSError: the entry cannot be written.
         """
         sources = [source(file) for key in self.keys if key in case for file in files_of(case[key])]
         folder = self.entry(case)
         done: Any = self.transforms(case)
+        if changed := [item.path for item in sources if not item.is_current()]:
+            raise VolumeError(changed[0], "changed while it was read", "must not change while cases are prepared")
         volumes = [key for key, value in done.items() if isinstance(value, MetaTensor)]
         about = {"case": str(case.get("case", "")), "code": code_version(CODE), "sources": sources_to_json(sources)}
         return write_entry(folder, done, volumes, about)
 
 
 def is_ready(entry: Path) -> bool:
-    """Return whether an entry is complete."""
-    return (entry / ENTRY).is_file()
+    """Return whether an entry is complete and not damaged; reads all of it."""
+    return is_whole(entry)
 
 
 def mark_used(entry: Path) -> None:
@@ -82,7 +93,7 @@ def mark_used(entry: Path) -> None:
         os.utime(entry / ENTRY)
 
 
-def open_case(case: Mapping[Hashable, Any], entry: Path, *, whole: bool) -> dict[Hashable, Any]:
+def open_case(case: Mapping[Any, Any], entry: Path, *, whole: bool) -> dict[Hashable, Any]:
     """Return a case with the volumes of its entry; see `read_entry`."""
     opened = {**case, **read_entry(entry, whole=whole)}
     for key, volume in opened.items():
@@ -97,7 +108,7 @@ class StoredCase:
 
     Args:
         folder: of the entry.
-        case: name of the case; empty for an entry that is not complete.
+        case: name of the case; empty for an entry that is not complete or damaged.
         size: bytes on disk.
         days: days since it was used or, if it is not complete, written.
         state: empty if it can be used, else why not.
@@ -119,24 +130,27 @@ def stored_cases(store: PathLike) -> Iterator[StoredCase]:
     for folder in Path(store).iterdir():
         if not folder.is_dir() or folder.name == DIGESTS:
             continue
+        about, state = None, INCOMPLETE
         try:
-            about = json.loads((folder / ENTRY).read_text(encoding="utf-8"))
+            about = read_about(folder)
+            state = state_of(about)
+        except VolumeError:
+            state = "damaged"
         except FileNotFoundError:
-            about = None
-        used = (folder if about is None else folder / ENTRY).stat().st_mtime
-        yield StoredCase(
-            folder=folder,
-            case=about["case"] if about else "",
-            size=entry_size(folder),
-            days=(time.time() - used) / DAY,
-            state=state_of(about),
-        )
+            pass
+        with suppress(FileNotFoundError):  # removed meanwhile
+            used = (folder if about is None else folder / ENTRY).stat().st_mtime
+            yield StoredCase(
+                folder=folder,
+                case=about["case"] if about else "",
+                size=folder_size(folder),
+                days=(time.time() - used) / DAY,
+                state=state,
+            )
 
 
-def state_of(about: Mapping[str, Any] | None) -> str:
+def state_of(about: Mapping[str, Any]) -> str:
     """Return why an entry cannot be used any more, from its `entry.json`, or an empty text."""
-    if about is None:
-        return "not complete"
     if about["code"] != code_version(CODE):
         return "other version"
     if not all(Source(**item).is_current() for item in about["sources"]):
@@ -156,6 +170,6 @@ def prune(store: PathLike, days: float) -> Iterator[StoredCase]:
         OSError: the folder cannot be read.
     """
     for item in list(stored_cases(store)):
-        if item.days > days or (item.state and (item.case or item.days > 1)):
+        if item.days > days or (item.state and (item.state != INCOMPLETE or item.days > 1)):
             remove_entry(item.folder)
             yield item

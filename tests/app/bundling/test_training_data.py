@@ -84,7 +84,8 @@ def test_shipped_bundle_says_what_it_was_trained_on(name: str) -> None:
     known = TrainingData.read(bundle_path(name))
     assert known.synthetic == name.startswith("phantom")
     assert set(known.modalities) <= {"CT", "MR", "PT"}
-    assert bool(known.extent_mm) == (bundle_path(name) / "models" / "model.pt").is_file()
+    if (bundle_path(name) / "models" / "model.pt").is_file():
+        assert known.extent_mm
 
 
 def test_volume_is_measured_in_mm() -> None:

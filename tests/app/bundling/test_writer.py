@@ -57,6 +57,8 @@ def test_channels_of_several_modalities_have_their_own_pipeline() -> None:
         assert (config["modalities"], config["windows"]) == (settings["modalities"], settings["windows"])
         assert "channels" not in config["preprocessing"]
     assert train["train"]["augmentation"]["modalities"] == "$list(@modalities.values())"
+    assert "channels=list(@modalities)" in train["split"]
+    assert "channels=list(@modalities)" in configure("evaluate.json", settings)["dataset::data"]
     image = metadata("petct", settings)["network_data_format"]["inputs"]["image"]
     assert (image["modality"], image["channel_def"]) == ("CT, PT", {"0": "CT", "1": "FDG"})
 

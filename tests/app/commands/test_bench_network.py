@@ -75,7 +75,7 @@ def test_failed_timing_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--networks", "nnFormer"], "networks: 'nnFormer': must be one of tiny, small, base, SwinUNETR"),
+        (["--networks", "nnFormer"], "networks: 'nnFormer': must be one of tiny, small, light, base, SwinUNETR"),
         (["--repeats", "0"], "repeats: 0: must be at least 1"),
         (["--size", "0", "8", "8"], r"size: (0, 8, 8): must be positive"),
         (["--device", "tpu"], "device: 'tpu': must be auto, cpu, cuda or cuda:N"),

@@ -175,7 +175,7 @@ def test_bundle_with_weights_is_not_planned_again(phantoms: Path, tmp_path: Path
         (["--patient", "phantom"], "patients with cases without problems: 1: must be at least 2"),
         (["--regions", "core"], "regions: 'core': must be NAME=LABELS"),
         (["--regions", "all=1,2", "all=2"], "regions: 'all': must be named once"),
-        (["--preset", "huge"], "preset: 'huge': must be one of tiny, small, base"),
+        (["--preset", "huge"], "preset: 'huge': must be one of tiny, small, light, base"),
         (["--spacing", "0", "1", "1"], "spacing: (0.0, 1.0, 1.0): must be positive and finite"),
         (["--spacing", "nan", "1", "1"], "spacing: (nan, 1.0, 1.0): must be positive and finite"),
         (["--spacing", "inf", "1", "1"], "spacing: (inf, 1.0, 1.0): must be positive and finite"),

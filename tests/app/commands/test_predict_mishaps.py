@@ -144,11 +144,16 @@ def test_nan_logits_fail_the_case(bundle: Path, folder: Path) -> None:
 
 def test_unwritable_record_does_not_stop_the_cases(bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two, output = nifti("one.nii")(folder), nifti("two.nii")(folder), folder.parent / "out"
+    write = RunRecord.write
+    written: list[RunRecord] = []
 
-    def full(record: RunRecord, *, finished: bool = False) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(record.folder / "run.json"))
+    def full_after_the_first(record: RunRecord, *, finished: bool = False) -> None:
+        if written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(record.folder / "run.json"))
+        write(record, finished=finished)
+        written.append(record)
 
-    monkeypatch.setattr(RunRecord, "write", full)
+    monkeypatch.setattr(RunRecord, "write", full_after_the_first)
     result = predict(bundle, output, one, two)
     assert result.code == 1
     assert "run.json: No space left on device" in result.err

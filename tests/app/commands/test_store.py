@@ -14,7 +14,7 @@ def test_cases_are_listed_and_changed_ones_pruned(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", preprocessing())
     cases = [write_case(tmp_path / "data", name, seed) for seed, name in enumerate("ab")]
     for case in cases:
-        store.prepare({"image": case["image"], "label": case["label"]})
+        store.prepare(case)
     listed = hybridseg("store", tmp_path / "store")
     assert listed.code == 0
     assert listed.out.splitlines()[0].split() == ["case", "size", "unused", "for"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hybridseg.app.crossval.trainings import Training, choose_devices, train_folds
+from hybridseg.transforms.errors import VolumeError
 
 
 @pytest.fixture
@@ -61,6 +62,16 @@ def test_training_is_done_at_its_last_epoch_or_when_it_has_ended(training: Train
     assert training.is_done
     (training.folder / "model.pt").unlink()
     assert not training.is_done
+
+
+def test_training_that_has_begun_keeps_its_options(training: Training) -> None:
+    other = replace(training, options=["--epochs", "9"])
+    train_folds([training], ["cpu"], lambda failed, reason: None)
+    other.check_options()  # no epoch was trained
+    touch(training, "checkpoint_epoch=1.pt")
+    training.check_options()
+    with pytest.raises(VolumeError, match=r"started\.json: trained with --epochs 3: must be trained with --epochs 9"):
+        other.check_options()
 
 
 def test_devices_are_one_for_each_training_at_once() -> None:

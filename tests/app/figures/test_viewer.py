@@ -151,7 +151,7 @@ def test_without_widgets_a_picture_and_a_hint_are_shown(
     picture = pixels(b64decode(shown["image/jpeg"]))
     assert has_colour(picture, 1, tolerance=0.15)  # JPEG
     assert capsys.readouterr().out.splitlines() == [
-        "ipywidgets or anywidget is missing, so this is a picture: pip install 'hybridseg[notebooks]'"
+        "ipywidgets or anywidget is missing, so this is a picture: pip install '.[notebooks]'"
     ]
 
 

@@ -64,8 +64,8 @@ def test_estimate_counts_the_network_where_memory_is_short(predictor: Predictor)
 
 def test_network_that_cannot_be_counted_counts_as_nothing() -> None:
     class Own(torch.nn.Linear):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x * float(x.max())
+        def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 # the name of torch
+            return input * float(input.max())
 
     assert window_bytes(Own(1, 1), (1, 1, 2, 2, 2), False) == 0
 

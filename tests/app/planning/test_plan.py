@@ -57,7 +57,7 @@ def test_dataset_folder_cannot_be_the_bundle(tmp_path: Path) -> None:
         ({"folds": 1}, "folds: 1: must be at least 2"),
         ({"seed": -1}, "seed: -1: must be at least 0"),
         ({"patch": (0, 8, 8)}, r"patch: \(0, 8, 8\): must be positive and finite"),
-        ({"preset": "huge"}, "preset: 'huge': must be one of tiny, small, base"),
+        ({"preset": "huge"}, "preset: 'huge': must be one of tiny, small, light, base"),
     ],
 )
 def test_options_are_checked_when_they_are_made(options: dict[str, Any], message: str) -> None:

@@ -86,6 +86,18 @@ def test_only_missing_cases_are_prepared(data, tmp_path, caplog):
     assert not caplog.text
 
 
+def test_damaged_case_is_prepared_again(data, tmp_path, caplog):
+    first: Any = PreparedDataset(data, Compose(preprocessing()), tmp_path)
+    expected = first[0]["image"].as_tensor().clone()
+    path = first.prepared[0] / "image.b2nd"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    again: Any = PreparedDataset(data, Compose(preprocessing()), tmp_path)
+    assert f"{path.parent}: not complete or damaged: prepared again" in caplog.text
+    assert torch.equal(again[0]["image"].as_tensor(), expected)
+
+
 def test_processes_prepare_every_case(data, tmp_path, monkeypatch):
     monkeypatch.setattr(prepared, "workers", lambda seconds, memory: 2)
     store = Store(tmp_path, preprocessing())
@@ -101,6 +113,13 @@ def test_bad_case_is_one_line_and_others_are_prepared(data, tmp_path):
     other = {**bad, "image": data[1]["image"]}
     with pytest.raises(ValueError, match=r"dataset: 2 of 5 cases cannot be prepared: the first: .*bad"):
         PreparedDataset([bad, other, *data], pipeline(), tmp_path / "store")
+
+
+def test_new_store_of_bad_cases_names_one(data, tmp_path):
+    bad = {**data[0], "label": str(tmp_path / "bad.nii.gz")}
+    Path(bad["label"]).write_bytes(b"no volume")
+    with pytest.raises(VolumeError, match=r"bad\.nii\.gz: "):
+        PreparedDataset([bad], pipeline(), tmp_path / "store")
 
 
 def test_store_beyond_its_quota_is_an_error(data, tmp_path):

@@ -45,7 +45,7 @@ def test_masks_beside_or_below_belong_to_what_they_reference(tmp_path: Path) -> 
         for patient in ("a", "b")
     ]
     assert [case["case"] for case in read_dataset(tmp_path)] == ["a_CT", "b_CT", "b_PET_image"]
-    with pytest.raises(ValueError, match=r"channels: series of CT, PT have masks: choose one by the name"):
+    with pytest.raises(ValueError, match=r"channels: series of CT, PT have masks: name the channels to read"):
         open_dataset(tmp_path)
 
 
@@ -71,6 +71,20 @@ def test_channels_of_a_patient_share_a_frame_of_reference(tmp_path: Path) -> Non
     assert (case["case"], case["image"]) == ("a_ct", [str(tmp_path / "a" / "ct"), str(tmp_path / "a" / "pet")])
     assert "b_ct" in dataset.problems
     assert "no single PT series in its frame of reference: must have one series for each" in dataset.problems["b_ct"]
+
+
+def test_channels_may_be_named_where_each_series_has_a_mask(tmp_path: Path) -> None:
+    for number, (name, modality) in enumerate({"ct": "CT", "mr": "MR", "pet": "PT"}.items()):
+        write_image(tmp_path / "a" / name / "image", f"1.{number}", modality)
+        write_mask(tmp_path / "a" / name / "mask" / "RS.dcm", f"1.{number}")
+    channels = ["CT", "PET"]
+    dataset = open_dataset(tmp_path, rois=ROIS, channels=channels)
+    (case,) = dataset.cases
+    assert dataset.channel_names == ("CT", "PET")
+    assert case["case"] == "a_ct_image"
+    assert case["image"] == [str(tmp_path / "a" / name / "image") for name in ("ct", "pet")]
+    assert read_dataset(tmp_path, rois=ROIS, channels=channels) == [case]
+    assert len(read_dataset(tmp_path, rois=ROIS)) == 3
 
 
 def test_a_mask_of_an_anonymised_series_is_found_by_its_frame(tmp_path: Path) -> None:

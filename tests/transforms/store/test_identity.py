@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from monai.transforms import Lambdad, ScaleIntensityRanged
 
-from hybridseg.transforms.store.identity import FileDigests, files_of, recipe_digest
+from hybridseg.transforms.io.dicom.series import DicomFolder
+from hybridseg.transforms.io.masks import MaskFile
+from hybridseg.transforms.store.identity import FileDigests, case_digest, files_of, recipe_digest
 
 CODE = """
 from hybridseg.transforms.pipelines import ct_preprocessing
@@ -75,3 +81,72 @@ def test_files_are_found_in_lists_and_folders(tmp_path: Path):
     for path in paths:
         path.touch()
     assert list(files_of([str(tmp_path / "series"), {"a": tmp_path / "other"}, "no file"])) == paths
+
+
+def test_same_size_and_copied_time_hide_no_change(tmp_path: Path):
+    file, digests = tmp_path / "file", FileDigests(tmp_path / "digests")
+    found = []
+    for text in "ab":
+        file.write_text(text)
+        os.utime(file, (1e9, 1e9))
+        found.append(digests(file))
+    assert found[0] != found[1]
+
+
+def test_digests_need_no_folder_that_can_be_written_to(tmp_path: Path):
+    (tmp_path / "file").touch()
+    os.utime(tmp_path / "file", (1e9, 1e9))
+    assert FileDigests(tmp_path / "file" / "digests")(tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["a.mhd", "a.nrrd"])
+def test_voxels_in_a_file_of_their_own_count(tmp_path: Path, name: str):
+    image, found = sitk.GetImageFromArray(np.zeros((3, 4, 5), np.int16)), []
+    header = "NRRD0004\ntype: short\ndimension: 3\nsizes: 5 4 3\nencoding: raw\nendian: little\ndata file: a.raw\n\n"
+    for value in (1, 2):
+        if name == "a.mhd":
+            sitk.WriteImage(image + value, tmp_path / name)
+        else:
+            (tmp_path / name).write_text(header)
+            (tmp_path / "a.raw").write_bytes(sitk.GetArrayFromImage(image + value).tobytes())
+        assert list(files_of(str(tmp_path / name))) == [tmp_path / name, tmp_path / "a.raw"]
+        found.append(case_digest({"image": str(tmp_path / name)}, ["image"], FileDigests(tmp_path / "digests")))
+    assert found[0] != found[1]
+
+
+def test_voxels_in_many_files_count(tmp_path: Path):
+    (tmp_path / "a.mhd").write_text("ObjectType = Image\nNDims = 3\nElementDataFile = LIST\nb\nc\n")
+    for name in "bc":
+        (tmp_path / name).touch()
+    assert list(files_of(str(tmp_path / "a.mhd"))) == [tmp_path / name for name in ("a.mhd", "b", "c")]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda path: MaskFile(path, {"GTV": 1}), lambda path: MaskFile(path, {"GTV": 2})),
+        (lambda path: MaskFile(path, {"G*": 1, "H*": 2}), lambda path: MaskFile(path, {"H*": 2, "G*": 1})),
+        (lambda path: MaskFile(path, {"GTV": 1}, path), lambda path: MaskFile(path, {"GTV": 1}, path.parent)),
+        (lambda path: DicomFolder(path, "1"), lambda path: DicomFolder(path, "2")),
+        (lambda path: [DicomFolder(path, "1")], lambda path: [DicomFolder(path, "2")]),
+        (lambda path: DicomFolder(path, fill_gaps=True), lambda path: DicomFolder(path)),
+    ],
+)
+def test_what_is_read_from_a_file_counts(tmp_path: Path, one: Callable[[Path], Any], other: Callable[[Path], Any]):
+    (tmp_path / "file").write_text("content")
+    (tmp_path / "second").write_text("content")
+    digests = FileDigests(tmp_path / "digests")
+
+    def found(value: Any) -> str:
+        return case_digest({"label": value}, ["label"], digests)
+
+    assert found(one(tmp_path / "file")) == found(one(tmp_path / "second"))
+    assert found(one(tmp_path / "file")) != found(other(tmp_path / "file"))
+
+
+def test_modality_is_no_folder_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("CT", "series"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "slice").touch()
+    assert list(files_of(DicomFolder(tmp_path / "series", modality="CT"))) == [tmp_path / "series" / "slice"]

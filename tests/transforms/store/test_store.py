@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Compose
+from monai.transforms import Compose, Transform
 
+from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.patches import POSITIONS, label_positions
 from hybridseg.transforms.store import Store, is_ready, mark_used, open_case, prune, stored_cases
 from hybridseg.transforms.store.store import DAY
@@ -87,6 +88,41 @@ def test_killed_preparation_is_done_again(case, store):
     assert not is_ready(entry)
     store.prepare(case)
     assert torch.equal(open_case(case, entry, whole=True)["image"], expected)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "zeroed", "empty", "missing"])
+@pytest.mark.parametrize("name", ["image.b2nd", "label.b2nd", "positions.npy", "entry.json"])
+def test_damaged_entry_is_not_used(case, store, name, damage):
+    store.prepare(case)
+    entry = store.entry(case)
+    content = bytearray((entry / name).read_bytes())
+    middle = len(content) // 2
+    content[middle] ^= damage == "flipped"
+    content[middle:] = bytes(len(content) - middle) if damage == "zeroed" else content[middle:]
+    (entry / name).write_bytes(content[: {"cut": middle, "empty": 0}.get(damage)])
+    if damage == "missing":
+        (entry / name).unlink()
+    assert not is_ready(entry)
+    (state,) = [item.state for item in stored_cases(store.folder)]
+    assert state == ("" if name != "entry.json" else "not complete" if damage == "missing" else "damaged")
+    store.prepare(case)
+    assert is_ready(entry)
+
+
+class Edit(Transform):
+    """Changes the file of an image while its case is prepared."""
+
+    def __call__(self, case: Any) -> Any:
+        path = Path(case["image"].meta["filename_or_obj"])
+        path.write_bytes(path.read_bytes() + b"x")
+        return case
+
+
+def test_file_that_changes_meanwhile_is_an_error(case, tmp_path):
+    store = Store(tmp_path / "store", [*preprocessing(), Edit()])
+    with pytest.raises(VolumeError, match=r"a_image\.nii\.gz: changed while it was read: must not change"):
+        store.prepare(case)
+    assert list(store.folder.glob("*/entry.json")) == []
 
 
 def test_used_entries_are_kept_and_others_pruned(case, store, tmp_path):

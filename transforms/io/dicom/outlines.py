@@ -42,10 +42,10 @@ def corners(ring: Contour) -> Contour:
 
 def with_keyhole(outer: Contour, hole: Contour) -> Contour:
     """Join a hole to the contour around it, at their nearest points."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
-    distances, nearest = cKDTree(outer).query(hole)
+    distances, nearest = KDTree(outer).query(hole)
     entry = int(np.argmin(distances))
-    leave = int(nearest[entry])
+    leave = int(np.asarray(nearest)[entry])
     around = np.concatenate([hole[entry:], hole[: entry + 1]])
     return np.concatenate([outer[: leave + 1], around, outer[leave:]])

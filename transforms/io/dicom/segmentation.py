@@ -60,7 +60,7 @@ def write_segmentation(
         import highdicom as hd
         from pydicom.sr.codedict import codes
     except ImportError as error:
-        raise ValueError("dicom-seg: highdicom is not installed: pip install 'hybridseg[dicom]'") from error
+        raise ValueError("dicom-seg: highdicom is not installed: pip install '.[dicom]'") from error
     check_slices(labels, series)
     present = [structure for structure in structures if (labels == structure.label).any()]
     if not present:

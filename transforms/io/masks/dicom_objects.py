@@ -86,7 +86,11 @@ def numbers(dataset: Dataset, name: str) -> NDArray[np.float64]:
     text = getattr(element, "value", None)
     if not text:
         return np.empty(0)
-    parts = text.strip(b" \0").split(b"\\") if isinstance(text, bytes) else np.atleast_1d(text)
+    if isinstance(text, bytes):
+        text = text.strip(b" \0").split(b"\\")
+        if any(b"\0" in part for part in text):  # NumPy would read the digits before it
+            raise ValueError(f"{name} with zero bytes")
+    parts = np.atleast_1d(text)
     values = np.array(parts, dtype=np.float64)
     if not np.isfinite(values).all():
         raise ValueError(f"{name} with NaN or infinity")

@@ -54,9 +54,11 @@ class NamedMasks(Protocol):
     @property
     def names(self) -> Sequence[str]:
         """Their names."""
+        ...
 
     def mask(self, index: int, grid: VolumeHeader) -> NDArray[np.bool_]:
         """Return a mask (X, Y, Z) on a grid."""
+        ...
 
 
 class MaskReader(ImageReader):

@@ -34,19 +34,18 @@ class StructureSet:
         names: of the ROIs.
 
     Raises:
-        VolumeError: it has no ROI with contours.
+        VolumeError: it has no ROI with contours, or two of one number.
     """
 
     def __init__(self, path: Path, dataset: Dataset) -> None:
         self.path = path
-        names = {
-            int(roi.ROINumber): str(roi.get("ROIName") or "") for roi in sequence(dataset, "StructureSetROISequence")
-        }
-        drawn = {
-            int(roi.ReferencedROINumber): roi
-            for roi in sequence(dataset, "ROIContourSequence")
-            if roi.get("ContourSequence")
-        }
+        rois = [(int(roi.ROINumber), roi) for roi in sequence(dataset, "StructureSetROISequence")]
+        contours = [(int(roi.ReferencedROINumber), roi) for roi in sequence(dataset, "ROIContourSequence")]
+        for items in (rois, contours):
+            if twice := len(items) - len(dict(items)):
+                raise VolumeError(path, f"{twice} ROIs with the number of another", "each must have its own number")
+        names = {number: str(roi.get("ROIName") or "") for number, roi in rois}
+        drawn = {number: roi for number, roi in contours if roi.get("ContourSequence")}
         self.numbers = [number for number in names if number in drawn]
         self.names = [names[number] for number in self.numbers]
         self.drawn = drawn
@@ -69,6 +68,10 @@ class StructureSet:
             if len(values) % 3:
                 found = f"ROI {name!r} with a contour of {len(values)} coordinates"
                 raise VolumeError(self.path, found, "must be three for each point")
+            stated = int(item.get("NumberOfContourPoints") or len(values) // 3)
+            if stated != len(values) // 3:
+                found = f"ROI {name!r} with a contour of {len(values) // 3} points"
+                raise VolumeError(self.path, found, f"must be {stated}, as NumberOfContourPoints says")
             if kind != POINT:
                 contours.append(values.reshape(-1, 3))
         return contours

@@ -36,7 +36,7 @@ def nothing(dataset: Any, index: int) -> None:
 
 def positions_along(step: Sequence[float] | NDArray[np.float64], count: int = VOXELS.shape[2]) -> NDArray[np.float64]:
     """Return positions (count, 3) in LPS, a step apart."""
-    return ORIGIN + np.arange(count)[:, None] * np.asarray(step)
+    return ORIGIN + np.arange(count, dtype=np.float64)[:, None] * np.asarray(step, np.float64)
 
 
 EVEN = positions_along(SPACING[2] * OBLIQUE[:, 2])

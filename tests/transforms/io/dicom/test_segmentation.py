@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.sr.codedict import codes
+from pydicom.uid import EnhancedCTImageStorage
 
 from hybridseg.bundles import bundle_path
 from hybridseg.transforms import VolumeError
@@ -109,7 +110,7 @@ def test_labels_are_coded_and_coloured(tmp_path: Path) -> None:
 def test_frames_of_one_file_are_referenced_by_number(tmp_path: Path) -> None:
     segmentation, _ = write(tmp_path, KINDS["enhanced CT"])
     (referenced,) = segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence
-    assert referenced.ReferencedSOPClassUID == pydicom.uid.EnhancedCTImageStorage
+    assert referenced.ReferencedSOPClassUID == EnhancedCTImageStorage
 
 
 def test_different_names_have_different_codes(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ BASIC: dict[str, Any] = {
 INJECTION = ("RadionuclideHalfLife", "RadionuclideTotalDose", "RadiopharmaceuticalStart")
 
 
-def write_pet(folder: Path, each: list[dict[str, Any]] | None = None, **values: Any) -> Path:
+def write_pet(folder: Path, each: list[dict[str, Any]] | None = None, /, **values: Any) -> Path:
     """Write a PET series; `values` go into the header of every slice, `each` into that of one, None removes."""
     for index, file in enumerate(write_series(folder, tags={"0008|0060": "PT"})):
         dataset = pydicom.dcmread(file)
@@ -170,7 +170,11 @@ def test_an_hour_of_decay_is_computed(tmp_path: Path) -> None:
 
 
 def test_correction_to_the_injection_needs_no_times(tmp_path: Path) -> None:
-    values = HOUR | {"DecayCorrection": "ADMIN", "SeriesTime": None, "RadiopharmaceuticalStartTime": None}
+    values = HOUR | {
+        "DecayCorrection": "ADMIN",
+        "SeriesTime": None,
+        "RadiopharmaceuticalStartTime": None,
+    }
     np.testing.assert_allclose(factors(write_pet(tmp_path / "pet", **values)), UNDECAYED, rtol=1e-6)
 
 
@@ -183,7 +187,11 @@ def test_without_correction_each_slice_decays_to_its_time(tmp_path: Path) -> Non
 
 
 def test_a_scan_after_midnight_was_injected_the_day_before(tmp_path: Path) -> None:
-    values = HOUR | {"SeriesTime": "001000", "AcquisitionTime": "001000", "RadiopharmaceuticalStartTime": "231000"}
+    values = HOUR | {
+        "SeriesTime": "001000",
+        "AcquisitionTime": "001000",
+        "RadiopharmaceuticalStartTime": "231000",
+    }
     np.testing.assert_allclose(factors(write_pet(tmp_path / "pet", **values)), DECAYED, rtol=1e-6)
 
 
@@ -193,7 +201,10 @@ def test_a_shifted_date_of_the_injection_does_not_count(tmp_path: Path) -> None:
 
 
 def test_a_tracer_of_days_uses_the_date_of_the_injection(tmp_path: Path) -> None:
-    values = HOUR | {"RadionuclideHalfLife": 282_240, "RadiopharmaceuticalStartDateTime": "20201214090000"}
+    values = HOUR | {
+        "RadionuclideHalfLife": 282_240,
+        "RadiopharmaceuticalStartDateTime": "20201214090000",
+    }
     expected = UNDECAYED * 2 ** (73 * 3600 / 282_240)
     np.testing.assert_allclose(factors(write_pet(tmp_path / "pet", **values)), expected, rtol=1e-6)
 

@@ -65,9 +65,9 @@ def test_contours_of_an_rtstruct_become_labels(ct: Path, tmp_path: Path) -> None
 def test_contours_fit_a_nifti_in_another_orientation(ct: Path, tmp_path: Path) -> None:
     file = write_rtstruct(tmp_path / "RS.dcm", contours(affine_of(ct)))
     image = nib.Nifti1Image(np.random.default_rng(0).normal(size=SHAPE).astype(np.float32), affine_of(ct))
-    turned = image.as_reoriented(np.array([[2, 1], [0, -1], [1, 1]]))
+    turned = image.as_reoriented([[2, 1], [0, -1], [1, 1]])
     nib.save(turned, tmp_path / "ct.nii.gz")
-    expected = nib.Nifti1Image(LABELS, affine_of(ct)).as_reoriented(np.array([[2, 1], [0, -1], [1, 1]]))
+    expected = nib.Nifti1Image(LABELS, affine_of(ct)).as_reoriented([[2, 1], [0, -1], [1, 1]])
     np.testing.assert_array_equal(load(tmp_path / "ct.nii.gz", file), np.asarray(expected.dataobj))
 
 
@@ -167,6 +167,35 @@ def test_contours_of_points_only_are_an_error(ct: Path, tmp_path: Path) -> None:
 def test_a_structure_set_without_contours_is_an_error(ct: Path, tmp_path: Path) -> None:
     file = write_rtstruct(tmp_path / "RS.dcm", {"GTV": []})
     with pytest.raises(VolumeError, match=r"1 ROIs, none with contours: must have contours"):
+        load(ct, file)
+
+
+def test_a_contour_that_lacks_points_is_an_error(ct: Path, tmp_path: Path) -> None:
+    file = write_rtstruct(tmp_path / "RS.dcm", contours(affine_of(ct)))
+    dataset = pydicom.dcmread(file)
+    contour = dataset.ROIContourSequence[1].ContourSequence[0]
+    contour.ContourData = contour.ContourData[:-3]
+    dataset.save_as(file)
+    with pytest.raises(VolumeError, match=r"'GTV_Mass_CT' with a contour of 3 points: must be 4, as NumberOfContour"):
+        load(ct, file)
+
+
+def test_zero_bytes_in_a_contour_are_an_error(ct: Path, tmp_path: Path) -> None:
+    file = write_rtstruct(tmp_path / "RS.dcm", contours(affine_of(ct)))
+    content = file.read_bytes()
+    number = str(pydicom.dcmread(file).ROIContourSequence[1].ContourSequence[0].ContourData[4].original_string)
+    file.write_bytes(content.replace(number.encode(), number.encode()[:-3] + bytes(3), 1))
+    with pytest.raises(VolumeError, match=r"RS.dcm: unreadable \(ContourData with zero bytes\)"):
+        load(ct, file)
+
+
+@pytest.mark.parametrize("name", ["StructureSetROISequence", "ROIContourSequence"])
+def test_two_rois_of_one_number_are_an_error(ct: Path, tmp_path: Path, name: str) -> None:
+    file = write_rtstruct(tmp_path / "RS.dcm", contours(affine_of(ct)))
+    dataset = pydicom.dcmread(file)
+    dataset[name].value.append(dataset[name].value[1])
+    dataset.save_as(file)
+    with pytest.raises(VolumeError, match=r"RS.dcm: 1 ROIs with the number of another: each must have its own"):
         load(ct, file)
 
 
