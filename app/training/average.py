@@ -19,8 +19,7 @@ class AverageWeights(AveragedModel):
 
     Step s has a weight that grows as s to the power of `EXPONENT` (Karras et al. 2024, https://arxiv.org/abs/2312.02696,
     equation 2). The average covers about the last tenth of the steps so far, in a short and in a long training, and
-    follows the first steps at once. While the learning rate is high it is more accurate than the weights, so a training
-    can be used before its end; once the learning rate has fallen to 0 the two are nearly the same.
+    follows the first steps at once. docs/ablation/LOG.md has what it gains.
 
     The network with these weights is `module`; the state dict also has the number of steps, so a resumed average equals
     the uninterrupted one.
