@@ -80,6 +80,8 @@ def test_links_resolve(page: str) -> None:
 def test_every_page_is_in_the_menu() -> None:
     menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for page in DOCS.rglob("*.md"):
+        if page.parent.name == "ablation":  # records beside the results, which the built pages leave out
+            continue
         assert f": {page.relative_to(DOCS).as_posix()}\n" in menu, page
 
 

@@ -101,9 +101,7 @@ def test_second_plan_ends_at_once_and_a_killed_one_is_repeated(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_second_crossval_ends_at_once_and_a_killed_one_is_repeated(
-    trainable: Path, dataset: Path, tmp_path: Path
-) -> None:
+def test_second_crossval_ends_at_once(trainable: Path, dataset: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     words: list[str | Path] = ["crossval", trainable, dataset, "-o", output, "--folds", "2", "--device", "cpu"]
     fold = output / "folds" / trainable.name / "fold_0"

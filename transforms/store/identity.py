@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
@@ -205,7 +206,8 @@ class Description:
         if isinstance(value, os.PathLike | torch.dtype | torch.device | np.dtype):
             return str(value)
         if hasattr(value, "__dict__"):
-            return [self.named(type(value)), self(vars(value))]
+            lasting = {name: item for name, item in vars(value).items() if not isinstance(item, threading.local)}
+            return [self.named(type(value)), self(lasting)]  # MONAI's transforms note their tracing once they are used
         try:
             return sha256(pickle.dumps(value)).hexdigest()
         except Exception as error:

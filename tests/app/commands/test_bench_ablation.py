@@ -48,6 +48,6 @@ def test_trainings_run_once_and_a_failed_one_is_reported(tmp_path: Path) -> None
     blocked.unlink()
     result = hybridseg(*words)
     assert result.code == 0
-    assert not [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()] == ["prepared"]
     assert kept.stat().st_mtime_ns == written
     assert {line.split("  ")[0] for line in result.out.splitlines()[-2:]} == {DEFAULT, "attention: none"}

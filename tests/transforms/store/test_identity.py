@@ -17,7 +17,10 @@ from monai.transforms import Lambdad, ScaleIntensityRanged
 
 from hybridseg.transforms.io.dicom.series import DicomFolder
 from hybridseg.transforms.io.masks import MaskFile
+from hybridseg.transforms.pipelines import mri_preprocessing
 from hybridseg.transforms.store.identity import FileDigests, case_digest, files_of, recipe_digest
+
+from .volumes import write_case
 
 CODE = """
 from hybridseg.transforms.pipelines import ct_preprocessing
@@ -64,6 +67,12 @@ def test_other_parameters_have_another_digest(one, other):
     assert recipe_digest([one]) == recipe_digest([one])
     assert recipe_digest([one]) != recipe_digest([other])
     assert recipe_digest([one, other]) != recipe_digest([other, one])
+
+
+def test_used_transforms_have_the_digest_of_new_ones(tmp_path: Path):
+    new, used = (mri_preprocessing(["image", "label"], spacing=[1.0] * 3, crop_margin=2) for _ in range(2))
+    used(write_case(tmp_path))
+    assert recipe_digest(used.transforms) == recipe_digest(new.transforms)
 
 
 def test_changed_file_has_another_digest(tmp_path: Path):
