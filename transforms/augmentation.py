@@ -55,7 +55,6 @@ uptake time, but keep their ratios."""
 def augmentation(
     *,
     patch_size: Sequence[int],
-    classes: int,
     patches: int = 1,
     rotation: Sequence[float] = (15.0, 15.0, 15.0),
     scaling: float = 0.2,
@@ -76,7 +75,6 @@ def augmentation(
 
     Args:
         patch_size: voxels along (D, H, W); smaller volumes are padded.
-        classes: number of labels, background included.
         patches: patches per case.
         rotation: largest rotation about each axis (D, H, W), in degrees.
         scaling: largest relative change of size.

@@ -17,7 +17,8 @@ from hybridseg.app.runtime.child_process import ChildError, answer_json, run_jso
 from hybridseg.app.runtime.machine import peak_memory_bytes
 from hybridseg.app.training.prepared import PreparedDataset
 from hybridseg.app.training.reproducibility import SeededDataset
-from hybridseg.transforms.datasets.dataset import LabelledCase, read_json
+from hybridseg.transforms.datasets.dataset import LabelledCase
+from hybridseg.transforms.io.json_files import read_json
 
 from .inference_cost import resize
 

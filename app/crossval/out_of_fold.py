@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -27,6 +26,7 @@ from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.grid import voxel_volume_ml
 from hybridseg.transforms.io.atomic import replacing
 from hybridseg.transforms.io.dicom.series import DicomFolder
+from hybridseg.transforms.io.json_files import write_json
 from hybridseg.transforms.io.save import write_labels
 from hybridseg.transforms.regions import Regions
 from hybridseg.transforms.spatial.restore import restore_labels
@@ -192,5 +192,4 @@ def write_case_list(path: Path, cases: Sequence[LabelledCase]) -> None:
         series = [image.series or "" if isinstance(image, DicomFolder) else "" for image in image_files(case)]
         named = {"series": ",".join(series)} if any(series) else {}
         rows.append({"case": case["case"]} | dict(zip(columns, images, strict=True)) | named)
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(path, rows)

@@ -19,7 +19,7 @@ from hybridseg.app.runtime.machine import versions
 from hybridseg.transforms.datasets.dataset import LabelledCase, image_files
 from hybridseg.transforms.datasets.inputs import InputCase
 from hybridseg.transforms.io.atomic import replacing
-from hybridseg.transforms.io.json_files import as_json, read_json
+from hybridseg.transforms.io.json_files import read_json, write_json
 
 from .configuration import Configuration
 from .scores import fold_table
@@ -123,8 +123,7 @@ def write_record(
         "patients": len(set(split.patients.values())),
         "assumptions": list(split.assumptions),
     }
-    with replacing(output / RECORD) as temporary:
-        temporary.write_text(as_json(record) + "\n", encoding="utf-8")
+    write_json(output / RECORD, record)
 
 
 def write_report(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -12,12 +11,11 @@ from hybridseg.app.bundling.config import read_config
 from hybridseg.transforms.datasets.dataset import LabelledCase, read_dataset
 from hybridseg.transforms.datasets.folds import make_folds
 from hybridseg.transforms.datasets.grouping import find_patients, split_patients
+from hybridseg.transforms.datasets.splits import read_lists
 from hybridseg.transforms.errors import VolumeError
-from hybridseg.transforms.io.atomic import replacing
-from hybridseg.transforms.io.json_files import read_json
+from hybridseg.transforms.io.json_files import read_json, write_json
 from hybridseg.transforms.io.masks import Rois
 
-SPLIT = "split.json"
 FOLDS = 5
 
 
@@ -76,8 +74,7 @@ def holds_cases(record: Mapping[str, Any]) -> bool:
 
 def write_split(path: Path, split: Split) -> None:
     """Write a split; `split_cases` reads the same file."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(asdict(split), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(path, asdict(split))
 
 
 def make_split(
@@ -160,12 +157,11 @@ def bundle_split_file(bundle: Path) -> Path | None:
 
 
 def listed_names(split_file: Path | None, cases: Mapping[str, LabelledCase]) -> dict[str, list[str]]:
-    """Return the cases of a dataset that a split file lists, by fold or subset; empty if there are none."""
-    content: Any = read_json(split_file) if split_file is not None else {}
-    folds = content.get("folds", [])
-    subsets = {f"fold {index}": names for index, names in enumerate(folds)} or {
-        subset: content.get(subset, []) for subset in ("training", "validation")
-    }
-    subsets["test"] = content.get("test", [])
+    """Return the cases of a dataset that a split file lists, by fold or subset; empty if there are none.
+
+    Raises:
+        VolumeError: the file cannot be read.
+    """
+    subsets = {} if split_file is None else read_lists(split_file)
     present = {subset: [name for name in names if name in cases] for subset, names in subsets.items()}
     return present if any(present.values()) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import subprocess
@@ -14,9 +13,8 @@ from pathlib import Path
 
 from hybridseg.app.runtime.parent import WATCH, terminate_with_parent
 from hybridseg.app.training.run_folder import latest_epoch
-from hybridseg.transforms.datasets.dataset import read_json
 from hybridseg.transforms.errors import VolumeError
-from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.json_files import read_json, write_json
 
 WEIGHTS, STARTED, TRAINED, LOG = "model.pt", "started.json", "trained.json", "crossval.log"
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -101,9 +99,7 @@ class Training:
 
     def record(self, name: str, **facts: int) -> None:
         """Write a record with the options and configs of the training into its folder."""
-        content = {**facts, "options": list(self.options), "configs": self.configs}
-        with replacing(self.folder / name) as temporary:
-            temporary.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        write_json(self.folder / name, {**facts, "options": list(self.options), "configs": self.configs})
 
 
 def shown(options: Sequence[str]) -> str:

@@ -175,7 +175,7 @@ def plan_bundle(
     dataset = adapt_dataset(open_dataset(dataset_dir, rois=options.rois, channels=options.channels), options)
     given = {} if options.split_file is None else read_folds(options.split_file)
     every = [case["case"] for case in dataset.cases]
-    patient = options.patient or recognise_patients(every, options.folds)
+    patient = options.patient or recognise_patients(every)
     patients = {name: parse_patient(patient)(name) for name in every}
     cases = survey_dataset(dataset, work / "cases", jobs=options.jobs or default_jobs(dataset))
     write_integrity_report(cases, work / "integrity.csv")

@@ -20,7 +20,8 @@ from tqdm import tqdm
 from hybridseg.app.runtime.options import check_at_least
 from hybridseg.transforms.datasets.dataset import Dataset, LabelledCase, image_files
 from hybridseg.transforms.errors import PathLike, VolumeError
-from hybridseg.transforms.io.atomic import replacing, write_csv
+from hybridseg.transforms.io.atomic import write_csv
+from hybridseg.transforms.io.json_files import write_json
 from hybridseg.transforms.io.load import LoadVolumed
 from hybridseg.transforms.io.masks import MaskFile
 from hybridseg.transforms.modalities import CheckModalitiesd
@@ -197,9 +198,7 @@ def measure_job(job: SurveyJob) -> CaseFingerprint:
     """Measure a case and keep the result."""
     conditions = _conditions(job)  # before its files are read, so that what changes meanwhile is read again
     fingerprint = measure_case(job.case, modalities=job.modalities, labels=job.labels)
-    record = {"conditions": conditions, "fingerprint": asdict(fingerprint)}
-    with replacing(job.result) as temporary:
-        temporary.write_text(json.dumps(record, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(job.result, {"conditions": conditions, "fingerprint": asdict(fingerprint)})
     return fingerprint
 
 

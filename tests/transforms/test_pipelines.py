@@ -95,7 +95,7 @@ def test_mri_intensity_scale_does_not_matter(data_dir, tmp_path):
 
 def test_patches_have_the_right_size_and_integer_labels(case):
     preprocessing = ct_preprocessing(["image", "label"], spacing=(4, 4, 4), window=(-200, 300))
-    patches = apply(augmentation(patch_size=(32, 40, 112), classes=6, patches=3, flip_axes=[0]), preprocessing(case))
+    patches = apply(augmentation(patch_size=(32, 40, 112), patches=3, flip_axes=[0]), preprocessing(case))
     assert len(patches) == 3
     for patch in patches:
         assert type(patch["image"]) is torch.Tensor
@@ -107,7 +107,7 @@ def test_small_organs_are_sampled_as_often_as_large_ones():
     labels = torch.zeros(1, 30, 30, 30)
     labels[0, 5:25, 5:15, 5:25] = 1
     labels[0, 20:22, 20:22, 20:22] = 2
-    pipeline = augmentation(patch_size=(3, 3, 3), classes=4, patches=400, rotation=(0.0, 0.0, 0.0), scaling=0.0)
+    pipeline = augmentation(patch_size=(3, 3, 3), patches=400, rotation=(0.0, 0.0, 0.0), scaling=0.0)
     pipeline.set_random_state(0)
     case = {"image": MetaTensor(torch.randn(1, 30, 30, 30)), "label": MetaTensor(labels)}
     centres = torch.stack([patch["label"][0, 1, 1, 1] for patch in apply(pipeline, case)])
@@ -118,7 +118,7 @@ def test_small_organs_are_sampled_as_often_as_large_ones():
 
 def test_case_without_labels_gives_background_patches():
     case = {"image": MetaTensor(torch.randn(1, 20, 20, 20)), "label": MetaTensor(torch.zeros(1, 20, 20, 20))}
-    patches = apply(augmentation(patch_size=(8, 8, 8), classes=4, patches=3), case)
+    patches = apply(augmentation(patch_size=(8, 8, 8), patches=3), case)
     assert [patch["label"].max() for patch in patches] == [0, 0, 0]
 
 
@@ -130,7 +130,7 @@ def test_rotated_label_follows_the_rotated_image():
         for radius, centre in ((7.3, (9.0, 20.0, 19.0)), (10.6, (28.0, 20.0, 21.0)))
     )
     case = {"image": torch.maximum(small, large)[None], "label": ((small > 0) + 2 * (large > 0))[None].float()}
-    pipeline = augmentation(patch_size=(40, 40, 40), classes=3, patches=8, intensity=0.0).set_random_state(0)
+    pipeline = augmentation(patch_size=(40, 40, 40), patches=8, intensity=0.0).set_random_state(0)
     wrong = surface = 0
     for patch in apply(pipeline, {key: MetaTensor(volume) for key, volume in case.items()}):
         assert set(patch["label"].unique().tolist()) == {0, 1, 2}
@@ -143,9 +143,7 @@ def test_small_volume_is_padded_with_air(case):
     done = apply(ct_preprocessing(["image", "label"], spacing=(4, 4, 4), window=(-200, 300)), case)
     size = [length + 8 for length in done["image"].shape[1:]]
     pipeline = Compose(
-        augmentation(
-            patch_size=size, classes=6, intensity=0.0, rotation=(0.0, 0.0, 0.0), scaling=0.0, padding=-1.0
-        ).transforms
+        augmentation(patch_size=size, intensity=0.0, rotation=(0.0, 0.0, 0.0), scaling=0.0, padding=-1.0).transforms
     )
     (patch,) = apply(pipeline, done)
     assert (patch["image"][:, :4] == -1).all()
@@ -157,7 +155,7 @@ def test_cached_cases_are_augmented_anew(case):
     pipeline = Compose(
         [
             ct_preprocessing(["image", "label"], spacing=(4, 4, 4), window=(-200, 300)),
-            augmentation(patch_size=(32, 32, 32), classes=6),
+            augmentation(patch_size=(32, 32, 32)),
         ]
     ).flatten()
     dataset: Any = CacheDataset([case], pipeline, progress=False)

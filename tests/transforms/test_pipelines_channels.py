@@ -135,7 +135,6 @@ def test_each_channel_is_changed_by_itself() -> None:
         "rotation": (0.0, 0.0, 0.0),
         "scaling": 0.0,
         "patch_size": (12, 12, 12),
-        "classes": 2,
         "patches": 20,
     }
     pipeline = augmentation(**still, intensity=3.0, modalities=["CT", "PET"], padding=[-1.0, 0.0])
@@ -150,7 +149,7 @@ def test_each_channel_is_changed_by_itself() -> None:
 def test_small_volume_is_padded_with_the_air_of_each_channel() -> None:
     case = {"image": MetaTensor(torch.randn(2, 8, 8, 8)), "label": MetaTensor(torch.ones(1, 8, 8, 8))}
     pipeline = augmentation(
-        patch_size=(12, 12, 12), classes=2, intensity=0.0, rotation=(0.0, 0.0, 0.0), scaling=0.0, padding=[-1.0, 0.5]
+        patch_size=(12, 12, 12), intensity=0.0, rotation=(0.0, 0.0, 0.0), scaling=0.0, padding=[-1.0, 0.5]
     )
     (patch,) = apply(pipeline, case)
     assert patch["image"][:, 0, 0, 0].tolist() == [-1.0, 0.5]

@@ -72,7 +72,7 @@ def test_augmented_labels_become_nested_regions() -> None:
     labels[0, 7:13, 7:13, 7:13] = 2
     labels[0, 8:11, 8:11, 8:11] = 3
     case = {"image": MetaTensor(torch.randn(4, 20, 20, 20)), "label": MetaTensor(labels)}
-    pipeline = augmentation(patch_size=(16, 16, 16), classes=4, patches=3, flip_axes=[0, 1, 2], regions=TUMOUR)
+    pipeline = augmentation(patch_size=(16, 16, 16), patches=3, flip_axes=[0, 1, 2], regions=TUMOUR)
     pipeline.set_random_state(0)
     patches: Any = pipeline(case)
     assert len(patches) == 3

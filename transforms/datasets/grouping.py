@@ -15,9 +15,6 @@ from hybridseg.transforms.io.names import volume_extension
 from .dataset import LabelledCase, image_files
 from .patients import parse_patient, recognise_patients
 
-FEWEST = 2
-"""Patients that a common pattern of names must tell apart."""
-
 
 @dataclass(frozen=True)
 class Patients:
@@ -49,7 +46,7 @@ def find_patients(cases: Sequence[LabelledCase], pattern: str | None = None) -> 
         VolumeError: an image cannot be read.
     """
     names = [case["case"] for case in cases]
-    recognised = recognise_patients(names, FEWEST) if pattern is None else None
+    recognised = recognise_patients(names) if pattern is None else None
     patient_of = parse_patient(pattern or recognised)
     patients = {name: patient_of(name) for name in names}
     assumptions = []

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 PatientOf = Callable[[str], str]
 """Maps the name of a case to its patient; raises a ValueError for a name without one."""
 
+FEWEST = 2
+"""Patients that a common pattern of names must tell apart."""
 MOST_CASES = 10
 """Cases per patient on average, above which a common beginning is a site or a scanner, not a patient."""
 
@@ -46,18 +48,17 @@ def parse_patient(text: str | None) -> PatientOf:
     return patient_of
 
 
-def recognise_patients(cases: Sequence[str], folds: int) -> str | None:
+def recognise_patients(cases: Sequence[str]) -> str | None:
     """Return the regular expression that finds the patients in the names of cases, if the names have a common pattern.
 
     Args:
         cases: names of all cases.
-        folds: number of folds, each of which needs a patient.
 
     Returns:
         One of `PATTERNS`, or None if no pattern fits every name, or fits but every case is a patient of its own.
 
     Examples:
-        >>> pattern = recognise_patients(["p1_early", "p1_late", "p2_early"], folds=2)
+        >>> pattern = recognise_patients(["p1_early", "p1_late", "p2_early"])
         >>> parse_patient(pattern)("p1_late")
         'p1'
     """
@@ -65,6 +66,6 @@ def recognise_patients(cases: Sequence[str], folds: int) -> str | None:
         pattern = re.compile(text, re.IGNORECASE)
         found = [pattern.search(case) for case in cases]
         patients = {match[0] for match in found if match is not None}
-        if None not in found and max(folds, len(cases) / MOST_CASES) <= len(patients) < len(cases):
+        if None not in found and max(FEWEST, len(cases) / MOST_CASES) <= len(patients) < len(cases):
             return text
     return None

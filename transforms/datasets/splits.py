@@ -154,7 +154,23 @@ def read_folds(path: PathLike) -> dict[str, Any]:
         VolumeError: the file has no folds, a case is in two of them, or a fold of nnU-Net's file trains on other cases
             than those of the other folds.
     """
-    path = Path(path)
+    lists = read_lists(Path(path))
+    folds = [names for key, names in lists.items() if key not in SUBSETS]
+    if not folds:
+        raise VolumeError(path, "no folds", "must be a split file with folds, or nnU-Net's splits_final.json")
+    return {"folds": folds, "test": lists["test"]}
+
+
+def read_lists(path: Path) -> dict[str, list[str]]:
+    """Read the case names of a split file, or of nnU-Net's `splits_final.json`: of each fold or subset.
+
+    Returns:
+        The names of `fold 0` and so on, or of `training` and `validation`; and of `test`.
+
+    Raises:
+        VolumeError: the file cannot be read, a case is in two lists, or a fold of nnU-Net's file trains on other cases
+            than those of the other folds.
+    """
     content = read_json(path)
     if isinstance(content, list):
         splits = [_nnunet_split(path, content, fold) for fold in range(len(content))]
@@ -164,24 +180,22 @@ def read_folds(path: PathLike) -> dict[str, Any]:
             if other := every - set(split["validation"]) ^ set(split["training"]):
                 found = f"fold {fold}: {min(other)!r} is only in its train, or only in another fold"
                 raise VolumeError(path, found, "a fold must train on the cases of all other folds")
-    if not isinstance(content, dict) or "folds" not in content:
-        raise VolumeError(path, "no folds", "must be a split file with folds, or nnU-Net's splits_final.json")
-    _check_listed_once(path, _lists_of_folds(path, content))
-    return {"folds": content["folds"], "test": content.get("test", [])}
+    if not isinstance(content, dict):
+        raise VolumeError(path, type(content).__name__, "must be an object with lists training, validation and test")
+    lists = _lists_of_folds(path, content) if "folds" in content else {key: content.get(key, []) for key in SUBSETS}
+    _check_listed_once(path, lists)
+    return lists
 
 
 def _read_names(path: Path, fold: int = 0) -> Names:
     """Read the names of each subset; if the file has folds, `fold` is the validation subset."""
     content = read_json(path)
-    if isinstance(content, list):
+    if isinstance(content, list):  # whose folds may train on fewer cases than those of the others
         _check_fold(path, fold, len(content))
         return _nnunet_split(path, content, fold)
-    if not isinstance(content, dict):
-        raise VolumeError(path, type(content).__name__, "must be an object with lists training, validation and test")
-    lists = _lists_of_folds(path, content) if "folds" in content else {key: content.get(key, []) for key in SUBSETS}
+    lists = read_lists(path)
     folds = [key for key in lists if key not in SUBSETS] or ["validation"]
     _check_fold(path, fold, len(folds))
-    _check_listed_once(path, lists)
     names: Names = {subset: [] for subset in SUBSETS}
     for key, listed in lists.items():
         names[key if key in SUBSETS else "validation" if key == folds[fold] else "training"] += listed

@@ -49,6 +49,11 @@ def test_folds_and_test_cases_of_the_bundle_are_used(dataset: Path, tmp_path: Pa
     assert (split.folds, split.test) == (folds["folds"], folds["test"])
 
 
+def test_folds_of_nnunet_are_used(dataset: Path, tmp_path: Path) -> None:
+    splits = [{"train": NAMES[6:], "val": NAMES[:6]}, {"train": NAMES[:6], "val": NAMES[6:]}]
+    assert make_split(dataset, split_file(tmp_path, splits)).folds == [NAMES[:6], NAMES[6:]]
+
+
 def test_new_folds_leave_test_cases_out(dataset: Path, tmp_path: Path) -> None:
     listed = {"training": NAMES[:6], "validation": NAMES[6:10], "test": NAMES[10:]}
     split = make_split(dataset, split_file(tmp_path, listed), folds=2)

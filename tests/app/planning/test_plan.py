@@ -65,6 +65,13 @@ def test_options_are_checked_when_they_are_made(options: dict[str, Any], message
         PlanOptions(**options)
 
 
+def test_cases_of_few_patients_share_a_fold(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "set", [f"p{patient}_{visit}" for patient in range(3) for visit in ("pre", "post")])
+    plan = plan_bundle(tmp_path / "set", tmp_path / "bundle", OPTIONS)
+    assert sorted(map(list, plan.folds)) == [[f"p{patient}_post", f"p{patient}_pre"] for patient in range(3)]
+    assert "Patients by their names: 3, such as p" in plan.decisions["folds"].reason
+
+
 def test_given_folds_are_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     make_dataset(tmp_path / "set", "abc")
     splits = [{"train": ["b", "x"], "val": ["a"]}, {"train": ["a"], "val": ["b", "x"]}]

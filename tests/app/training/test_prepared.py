@@ -31,9 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
 
 def pipeline() -> Compose:
     """Return preprocessing and augmentation, with patches longer than the volumes along one axis."""
-    return Compose(
-        [*preprocessing(), augmentation(patch_size=(32, 16, 30), classes=3, patches=2, padding=-1.0)]
-    ).flatten()
+    return Compose([*preprocessing(), augmentation(patch_size=(32, 16, 30), patches=2, padding=-1.0)]).flatten()
 
 
 def test_samples_are_the_same_from_store_and_memory(data, tmp_path):

@@ -23,7 +23,7 @@ def test_patient_is_what_the_expression_finds() -> None:
     ],
 )
 def test_patients_are_recognised_by_names(names: list[str], patients: list[str]) -> None:
-    patient_of = parse_patient(recognise_patients(names, folds=2))
+    patient_of = parse_patient(recognise_patients(names))
     assert sorted({patient_of(name) for name in names}) == sorted(patients)
 
 
@@ -33,9 +33,9 @@ def test_patients_are_recognised_by_names(names: list[str], patients: list[str])
         ["hippocampus_001", "hippocampus_003", "hippocampus_004"],  # a patient each
         ["patient001_frame01", "patient002_frame01"],
         ["patient001_frame01", "patient001_frame02", "other"],  # no common pattern
-        ["site001_001", "site001_002", "site001_003"],  # fewer than folds
+        ["site001_001", "site001_002", "site001_003"],  # one patient, or a site
         [f"site00{site}_{case:03}" for site in (1, 2) for case in range(20)],  # too many cases each
     ],
 )
 def test_other_names_are_patients_themselves(names: list[str]) -> None:
-    assert recognise_patients(names, folds=2) is None
+    assert recognise_patients(names) is None

@@ -10,9 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset, config, dcmread
 from pydicom.uid import UID, generate_uid
 from pydicom.valuerep import validate_value
+
+from hybridseg.transforms.errors import PathLike, VolumeError
+from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.structures import Structure
 
 from .pixel_data import quiet_pydicom
 from .series import DicomSeries
@@ -34,6 +40,12 @@ OPTIONAL = {"StudyDescription": "LO", "PositionReferenceIndicator": "LO", "Patie
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 SEXES = ("M", "F", "O", "")
 UTF_8 = "ISO_IR 192"
+
+
+MANUFACTURER = "HybridSeg"
+SERIES_NUMBER_OFFSET = 1000
+"""Added to the number of the source series."""
+LONGEST_NAME = 64
 
 
 @dataclass(frozen=True)
@@ -142,3 +154,30 @@ def valid_value(dataset: Dataset, name: str, kind: str) -> str | None:
     if name == "PatientSex" and value not in SEXES:
         return None
     return value
+
+
+def present_structures(
+    labels: NDArray[np.integer], series: DicomSeries, structures: Sequence[Structure]
+) -> list[Structure]:
+    """Return the structures with voxels in a label map (columns, rows, slices) on the slices of a series.
+
+    Raises:
+        ValueError: the labels are not on the slices of the series.
+    """
+    shape = (*series.slices[0].shape, len(series.slices))
+    if labels.shape != shape:
+        raise ValueError(f"labels: shape {labels.shape}: must be {shape}, one slice for each of the series")
+    return [structure for structure in structures if (labels == structure.label).any()]
+
+
+def save_whole(dataset: Dataset, path: PathLike, name: str) -> None:
+    """Save an object, called `name` in the error, to a file that is either complete or absent.
+
+    Raises:
+        VolumeError: the file cannot be written.
+    """
+    try:
+        with replacing(path, suffix=".dcm") as temporary:
+            dataset.save_as(temporary, enforce_file_format=True)
+    except OSError as error:
+        raise VolumeError(path, error.strerror or error, f"the {name} must be writable there") from error

@@ -16,18 +16,22 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import CTImageStorage, generate_uid
 
-from hybridseg.transforms.errors import PathLike, VolumeError
+from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.grid import label_dtype, voxel_lengths
-from hybridseg.transforms.io.atomic import replacing
 from hybridseg.transforms.structures import Structure, Triplet
 
-from .derived import UTF_8, SourceImage, SourceSeries, describe_source
+from .derived import (
+    LONGEST_NAME,
+    MANUFACTURER,
+    SERIES_NUMBER_OFFSET,
+    UTF_8,
+    SourceImage,
+    SourceSeries,
+    describe_source,
+    present_structures,
+    save_whole,
+)
 from .series import DicomSeries
-
-MANUFACTURER = "HybridSeg"
-SERIES_NUMBER_OFFSET = 1000
-"""Added to the number of the source series."""
-LONGEST_NAME = 64
 
 
 def write_segmentation(
@@ -61,8 +65,7 @@ def write_segmentation(
         from pydicom.sr.codedict import codes
     except ImportError as error:
         raise ValueError("dicom-seg: highdicom is not installed: pip install '.[dicom]'") from error
-    check_slices(labels, series)
-    present = [structure for structure in structures if (labels == structure.label).any()]
+    present = present_structures(labels, series, structures)
     if not present:
         Path(path).unlink(missing_ok=True)  # from an earlier run, whose label map was replaced
         return []
@@ -95,23 +98,8 @@ def write_segmentation(
     )
     stand_ins = {part.SOPInstanceUID: image for part, image in zip(slices, source.images, strict=True)}
     refer_to(segmentation, stand_ins)
-    try:
-        with replacing(path, suffix=".dcm") as temporary:
-            segmentation.save_as(temporary)
-    except OSError as error:
-        raise VolumeError(path, error.strerror or error, "the segmentation must be writable there") from error
+    save_whole(segmentation, path, "segmentation")
     return list(source.notes)
-
-
-def check_slices(labels: NDArray[np.integer], series: DicomSeries) -> None:
-    """Check that labels are on the slices of a series.
-
-    Raises:
-        ValueError: they are not.
-    """
-    shape = (*series.slices[0].shape, len(series.slices))
-    if labels.shape != shape:
-        raise ValueError(f"labels: shape {labels.shape}: must be {shape}, one slice for each of the series")
 
 
 def describe_segment(number: int, structure: Structure, identification: Any) -> Any:

@@ -15,13 +15,21 @@ from pydicom import DataElement, Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
-from hybridseg.transforms.errors import PathLike, VolumeError
-from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.structures import ANATOMY, Structure
 
-from .derived import SourceImage, SourceSeries, describe_source
+from .derived import (
+    LONGEST_NAME,
+    MANUFACTURER,
+    SERIES_NUMBER_OFFSET,
+    SourceImage,
+    SourceSeries,
+    describe_source,
+    present_structures,
+    save_whole,
+)
 from .outlines import Contour, outline
-from .segmentation import LONGEST_NAME, MANUFACTURER, SERIES_NUMBER_OFFSET, check_slices, short_code
+from .segmentation import short_code
 from .series import DicomSeries
 from .slices import Slice
 
@@ -60,8 +68,7 @@ def write_structure_set(
         ValueError: the labels are not on the grid of the series.
         VolumeError: the file cannot be written.
     """
-    check_slices(labels, series)
-    present = [structure for structure in structures if (labels == structure.label).any()]
+    present = present_structures(labels, series, structures)
     if not present:
         Path(path).unlink(missing_ok=True)  # from an earlier run, whose label map was replaced
         return []
@@ -72,11 +79,7 @@ def write_structure_set(
     dataset.ROIContourSequence = [region_contours(labels, structure, series, source) for structure in present]
     dataset.RTROIObservationsSequence = [observation(structure) for structure in present]
     dataset.ApprovalStatus = "UNAPPROVED"
-    try:
-        with replacing(path, suffix=".dcm") as temporary:
-            dataset.save_as(temporary, enforce_file_format=True)
-    except OSError as error:
-        raise VolumeError(path, error.strerror or error, "the structure set must be writable there") from error
+    save_whole(dataset, path, "structure set")
     return list(source.notes)
 
 
