@@ -23,7 +23,11 @@ def images(tmp_path: Path) -> list[str]:
 @pytest.mark.parametrize("version", ["list", "joined"])
 def test_inputs_are_found_in_records_of_either_version(images: list[str], version: str, tmp_path: Path) -> None:
     def record(paths: list[str]) -> dict[str, Any]:
-        return {"case": "one", **({"inputs": paths} if version == "list" else {"input": ", ".join(paths)})}
+        return {
+            "case": "one",
+            "outcome": "written",
+            **({"inputs": paths} if version == "list" else {"input": ", ".join(paths)}),
+        }
 
     assert recorded_inputs(record(images)) == images
     assert recorded_inputs(record([*images, "gone.nii.gz"])) == []
@@ -33,9 +37,9 @@ def test_inputs_are_found_in_records_of_either_version(images: list[str], versio
 
 
 def test_case_without_recorded_inputs_has_no_image(tmp_path: Path) -> None:
-    assert recorded_image(write_record(tmp_path, {"case": "one"}), "one") is None
-    assert recorded_image(write_record(tmp_path, {"case": "one", "inputs": []}), "one") is None
-    assert recorded_image(write_record(tmp_path, {"case": "two"}), "one") is None
+    assert recorded_image(write_record(tmp_path, {"case": "one", "outcome": "written"}), "one") is None
+    assert recorded_image(write_record(tmp_path, {"case": "one", "outcome": "written", "inputs": []}), "one") is None
+    assert recorded_image(write_record(tmp_path, {"case": "two", "outcome": "written"}), "one") is None
 
 
 def write_record(folder: Path, case: dict[str, Any]) -> RunRecord:
