@@ -7,9 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from math import nan
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
@@ -26,11 +24,10 @@ from .command import BUNDLE_DEFAULT, Command, make_folder
 from .predict import Predict
 
 if TYPE_CHECKING:
-    from hybridseg.app.crossval import Configuration, Split, Training
+    from hybridseg.app.crossval import Split, Training
     from hybridseg.transforms.datasets.dataset import LabelledCase
 
 TRAIN = "train.json"
-
 
 FOLD_LOCK = ".hybridseg-crossval.lock"
 """Held in the folder of a fold; the training within holds the folder itself."""
@@ -130,7 +127,7 @@ class Crossval(Command):
                     return int(failed)
                 if not all(training.is_done for training in trainings):
                     return 1
-                return self.conclude(roots, split, cases) or int(failed)
+                return int(self.conclude(roots, split, cases) or failed)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("interrupted: repeat the command to continue") from None
 
@@ -140,6 +137,8 @@ class Crossval(Command):
         Raises:
             ValueError: an option or a bundle cannot be used.
         """
+        from hybridseg.app.crossval import check_bundles
+
         check_at_least(0, fold=self.fold, seed=self.seed, pictures=self.pictures)
         check_at_least(1, jobs=self.jobs, epochs=self.epochs)
         check_at_least(2, folds=self.folds)
@@ -149,21 +148,7 @@ class Crossval(Command):
         if own := read_settings(self.set).keys() & {"rois", "modalities"}:
             raise ValueError(f"set: {min(own)!r}: must be set in the bundle's configs, by which the cases are scored")
         roots = [bundle_path(name) for name in (self.bundle, *self.bundles)]
-        if len({root.name for root in roots}) < len(roots):
-            raise ValueError(f"bundles: {', '.join(root.name for root in roots)}: must have different names")
-        for root in roots:
-            if "networks" in inference_config(root).get("network_def", {}):
-                raise ValueError(f"bundle: {root}: is an ensemble: must be the bundle that its members were trained by")
-            if (self.output / root.name).resolve() == root:
-                raise ValueError(f"output: {self.output}: holds the bundle, which the result would replace")
-        parts = [label_parts(root) for root in roots]
-        for root, part in zip(roots, parts, strict=True):
-            if part != parts[0]:
-                raise ValueError(f"bundles: {root.name}: must have the labels of {roots[0].name}")
-        sources = [(label_rois(root, TRAIN), series_channels(root)) for root in roots]
-        for root, source in zip(roots, sources, strict=True):
-            if source != sources[0]:
-                raise ValueError(f"bundles: {root.name}: must have the channels and rois of {roots[0].name}")
+        check_bundles(roots, self.output)
         return roots
 
     def split(self, bundle: Path) -> Split:
@@ -205,7 +190,7 @@ class Crossval(Command):
 
     def trainings(self, roots: Sequence[Path], split: Split) -> list[Training]:
         """List the trainings: of all folds and bundles, or those of one fold."""
-        from hybridseg.app.crossval import Training
+        from hybridseg.app.crossval import Training, fold_folder
         from hybridseg.app.inference.provenance import digest
 
         settings = read_settings(self.set)
@@ -218,7 +203,7 @@ class Crossval(Command):
                 bundle=str(root),
                 dataset=self.dataset.resolve(),
                 fold=fold,
-                folder=self.fold_folder(root.name, fold),
+                folder=fold_folder(self.output, root.name, fold),
                 split=self.split_file,
                 store=self.output.resolve() / "prepared" if "store" in config and "store" not in settings else None,
                 epochs=self.epochs or as_number(config.get("max_epochs")),
@@ -228,10 +213,6 @@ class Crossval(Command):
             for fold in (range(len(split.folds)) if self.fold is None else [self.fold])
             for root, config in configs.items()
         ]
-
-    def fold_folder(self, name: str, fold: int) -> Path:
-        """Return the folder of a fold of a bundle."""
-        return self.output / "folds" / name / f"fold_{fold}"
 
     def commands(self, trainings: Sequence[Training]) -> list[str]:
         """Return the command of each fold that is not done, and the one to run after them."""
@@ -288,124 +269,23 @@ class Crossval(Command):
         ).run()
         return code > 0
 
-    def conclude(self, roots: Sequence[Path], split: Split, cases: Mapping[str, LabelledCase]) -> int:
-        """Score and tune all configurations, choose one, and write its bundle and the report; return the exit code."""
-        from hybridseg.app.bundling.ensemble import can_be_joined, write_ensemble
-        from hybridseg.app.crossval import measure_configuration
+    def conclude(self, roots: Sequence[Path], split: Split, cases: Mapping[str, LabelledCase]) -> bool:
+        """Choose a configuration, and write its bundle and the report; return whether anything failed."""
+        from hybridseg.app.crossval import Conclusion
 
         failures = CaseFailures("crossval", debug=self.debug)
-
-        def measure(name: str, members: Sequence[Path]) -> Configuration:
-            return measure_configuration(
-                name,
-                members,
-                [self.fold_folder(name, fold) / "predictions" for fold in range(len(split.folds))],
-                self.output / "predictions" / name,
-                split=split,
-                cases=cases,
-                tolerance=self.tolerance,
-                failures=failures,
-            )
-
-        found = [measure(root.name, [root]) for root in roots]
-        if len(roots) > 1 and not can_be_joined(roots):
-            say("crossval", "the bundles differ in more than their networks, so their ensemble is not tried")
-        elif len(roots) > 1:
-            name = "+".join(root.name for root in roots)
-            for fold, names in enumerate(split.folds):
-                folder = self.fold_folder(name, fold)
-                write_ensemble(folder / "bundle", [(root, self.weights(root.name, fold)) for root in roots])
-                if self.predict(folder, [cases[case] for case in names], str(folder / "bundle")):
-                    return 1
-            found.append(measure(name, roots))
-        self.write(found, split, cases, failures)
-        return int(len(failures) > 0)
-
-    def weights(self, name: str, fold: int) -> Path:
-        """Return the weights of a fold of a bundle."""
-        return self.fold_folder(name, fold) / "model.pt"
-
-    def write(
-        self,
-        found: Sequence[Configuration],
-        split: Split,
-        cases: Mapping[str, LabelledCase],
-        failures: CaseFailures,
-    ) -> None:
-        """Choose a configuration, write its bundle, scores and report, and print what was found."""
-        from hybridseg.app.crossval import (
-            choose_configuration,
-            decision_lines,
-            fold_table,
-            worst_cases,
-            write_record,
-            write_report,
-            write_result,
+        conclusion = Conclusion(
+            output=self.output,
+            split=split,
+            cases=cases,
+            predict=self.predict,
+            failures=failures,
+            tolerance=self.tolerance,
+            pictures=self.pictures,
         )
-        from hybridseg.app.evaluation.tables import summary_table
-
-        chosen, comparison = choose_configuration(found, split)
-        bundle = self.output / chosen.members[0].name
-        folds = range(len(split.folds))
-        members = [(root, self.weights(root.name, fold)) for root in chosen.members for fold in folds]
-        write_result(bundle, chosen, members, split)
-        print(f"\n{chosen.name}: mean Dice out of fold\n{fold_table(chosen.scores, split)}\n")
-        print(summary_table(chosen.scores, tolerance=self.tolerance))
-        lines = [*decision_lines(chosen.tuning), *comparison]
-        test: Mapping[str, Any] = {}
-        if split.test:
-            test = self.test(chosen, members, bundle, split, [cases[name] for name in split.test], failures)
-            lines += [f"{name}: {value}" for name, value in test.items()]
-        print("\n".join(["", *lines, "", "worst cases", *(f"  {line}" for line in worst_cases(chosen.scores, split))]))
-        write_record(self.output, chosen, found, split, comparison, test)
-        write_report(self.output, chosen, split, lines, tolerance=self.tolerance, pictures=self.pictures)
-        print(f"\nreport   {self.output / 'report.html'}\nbundle   {bundle}")
-        print(f"use      hybridseg predict SCAN -o labels --bundle {bundle}")
-
-    def test(
-        self,
-        chosen: Configuration,
-        members: Sequence[tuple[Path, Path]],
-        bundle: Path,
-        split: Split,
-        cases: Sequence[LabelledCase],
-        failures: CaseFailures,
-    ) -> Mapping[str, Any]:
-        """Score the bundle on the test cases; with `average_weights`, replace it by one network if that is as good.
-
-        Returns:
-            What was found, by name.
-        """
-        from hybridseg.app.crossval import as_good, case_dice, score_maps, write_result
-
-        def dice(folder: Path, tested: Path) -> Mapping[str, float]:
-            if self.predict(folder, cases, str(tested)):
-                failures.add("test", "test cases: some could not be predicted")
-            maps = {case["case"]: folder / "predictions" / f"{case['case']}.nii.gz" for case in cases}
-            scores = score_maps(
-                {case: path for case, path in maps.items() if path.is_file()},
-                {case["case"]: case for case in cases},
-                label_names=chosen.predictions.label_names,
-                regions=chosen.predictions.regions,
-                tolerance=self.tolerance,
-                failures=failures,
-            )
-            return case_dice(scores)
-
-        ensemble = dice(self.output / "test" / "ensemble", bundle)
-        found: dict[str, Any] = {"test cases, ensemble": f"mean Dice {fmean(ensemble.values() or [nan]):.4f}"}
-        if self.average_weights and len(chosen.members) == 1:
-            folder = self.output / "test" / "average"
-            write_result(folder / bundle.name, chosen, members, split, average=True)
-            average = dice(folder, folder / bundle.name)
-            is_as_good, low = as_good(ensemble, average, split)
-            found["test cases, average of the weights"] = (
-                f"mean Dice {fmean(average.values() or [nan]):.4f}, at worst {low:+.4f} against the ensemble: "
-                + ("used; the test cases have chosen it, so they no longer test it" if is_as_good else "not used")
-            )
-            if is_as_good:
-                write_result(bundle, chosen, members, split, average=True)
-        return found
+        found = conclusion.measure(roots)
+        conclusion.write(found, average_weights=self.average_weights)
+        return len(failures) > 0
 
 
 def as_number(value: Any) -> int | None:

@@ -5,47 +5,35 @@ from typing import TYPE_CHECKING
 from hybridseg.app.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .configuration import Configuration, choose_configuration, measure_configuration
-    from .out_of_fold import score_maps, write_case_list
-    from .result import decision_lines, write_record, write_report, write_result
-    from .scores import as_good, case_dice, compare, fold_table, worst_cases
+    from .bundles import check_bundles
+    from .conclusion import Conclusion
+    from .out_of_fold import write_case_list
     from .split import Split, bundle_split_file, make_split, read_cases, read_split, write_split
-    from .trainings import Training, choose_devices, train_folds
+    from .trainings import Training, choose_devices, fold_folder, train_folds
 
 __all__ = [
-    "Configuration",
+    "Conclusion",
     "Split",
     "Training",
-    "as_good",
     "bundle_split_file",
-    "case_dice",
-    "choose_configuration",
+    "check_bundles",
     "choose_devices",
-    "compare",
-    "decision_lines",
-    "fold_table",
+    "fold_folder",
     "make_split",
-    "measure_configuration",
     "read_cases",
     "read_split",
-    "score_maps",
     "train_folds",
-    "worst_cases",
     "write_case_list",
-    "write_record",
-    "write_report",
-    "write_result",
     "write_split",
 ]
 
 __getattr__ = lazy_names(
     __name__,
     {
-        "configuration": ["Configuration", "choose_configuration", "measure_configuration"],
-        "out_of_fold": ["score_maps", "write_case_list"],
-        "result": ["decision_lines", "write_record", "write_report", "write_result"],
-        "scores": ["as_good", "case_dice", "compare", "fold_table", "worst_cases"],
+        "bundles": ["check_bundles"],
+        "conclusion": ["Conclusion"],
+        "out_of_fold": ["write_case_list"],
         "split": ["Split", "bundle_split_file", "make_split", "read_cases", "read_split", "write_split"],
-        "trainings": ["Training", "choose_devices", "train_folds"],
+        "trainings": ["Training", "choose_devices", "fold_folder", "train_folds"],
     },
 )

@@ -102,6 +102,17 @@ class Training:
         write_json(self.folder / name, {**facts, "options": list(self.options), "configs": self.configs})
 
 
+def fold_folder(output: Path, name: str, fold: int) -> Path:
+    """Return the folder of a fold of a bundle, or of an ensemble of bundles.
+
+    Args:
+        output: folder of the cross-validation.
+        name: name of the bundle.
+        fold: index of the fold.
+    """
+    return output / "folds" / name / f"fold_{fold}"
+
+
 def shown(options: Sequence[str]) -> str:
     """Return options as text."""
     return shlex.join(options) or "no options"
