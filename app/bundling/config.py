@@ -41,6 +41,21 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
+def literal(path: Path) -> str:
+    """Return a path as the text of a config that MONAI takes for this path, whatever its characters.
+
+    MONAI replaces `#` in any text, and takes text that begins with `@`, `%` or `$` for a reference or an expression.
+
+    Examples:
+        >>> literal(Path("scans/liver")), literal(Path("scans#1"))
+        ('scans/liver', "$'scans\\\\x231'")
+    """
+    text = str(path)
+    if "#" not in text and not text.startswith(("@", "%", "$")):
+        return text
+    return "$" + re.sub("[#@%]", lambda match: rf"\x{ord(match[0]):x}", repr(text))
+
+
 def strings(config: Any) -> Iterator[str]:
     """Yield every string among the values of a config."""
     if isinstance(config, str):
