@@ -32,6 +32,7 @@ class PredictedCase:
     Args:
         case: name of the case.
         inputs: its volume, or the volume of each of its channels.
+        input_states: size and time of change of each input; see `input_state`.
         output: file of the label map.
         outcome: `waiting` at first; finally `written`, `skipped` because the output exists, or `failed`.
         seconds: duration of each stage: `preparing`, `network`, `writing`. Stages of different cases overlap.
@@ -45,6 +46,7 @@ class PredictedCase:
     case: str
     inputs: list[str]
     output: str
+    input_states: list[list[float] | None] = field(default_factory=list)
     outcome: CaseStatus = "waiting"
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
