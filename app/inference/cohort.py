@@ -81,7 +81,7 @@ class PredictedCase:
     def stage(self, name: str, *, debug: bool) -> Iterator[None]:
         """Time a stage; an error fails the case and is not raised, so that the other cases continue."""
         start = monotonic()
-        with catch_failure(", ".join(self.inputs), self.fail, debug=debug):
+        with catch_failure(", ".join(dict.fromkeys(self.inputs)), self.fail, debug=debug):
             yield
         self.seconds[name] = round(monotonic() - start, 3)
 

@@ -57,7 +57,7 @@ def test_predict_and_export_name_what_is_wrong(
 @pytest.mark.parametrize("kind", RULES)
 def test_crossval_names_what_is_wrong_with_a_fold(kind: str, trainable: Path, dataset: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    words = ["crossval", trainable, dataset, "-o", output, "--folds", "2", "--device", "cpu"]
+    words: list[str | Path] = ["crossval", trainable, dataset, "-o", output, "--folds", "2", "--device", "cpu"]
     assert hybridseg(*words, "--print-commands").code == 0
     for fold in (0, 1):
         folder = output / "folds" / trainable.name / f"fold_{fold}"
@@ -71,7 +71,7 @@ def test_crossval_names_what_is_wrong_with_a_fold(kind: str, trainable: Path, da
 @pytest.mark.slow
 def test_training_names_what_is_wrong(trainable: Path, dataset: Path, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
-    words = ["train", trainable, dataset, "--run-dir", run_dir, "--device", "cpu"]
+    words: list[str | Path] = ["train", trainable, dataset, "--run-dir", run_dir, "--device", "cpu"]
 
     def failure(*more: str) -> str:
         result = hybridseg(*words, *more)
