@@ -50,8 +50,8 @@ def test_crossval_killed_at_each_stage_equals_the_other(trainable: Path, dataset
     for file in ("split.json", "scores.csv", "summary.json", "crossval.json", f"{name}/configs/inference.json"):
         assert (killed / file).read_text() == (whole / file).read_text().replace(str(whole), str(killed)), file
     for case in NAMES:
-        maps = (output / "predictions" / name / f"{case}.nii.gz" for output in (killed, whole))
-        np.testing.assert_array_equal(*map(voxels_of, maps))
-    first, second = (torch.load(output / name / "models" / "model.pt", weights_only=True) for output in (killed, whole))
-    assert first.keys() == second.keys()
-    assert all(torch.equal(tensor, second[key]) for key, tensor in first.items())
+        first, second = (voxels_of(output / "predictions" / name / f"{case}.nii.gz") for output in (killed, whole))
+        np.testing.assert_array_equal(first, second)
+    ours, theirs = (torch.load(output / name / "models" / "model.pt", weights_only=True) for output in (killed, whole))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(tensor, theirs[key]) for key, tensor in ours.items())
