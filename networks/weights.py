@@ -12,6 +12,9 @@ from zipfile import ZIP_STORED, ZipFile, is_zipfile
 import torch
 from torch import Tensor, nn
 
+NAMED = 3
+"""Differences of a file from the network that an error names."""
+
 
 class WeightsError(ValueError):
     """A weights file cannot be used; the message is `<path>: <value>: <rule>`.
@@ -98,15 +101,36 @@ def load_weights(network: nn.Module, path: Path, device: torch.device) -> None:
         WeightsError: the file is missing, is not a state dict of tensors, or belongs to another network.
     """
     weights = read_weights(path, device)
-    wanted = network.state_dict()
-    wrong = sorted(wanted.keys() ^ weights.keys()) or [
-        name for name, tensor in wanted.items() if tensor.shape != weights[name].shape
-    ]
-    if wrong:
-        what = f"{len(wrong)} tensors are missing, unknown or of another shape, such as {wrong[0]}"
-        raise WeightsError(path, what, "must be weights of this network")
+    check_same_network(path, network.state_dict(), weights)
     check_finite(path, weights)
     network.load_state_dict(weights)
+
+
+def check_same_network(path: Path, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Check that tensors of a file have the names and shapes of a network's.
+
+    Args:
+        path: the file.
+        wanted: state dict of the network.
+        found: what the file holds in its place.
+
+    Raises:
+        WeightsError: they differ; the message names the first few tensors that do.
+    """
+    differences = [f"{name} is missing" for name in wanted if name not in found]
+    differences += [f"{name} is unknown" for name in found if name not in wanted]
+    for name in (name for name in wanted if name in found):
+        if (shape := shape_of(found[name])) != (own := shape_of(wanted[name])):
+            differences.append(f"{name} has shape {shape} instead of {own}")
+    if differences:
+        count, more = len(differences), f" and {len(differences) - NAMED} more" if len(differences) > NAMED else ""
+        what = f"{count} tensor{'s differ' if count > 1 else ' differs'}: {', '.join(differences[:NAMED])}{more}"
+        raise WeightsError(path, what, "must be the weights of this network")
+
+
+def shape_of(value: Any) -> tuple[int, ...] | None:
+    """Return the shape of a tensor; None for what is no tensor."""
+    return tuple(value.shape) if isinstance(value, Tensor) else None
 
 
 def load_matching(network: nn.Module, path: Path) -> LoadedWeights:

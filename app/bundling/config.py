@@ -41,6 +41,21 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
+def literal(path: Path) -> str:
+    """Return a path as the text of a config that MONAI takes for this path, whatever its characters.
+
+    MONAI replaces `#` in any text, and takes text that begins with `@`, `%` or `$` for a reference or an expression.
+
+    Examples:
+        >>> literal(Path("scans/liver")), literal(Path("scans#1"))
+        ('scans/liver', "$'scans\\\\x231'")
+    """
+    text = str(path)
+    if "#" not in text and not text.startswith(("@", "%", "$")):
+        return text
+    return "$" + re.sub("[#@%]", lambda match: rf"\x{ord(match[0]):x}", repr(text))
+
+
 def strings(config: Any) -> Iterator[str]:
     """Yield every string among the values of a config."""
     if isinstance(config, str):
@@ -63,16 +78,16 @@ def label_parts(bundle: Path) -> tuple[dict[int, str], Regions | None]:
     """Return the names of a bundle's labels by number, and its regions of labels, if it has any.
 
     Raises:
-        VolumeError: its `inference.json` cannot be read, or does not name its labels.
+        VolumeError: its `inference.json` cannot be read, or does not name its labels by number.
     """
-    config = inference_config(bundle)
+    from hybridseg.transforms.errors import VolumeError
+
+    config, path = inference_config(bundle), bundle / "configs" / "inference.json"
     names = config.get("label_names")
     if not isinstance(names, Mapping) or not names:
-        from hybridseg.transforms.errors import VolumeError
-
-        raise VolumeError(
-            bundle / "configs" / "inference.json", "no label_names", "every label's number needs a name there"
-        )
+        raise VolumeError(path, "no label_names", "every label's number needs a name there")
+    if other := [label for label in names if not str(label).isdecimal()]:
+        raise VolumeError(path, f"label {other[0]!r}", "must be a whole number from 0")
     return {int(label): name for label, name in names.items()}, config.get("regions")
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from hybridseg.app.training.saving import save_tensors
 from hybridseg.networks.ensemble import average_weights, ensemble_weights
 from hybridseg.networks.weights import read_weights
-from hybridseg.transforms.io.atomic import temporary_path
+from hybridseg.transforms.io.atomic import replacing_folder
 from hybridseg.transforms.io.json_files import read_json
 
 from .config import inference_config
-from .writer import format_config
+from .writer import copy_files, format_config
 
 COPIED = ("LICENSE", "configs", "docs")
 OWN = ("network_def", "dataset_dir", "output_dir", "checkpoint")
@@ -61,15 +59,9 @@ def write_ensemble(
         OSError: the bundle cannot be written.
     """
     source = members[0][0]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_path(folder.parent)
-    try:
+    with replacing_folder(folder) as temporary:
         for name in COPIED:
-            if (source / name).is_dir():
-                shutil.copytree(source / name, temporary / name)
-            elif (source / name).is_file():
-                temporary.mkdir(exist_ok=True)
-                shutil.copy(source / name, temporary / name)
+            copy_files(source / name, temporary / name)
         config = dict(inference_config(source))
         if not average:
             networks = [inference_config(bundle)["network_def"] for bundle, _ in members]
@@ -86,12 +78,8 @@ def write_ensemble(
             with (temporary / "docs" / "README.md").open("a", encoding="utf-8") as page:
                 page.write(f"\n{readme}")
         states = [read_weights(weights) for _, weights in members]
-        (temporary / "models").mkdir()
-        torch.save(average_weights(states) if average else ensemble_weights(states), temporary / "models" / "model.pt")
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        joined = average_weights(states) if average else ensemble_weights(states)
+        save_tensors(joined, temporary / "models" / "model.pt")
 
 
 def add_postprocessing(before: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:

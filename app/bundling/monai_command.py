@@ -10,6 +10,8 @@ from pathlib import Path
 
 from fire.parser import DefaultParseValue
 
+from .config import literal
+
 CONFIG_FILE = "--config_file"
 
 
@@ -34,9 +36,9 @@ def bundle_run(configs: Sequence[Path], overrides: Mapping[str, object], process
 def as_word(value: object) -> str:
     """Return a value as a word of MONAI's command line, which parses Python literals.
 
-    Without quotes it would take a folder `2024` for a number, and `a,b` for two words.
+    Without quotes it would take a folder `2024` for a number, and `a,b` for two words; for others see `literal`.
     """
-    word = str(value)
+    word = literal(value) if isinstance(value, Path) else str(value)
     return repr(word) if isinstance(value, Path) and DefaultParseValue(word) != word else word
 
 

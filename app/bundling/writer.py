@@ -14,7 +14,7 @@ from typing import Any
 
 from hybridseg.bundles import bundle_path
 from hybridseg.transforms.datasets.names import DICOM_CODES
-from hybridseg.transforms.io.atomic import write_text
+from hybridseg.transforms.io.atomic import replacing_folder, write_text
 from hybridseg.transforms.io.json_files import read_json
 from hybridseg.transforms.structures import label_colours
 
@@ -36,9 +36,9 @@ Config = dict[str, Any]
 
 
 def write_bundle(folder: Path, settings: Mapping[str, Any], split: Mapping[str, Any], docs: Mapping[str, str]) -> None:
-    """Write a bundle; files are replaced whole, and `configs/metadata.json`, which makes it a bundle, comes last.
+    """Write a bundle; its configs replace earlier ones all at once, after all other files.
 
-    An earlier `configs/metadata.json` is removed first: files of two bundles, as a kill leaves them, are no bundle.
+    Other files in `configs` stay.
 
     Args:
         folder: folder of the bundle, whose name becomes that of the bundle.
@@ -55,9 +55,27 @@ def write_bundle(folder: Path, settings: Mapping[str, Any], split: Mapping[str, 
         texts[f"configs/{file}"] = format_config(configure(file, settings)) + "\n"
     texts["configs/split.json"] = format_config(split) + "\n"
     texts["configs/metadata.json"] = format_config(metadata(folder.name, settings)) + "\n"
-    (folder / "configs" / "metadata.json").unlink(missing_ok=True)
+    configs = {name: text for name, text in texts.items() if Path(name).parts[0] == "configs"}
     for name, text in texts.items():
-        write_text(folder / name, text)
+        if name not in configs:
+            write_text(folder / name, text)
+    with replacing_folder(folder / "configs") as temporary:
+        copy_files(folder / "configs", temporary)
+        for name, text in configs.items():
+            (temporary / Path(name).relative_to("configs")).write_text(text, encoding="utf-8")
+
+
+def copy_files(source: Path, target: Path) -> None:
+    """Copy a file, or all files in and below a folder; nothing if there is none.
+
+    Raises:
+        OSError: a file cannot be read, or cannot be written, such as to a full disk.
+    """
+    for path in (source, *source.rglob("*")):
+        if path.is_file():
+            copy = target / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
 
 
 def template_for(settings: Mapping[str, Any]) -> Path:

@@ -209,6 +209,7 @@ class Crossval(Command):
                 epochs=self.epochs or as_number(config.get("max_epochs")),
                 options=options,
                 configs=digest([config, inference_config(root)]),
+                folds=digest(split.folds),
             )
             for fold in (range(len(split.folds)) if self.fold is None else [self.fold])
             for root, config in configs.items()

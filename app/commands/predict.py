@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import tyro
 from tqdm import tqdm
 
-from hybridseg.app.bundling.config import input_channels, input_modalities, label_parts
+from hybridseg.app.bundling.config import input_channels, input_modalities, label_parts, shown_window
 from hybridseg.app.inference.cohort import PredictedCase, segment_cases
 from hybridseg.app.runtime import distributed
 from hybridseg.app.runtime.console import one_line, say
@@ -132,6 +132,9 @@ class Predict(VolumeCommand):
         self.write_missing_formats(formats, work, run_record, input_channels(bundle))
         if self.statistics:
             self.measure_skipped(bundle, work, run_record)
+        if self.preview:
+            self.draw_skipped(bundle, work, run_record)
+        lacking = self.cases_without_probabilities(every)
         waiting = [item for item in work if item[1].outcome == "waiting"]
         if waiting:
             planned = every if distributed.rank() == 0 else work
@@ -147,7 +150,7 @@ class Predict(VolumeCommand):
         run_record.merge(other for _, other in records)
         predicted = [case for part, _ in records for case in part]
         self.print_cases(predicted)
-        failed = not all(case.is_complete for case in predicted)
+        failed = bool(lacking) or not all(case.is_complete for case in predicted)
         try:
             run_record.write(finished=True)
         except OSError as error:
@@ -183,11 +186,14 @@ class Predict(VolumeCommand):
         Raises:
             ValueError: a label map would overwrite an input.
         """
+        from hybridseg.app.inference.run_record import input_state
+
         work = []
         for case in cases:
             output = self.output / f"{case.name}.nii.gz"
             inputs = [os.fspath(image) for image in case.images]
-            predicted = PredictedCase(case=case.name, inputs=inputs, output=str(output))
+            states = [input_state(path) for path in inputs]
+            predicted = PredictedCase(case=case.name, inputs=inputs, input_states=states, output=str(output))
             if output.exists():
                 if any(os.path.exists(path) and output.samefile(path) for path in inputs):
                     raise ValueError(f"output: {output}: must be another file than the input")
@@ -207,9 +213,9 @@ class Predict(VolumeCommand):
         skipped = [(case, predicted) for case, predicted in work if predicted.outcome == "skipped"]
         unknown, different = [], []
         for case, predicted in skipped:
-            before = run_record.earlier.get(case.name, {}).get("inputs") or []
-            if distributed.rank() == 0 and (other := other_input(before, predicted.inputs)):
-                say("predict", f"{predicted.output}: made from {other[0]}, not {other[1]}: skipped")
+            earlier = run_record.earlier.get(case.name, {})
+            if distributed.rank() == 0 and (reason := changed_input(earlier, predicted)):
+                say("predict", f"{predicted.output}: {reason}: skipped")
             made = run_record.known_settings(case.name)
             if made is None:
                 unknown.append(predicted.output)
@@ -308,6 +314,42 @@ class Predict(VolumeCommand):
             if predicted.error is not None:
                 say("predict", predicted.error)
             run_record.note(predicted.record(), rows)
+
+    def draw_skipped(self, bundle: Path, work: Sequence[Work], run_record: RunRecord) -> None:
+        """Draw the cases whose label map exists, but not their picture."""
+        from hybridseg.app.inference.outputs import draw_written, preview_path
+
+        names, _ = label_parts(bundle)
+        chosen = {label: names[label] for label in self.chosen_labels(names)}
+        for case, predicted in work:
+            if predicted.outcome != "skipped" or preview_path(self.output, case.name).exists():
+                continue
+            with predicted.stage("preview", debug=self.debug):
+                draw_written(
+                    case,
+                    Path(predicted.output),
+                    channels=input_channels(bundle),
+                    label_names=chosen,
+                    window=shown_window(bundle),
+                    grid_of=self.grid_of,
+                )
+            if predicted.error is not None:
+                say("predict", predicted.error)
+                run_record.note(predicted.record())
+
+    def cases_without_probabilities(self, work: Sequence[Work]) -> list[str]:
+        """Report and return the skipped cases of all processes whose probabilities are wanted and do not exist."""
+        from hybridseg.app.inference.outputs import probabilities_path
+
+        if not self.probabilities or distributed.rank() > 0:
+            return []
+        skipped = [predicted.case for _, predicted in work if predicted.outcome in ("skipped", "failed")]
+        lacking = [case for case in skipped if not probabilities_path(self.output, case).exists()]
+        if lacking:
+            also = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+            rule = "written only with the label map, which exists: use --overwrite"
+            say("predict", f"{probabilities_path(self.output, lacking[0])}{also}: does not exist: {rule}")
+        return lacking
 
     def segment(
         self,
@@ -428,6 +470,16 @@ class Predict(VolumeCommand):
         skipped = sum(case.outcome == "skipped" for case in cases)
         print(f"{written} of {len(cases)} cases written to {self.output}", end="")
         print(f", {skipped} skipped: already there (use --overwrite to segment them again)" if skipped else "")
+
+
+def changed_input(earlier: Mapping[str, Any], now: PredictedCase) -> str | None:
+    """Return how the inputs of a case differ from those that its label map was made from, as recorded; None if not."""
+    before = earlier.get("inputs") or []
+    if other := other_input(before, now.inputs):
+        return f"made from {other[0]}, not {other[1]}"
+    known = zip(before, now.inputs, earlier.get("input_states") or [], now.input_states, strict=False)
+    changed = [path for old, path, was, is_now in known if os.path.exists(old) and was != is_now]
+    return f"made before {', '.join(changed)} changed" if changed else None
 
 
 def other_input(before: Sequence[str], inputs: Sequence[str]) -> tuple[str, str] | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from hybridseg.app.bundling.config import literal
 from hybridseg.app.bundling.monai_command import as_word, bundle_run, show_command
 from hybridseg.app.bundling.overrides import SEPARATOR, check_key, read_settings
 from hybridseg.app.runtime.child_process import run_child
@@ -93,7 +94,7 @@ class Train(Command):
 
         choose_device(self.device)
         config = self.read_config(configs, overrides)
-        config["bundle_root"] = str(root)
+        config["bundle_root"] = literal(root)
         run_dir = self.check_run_folder(config)
         if self.pretrained is not None:
             from hybridseg.networks.weights import read_weights

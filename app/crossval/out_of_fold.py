@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +143,7 @@ class OutOfFold:
                     write_labels(labels, target, reference=path, affine=affine)
                 else:
                     with replacing(target) as temporary:
-                        shutil.copyfile(path, temporary)
+                        temporary.write_bytes(path.read_bytes())
                 finished[case] = target
         return finished
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from hybridseg.app.bundling.config import read_config
+from hybridseg.app.bundling.config import literal, read_config
 from hybridseg.transforms.datasets.dataset import LabelledCase, read_dataset
 from hybridseg.transforms.datasets.folds import make_folds
 from hybridseg.transforms.datasets.grouping import find_patients, split_patients
@@ -47,29 +47,42 @@ def read_split(path: Path) -> Split:
     """Read the split that `write_split` wrote.
 
     Raises:
-        VolumeError: it cannot be read.
+        VolumeError: it cannot be read, or was edited to what is no split.
     """
     record = read_json(path)
     names = [item.name for item in fields(Split)]
-    if not isinstance(record, Mapping) or not record.keys() >= set(names) or not holds_cases(record):
+    if not isinstance(record, Mapping) or not record.keys() >= set(names):
         raise VolumeError(path, "not the split of a cross-validation", "must be written by hybridseg crossval")
+    check_patients(path, record["patients"], read_lists(path))
+    settings, assumptions = record["settings"], record["assumptions"]
+    if not isinstance(settings, Mapping) or settings.keys() != {"folds", "patient", "seed"}:
+        raise VolumeError(path, "settings", "must have folds, patient and seed")
+    if not isinstance(assumptions, list) or not all(isinstance(line, str) for line in assumptions):
+        raise VolumeError(path, "assumptions", "must be a list of sentences")
     return Split(**{name: record[name] for name in names})
 
 
-def holds_cases(record: Mapping[str, Any]) -> bool:
-    """Return whether a record has lists of names, each once, a patient for each, and settings."""
-    folds, test, patients = record["folds"], record["test"], record["patients"]
-    if not isinstance(folds, list) or not all(isinstance(names, list) for names in [*folds, test]):
-        return False
-    listed = [name for names in [*folds, test] for name in names]
-    return (
-        all(isinstance(name, str) for name in listed)
-        and len(set(listed)) == len(listed)
-        and isinstance(patients, Mapping)
-        and patients.keys() == set(listed)
-        and isinstance(record["settings"], Mapping)
-        and record["settings"].keys() == {"folds", "patient", "seed"}
-    )
+def check_patients(path: Path, patients: Any, lists: Mapping[str, Sequence[str]]) -> None:
+    """Check that each case of a split has a patient, and that no patient is in two of its lists.
+
+    Args:
+        path: file of the split.
+        patients: patient of each case, as read.
+        lists: names of the cases of each fold, and of the test cases.
+
+    Raises:
+        VolumeError: they are not.
+    """
+    if not isinstance(patients, Mapping) or not all(isinstance(patient, str) for patient in patients.values()):
+        raise VolumeError(path, "patients", "must have the patient of each case")
+    if other := patients.keys() ^ {name for names in lists.values() for name in names}:
+        raise VolumeError(path, repr(min(other)), "must be in a fold or in test, and have a patient")
+    owner: dict[str, str] = {}
+    for key, names in lists.items():
+        for patient in (patients[name] for name in names):
+            if owner.setdefault(patient, key) != key:
+                found = f"patient {patient!r} in {owner[patient]} and {key}"
+                raise VolumeError(path, found, "all cases of a patient must be in one fold, or in test")
 
 
 def write_split(path: Path, split: Split) -> None:
@@ -151,7 +164,7 @@ def bundle_split_file(bundle: Path) -> Path | None:
     from monai.bundle import ConfigParser
 
     config = ConfigParser(read_config(bundle / "configs" / "train.json"))
-    config["bundle_root"] = str(bundle)
+    config["bundle_root"] = literal(bundle)
     path = config.get_parsed_content("split_file") if "split_file" in config else None
     return None if path is None else Path(path)
 

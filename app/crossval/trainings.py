@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hybridseg.app.bundling.config import literal
 from hybridseg.app.runtime.parent import WATCH, terminate_with_parent
 from hybridseg.app.training.run_folder import latest_epoch
 from hybridseg.transforms.errors import VolumeError
@@ -35,6 +36,7 @@ class Training:
         epochs: number of epochs, unless early stopping ends it; None if unknown.
         options: further words of `hybridseg train`.
         configs: checksum of the bundle's configs.
+        folds: checksum of the cases of the folds.
     """
 
     bundle: str
@@ -46,6 +48,7 @@ class Training:
     epochs: int | None = None
     options: Sequence[str] = ()
     configs: str | None = None
+    folds: str | None = None
 
     @property
     def name(self) -> str:
@@ -64,7 +67,7 @@ class Training:
         return self.weights.is_file() and ((self.folder / TRAINED).is_file() or ended)
 
     def check_options(self) -> None:
-        """Check that a training that has begun or finished had the same options and the same configs.
+        """Check that a training that has begun or finished had the same options, configs and folds.
 
         Raises:
             VolumeError: it had others, or its record cannot be read.
@@ -84,12 +87,15 @@ class Training:
             if before.get("configs", self.configs) != self.configs:  # earlier versions recorded none
                 rule = "must be trained with the configs that the bundle has now; or use another folder"
                 raise VolumeError(path, "trained with other configs of the bundle", rule)
+            if before.get("folds", self.folds) != self.folds:
+                rule = f"must be trained with the folds of {self.split}; or use another folder"
+                raise VolumeError(path, "trained with other folds", rule)
 
     def command(self, device: str) -> list[str]:
         """Return the command that starts the training, or resumes it after its last epoch."""
         words = ["train", self.bundle, str(self.dataset), "--run-dir", str(self.folder), "--fold", str(self.fold)]
-        words += ["--device", device, "--set", f"split_file={self.split}"]
-        words += [] if self.store is None else ["--set", f"store={self.store}"]
+        words += ["--device", device, "--set", f"split_file={literal(self.split)}"]
+        words += [] if self.store is None else ["--set", f"store={literal(self.store)}"]
         resume = ["--resume"] if latest_epoch(self.folder) else []
         return [sys.executable, "-m", "hybridseg.app", *words, *self.options, *resume]
 
@@ -98,8 +104,9 @@ class Training:
         self.record(TRAINED, epochs=latest_epoch(self.folder))
 
     def record(self, name: str, **facts: int) -> None:
-        """Write a record with the options and configs of the training into its folder."""
-        write_json(self.folder / name, {**facts, "options": list(self.options), "configs": self.configs})
+        """Write a record with what the training was started with into its folder."""
+        given = {"options": list(self.options), "configs": self.configs, "folds": self.folds}
+        write_json(self.folder / name, {**facts, **given})
 
 
 def fold_folder(output: Path, name: str, fold: int) -> Path:

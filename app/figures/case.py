@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from monai.data import MetaTensor
 from monai.transforms import Orientation
 
+from hybridseg.app.runtime.console import printable
 from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.grid import voxel_lengths
 from hybridseg.transforms.io.atomic import replacing
@@ -130,7 +131,9 @@ class Layout:
 
     def text(self, figure: Figure, x: float, y: float, text: str, colour: str, size: float, **style: Any) -> None:
         """Write text at a place in inches from the lower left corner."""
-        figure.text(x / self.size[0], y / self.size[1], text, color=colour, fontsize=size, va="center", **style)
+        place = x / self.size[0], y / self.size[1]
+        text = printable(text)  # names of files may have what no font has, and `$`, with which formulas begin
+        figure.text(*place, text, color=colour, fontsize=size, va="center", parse_math=False, **style)
 
 
 def draw_legend(

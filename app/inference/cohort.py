@@ -32,6 +32,7 @@ class PredictedCase:
     Args:
         case: name of the case.
         inputs: its volume, or the volume of each of its channels.
+        input_states: size and time of change of each input; see `input_state`.
         output: file of the label map.
         outcome: `waiting` at first; finally `written`, `skipped` because the output exists, or `failed`.
         seconds: duration of each stage: `preparing`, `network`, `writing`. Stages of different cases overlap.
@@ -45,6 +46,7 @@ class PredictedCase:
     case: str
     inputs: list[str]
     output: str
+    input_states: list[list[float] | None] = field(default_factory=list)
     outcome: CaseStatus = "waiting"
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
@@ -79,7 +81,7 @@ class PredictedCase:
     def stage(self, name: str, *, debug: bool) -> Iterator[None]:
         """Time a stage; an error fails the case and is not raised, so that the other cases continue."""
         start = monotonic()
-        with catch_failure(", ".join(self.inputs), self.fail, debug=debug):
+        with catch_failure(", ".join(dict.fromkeys(self.inputs)), self.fail, debug=debug):
             yield
         self.seconds[name] = round(monotonic() - start, 3)
 

@@ -80,11 +80,20 @@ class Outputs:
                 rows = label_statistics(labels, channels, affine=affine, label_names=self.label_names, case=case.name)
             if self.preview:
                 self.draw_preview(case, image, MetaTensor(torch.from_numpy(labels)[None], affine=restored.affine))
-        self.formats.discard(case.name)
-        source = grid_source(case, self.predictor.grid_of)
         path = self.folder / f"{case.name}.nii.gz"
+        if path.exists():
+            self.discard(case.name)
+        source = grid_source(case, self.predictor.grid_of)
         write_labels(labels, path, reference=source, affine=affine, structures=self.formats.structures)
         return rows, self.formats.write(case, labels, affine, data.get("scan"))
+
+    def discard(self, case: str) -> None:
+        """Remove the files of a case that belong to its label map, which is about to be replaced."""
+        self.formats.discard(case)
+        if not self.preview:
+            preview_path(self.folder, case).unlink(missing_ok=True)
+        if not self.probabilities:
+            probabilities_path(self.folder, case).unlink(missing_ok=True)
 
     @property
     def label_names(self) -> dict[int, str]:
@@ -95,21 +104,72 @@ class Outputs:
         """Write `probabilities/<case>.nii.gz`."""
         logits = data["pred"]
         are_classes = self.predictor.regions is None and len(logits) > 1
-        path = self.folder / "probabilities" / f"{case.name}.nii.gz"
+        path = probabilities_path(self.folder, case.name)
         write_probabilities(logits, data["image"].affine, path, are_classes=are_classes)
 
     def draw_preview(self, case: InputCase, image: MetaTensor, prediction: MetaTensor) -> None:
-        """Draw the first channel of an image (C, X, Y, Z) and its labels (1, X, Y, Z) as `<case>.png`."""
-        from hybridseg.app.figures.case import draw_case
-
-        draw_case(
-            self.folder / f"{case.name}.png",
-            image=MetaTensor(image.as_tensor()[:1], affine=image.affine),
-            prediction=prediction,
+        """Draw `<case>.png`."""
+        draw_preview(
+            preview_path(self.folder, case.name),
+            image,
+            prediction,
             label_names=self.label_names,
             title=case.name,
             window=self.predictor.window,
         )
+
+
+def preview_path(folder: Path, case: str) -> Path:
+    """Return the file of the picture of a case."""
+    return folder / f"{case}.png"
+
+
+def probabilities_path(folder: Path, case: str) -> Path:
+    """Return the file of the probabilities of a case."""
+    return folder / "probabilities" / f"{case}.nii.gz"
+
+
+def draw_preview(
+    path: Path,
+    image: MetaTensor,
+    prediction: MetaTensor,
+    *,
+    label_names: Mapping[int, str],
+    title: str,
+    window: tuple[float, float] | None,
+) -> None:
+    """Draw the first channel of an image (C, X, Y, Z) and its labels (1, X, Y, Z); see `draw_case`."""
+    from hybridseg.app.figures.case import draw_case
+
+    first = MetaTensor(image.as_tensor()[:1], affine=image.affine)
+    draw_case(path, image=first, prediction=prediction, label_names=label_names, title=title, window=window)
+
+
+def draw_written(
+    case: InputCase,
+    path: Path,
+    *,
+    channels: int,
+    label_names: Mapping[int, str],
+    window: tuple[float, float] | None,
+    grid_of: int = 0,
+) -> None:
+    """Draw a case whose label map was written earlier.
+
+    Args:
+        case: the case.
+        path: file of its label map.
+        channels: number of channels of its image.
+        label_names: names of the labels to draw, by number.
+        window: as for `draw_case`.
+        grid_of: the channel on whose grid the label map is.
+
+    Raises:
+        VolumeError: a file cannot be read, or the grids differ.
+    """
+    volumes = load_on_grid(case, channels=channels, grid_of=grid_of, labels=path)
+    picture = preview_path(path.parent, case.name)
+    draw_preview(picture, volumes["image"], volumes["labels"], label_names=label_names, title=case.name, window=window)
 
 
 def load_on_grid(

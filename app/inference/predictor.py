@@ -16,7 +16,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose
 from torch import nn
 
-from hybridseg.app.bundling.config import read_config, shown_window
+from hybridseg.app.bundling.config import literal, read_config, shown_window
 from hybridseg.app.bundling.training_data import measured_scan, percentiles
 from hybridseg.app.runtime.machine import choose_device
 from hybridseg.bundles import bundle_path
@@ -92,7 +92,7 @@ class Predictor:
         self.device = choose_device(device)
         config_file = root / "configs" / "inference.json"
         config = ConfigParser(read_config(config_file))
-        config["bundle_root"] = str(root)
+        config["bundle_root"] = literal(root)
         config["device"] = f"$torch.device('{self.device}')"
         config["output_dir"] = None  # labels are returned, not written
         windows = {"overlap": overlap, "sw_batch_size": batch}

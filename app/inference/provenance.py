@@ -8,7 +8,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
-from hybridseg.app.bundling.config import bundle_version, inference_config
+from hybridseg.app.bundling.config import bundle_version, inference_config, literal
 
 VOXEL_OPTIONS = ("overlap", "tta", "labels", "largest_component", "grid_of")
 """Options of `hybridseg predict` that change the voxels of every label map."""
@@ -33,7 +33,7 @@ def describe_settings(bundle: Path, checkpoint: Sequence[Path], options: Mapping
 
     content = inference_config(bundle)
     config = ConfigParser(dict(content))
-    config["bundle_root"] = str(bundle)
+    config["bundle_root"] = literal(bundle)
     item = "inferer::overlap"
     overlap = options.get("overlap")
     if overlap is None and item in config:

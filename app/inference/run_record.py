@@ -6,19 +6,19 @@ of the last run that segmented a case. What earlier runs recorded about a label 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
-from math import inf
 from pathlib import Path
-from time import time
 from typing import Any, get_args
 
-from hybridseg.transforms.errors import VolumeError
+from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.atomic import write_csv
 from hybridseg.transforms.io.json_files import as_json, read_json, write_json
+from hybridseg.transforms.store.identity import files_of
 
 from .cohort import CaseStatus
 from .provenance import SHOWN_DIGITS, digest
@@ -74,8 +74,8 @@ class RunRecord:
         path = self.folder / f"{case['case']}.nii.gz"
         if case.get("outcome") == "waiting":
             before = case.get("before")
-            if path.is_file() and path.stat().st_mtime >= case.get("planned", inf):
-                kept = {name: value for name, value in case.items() if name not in ("planned", "before")}
+            if path.is_file() and "replaces" in case and file_state(path) != case["replaces"]:
+                kept = {name: value for name, value in case.items() if name not in ("replaces", "before")}
                 return {**kept, "outcome": "written"}
             return None if before is None else self.settle(before)
         if case.get("outcome") == "failed":
@@ -103,10 +103,10 @@ class RunRecord:
 
     def plan(self, cases: Iterable[Mapping[str, Any]]) -> None:
         """Record the cases that this run is about to segment, so that a killed run leaves no map of unknown origin."""
-        planned = int(time())  # seconds since 1970, rounded down since file systems round too
         for case in cases:
             name = case["case"]
-            self.cases[name] = {**case, "run": self.run, "planned": planned, "before": self.earlier.get(name)}
+            replaces = file_state(self.folder / f"{name}.nii.gz")
+            self.cases[name] = {**case, "run": self.run, "replaces": replaces, "before": self.earlier.get(name)}
 
     def note(self, case: Mapping[str, Any], statistics: Sequence[Mapping[str, Any]] = ()) -> None:
         """Record a case and its statistics; for a skipped case, keep what an earlier run recorded."""
@@ -120,8 +120,9 @@ class RunRecord:
         elif case["outcome"] == "written":
             self.cases[name] = {**case, "run": self.run, "finished": now()}
         else:  # a label map that an earlier run made stays
-            kept = earlier.get("run") if earlier is not None and self.has_label_map(name) else None
-            self.cases[name] = {**case, "run": kept}
+            made = earlier if earlier is not None and self.has_label_map(name) else {}
+            inputs = {key: made[key] for key in ("inputs", "input_states") if key in made}
+            self.cases[name] = {**case, **inputs, "run": made.get("run")}
             statistics = statistics or self.earlier_statistics.get(name, ())
         if statistics:
             self.statistics[name] = statistics
@@ -220,9 +221,9 @@ def is_case(case: Any) -> bool:
     return (
         case.get("outcome") in get_args(CaseStatus)
         and isinstance(case.get("run"), str | None)
-        and isinstance(case.get("planned", inf), int | float)
         and isinstance(inputs, list)
         and all(isinstance(path, str) for path in inputs)
+        and isinstance(case.get("input_states") or [], list)
         and (before is None or is_case(before))
     )
 
@@ -258,6 +259,29 @@ def read_record(path: Path) -> Mapping[str, Any]:
     except ValueError as error:
         raise VolumeError(path, error, RULE) from error
     return record
+
+
+def file_state(path: Path) -> list[float] | None:
+    """Return size and time of change of a file, which tell it from one that replaces it; None if there is none.
+
+    Times are compared with each other only: the clocks of two machines, or of a disk in the network, may differ.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime]
+
+
+def input_state(path: PathLike) -> list[float] | None:
+    """Return what tells an input from one that replaces it: see `file_state`; of a folder, number of files and time."""
+    try:
+        if os.path.isdir(path):
+            return [len(os.listdir(path)), os.stat(path).st_mtime]
+        files = [os.stat(file) for file in files_of(path)]
+    except OSError:
+        return None
+    return [sum(file.st_size for file in files), max(file.st_mtime for file in files)] if files else None
 
 
 def now() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,12 @@ from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from ignite.handlers.checkpoint import BaseSaveHandler
 from monai.handlers import CheckpointLoader, EarlyStopHandler
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR
 
 from hybridseg.networks import read_tensors
+from hybridseg.networks.weights import WeightsError, check_finite, check_same_network
 
 from .run_folder import checkpoint_epochs, checkpoint_path
 from .saving import save_tensors
@@ -39,7 +42,8 @@ class Checkpoints:
             there is a checkpoint, for schedulers that repeat a command.
 
     Raises:
-        ValueError: `run_dir` has a run and `resume` is False, or the other way round, or no checkpoint can be read.
+        ValueError: `run_dir` has a run and `resume` is False, or the other way round, no checkpoint can be read, or it
+            is that of another network.
     """
 
     def __init__(self, run_dir: str | Path, objects: dict[str, Any], resume: bool | str = False) -> None:
@@ -119,34 +123,36 @@ def from_first_process(choose: Callable[[], int]) -> int:
     return int(idist.broadcast(choose() if idist.get_rank() == 0 else 0))  # type: ignore[arg-type]
 
 
-def epoch_to_resume(run_dir: str | Path, resume: bool | str, names: Iterable[str]) -> int:
+def epoch_to_resume(run_dir: str | Path, resume: bool | str, objects: Mapping[str, Any]) -> int:
     """Return the epoch of the checkpoint to resume from; 0 to start a new run.
 
     Args:
         run_dir: folder of the run.
         resume: True, False or "auto".
-        names: what a checkpoint must hold, besides the trainer.
+        objects: what a checkpoint must hold, besides the trainer.
 
     Raises:
-        ValueError: `run_dir` has a run and `resume` is False, or the other way round, or no checkpoint can be read.
+        ValueError: `run_dir` has a run and `resume` is False, or the other way round, no checkpoint can be read, or it
+            is that of another network.
     """
     has_run = bool(checkpoint_epochs(run_dir))
     if resume is True and not has_run:
         raise ValueError(f"run_dir: {run_dir}: has no checkpoint_epoch=N.pt: there is no run to resume")
     if resume is False and has_run:
         raise ValueError(f"run_dir: {run_dir}: already has a run: use --resume True, or another folder")
-    return latest_readable(run_dir, names) if has_run else 0
+    return latest_readable(run_dir, objects) if has_run else 0
 
 
-def latest_readable(run_dir: str | Path, names: Iterable[str]) -> int:
-    """Return the epoch of the latest checkpoint of a run that can be read; warn about each that cannot.
+def latest_readable(run_dir: str | Path, objects: Mapping[str, Any]) -> int:
+    """Return the epoch of the latest checkpoint of a run that can be used; warn about each that cannot.
 
     Args:
         run_dir: folder of the run.
-        names: what a checkpoint must hold, besides the trainer.
+        objects: what a checkpoint must hold, besides the trainer.
 
     Raises:
-        ValueError: none can be read.
+        WeightsError: it is that of another network.
+        ValueError: none can be used.
     """
     for epoch in reversed(checkpoint_epochs(run_dir)):
         path = checkpoint_path(run_dir, epoch)
@@ -155,10 +161,32 @@ def latest_readable(run_dir: str | Path, names: Iterable[str]) -> int:
         except Exception as error:  # UnpicklingError, RuntimeError, EOFError and more: torch names no common kind
             logger.warning(f"{path}: unreadable ({type(error).__name__}): the checkpoint before it is used")
             continue
-        if isinstance(content, Mapping) and content.keys() >= {"trainer", *names}:
-            return epoch
-        logger.warning(f"{path}: not a checkpoint of this training: the one before it is used")
+        if not is_checkpoint(content, objects):
+            logger.warning(f"{path}: not a checkpoint of this training: the one before it is used")
+            continue
+        networks = {name: item for name, item in objects.items() if isinstance(item, nn.Module)}
+        for name, network in networks.items():
+            check_same_network(path, undistributed(network).state_dict(), content[name])
+        try:
+            for name in networks:
+                check_finite(path, content[name])
+        except WeightsError as error:
+            logger.warning(f"{error}: the checkpoint before it is used")
+            continue
+        return epoch
     raise ValueError(f"run_dir: {run_dir}: no checkpoint can be read: remove them to start anew")
+
+
+def is_checkpoint(content: Any, objects: Mapping[str, Any]) -> bool:
+    """Return whether the content of a file has the states of the trainer and of all objects."""
+    return isinstance(content, Mapping) and all(
+        isinstance(content.get(name), Mapping) for name in ("trainer", *objects)
+    )
+
+
+def undistributed(network: nn.Module) -> nn.Module:
+    """Return a network without DistributedDataParallel around it, as checkpoints have it."""
+    return network.module if isinstance(network, DistributedDataParallel) else network
 
 
 class EarlyStop(EarlyStopHandler):

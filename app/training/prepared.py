@@ -72,6 +72,7 @@ class PreparedDataset(Dataset):
         fixed, random = transform.transforms[: self.first], transform.transforms[self.first :]
         self.whole = not (random and isinstance(random[0], RandPatchesd))
         self.prepared: list[Path | dict[Hashable, Any]]
+        self.store: Store | None = None
         if store is not None and not HAS_BLOSC2:
             logger.info("prepared cases stay in memory, since blosc2 is not installed")
         if store is None or not HAS_BLOSC2:
@@ -79,7 +80,8 @@ class PreparedDataset(Dataset):
                 kept = pool.map(lambda case: self.keep(Compose(fixed)(case)), data)
                 self.prepared = [*progress(kept, "preparing", len(data))]
         else:
-            self.prepared = [*fill_store(Store(store, fixed), data, quota)]
+            self.store = Store(store, fixed)
+            self.prepared = [*fill_store(self.store, data, quota)]
 
     def keep(self, case: Any) -> dict[Hashable, Any]:
         """Return a prepared case as it stays in memory."""
@@ -87,10 +89,28 @@ class PreparedDataset(Dataset):
             return dict(case)
         return {**case, LABEL: small_integers(case[LABEL].as_tensor()), POSITIONS: label_positions(case[LABEL])}
 
+    def open(self, index: int, entry: Path) -> dict[Hashable, Any]:
+        """Return a case with the volumes of its entry, which is prepared again if it was removed from the store.
+
+        Raises:
+            VolumeError: it was removed, and the files of the case have changed since.
+        """
+        case = self.data[index]
+        try:
+            return open_case(case, entry, whole=self.whole)
+        except FileNotFoundError:
+            assert self.store is not None
+            if self.store.entry(case) != entry:
+                rule = "files must not change while a training uses them"
+                raise VolumeError(entry, "removed, and the files of its case have changed", rule) from None
+            logger.warning(f"{entry}: removed while it is used: prepared again")
+            self.store.prepare(case)
+            return open_case(case, entry, whole=self.whole)
+
     def _transform(self, index: int) -> Any:
         prepared = self.prepared[index]
         if isinstance(prepared, Path):
-            case = open_case(self.data[index], prepared, whole=self.whole)
+            case = self.open(index, prepared)
         elif self.whole:
             case = {key: value.clone() if isinstance(value, MetaTensor) else value for key, value in prepared.items()}
         else:

@@ -16,8 +16,12 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from hybridseg.app.training import BestModel, Checkpoints
+from hybridseg.transforms.errors import VolumeError
+from hybridseg.transforms.io.dicom.derived import save_whole
 from hybridseg.transforms.phantoms import write_phantoms
 from hybridseg.transforms.store import Store, is_ready
 
@@ -182,6 +186,26 @@ def test_prepared_case_is_whole_or_absent(tmp_path: Path, disk: tuple[Path, Full
     assert not list(folder.rglob("*.part*"))
     store.prepare(case)
     assert is_ready(store.entry(case))
+
+
+@pytest.mark.parametrize("room", [0, 2])
+def test_dicom_object_is_whole_or_absent(disk: tuple[Path, Full], room: int) -> None:
+    folder, full = disk
+    contours = [Dataset() for _ in range(30)]
+    for contour in contours:
+        contour.ContourData = ["1.25"] * 3000
+    roi = Dataset()
+    roi.ContourSequence = contours
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.481.3", "1.2.3"
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.ROIContourSequence = [roi]
+    path = folder / "object.dcm"
+    rule = "the structure set must be writable there"
+    with full(room) as reason, pytest.raises(VolumeError, match=rf"^{path}: {reason}: {rule}$"):
+        save_whole(dataset, path, "structure set")
+    assert files(folder) == {}
 
 
 @pytest.mark.slow

@@ -1,8 +1,12 @@
-"""What a killed `hybridseg train` leaves behind: no process, and a log that says how far it came."""
+"""What a killed command leaves: no process, a log that says how far it came, and the earlier or the new bundle."""
 
 from __future__ import annotations
 
+import itertools
+import json
+import multiprocessing
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,8 +15,38 @@ from pathlib import Path
 import psutil
 import pytest
 
+from hybridseg.app.bundling.writer import write_bundle
 from hybridseg.app.training.run_folder import latest_epoch
 from hybridseg.transforms.phantoms import write_phantoms
+
+from ..app.conftest import hybridseg
+
+FORK = multiprocessing.get_context("fork")
+SETTINGS = {
+    "modality": "MRI",
+    "channels": 1,
+    "label_names": {1: "organ"},
+    "channel_names": ["MRI"],
+    "patch_size": [32, 32, 32],
+    "data_source": "organs",
+}
+WAITS_AT_THE_REPLACEMENT = """
+import sys
+from hybridseg.app.cli import main
+from hybridseg.transforms.io import atomic
+
+exchange = atomic.exchange
+
+def wait_and_exchange(first, second):
+    if sys.argv[1] == "after":
+        exchange(first, second)
+    print("held", flush=True)
+    sys.stdin.read()
+
+atomic.exchange = wait_and_exchange
+sys.exit(main(sys.argv[2:]))
+"""
+"""A program that runs `hybridseg`, and waits before or after it replaces a folder."""
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +77,62 @@ def test_killed_train_leaves_no_process_and_a_log(processes: int, dataset: Path,
     log = (tmp_path / "training.log").read_text(encoding="utf-8")
     assert "\r" not in log
     assert "epoch    1/200  loss " in log
+
+
+def write(folder: Path, preset: str) -> None:
+    """Write a bundle whose network is of a preset."""
+    write_bundle(folder, {**SETTINGS, "preset": preset}, {"folds": [[preset]]}, {"docs/README.md": "organs"})
+
+
+def write_often(folder: Path) -> None:
+    """Replace a bundle again and again."""
+    for preset in itertools.cycle(("tiny", "small")):
+        write(folder, preset)
+
+
+def configs(folder: Path) -> dict[str, str]:
+    """Return the configs of a bundle."""
+    return {path.name: path.read_text() for path in (folder / "configs").iterdir()}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_bundle_is_replaced_as_a_whole_at_any_moment(tmp_path: Path) -> None:
+    folder, expected = tmp_path / "organs", []
+    for preset in ("small", "tiny"):
+        write(folder, preset)
+        expected.append(configs(folder))
+    assert expected[0].keys() == expected[1].keys()
+    moments = random.Random(0)
+    for _ in range(10):
+        process = FORK.Process(target=write_often, args=(folder,), daemon=True)
+        process.start()
+        process.join(moments.uniform(0, 0.3))
+        process.kill()
+        process.join()
+        assert configs(folder) in expected
+    write(folder, "tiny")
+    assert configs(folder) == expected[1]
+    assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("moment", "folds"), [("before", 4), ("after", 2)])
+def test_killed_plan_leaves_the_earlier_or_the_new_bundle(
+    moment: str, folds: int, dataset: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "organs_ct_segmentation"
+    words = ["plan", str(dataset), "-o", str(bundle), "--memory", "400MB", "--device", "cpu", "--preset", "tiny"]
+    words += ["--spacing", "8", "8", "8", "--patch", "32", "32", "32", "--jobs", "1"]
+    assert hybridseg(*words, "--folds", "4").code == 0
+    (bundle / "configs" / "notes.txt").write_text("kept")
+    command = [sys.executable, "-c", WAITS_AT_THE_REPLACEMENT, moment, *words, "--folds", "2"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "held\n" in iter(process.stdout.readline, "")
+        process.kill()
+    assert len(json.loads((bundle / "configs" / "split.json").read_text())["folds"]) == folds
+    assert hybridseg("info", bundle).code == 0
+    assert hybridseg(*words, "--folds", "3").code == 0
+    assert len(json.loads((bundle / "configs" / "split.json").read_text())["folds"]) == 3
+    assert (bundle / "configs" / "notes.txt").read_text() == "kept"
+    assert not [path.name for path in bundle.iterdir() if path.name.startswith(".")]

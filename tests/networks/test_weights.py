@@ -93,12 +93,26 @@ def test_weights_in_the_format_before_torch_1_6_are_read(network, tmp_path):
     assert read_weights(tmp_path / "model.pt").keys() == network.state_dict().keys()
 
 
-@pytest.mark.parametrize("other", [nn.Linear(2, 3), nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))])
-def test_weights_of_another_network_raise(network, other, tmp_path):
+@pytest.mark.parametrize(
+    ("other", "differences"),
+    [
+        (
+            nn.Linear(2, 3),
+            "6 tensors differ: 0.weight is missing, 0.bias is missing, 1.weight is missing and 3 more",
+        ),
+        (
+            nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4)),
+            "2 tensors differ: 1.weight has shape (4, 3) instead of (2, 3), 1.bias has shape (4,) instead of (2,)",
+        ),
+        (nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2, bias=False)), "1 tensor differs: 1.bias is missing"),
+    ],
+)
+def test_weights_of_another_network_raise(network, other, differences, tmp_path):
     path = tmp_path / "model.pt"
     torch.save(other.state_dict(), path)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    with pytest.raises(WeightsError, match="tensors are missing, unknown or of another shape, such as"):
+    rule = "must be the weights of this network"
+    with pytest.raises(WeightsError, match=re.escape(f"{path}: {differences}: {rule}")):
         load_weights(network, path, CPU)
     assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in before.items())
 
@@ -113,6 +127,17 @@ def test_matching_weights_are_loaded_and_the_rest_is_reported(network, tmp_path)
     assert loaded.file_only == ["2.weight", "2.bias"]
     assert loaded.network_only == ["1.bias"]
     assert torch.equal(network.state_dict()["0.weight"], other.state_dict()["0.weight"])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+@pytest.mark.parametrize("load", [lambda network, path: load_weights(network, path, CPU), load_matching])
+def test_weights_that_are_not_finite_raise(network, load, value, tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save({**network.state_dict(), "1.bias": torch.tensor([0, value])}, path)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with pytest.raises(WeightsError, match=re.escape(f"{path}: NaN or infinity in 1.bias: must be the weights of a")):
+        load(network, path)
+    assert all(torch.equal(network.state_dict()[name], tensor) for name, tensor in before.items())
 
 
 def test_weights_without_any_match_raise(network, tmp_path):

@@ -115,7 +115,8 @@ def _saved_names(cases: dict[str, LabelledCase], run_dir: PathLike | None, draw:
     if saved is None or not saved.exists():
         return None
     names = _read_names(saved)
-    same_draw = draw.items() <= read_json(saved).items()
+    record = read_json(saved)
+    same_draw = isinstance(record, dict) and draw.items() <= record.items()
     if same_draw and all(name in cases for listed in names.values() for name in listed):
         return names
     logger.warning("%s has another dataset, seed or fractions: replaced", saved)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import ctypes
+import errno
 import os
 import platform
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -34,6 +37,9 @@ SEARCH_SHARE = 0.01
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """What makes a spreadsheet take text for a formula (OWASP, CSV injection)."""
+
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
+"""Of renameat2(2) in Linux: paths are relative to the working folder; both names are kept, and exchanged."""
 
 _next_search: dict[str, float] = {}
 
@@ -71,6 +77,59 @@ def replacing(path: PathLike, suffix: str = "") -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_folder(path: PathLike) -> Iterator[Path]:
+    """Yield a temporary folder to fill, which becomes `path` when the block succeeds and is removed when it fails.
+
+    An earlier folder is replaced as a whole. Where the system can exchange two folders (Linux, on local file systems),
+    a killed process leaves either the earlier or the new one; elsewhere there is a moment without any.
+
+    Args:
+        path: where the finished folder goes.
+
+    Returns:
+        A context manager that yields the temporary folder.
+
+    Raises:
+        OSError: the folder cannot be made, filled or renamed; it names `path` or a file in it.
+    """
+    final = Path(path)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(final.parent)
+    temporary = temporary_path(final.parent)
+    try:
+        temporary.mkdir()
+        yield temporary
+        if not final.is_dir():
+            temporary.rename(final)
+        elif not exchange(temporary, final):
+            aside = temporary_path(final.parent)
+            final.rename(aside)
+            temporary.rename(final)
+            shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        named = Path(os.fsdecode(error.filename or temporary))
+        if error.errno is not None and named.is_relative_to(temporary):
+            path = final / named.relative_to(temporary)
+            raise OSError(error.errno, os.strerror(error.errno), os.fspath(path)) from error
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # the earlier one, if they were exchanged
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Exchange two folders in one step; return False, and do nothing, where the system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    if rename(AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second), RENAME_EXCHANGE) == 0:
+        return True
+    if (code := ctypes.get_errno()) in (errno.EINVAL, errno.ENOSYS, errno.EXDEV, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), os.fspath(second))
+
+
 def temporary_path(folder: Path, suffix: str = "") -> Path:
     """Return a new temporary path in a folder; its name has the machine and the process that it belongs to."""
     started = int(psutil.Process().create_time())
@@ -78,7 +137,7 @@ def temporary_path(folder: Path, suffix: str = "") -> Path:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files that dead processes left in a folder; those of other machines after a day.
+    """Remove the temporary files and folders that dead processes left in a folder; those of other machines after a day.
 
     Calls that follow each other closely are skipped, so that searching takes little of the time. A file that cannot be
     removed stays.
@@ -89,6 +148,9 @@ def remove_abandoned(folder: Path) -> None:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if (match := TEMPORARY_NAME.fullmatch(entry.name)) and _is_abandoned(match, entry):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                    continue
                 with suppress(OSError):
                     os.unlink(entry.path)
     ended = time.monotonic()

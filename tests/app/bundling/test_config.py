@@ -123,3 +123,10 @@ def test_modality_of_each_channel_is_read(tmp_path: Path) -> None:
     assert input_modalities(tmp_path) == ("CT", "PT", "MR")
     (tmp_path / "configs" / "inference.json").write_text(json.dumps({"network_def": {"in_channels": 2}}))
     assert input_modalities(tmp_path) == (None, None)
+
+
+def test_label_that_is_no_number_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "inference.json").write_text(json.dumps({"label_names": {"0": "background", "1.5": "a"}}))
+    with pytest.raises(ValueError, match=r"inference\.json: label '1\.5': must be a whole number from 0"):
+        label_parts(tmp_path)

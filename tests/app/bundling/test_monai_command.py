@@ -7,14 +7,34 @@ from pathlib import Path
 
 import pytest
 from fire.parser import DefaultParseValue
+from monai.bundle import ConfigParser
 
 from hybridseg.app.bundling.monai_command import as_word, bundle_run, show_command
 from hybridseg.bundles import running_bundle
 
+NAMES = [
+    "runs/mine",
+    "2024",
+    "1e5",
+    "left,right",
+    "None",
+    "it's",
+    "a b",
+    "[1]",
+    "run#3",
+    "@data",
+    "%data",
+    "$data",
+    "a@#1",
+]
 
-@pytest.mark.parametrize("name", ["runs/mine", "2024", "1e5", "left,right", "None", "it's", "a b", "[1]", "run#3"])
-def test_path_stays_a_path(name: str) -> None:
-    assert DefaultParseValue(as_word(Path(name))) == name
+
+@pytest.mark.parametrize("name", NAMES)
+def test_paths_of_any_characters_mean_themselves(name: str) -> None:
+    config = ConfigParser({"file": "$@folder + '/a'"})
+    config["folder"] = DefaultParseValue(as_word(Path(name)))
+    assert config.get_parsed_content("folder") == name
+    assert config.get_parsed_content("file") == f"{name}/a"
 
 
 def test_setting_is_passed_as_it_is() -> None:

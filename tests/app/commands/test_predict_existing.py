@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -162,3 +164,50 @@ def test_interrupt_says_how_far_it_came(
     assert [case["outcome"] for case in record(output)["cases"] if case["case"] == "one"] == ["written"]
     monkeypatch.undo()
     assert predict(bundle, output, *images).out.startswith(f"2 of 3 cases written to {output}, 1 skipped")
+
+
+def test_new_label_map_leaves_nothing_of_an_earlier_one(bundle: Path, tmp_path: Path, volume: Volume) -> None:
+    output, one, other = tmp_path / "out", volume("one"), other_weights(bundle, tmp_path / "other.pt")
+    further = ["--preview", "--probabilities", "--format", "nrrd", "--statistics"]
+    assert predict(bundle, output, one, *further).code == 0
+    (output / "two.png").touch()  # of no case
+    assert predict(bundle, output, one, "--overwrite", "--checkpoint", other).code == 0
+    files = sorted(str(path.relative_to(output)) for path in output.rglob("*") if path.is_file())
+    assert files == ["one.nii.gz", "run.json", "two.png"]
+
+
+def test_picture_is_drawn_from_an_existing_label_map(bundle: Path, tmp_path: Path, volume: Volume) -> None:
+    output, one = tmp_path / "out", volume("one")
+    assert predict(bundle, tmp_path / "expected", one, "--preview").code == 0
+    assert predict(bundle, output, one).code == 0
+    result = predict(bundle, output, one, "--preview")
+    assert (result.code, result.err) == (0, "")
+    assert (output / "one.png").read_bytes() == (tmp_path / "expected" / "one.png").read_bytes()
+
+
+def test_missing_probabilities_of_an_existing_label_map_fail(bundle: Path, tmp_path: Path, volume: Volume) -> None:
+    output, images = tmp_path / "out", [volume("one"), volume("two")]
+    assert predict(bundle, output, *images).code == 0
+    result = predict(bundle, output, *images, "--probabilities")
+    rule = "written only with the label map, which exists: use --overwrite"
+    assert result.code == 1
+    assert result.err == (
+        f"hybridseg predict: {output / 'probabilities' / 'one.nii.gz'} and 1 more: does not exist: {rule}\n"
+    )
+    assert predict(bundle, output, *images, "--probabilities", "--overwrite").code == 0
+    assert predict(bundle, output, *images, "--probabilities").code == 0
+
+
+def test_input_that_changed_since_is_named(bundle: Path, tmp_path: Path, volume: Volume) -> None:
+    output, one = tmp_path / "out", volume("one")
+    assert predict(bundle, output, one).code == 0
+    assert predict(bundle, output, one).err == ""
+    write_volume(one, np.random.default_rng(1).normal(size=(20, 14, 12)).astype(np.float32))
+    os.utime(one, (1e9, 1e9))  # as a copy that keeps the time of an old file
+    line = f"hybridseg predict: {output / 'one.nii.gz'}: made before {one} changed: skipped\n"
+    for words, code in (([], 0), (["--statistics"], 1), ([], 0)):
+        result = predict(bundle, output, one, *words)
+        assert result.code == code
+        assert result.err.startswith(line)
+    assert predict(bundle, output, one, "--overwrite").code == 0
+    assert predict(bundle, output, one).err == ""

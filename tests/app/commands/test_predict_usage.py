@@ -158,7 +158,7 @@ def weights(tmp_path: Path) -> dict[str, Path]:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("other", "tensors are missing, unknown or of another shape, such as .*: must be weights of this network"),
+        ("other", "tensors differ: .* has shape .*: must be the weights of this network"),
         ("list", "not a state dict: must hold the network's weights and nothing else"),
         *((name, "unreadable: must be a state dict saved by torch.save") for name in ("trap", "pickle", "empty")),
         *((name, "unreadable: must be a state dict saved by torch.save") for name in ("cut", "image")),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -98,6 +100,40 @@ def test_cases_of_dicom_have_the_channels_and_rois_asked_for(tmp_path: Path) -> 
     assert sorted(split.patients) == ["a_CT", "b_CT"]
     cases = read_cases(tmp_path, split, rois={"GTV*": 1}, channels=["CT"])
     assert cases["a_CT"]["label"] == MaskFile(tmp_path / "a" / "CT" / "mask" / "RS.dcm", {"GTV*": 1})
+
+
+EDITS: dict[str, tuple[dict[str, Any], str]] = {
+    "case in two folds": (
+        {"folds": [NAMES[:6], [*NAMES[6:], NAMES[0]]]},
+        "'p0_visit1' in fold 0 and fold 1: a case may be listed once",
+    ),
+    "case twice": ({"folds": [[*NAMES[:6], NAMES[0]], NAMES[6:]]}, "'p0_visit1' in fold 0 and fold 0: a case may be"),
+    "unknown case": ({"folds": [[*NAMES[:6], "p9"], NAMES[6:]]}, "'p9': must be in a fold or in test, and have a"),
+    "case left out": ({"folds": [NAMES[:6], NAMES[7:]]}, "'p3_visit1': must be in a fold or in test, and have a"),
+    "patient in two folds": (
+        {"folds": [NAMES[:7], NAMES[7:]]},
+        "patient 'p3' in fold 0 and fold 1: all cases of a patient must be in one fold, or in test",
+    ),
+    "no folds": ({"folds": []}, "folds: must be a list of at least two lists of case names"),
+    "folds are text": ({"folds": ["a", "b"]}, "fold 0: must be a list of case names"),
+    "numbers": ({"folds": [[1], [2]]}, "fold 0: must be a list of case names"),
+    "test is null": ({"test": None}, "test: must be a list of case names"),
+    "patients are a list": ({"patients": NAMES}, "patients: must have the patient of each case"),
+    "patient is a number": ({"patients": dict.fromkeys(NAMES, 1)}, "patients: must have the patient of each case"),
+    "settings": ({"settings": {"folds": 2}}, "settings: must have folds, patient and seed"),
+    "assumptions": ({"assumptions": 5}, "assumptions: must be a list of sentences"),
+}
+"""Edits of a split, and the errors that they give."""
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_split_is_an_error_in_one_line(edit: str, dataset: Path, tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    write_split(path, make_split(dataset, split_file(tmp_path, {"folds": [NAMES[:6], NAMES[6:]]})))
+    changes, message = EDITS[edit]
+    split_file(tmp_path, {**json.loads(path.read_text()), **changes})
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{path}: {message}')}.*$"):
+        read_split(path)
 
 
 def test_other_files_and_other_datasets_are_errors(dataset: Path, tmp_path: Path) -> None:

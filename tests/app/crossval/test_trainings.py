@@ -99,6 +99,16 @@ def test_training_that_has_begun_keeps_the_configs_of_its_bundle(training: Train
         changed.check_options()
 
 
+def test_training_that_has_begun_keeps_its_folds(training: Training) -> None:
+    before, changed = replace(training, folds="1"), replace(training, folds="2")
+    touch(before, "model.pt")
+    before.mark()
+    before.check_options()
+    rule = f"must be trained with the folds of {training.split}; or use another folder"
+    with pytest.raises(VolumeError, match=rf"trained\.json: trained with other folds: {rule}"):
+        changed.check_options()
+
+
 @pytest.mark.parametrize("content", ["[]", "{}", '{"options": [1]}'])
 def test_record_of_another_program_is_an_error(content: str, training: Training) -> None:
     touch(training, "checkpoint_epoch=1.pt")

@@ -29,6 +29,12 @@ def case() -> dict[str, Any]:
     return {name: MetaTensor(volume, affine=affine) for name, volume in volumes.items()}
 
 
+@pytest.mark.parametrize("title", ["$x^$", "a_{b}", "\udcff", "\n", "x" * 300])
+def test_any_title_is_drawn(title: str, case: dict[str, Any], tmp_path: Path) -> None:
+    draw_case(tmp_path / "case.png", image=case["image"], prediction=case["prediction"], label_names=NAMES, title=title)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["case.png"]
+
+
 def test_picture_is_written(case: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "pictures" / "case.png"
     draw_case(path, **case, label_names=NAMES, dice={1: 0.9, 2: None}, title="case")

@@ -44,7 +44,32 @@ def test_checkpoint_with_a_flipped_bit_is_skipped(tmp_path: Path, caplog: pytest
     assert f"{newest}: unreadable" in caplog.text
 
 
-@pytest.mark.parametrize("content", [{}, [1], {"network": {}}], ids=["empty", "list", "no trainer"])
+def test_checkpoint_with_nan_is_skipped_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train(tmp_path, 3)
+    newest = tmp_path / "checkpoint_epoch=3.pt"
+    content = torch.load(newest, weights_only=True)
+    content["network"]["weight"][0] = float("nan")
+    torch.save(content, newest)
+    with caplog.at_level(logging.WARNING, "hybridseg.training"):
+        assert train(tmp_path, 4, resume=True) == [3, 4]
+    assert f"{newest}: NaN or infinity in weight: must be the weights of a training that converged" in caplog.text
+
+
+def test_checkpoint_of_another_network_is_an_error(tmp_path: Path) -> None:
+    train(tmp_path, 3)
+    difference = r"1 tensor differs: weight has shape \(1, 1\) instead of \(1, 2\)"
+    with pytest.raises(
+        ValueError,
+        match=rf"{tmp_path}/checkpoint_epoch=3\.pt: {difference}: must be the weights of this network",
+    ):
+        Checkpoints(tmp_path, {"network": torch.nn.Linear(2, 1)}, resume=True)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{}, [1], {"network": {}}, {"network": 1, "trainer": {}}],
+    ids=["empty", "list", "no trainer", "no network"],
+)
 def test_other_files_are_not_resumed(content: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     train(tmp_path, 2)
     newest = tmp_path / "checkpoint_epoch=2.pt"

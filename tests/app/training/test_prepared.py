@@ -16,7 +16,7 @@ from hybridseg.app.training.prepared import PreparedDataset, fill_store, workers
 from hybridseg.app.training.reproducibility import SeededDataset, SeededSampler
 from hybridseg.transforms.augmentation import augmentation
 from hybridseg.transforms.errors import VolumeError
-from hybridseg.transforms.store import Store
+from hybridseg.transforms.store import Store, prune
 
 from ...transforms.store.volumes import preprocessing, write_case
 
@@ -94,6 +94,20 @@ def test_damaged_case_is_prepared_again(data, tmp_path, caplog):
     again: Any = PreparedDataset(data, Compose(preprocessing()), tmp_path)
     assert f"{path.parent}: not complete or damaged: prepared again" in caplog.text
     assert torch.equal(again[0]["image"].as_tensor(), expected)
+
+
+def test_case_that_is_removed_meanwhile_is_prepared_again(tmp_path, caplog):
+    store, case = tmp_path / "store", write_case(tmp_path / "data")
+    dataset: Any = PreparedDataset([case], Compose(preprocessing()), store)
+    expected = dataset[0]["image"].as_tensor().clone()
+    assert [item.folder for item in prune(store, days=0)] == dataset.prepared
+    assert torch.equal(dataset[0]["image"].as_tensor(), expected)
+    assert f"{dataset.prepared[0]}: removed while it is used: prepared again" in caplog.text
+    write_case(tmp_path / "data", seed=1)
+    assert [item.state for item in prune(store, days=0)] == ["files changed"]
+    rule = "removed, and the files of its case have changed: files must not change while a training uses them"
+    with pytest.raises(VolumeError, match=f"{dataset.prepared[0]}: {rule}"):
+        dataset[0]
 
 
 def test_processes_prepare_every_case(data, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +239,26 @@ def test_hippocampus_is_split_three_to_one(data_dir: Path, caplog: pytest.LogCap
         split = split_cases(data_dir / "Task04_Hippocampus")
     assert [len(split[subset]) for subset in ("training", "validation", "test")] == [150, 50, 0]
     assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("edited", "message"),
+    [
+        ({"training": ["a", "b"], "validation": ["b"]}, "'b' in training and validation: a case may be listed once"),
+        ({"training": ["a", "a"], "validation": ["b"]}, "'a' in training and training: a case may be listed once"),
+        ({"training": ["z"], "validation": ["a", "b", "c"]}, None),
+        ({"training": "abc", "validation": []}, "training: must be a list of case names"),
+        ({"training": [["a"]], "validation": ["b"]}, "training: must be a list of case names"),
+        ([{"train": ["a", "b"], "val": ["c"]}], None),
+        (5, "int: must be an object with lists training, validation and test"),
+    ],
+)
+def test_edited_split_of_a_run_is_an_error_or_drawn_anew(edited: Any, message: str | None, tmp_path: Path) -> None:
+    dataset, run_dir = make_dataset(tmp_path / "set", "abcd"), tmp_path / "run"
+    drawn = names(split_cases(dataset, run_dir=run_dir))
+    (run_dir / "split.json").write_text(json.dumps(edited))
+    if message is None:
+        assert names(split_cases(dataset, run_dir=run_dir)) == drawn
+    else:
+        with pytest.raises(VolumeError, match=f"^{re.escape(f'{run_dir}/split.json: {message}')}$"):
+            split_cases(dataset, run_dir=run_dir)

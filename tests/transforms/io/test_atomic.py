@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import multiprocessing
 import os
+import random
 import time
+from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from hybridseg.transforms.io.atomic import FOREIGN_SECONDS, replacing, temporary_path, this_machine, write_csv
+from hybridseg.transforms.io import atomic
+from hybridseg.transforms.io.atomic import (
+    FOREIGN_SECONDS,
+    replacing,
+    replacing_folder,
+    temporary_path,
+    this_machine,
+    write_csv,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 FORK = multiprocessing.get_context("fork")
@@ -107,6 +118,59 @@ def test_next_write_removes_what_a_killed_process_left(tmp_path: Path) -> None:
     pipes[1].send("finish")
     living.join()
     assert {entry.name for entry in tmp_path.iterdir()} == {"b.txt", "c.txt"}
+
+
+def write_folder(path: Path, letter: str, names: Iterable[str] = "ab") -> None:
+    """Write a folder with files of one letter."""
+    with replacing_folder(path) as temporary:
+        for name in names:
+            (temporary / name).write_text(letter)
+
+
+def replace_often(path: Path) -> None:
+    """Replace a folder again and again."""
+    for letter in itertools.cycle("xy"):
+        write_folder(path, letter)
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Return the content of each file of a folder."""
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_folder_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool) -> None:
+    if not can_exchange:  # as on a network file system
+        monkeypatch.setattr(atomic, "exchange", lambda first, second: False)
+    path = tmp_path / "new" / "folder"
+    write_folder(path, "x", "abc")
+    write_folder(path, "y")
+    assert content(path) == {"a": "y", "b": "y"}
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_failure_leaves_the_old_folder_and_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    write_folder(path, "x")
+    with pytest.raises(OSError, match=rf"No such file or directory: '{path / 'c' / 'd'}'"):
+        write_folder(path, "y", ["a", "c/d"])
+    assert content(path) == {"a": "x", "b": "x"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_killed_process_leaves_one_of_two_folders_whole(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    write_folder(path, "x")
+    moments = random.Random(0)
+    for _ in range(20):
+        process = FORK.Process(target=replace_often, args=(path,), daemon=True)
+        process.start()
+        process.join(moments.uniform(0, 0.05))
+        process.kill()
+        process.join()
+        assert content(path) in ({"a": "x", "b": "x"}, {"a": "y", "b": "y"})
+    atomic.remove_abandoned(tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_number_of_a_dead_process_may_be_taken_again(tmp_path: Path) -> None:

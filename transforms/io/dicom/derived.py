@@ -180,4 +180,7 @@ def save_whole(dataset: Dataset, path: PathLike, name: str) -> None:
         with replacing(path, suffix=".dcm") as temporary:
             dataset.save_as(temporary, enforce_file_format=True)
     except OSError as error:
-        raise VolumeError(path, error.strerror or error, f"the {name} must be writable there") from error
+        reason = error
+        while reason.errno is None and isinstance(reason.__cause__, OSError):  # pydicom's, one for each tag around it
+            reason = reason.__cause__
+        raise VolumeError(path, reason.strerror or reason, f"the {name} must be writable there") from error
