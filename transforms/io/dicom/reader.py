@@ -18,6 +18,7 @@ from monai.data import ImageReader
 from numpy.typing import NDArray
 
 from hybridseg.transforms.errors import VolumeError
+from hybridseg.transforms.extras import install_command
 from hybridseg.transforms.io.header import unreadable_is_volume_error
 from hybridseg.transforms.io.itk import quiet_itk
 from hybridseg.transforms.io.limits import check_memory
@@ -107,7 +108,7 @@ def read_frames(parts: Sequence[Slice]) -> NDArray[np.float32]:
     try:
         from highdicom import imread
     except ImportError as error:
-        rule = "reading them needs highdicom: pip install '.[dicom]'"
+        rule = f"reading them needs highdicom: {install_command('dicom')}"
         raise VolumeError(path, "frames of a multi-frame file", rule) from error
     numbers = [part.frame for part in parts if part.frame is not None]
     with unreadable_is_volume_error(path), parts[0].stored.as_file() as file, quiet_pydicom():

@@ -532,7 +532,7 @@ def test_variant_that_cannot_be_read_is_one_line(tmp_path: Path, name: str) -> N
 
 def test_multi_frame_without_highdicom_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "highdicom", None)
-    message = "multi: frames of a multi-frame file: reading them needs highdicom: pip install '.[dicom]'"
+    message = "multi: frames of a multi-frame file: reading them needs highdicom: pip install '.[dicom]' in a clone"
     with pytest.raises(VolumeError, match=re.escape(message)):
         load(write_enhanced(tmp_path / "ct"))
 
