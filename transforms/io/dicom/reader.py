@@ -24,7 +24,9 @@ from hybridseg.transforms.io.itk import quiet_itk
 from hybridseg.transforms.io.limits import check_memory
 from hybridseg.transforms.io.metadata import volume_metadata
 
-from .pixel_data import INVERTED, RLE, check_runs, quiet_pydicom, without_inversion
+from .elements import quiet_pydicom
+from .file_header import INVERTED, without_inversion
+from .pixel_checks import RLE, check_runs
 from .series import DicomSeries
 from .slices import Slice
 from .suv import suv_scales
