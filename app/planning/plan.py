@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from hybridseg.app.runtime.options import check_at_least, check_positive, parse_
 from hybridseg.networks import PRESETS
 from hybridseg.transforms.datasets.dataset import Dataset, open_dataset
 from hybridseg.transforms.datasets.folds import make_folds
-from hybridseg.transforms.datasets.grouping import Patients, find_patients
+from hybridseg.transforms.datasets.grouping import Patients, find_patients, split_patients
 from hybridseg.transforms.datasets.names import DICOM_CODES
 from hybridseg.transforms.datasets.patients import parse_patient
 from hybridseg.transforms.datasets.splits import read_folds
@@ -185,11 +185,12 @@ def plan_bundle(
     check_label_gaps(dataset, sound)
     warn_of_absent_labels(dataset, sound)
     names = [case.case for case in sound]
-    patients = find_patients([case for case in dataset.cases if case["case"] in names], options.patient)
+    labelled = [case for case in dataset.cases if case["case"] in names]  # none with the image of another
+    patients = find_patients(labelled, options.patient, compare_images=False)
     if options.split_file is None:
-        split = draw_folds(dataset, names, patients, options)
+        split = draw_folds(dataset, patients, options)
     else:
-        split = use_folds(given, names, options.split_file)
+        split = use_folds(given, patients, options.split_file)
     warn_of_modality(dataset, sound[0].case)
     training = sum(map(len, split["folds"][1:]))
     decisions = {"folds": explain_folds(split, patients, options)}
@@ -232,7 +233,7 @@ def adapt_dataset(dataset: Dataset, options: PlanOptions) -> Dataset:
     return dataset
 
 
-def draw_folds(dataset: Dataset, names: Sequence[str], patients: Patients, options: PlanOptions) -> dict[str, Any]:
+def draw_folds(dataset: Dataset, patients: Patients, options: PlanOptions) -> dict[str, Any]:
     """Divide the cases without problems into folds.
 
     Raises:
@@ -242,16 +243,20 @@ def draw_folds(dataset: Dataset, names: Sequence[str], patients: Patients, optio
     if count < 2:
         found = f"patients with cases without problems: {count}"
         raise ValueError(f"dataset: {dataset.folder}: {found}: must be at least 2")
+    names = list(patients.by_case)
     folds = make_folds(names, folds=min(options.folds, count), seed=options.seed, patient=patients)
     return {"folds": folds, "test": []}
 
 
-def use_folds(split: Mapping[str, Any], names: Collection[str], path: Path) -> dict[str, Any]:
+def use_folds(split: Mapping[str, Any], patients: Patients, path: Path) -> dict[str, Any]:
     """Return given folds without the cases that the dataset lacks or that have problems, and log how many these are.
+
+    Also warns of patients with cases in several folds.
 
     Raises:
         ValueError: a fold would be empty.
     """
+    names = patients.by_case
     folds = [[name for name in fold if name in names] for fold in split["folds"]]
     listed = [name for fold in (*split["folds"], split["test"]) for name in fold]
     if missing := len([name for name in listed if name not in names]):
@@ -261,7 +266,11 @@ def use_folds(split: Mapping[str, Any], names: Collection[str], path: Path) -> d
     if [] in folds:
         rule = "must have a case of the dataset that has no problems"
         raise ValueError(f"split_file: {path}: fold {folds.index([])}: {rule}")
-    return {"folds": folds, "test": [name for name in split["test"] if name in names]}
+    test = [name for name in split["test"] if name in names]
+    if divided := split_patients([*folds, test], patients):
+        found = "%d patients, such as %s, have cases in several folds of %s, or in folds and test"
+        logger.warning(found, len(divided), divided[0], path)
+    return {"folds": folds, "test": test}
 
 
 def explain_folds(split: Mapping[str, Any], patients: Patients, options: PlanOptions) -> Decision:

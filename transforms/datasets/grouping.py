@@ -36,13 +36,16 @@ class Patients:
         return self.by_case[case]
 
 
-def find_patients(cases: Sequence[LabelledCase], pattern: str | None = None) -> Patients:
+def find_patients(
+    cases: Sequence[LabelledCase], pattern: str | None = None, *, compare_images: bool = True
+) -> Patients:
     """Find the patient of each case by its name, and join patients with the same PatientID or the same image.
 
     Args:
         cases: the cases.
         pattern: regular expression that finds the patient in a name; None uses PatientID of DICOM, and a common pattern
             of the names, if there is one.
+        compare_images: look for the same image under two names, which reads those of equal size.
 
     Raises:
         ValueError: the pattern is no regular expression, or finds nothing in a name.
@@ -56,7 +59,10 @@ def find_patients(cases: Sequence[LabelledCase], pattern: str | None = None) -> 
     if recognised is not None:
         count = f"{len(names)} cases of {len(set(patients.values()))} patients"
         assumptions.append(f"{count}, by their names: {names[0]} is of {patients[names[0]]}")
-    groups = {"PatientID": same_ids(cases) if pattern is None else [], "image": same_images(cases)}
+    groups = {
+        "PatientID": same_ids(cases) if pattern is None else [],
+        "image": same_images(cases) if compare_images else [],
+    }
     for what, found in groups.items():
         for same in found:
             kept, joined = patients[same[0]], {patients[name] for name in same}
