@@ -55,7 +55,7 @@ class Crossval(Command):
     ] = None
     """Number of folds to make instead of those of the bundle's split file."""
     patient: Annotated[
-        str | None, tyro.conf.arg(metavar="REGEX", help_behavior_hint="(default: endings such as _frame01)")
+        str | None, tyro.conf.arg(metavar="REGEX", help_behavior_hint="(default: PatientID, _frame01)")
     ] = None
     """Regular expression that finds the patient in the name of a case; all cases of a patient are in one fold."""
     seed: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BUNDLE_DEFAULT)] = None

@@ -97,7 +97,9 @@ class Predict(VolumeCommand):
         if self.overwrite and self.keep_existing:
             raise ValueError("overwrite: must not be given together with keep_existing")
         if "dicom-seg" in self.format and find_spec("highdicom") is None:
-            raise ValueError("format: dicom-seg: highdicom is not installed: pip install '.[dicom]'")
+            from hybridseg.transforms.extras import install_command
+
+            raise ValueError(f"format: dicom-seg: highdicom is not installed: {install_command('dicom')}")
         bundle = bundle_path(self.bundle)
         if not 0 <= self.grid_of < (channels := input_channels(bundle)):
             raise ValueError(f"grid_of: {self.grid_of}: must be the number of a channel, 0 to {channels - 1}")

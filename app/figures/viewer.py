@@ -17,6 +17,7 @@ from hybridseg.app.labels.keep import keep_labels
 from hybridseg.app.labels.label_maps import compact_labels, count_labels
 from hybridseg.app.labels.label_statistics import label_statistics
 from hybridseg.app.runtime.console import align
+from hybridseg.transforms.extras import install_command
 from hybridseg.transforms.grid import voxel_lengths
 from hybridseg.transforms.structures import label_colours
 
@@ -186,7 +187,7 @@ class SliceViewer:
         still = b64encode(as_file(self.figure(), "jpeg", quality=88)).decode()
         picture = {"text/plain": self.table(), "image/jpeg": still}
         if (controls := self.controls()) is None:
-            print("ipywidgets or anywidget is missing, so this is a picture: pip install '.[notebooks]'")
+            print(f"ipywidgets or anywidget is missing, so this is a picture: {install_command('notebooks')}")
             return picture
         controls.refresh()
         return {**(controls.box._repr_mimebundle_() or {}), **picture}

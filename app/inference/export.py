@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from hybridseg.transforms.extras import install_command
 from hybridseg.transforms.io.atomic import replacing
 
 TOLERANCE = 1e-4
@@ -37,7 +38,7 @@ def export_network(network: nn.Module, path: Path, kind: str, shape: tuple[int, 
     """
     missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None] if kind == "onnx" else []
     if missing:
-        raise ValueError(f"format: onnx: needs {', '.join(missing)}: pip install '.[export]'")
+        raise ValueError(f"format: onnx: needs {', '.join(missing)}: {install_command('export')}")
     write, load = FORMATS[kind]
     network.eval()
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from hybridseg.app.runtime.options import check_at_least, check_positive, parse_
 from hybridseg.networks import PRESETS
 from hybridseg.transforms.datasets.dataset import Dataset, open_dataset
 from hybridseg.transforms.datasets.folds import make_folds
+from hybridseg.transforms.datasets.grouping import Patients, find_patients, split_patients
 from hybridseg.transforms.datasets.names import DICOM_CODES
-from hybridseg.transforms.datasets.patients import parse_patient, recognise_patients
+from hybridseg.transforms.datasets.patients import parse_patient
 from hybridseg.transforms.datasets.splits import read_folds
 from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.io.json_files import write_json
@@ -174,9 +175,8 @@ def plan_bundle(
     choose_device(options.device)  # every option is checked before hours of measuring
     dataset = adapt_dataset(open_dataset(dataset_dir, rois=options.rois, channels=options.channels), options)
     given = {} if options.split_file is None else read_folds(options.split_file)
-    every = [case["case"] for case in dataset.cases]
-    patient = options.patient or recognise_patients(every)
-    patients = {name: parse_patient(patient)(name) for name in every}
+    for case in dataset.cases:
+        parse_patient(options.patient)(case["case"])
     cases = survey_dataset(dataset, work / "cases", jobs=options.jobs or default_jobs(dataset))
     write_integrity_report(cases, work / "integrity.csv")
     if report is not None:
@@ -185,13 +185,15 @@ def plan_bundle(
     check_label_gaps(dataset, sound)
     warn_of_absent_labels(dataset, sound)
     names = [case.case for case in sound]
+    labelled = [case for case in dataset.cases if case["case"] in names]  # none with the image of another
+    patients = find_patients(labelled, options.patient, compare_images=False)
     if options.split_file is None:
-        split = draw_folds(dataset, names, patients, options)
+        split = draw_folds(dataset, patients, options)
     else:
-        split = use_folds(given, names, options.split_file)
+        split = use_folds(given, patients, options.split_file)
     warn_of_modality(dataset, sound[0].case)
     training = sum(map(len, split["folds"][1:]))
-    decisions = {"folds": explain_folds(split, patients, patient, options)}
+    decisions = {"folds": explain_folds(split, patients, options)}
     decisions |= make_decisions(dataset, sound, training, options)
     plan = BundlePlan(options=options, dataset=dataset, cases=cases, split=split, decisions=decisions)
     write_plan(plan, folder)
@@ -231,28 +233,30 @@ def adapt_dataset(dataset: Dataset, options: PlanOptions) -> Dataset:
     return dataset
 
 
-def draw_folds(
-    dataset: Dataset, names: Sequence[str], patients: Mapping[str, str], options: PlanOptions
-) -> dict[str, Any]:
+def draw_folds(dataset: Dataset, patients: Patients, options: PlanOptions) -> dict[str, Any]:
     """Divide the cases without problems into folds.
 
     Raises:
         ValueError: they belong to fewer than two patients.
     """
-    count = len({patients[name] for name in names})
+    count = len(set(patients.by_case.values()))
     if count < 2:
         found = f"patients with cases without problems: {count}"
         raise ValueError(f"dataset: {dataset.folder}: {found}: must be at least 2")
-    folds = make_folds(names, folds=min(options.folds, count), seed=options.seed, patient=patients.__getitem__)
+    names = list(patients.by_case)
+    folds = make_folds(names, folds=min(options.folds, count), seed=options.seed, patient=patients)
     return {"folds": folds, "test": []}
 
 
-def use_folds(split: Mapping[str, Any], names: Collection[str], path: Path) -> dict[str, Any]:
+def use_folds(split: Mapping[str, Any], patients: Patients, path: Path) -> dict[str, Any]:
     """Return given folds without the cases that the dataset lacks or that have problems, and log how many these are.
+
+    Also warns of patients with cases in several folds.
 
     Raises:
         ValueError: a fold would be empty.
     """
+    names = patients.by_case
     folds = [[name for name in fold if name in names] for fold in split["folds"]]
     listed = [name for fold in (*split["folds"], split["test"]) for name in fold]
     if missing := len([name for name in listed if name not in names]):
@@ -262,22 +266,23 @@ def use_folds(split: Mapping[str, Any], names: Collection[str], path: Path) -> d
     if [] in folds:
         rule = "must have a case of the dataset that has no problems"
         raise ValueError(f"split_file: {path}: fold {folds.index([])}: {rule}")
-    return {"folds": folds, "test": [name for name in split["test"] if name in names]}
+    test = [name for name in split["test"] if name in names]
+    if divided := split_patients([*folds, test], patients):
+        found = "%d patients, such as %s, have cases in several folds of %s, or in folds and test"
+        logger.warning(found, len(divided), divided[0], path)
+    return {"folds": folds, "test": test}
 
 
-def explain_folds(
-    split: Mapping[str, Any], patients: Mapping[str, str], pattern: str | None, options: PlanOptions
-) -> Decision:
+def explain_folds(split: Mapping[str, Any], patients: Patients, options: PlanOptions) -> Decision:
     """Return the number of folds, and what was assumed about patients."""
-    names = [name for fold in split["folds"] for name in fold]
-    several = next((name for name in names if patients[name] != name), None)
+    count = len(set(patients.by_case.values()))
     if options.split_file is not None:
         reason = f"The folds of {options.split_file.name}."
-    elif pattern is None or several is None:
+    elif count == len(patients.by_case):
         reason = "Every case counts as a patient of its own; --patient names another rule."
     else:
-        count, who = len({patients[name] for name in names}), "as given" if options.patient else "by their names"
-        reason = f"Cases of a patient share a fold. Patients {who}: {count}, such as {patients[several]} of {several}."
+        given = [f"{len(patients.by_case)} cases of {count} patients, as given"] if options.patient else []
+        reason = " ".join(f"{line}." for line in ("Cases of a patient share a fold", *given, *patients.assumptions))
     return Decision("folds", len(split["folds"]), reason)
 
 

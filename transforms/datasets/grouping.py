@@ -1,4 +1,4 @@
-"""Which cases belong together: those of a patient, by their names, and those with the same image.
+"""Which cases belong together: those of a patient, by their names or DICOM headers, and those with the same image.
 
 No fold may train on a patient that it validates.
 """
@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 
+from hybridseg.transforms.io.dicom.patient import read_patient_id
+from hybridseg.transforms.io.dicom.series import ZIP_EXTENSION, DicomFolder
 from hybridseg.transforms.io.load import LoadVolumed, read_header
 from hybridseg.transforms.io.names import volume_extension
 
@@ -33,13 +36,16 @@ class Patients:
         return self.by_case[case]
 
 
-def find_patients(cases: Sequence[LabelledCase], pattern: str | None = None) -> Patients:
-    """Find the patient of each case by its name, and join patients with the same image.
+def find_patients(
+    cases: Sequence[LabelledCase], pattern: str | None = None, *, compare_images: bool = True
+) -> Patients:
+    """Find the patient of each case by its name, and join patients with the same PatientID or the same image.
 
     Args:
         cases: the cases.
-        pattern: regular expression that finds the patient in a name; None uses a common pattern of the names, if there
-            is one.
+        pattern: regular expression that finds the patient in a name; None uses PatientID of DICOM, and a common pattern
+            of the names, if there is one.
+        compare_images: look for the same image under two names, which reads those of equal size.
 
     Raises:
         ValueError: the pattern is no regular expression, or finds nothing in a name.
@@ -53,11 +59,36 @@ def find_patients(cases: Sequence[LabelledCase], pattern: str | None = None) -> 
     if recognised is not None:
         count = f"{len(names)} cases of {len(set(patients.values()))} patients"
         assumptions.append(f"{count}, by their names: {names[0]} is of {patients[names[0]]}")
-    for same in same_images(cases):
-        kept, joined = patients[same[0]], {patients[name] for name in same}
-        patients = {name: kept if patient in joined else patient for name, patient in patients.items()}
-        assumptions.append(f"{' and '.join(same)} have the same image and count as one patient")
+    groups = {
+        "PatientID": same_ids(cases) if pattern is None else [],
+        "image": same_images(cases) if compare_images else [],
+    }
+    for what, found in groups.items():
+        for same in found:
+            kept, joined = patients[same[0]], {patients[name] for name in same}
+            patients = {name: kept if patient in joined else patient for name, patient in patients.items()}
+            assumptions.append(f"{' and '.join(same)} have the same {what} and count as one patient")
     return Patients(patients, assumptions)
+
+
+def same_ids(cases: Sequence[LabelledCase]) -> list[list[str]]:
+    """List the names of DICOM cases with the same PatientID; none if all have the same, as anonymisation leaves it.
+
+    Raises:
+        VolumeError: a file cannot be read.
+    """
+    by_id: dict[str, list[str]] = {}
+    for case in cases:
+        first = image_files(case)[0]
+        if is_dicom_source(first):
+            by_id.setdefault(read_patient_id(first), []).append(case["case"])
+    known = [names for patient, names in by_id.items() if patient]
+    return [names for names in known if len(names) > 1] if len(by_id) > 1 else []
+
+
+def is_dicom_source(image: str | DicomFolder) -> bool:
+    """Return whether an image is a DICOM series: a folder, or a zip of one."""
+    return isinstance(image, DicomFolder) or image.lower().endswith(ZIP_EXTENSION) or Path(image).is_dir()
 
 
 def same_images(cases: Iterable[LabelledCase]) -> list[list[str]]:

@@ -97,7 +97,7 @@ def test_unwritable_file_is_named(tmp_path: Path) -> None:
 
 def test_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else name)
-    with pytest.raises(ValueError, match=r"format: onnx: needs onnxscript: pip install '\.\[export\]'"):
+    with pytest.raises(ValueError, match=r"format: onnx: needs onnxscript: pip install '\.\[export\]' in a clone"):
         export_network(nn.Identity(), tmp_path / "net.onnx", "onnx", (1, 4, 4, 4))
 
 

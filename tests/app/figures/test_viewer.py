@@ -16,6 +16,7 @@ from monai.data import MetaTensor
 from hybridseg.app.figures.planes import PLANES, Plane
 from hybridseg.app.figures.viewer import SliceViewer
 from hybridseg.transforms import VolumeError
+from hybridseg.transforms.extras import install_command
 from hybridseg.transforms.structures import label_colours
 
 from .viewed import LABELS, NAMES, SHAPE, make_viewer, pixels, volume
@@ -151,7 +152,7 @@ def test_without_widgets_a_picture_and_a_hint_are_shown(
     picture = pixels(b64decode(shown["image/jpeg"]))
     assert has_colour(picture, 1, tolerance=0.15)  # JPEG
     assert capsys.readouterr().out.splitlines() == [
-        "ipywidgets or anywidget is missing, so this is a picture: pip install '.[notebooks]'"
+        "ipywidgets or anywidget is missing, so this is a picture: " + install_command("notebooks")
     ]
 
 

@@ -69,7 +69,7 @@ def test_cases_of_few_patients_share_a_fold(tmp_path: Path) -> None:
     make_dataset(tmp_path / "set", [f"p{patient}_{visit}" for patient in range(3) for visit in ("pre", "post")])
     plan = plan_bundle(tmp_path / "set", tmp_path / "bundle", OPTIONS)
     assert sorted(map(list, plan.folds)) == [[f"p{patient}_post", f"p{patient}_pre"] for patient in range(3)]
-    assert "Patients by their names: 3, such as p" in plan.decisions["folds"].reason
+    assert "cases of 3 patients, by their names: p" in plan.decisions["folds"].reason
 
 
 def test_given_folds_are_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,9 @@ import pytest
 
 from hybridseg.transforms.datasets.dataset import LabelledCase
 from hybridseg.transforms.datasets.grouping import Patients, find_patients, split_patients
+from hybridseg.transforms.io.dicom import DicomFolder
+
+from ..io.dicom.dicom_files import write_series
 
 
 def case(folder: Path, name: str, seed: int, suffix: str = ".nii.gz") -> LabelledCase:
@@ -33,6 +36,34 @@ def test_same_image_under_two_names_is_one_patient(tmp_path: Path) -> None:
     patients = find_patients(cases)
     assert (patients("a") == patients("c"), patients("a") == patients("b")) == (True, False)
     assert patients.assumptions == ["a and c have the same image and count as one patient"]
+
+
+def dicom_case(folder: Path, name: str, patient: str, series: str = "1.2.3", start: int = 0) -> LabelledCase:
+    write_series(folder, tags={"0010|0020": patient, "0020|000e": series}, start=start)
+    return {"case": name, "image": str(folder), "label": ""}
+
+
+def test_studies_with_one_patient_id_are_one_patient(tmp_path: Path) -> None:
+    """The second and third study are in one folder, each named by its series."""
+    first = dicom_case(tmp_path / "a", "exam_x", "MRN1")
+    dicom_case(tmp_path / "b", "exam_y", "MRN2", "1.2.5")
+    dicom_case(tmp_path / "b", "exam_z", "MRN1", "1.2.6", start=10)
+    second, third = (
+        LabelledCase(case=name, image=DicomFolder(tmp_path / "b", series), label="")
+        for name, series in (("exam_y", "1.2.5"), ("exam_z", "1.2.6"))
+    )
+    fourth, fifth = (dicom_case(tmp_path / name, name, "") for name in ("exam_v", "exam_w"))
+    cases = [first, second, third, fourth, fifth]
+    patients = find_patients(cases)
+    assert patients("exam_x") == patients("exam_z")
+    assert len(set(patients.by_case.values())) == 4
+    assert patients.assumptions == ["exam_x and exam_z have the same PatientID and count as one patient"]
+    assert len(set(find_patients(cases, pattern=".*").by_case.values())) == 5
+
+
+def test_one_patient_id_of_all_cases_tells_nothing(tmp_path: Path) -> None:
+    patients = find_patients([dicom_case(tmp_path / name, name, "ANONYMOUS") for name in ("liver", "spleen")])
+    assert (patients("liver"), patients("spleen"), patients.assumptions) == ("liver", "spleen", [])
 
 
 def test_all_cases_of_two_patients_with_one_image_join(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.atomic import replacing
 from hybridseg.transforms.structures import Structure
 
-from .pixel_data import quiet_pydicom
+from .elements import quiet_pydicom
 from .series import DicomSeries
 
 PATIENT_AND_STUDY = {

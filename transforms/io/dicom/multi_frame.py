@@ -11,7 +11,8 @@ from typing import Any
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.header import unreadable_is_volume_error
 
-from .pixel_data import frame_count, inflated, quiet_pydicom
+from .elements import inflated, quiet_pydicom
+from .file_header import frame_count
 from .slices import Instance, Slice, check_voxels, place_slice
 from .volumes import SAME_PLACE_DIGITS, STACK, split_volumes
 
@@ -20,8 +21,6 @@ PLACE = (
     ("PlaneOrientationSequence", "ImageOrientationPatient"),
     ("PixelMeasuresSequence", "PixelSpacing"),
 )
-
-UNITS = ("PixelValueTransformationSequence", "RescaleType")
 
 ATTRIBUTES = (
     (STACK, ("FrameContentSequence", "StackID")),
@@ -81,8 +80,7 @@ def list_frames(instance: Instance) -> Iterator[Frame]:
     for number, group in enumerate(own, start=1):
         common = shared[0] if shared else None
         place = {keys[-1]: text_at(group, keys) or text_at(common, keys) for keys in PLACE}
-        units = text_at(group, UNITS) or text_at(common, UNITS)
-        yield place_slice(instance, place, number, units), group, common
+        yield place_slice(instance, place, number), group, common
 
 
 def text_at(group: Any, keys: Sequence[str]) -> str:

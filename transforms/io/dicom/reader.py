@@ -18,12 +18,15 @@ from monai.data import ImageReader
 from numpy.typing import NDArray
 
 from hybridseg.transforms.errors import VolumeError
+from hybridseg.transforms.extras import install_command
 from hybridseg.transforms.io.header import unreadable_is_volume_error
 from hybridseg.transforms.io.itk import quiet_itk
 from hybridseg.transforms.io.limits import check_memory
 from hybridseg.transforms.io.metadata import volume_metadata
 
-from .pixel_data import INVERTED, RLE, check_runs, quiet_pydicom, without_inversion
+from .elements import quiet_pydicom
+from .file_header import INVERTED, without_inversion
+from .pixel_checks import RLE, check_runs
 from .series import DicomSeries
 from .slices import Slice
 from .suv import suv_scales
@@ -107,7 +110,7 @@ def read_frames(parts: Sequence[Slice]) -> NDArray[np.float32]:
     try:
         from highdicom import imread
     except ImportError as error:
-        rule = "reading them needs highdicom: pip install '.[dicom]'"
+        rule = f"reading them needs highdicom: {install_command('dicom')}"
         raise VolumeError(path, "frames of a multi-frame file", rule) from error
     numbers = [part.frame for part in parts if part.frame is not None]
     with unreadable_is_volume_error(path), parts[0].stored.as_file() as file, quiet_pydicom():

@@ -17,6 +17,7 @@ from pydicom import Dataset
 from pydicom.uid import CTImageStorage, generate_uid
 
 from hybridseg.transforms.errors import PathLike
+from hybridseg.transforms.extras import install_command
 from hybridseg.transforms.grid import label_dtype, voxel_lengths
 from hybridseg.transforms.structures import Structure, Triplet
 
@@ -64,7 +65,7 @@ def write_segmentation(
         import highdicom as hd
         from pydicom.sr.codedict import codes
     except ImportError as error:
-        raise ValueError("dicom-seg: highdicom is not installed: pip install '.[dicom]'") from error
+        raise ValueError(f"dicom-seg: highdicom is not installed: {install_command('dicom')}") from error
     present = present_structures(labels, series, structures)
     if not present:
         Path(path).unlink(missing_ok=True)  # from an earlier run, whose label map was replaced

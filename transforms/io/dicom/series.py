@@ -19,8 +19,8 @@ from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.header import VolumeHeader
 
 from .choice import Scan, choose, listed
+from .file_header import is_image
 from .multi_frame import split_frames
-from .pixel_data import is_image
 from .slices import Instance, Slice, as_slice, read_instance
 from .stacking import Stack, stack
 from .stored import StoredInstance, list_instances
@@ -94,7 +94,7 @@ class DicomSeries:
     @property
     def frame_of_reference(self) -> str:
         """FrameOfReferenceUID; "" if there is none."""
-        return self.slices[0].header.text.get("FrameOfReferenceUID", "")
+        return self.slices[0].frame_of_reference
 
     @property
     def header(self) -> VolumeHeader:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.header import unreadable_is_volume_error
 
-from .pixel_data import DicomHeader, check_pixel_data, frame_count, is_image, read_dicom_header
+from .file_header import DicomHeader, frame_count, is_image, read_dicom_header
+from .pixel_checks import check_pixel_data
 from .stored import StoredInstance, list_instances
 
 MULTI_FRAME = {
@@ -29,6 +30,9 @@ MULTI_FRAME = {
     "1.2.840.10008.5.1.4.1.1.128.1": "legacy converted enhanced PET",
 }
 """SOP classes whose files have the place of each of their frames in functional groups."""
+
+MOSAIC = "MOSAIC"
+"""In ImageType: how Siemens stores the slices of one time of functional or diffusion MRI."""
 
 UNIT_TOLERANCE = 1e-3
 
@@ -96,7 +100,6 @@ class Slice:
         decimals: (3,), digits after the point of each coordinate of the position as stored, trailing zeros aside.
         bits: bits per voxel.
         frame: number of its frame from 1 if its file has functional groups, otherwise None.
-        units: RescaleType of the frame, such as HU; empty if it is none or does not say.
     """
 
     stored: StoredInstance
@@ -108,12 +111,16 @@ class Slice:
     decimals: NDArray[np.int64]
     bits: int
     frame: int | None = None
-    units: str = ""
 
     @property
     def path(self) -> Path:
         """The file, or what names it in errors."""
         return self.stored.path
+
+    @property
+    def frame_of_reference(self) -> str:
+        """FrameOfReferenceUID; "" if there is none."""
+        return self.header.text.get("FrameOfReferenceUID", "")
 
     @property
     def name(self) -> str:
@@ -156,6 +163,10 @@ def as_slice(instance: Instance) -> Slice:
     if (frames := frame_count(path, header)) > 1:
         known = ", ".join(MULTI_FRAME.values())
         raise VolumeError(path, f"{frames} frames of SOP class {header.text.get('SOPClassUID')}", f"must be {known}")
+    if MOSAIC in header.text.get("ImageType", "").split("\\"):
+        raise VolumeError(path, "a mosaic of slices in one image", "convert it first, for example with dcm2niix")
+    if (slope := header.text.get("RescaleSlope", "")) and not is_number_but_zero(slope):
+        raise VolumeError(path, f"RescaleSlope {slope!r}", "must be a number other than 0")
     check_voxels(instance)
     return place_slice(instance, header.text)
 
@@ -174,14 +185,13 @@ def check_voxels(instance: Instance) -> None:
         raise VolumeError(instance.path, "a ModalityLUTSequence", rule)
 
 
-def place_slice(instance: Instance, place: Mapping[str, str], frame: int | None = None, units: str = "") -> Slice:
+def place_slice(instance: Instance, place: Mapping[str, str], frame: int | None = None) -> Slice:
     """Return a slice at the place that its attributes name.
 
     Args:
         instance: its file.
         place: `ImagePositionPatient`, `ImageOrientationPatient` and `PixelSpacing` as stored, separated by backslashes.
         frame: number of its frame.
-        units: RescaleType of the frame.
 
     Raises:
         VolumeError: an attribute is missing or not possible.
@@ -199,6 +209,8 @@ def place_slice(instance: Instance, place: Mapping[str, str], frame: int | None 
     if not np.allclose(orientation @ orientation.T, np.eye(2), atol=UNIT_TOLERANCE):
         found = f"{where}ImageOrientationPatient {place['ImageOrientationPatient']!r}"
         raise VolumeError(instance.path, found, "must be unit vectors at right angles")
+    if (numbers["PixelSpacing"] <= 0).any():
+        raise VolumeError(instance.path, f"{where}PixelSpacing {place['PixelSpacing']!r}", "must be above 0")
     sizes = instance.header.numbers
     return Slice(
         stored=instance.stored,
@@ -210,8 +222,15 @@ def place_slice(instance: Instance, place: Mapping[str, str], frame: int | None 
         decimals=np.array([decimals(number) for number in place["ImagePositionPatient"].split("\\")]),
         bits=sizes["BitsAllocated"],
         frame=frame,
-        units=units,
     )
+
+
+def is_number_but_zero(text: str) -> bool:
+    """Return whether a text is a finite number other than 0."""
+    try:
+        return bool(np.isfinite(float(text)) and float(text))
+    except ValueError:
+        return False
 
 
 def decimals(number: str) -> int:

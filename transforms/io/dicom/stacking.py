@@ -160,13 +160,16 @@ def stack(source: PathLike, parts: Sequence[Slice], *, fill_gaps: bool = False) 
 
 
 def check_agreement(parts: Sequence[Slice]) -> None:
-    """Check that slices have one shape, voxel size and orientation.
+    """Check that slices have one shape, voxel size, orientation and frame of reference.
 
     Raises:
         VolumeError: they do not.
     """
     first = parts[0]
     for part in parts:
+        if part.frame_of_reference != first.frame_of_reference:
+            found = f"another FrameOfReferenceUID than {first.name}"
+            raise VolumeError(part.path, found, "all slices of a series must agree")
         for name, tolerance in (("shape", 0.0), ("spacing", 1e-4), ("orientation", TURN_TOLERANCE)):
             value, wanted = getattr(part, name), getattr(first, name)
             if not np.allclose(value, wanted, rtol=min(tolerance, 1e-4), atol=tolerance):

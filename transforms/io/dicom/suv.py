@@ -1,53 +1,48 @@
 """Standardised uptake values of PET by body weight: what the voxels of each slice are multiplied by.
 
 SUV is the activity concentration (Bq/ml) times the body weight (g) through the injected dose (Bq), which has decayed to
-the time that the concentration is corrected to (DICOM PS3.3, C.8.9.1). Which time that is, and what vendors store
-instead, follows the pseudo-code of RSNA's Quantitative Imaging Biomarkers Alliance (QIBA wiki, Standardized Uptake
-Value). Beyond it, a decay correction to the injection (ADMIN) and none (NONE) are read.
+the time that the concentration is corrected to (DICOM PS3.3, C.8.9.1).
+
+The frames of an enhanced PET (C.8.22) have their units by code, a dose in MBq, and are corrected to
+DecayCorrectionDateTime or not at all. Frames converted from classic slices have the attributes of these.
 """
 
 from __future__ import annotations
 
-import logging
-import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from math import isclose, log2
+from typing import TYPE_CHECKING
 
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.header import unreadable_is_volume_error
 
-from .pixel_data import PIXEL_DATA, BoundedStream, inflated, quiet_pydicom
+from .elements import quiet_pydicom, select_elements
+from .multi_frame import text_at
+from .pet_header import (
+    ACTIVITY,
+    LOWEST_DOSE,
+    SUV_UNITS,
+    TAGS,
+    PetHeader,
+    mean_decay_time,
+    parse_time,
+    scales_of,
+)
 from .slices import Slice
-from .stored import StoredInstance
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
-
     from pydicom import Dataset
 
 PET = "PT"
-SUV_UNITS, ACTIVITY, COUNTS = "GML", "BQML", "CNTS"
-BODY_WEIGHT = ("", "BW")
-"""Values of SUVType that mean SUV by body weight."""
+LEGACY_CONVERTED = "1.2.840.10008.5.1.4.1.1.128.1"
 
-KEYWORDS = (
-    *("Units", "SUVType", "DecayCorrection", "CorrectedImage", "PatientWeight", "SeriesDate", "SeriesTime"),
-    *("AcquisitionDate", "AcquisitionTime", "FrameReferenceTime", "ActualFrameDuration"),
-    "RadiopharmaceuticalInformationSequence",
-)
-GE_SCAN_TIME = 0x0009100D
-"""When a GE scanner began to scan, also in a series that was processed later."""
-PHILIPS_SUV, PHILIPS_ACTIVITY = 0x70531000, 0x70531009
-"""From counts to SUV, and from counts to Bq/ml, by Philips."""
+SHARED, EACH = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
+ENHANCED = ("DecayCorrected", "DecayCorrectionDateTime", "AttenuationCorrected")
+CONVERTED = ("UnassignedSharedConvertedAttributesSequence", "UnassignedPerFrameConvertedAttributesSequence")
 
-LOWEST_DOSE = 1e4
-"""Bq; a lower dose is in MBq or mCi, against the standard."""
-MOST_HALF_LIVES = 20
-"""No tracer is scanned so many half-lives after its injection: the dates are wrong."""
-DAY = timedelta(days=1)
-
-logger = logging.getLogger(__name__)
+UNITS_BY_CODE = {"g/ml{SUVbw}": SUV_UNITS, "{SUVbw}g/ml": SUV_UNITS, "Bq/ml": ACTIVITY}
+"""Units of real-world values in UCUM (PS3.16, CID 84 and 85), those preferred first."""
 
 
 def suv_scales(slices: Sequence[Slice]) -> list[float] | None:
@@ -64,221 +59,148 @@ def suv_scales(slices: Sequence[Slice]) -> list[float] | None:
     """
     if slices[0].header.text.get("Modality") != PET:
         return None
-    if slices[0].frame is not None:
-        if (units := slices[0].units) != SUV_UNITS:
-            raise VolumeError(
-                slices[0].path, f"an enhanced PET in {units!r}", f"its RescaleType must be {SUV_UNITS}, SUV"
-            )
-        return None
-    first = PetHeader(slices[0].stored)
-    if first.text("Units") == SUV_UNITS:
-        if (kind := first.text("SUVType")) not in BODY_WEIGHT:
-            logger.warning("%s: SUV of type %s are used as if they were by body weight", first.path, kind)
-        return None
-    headers = [first, *(PetHeader(part.stored) for part in slices[1:])]
-    began = scan_time(headers) if first.text("DecayCorrection") == "START" else None
-    return [header.scale(began) for header in headers]
+    if slices[0].frame is None:
+        return scales_of([PetHeader(part.path, select_elements(part.stored, TAGS)) for part in slices])
+    files = {}
+    for part in slices:
+        if part.path not in files:
+            files[part.path] = select_elements(part.stored, (*TAGS, *ENHANCED, SHARED, EACH))
+    with unreadable_is_volume_error(slices[0].path), quiet_pydicom():
+        frames = [PetFrame(part, files[part.path]) for part in slices]
+        if slices[0].header.text.get("SOPClassUID") == LEGACY_CONVERTED:
+            return scales_of([PetHeader(frame.path, frame.as_classic()) for frame in frames])
+        scales = [frame.scale() for frame in frames]
+    return None if all(scale == 1 for scale in scales) else scales
 
 
-class PetHeader:
-    """What SUV need of the header of a PET slice.
+class PetFrame:
+    """What SUV need of a frame of a multi-frame PET.
 
     Args:
-        stored: where the slice is.
-
-    Raises:
-        VolumeError: it cannot be read.
+        part: the slice.
+        dataset: elements of its file.
     """
 
-    def __init__(self, stored: StoredInstance) -> None:
+    def __init__(self, part: Slice, dataset: Dataset) -> None:
+        self.path, self.name, self.dataset = part.path, f"frame {part.frame}", dataset
+        own, shared = (dataset.get(name) or [] for name in (EACH, SHARED))
+        self.groups: list[Dataset] = [own[(part.frame or 1) - 1], *shared]
+        self.header = PetHeader(self.path, dataset)
+
+    def text(self, *keys: str) -> str:
+        """Return an attribute of the functional groups of the frame, or of those shared, as text; "" without it."""
+        return next(filter(None, (text_at(group, keys) for group in self.groups)), "")
+
+    def number(self, *keys: str, default: float) -> float:
+        """Return a number of the functional groups.
+
+        Raises:
+            VolumeError: it is not a number.
+        """
+        text = self.text(*keys)
+        try:
+            return float(text) if text else default
+        except ValueError as error:
+            raise VolumeError(self.path, f"{self.name}: {keys[-1]} {text!r}", "must be a number") from error
+
+    def as_classic(self) -> Dataset:
+        """Return the attributes of the classic slice that the frame was converted from."""
         from pydicom import Dataset
-        from pydicom.filereader import read_partial
-        from pydicom.tag import BaseTag, Tag
 
-        self.path = stored.path
-        tags: list[BaseTag | int] = [
-            *(Tag(name) for name in KEYWORDS),
-            *map(Tag, (GE_SCAN_TIME, PHILIPS_SUV, PHILIPS_ACTIVITY)),
-        ]
-        with unreadable_is_volume_error(stored.path), stored.open() as file, quiet_pydicom():
-            stream, _ = inflated(stored.path, file, stored.size)
-            self.dataset = read_partial(
-                cast("BinaryIO", BoundedStream(stream)),
-                lambda tag, vr, length: tag >= PIXEL_DATA,
-                force=True,
-                specific_tags=tags,
-            )
-            injected: Sequence[Dataset] = self.dataset.get("RadiopharmaceuticalInformationSequence") or ()
-            self.injection = injected[0] if injected else Dataset()
+        classic = Dataset()
+        classic.Units = self.text("PixelValueTransformationSequence", "RescaleType")
+        acquired = self.text("FrameContentSequence", "FrameAcquisitionDateTime").split("+")[0].split("-")[0]
+        classic.AcquisitionDate, classic.AcquisitionTime = acquired[:8], acquired[8:]
+        duration = self.number("FrameContentSequence", "FrameAcquisitionDuration", default=0.0)
+        classic.ActualFrameDuration = round(duration)
+        classic.update(self.dataset)
+        for group in reversed(self.groups):
+            for name in CONVERTED:
+                for item in group.get(name) or ():
+                    classic.update(item)
+        return classic
 
-    def scale(self, began: datetime | None) -> float:
-        """Return the factor of this slice.
-
-        Args:
-            began: when the scan began, which the voxels are decay-corrected to; None if they are to another time.
+    def scale(self) -> float:
+        """Return what the rescaled voxels are multiplied by.
 
         Raises:
-            VolumeError: see `suv_scales`.
+            VolumeError: the header lacks what SUV need, or its units are others.
         """
-        units = self.text("Units")
-        to_activity = 1.0
-        if units == COUNTS:
-            if factor := self.private_number(PHILIPS_SUV):
-                return factor
-            to_activity = self.private_number(PHILIPS_ACTIVITY)
-        if units not in (ACTIVITY, COUNTS) or not to_activity:
-            rule = f"must be {ACTIVITY}, {SUV_UNITS}, or {COUNTS} with the factors of Philips"
-            raise VolumeError(self.path, f"a PET with Units {units!r}", rule)
-        corrected = self.text("CorrectedImage")
-        if corrected and "ATTN" not in corrected:
-            raise VolumeError(self.path, f"a PET with CorrectedImage {corrected}", "must be corrected for attenuation")
-        weight, dose = self.number("PatientWeight", "kg"), self.number("RadionuclideTotalDose", "Bq")
-        if dose < LOWEST_DOSE:
-            raise VolumeError(self.path, f"RadionuclideTotalDose {dose:g}", f"must be in Bq, at least {LOWEST_DOSE:g}")
-        return to_activity * 1000 * weight / (dose * self.remaining(began))
+        units, to_units = self.units()
+        if units == SUV_UNITS:
+            return to_units
+        header = self.header
+        if header.text("AttenuationCorrected") == "NO":
+            raise VolumeError(self.path, "a PET with AttenuationCorrected NO", "must be corrected for attenuation")
+        if (count := len(self.dataset.get("RadiopharmaceuticalInformationSequence") or ())) > 1:
+            raise VolumeError(self.path, f"a PET with {count} radiopharmaceuticals", "SUV need a single one")
+        weight, dose = header.number("PatientWeight", "kg"), header.number("RadionuclideTotalDose", "MBq")
+        megabecquerels = dose < LOWEST_DOSE  # nobody is given so many of these, but some programs write Bq
+        return (
+            to_units * 1000 * weight / (dose * (1e6 if megabecquerels else 1) * header.remaining(self.corrected_to()))
+        )
 
-    def remaining(self, began: datetime | None) -> float:
-        """Return the share of the injected dose that is left at the time which the voxels are decay-corrected to.
+    def units(self) -> tuple[str, float]:
+        """Return the units of the frame, `SUV_UNITS` or `ACTIVITY`, and the factor from rescaled voxels to them.
 
         Raises:
-            VolumeError: a time is missing, or the dates are wrong.
+            VolumeError: they are others, or differ from rescaled voxels by more than a factor.
         """
-        correction = self.text("DecayCorrection")
-        if correction == "ADMIN":
-            return 1.0
-        half_life = self.number("RadionuclideHalfLife", "s")
-        if correction == "NONE":
-            duration = self.seconds("ActualFrameDuration")
-            until = self.acquired() + timedelta(seconds=mean_decay_time(duration, half_life))
-        elif began is not None:
-            until = began
-        else:
-            found = f"a PET with DecayCorrection {correction!r}"
-            raise VolumeError(self.path, found, "must be START, ADMIN or NONE")
-        passed = (until - self.injected(until)).total_seconds()
-        if passed > MOST_HALF_LIVES * half_life:
-            found = f"injected {passed:.0f} s before the scan, at a half-life of {half_life:g} s"
-            raise VolumeError(self.path, found, f"must be at most {MOST_HALF_LIVES} half-lives")
-        return float(2 ** (-passed / half_life))
+        rescaling = "PixelValueTransformationSequence"
+        if (kind := self.text(rescaling, "RescaleType")) in (SUV_UNITS, ACTIVITY):
+            return kind, 1.0
+        mappings = [item for group in self.groups for item in group.get("RealWorldValueMappingSequence") or ()]
+        by_code = {text_at(item, ("MeasurementUnitsCodeSequence", "CodeValue")): item for item in reversed(mappings)}
+        code = next((code for code in UNITS_BY_CODE if code in by_code), None)
+        if code is None:
+            found = ", ".join(filter(None, (kind, *by_code))) or "unknown units"
+            rule = f"must be in SUV or Bq/ml, by RescaleType {SUV_UNITS} or {ACTIVITY} or by a real-world value mapping"
+            raise VolumeError(self.path, f"{self.name}: an enhanced PET in {found}", rule)
+        slope, intercept = (
+            self.number(rescaling, name, default=default)
+            for name, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
+        )
+        real_slope, real_intercept = (
+            float(by_code[code].get(name) or default)
+            for name, default in (("RealWorldValueSlope", 0.0), ("RealWorldValueIntercept", 0.0))
+        )
+        if not slope or not real_slope or not isclose(real_intercept, real_slope / slope * intercept, abs_tol=1e-6):
+            found = f"{self.name}: real-world values of slope {real_slope:g} and intercept {real_intercept:g}"
+            raise VolumeError(self.path, found, "must be a multiple of the rescaled values")
+        return UNITS_BY_CODE[code], real_slope / slope
 
-    def injected(self, until: datetime) -> datetime:
-        """Return when the tracer was injected; where only the time of day is known, within a day before the scan.
-
-        Dates may have been shifted by an anonymisation, so one after the scan does not count.
-
-        Raises:
-            VolumeError: the time is missing.
-        """
-        whole = self.text("RadiopharmaceuticalStartDateTime", self.injection)
-        moment = parse_time(whole)
-        if moment is not None and moment <= until:
-            return moment
-        clock = self.text("RadiopharmaceuticalStartTime", self.injection) or whole[8:]
-        same_day = parse_time(f"{until:%Y%m%d}{clock}") if clock else None
-        if same_day is None:
-            raise VolumeError(self.path, f"a PET injected at {clock!r}", "SUV need RadiopharmaceuticalStartTime")
-        return same_day if same_day <= until else same_day - DAY  # the scan was after midnight
-
-    def acquired(self) -> datetime:
-        """Return when the acquisition of the slice began.
-
-        Raises:
-            VolumeError: that is missing.
-        """
-        return self.moment("Acquisition")
-
-    def moment(self, event: str) -> datetime:
-        """Return the date and time of an event, such as `Series`.
-
-        Raises:
-            VolumeError: one is missing.
-        """
-        date, clock = self.text(f"{event}Date"), self.text(f"{event}Time")
-        found = parse_time(date + clock) if len(date) == 8 and clock else None
-        if found is None:
-            raise VolumeError(
-                self.path, f"a PET with {event}Date {date!r} and {event}Time {clock!r}", "both are needed"
-            )
-        return found
-
-    def text(self, name: str, dataset: Dataset | None = None) -> str:
-        """Return an element as text; of several values as DICOM stores them."""
-        value = (self.dataset if dataset is None else dataset).get(name)
-        values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-        return "\\".join("" if part is None else str(part) for part in values).strip()
-
-    def number(self, name: str, unit: str) -> float:
-        """Return a number above 0, of the slice or of the injection.
+    def corrected_to(self) -> datetime:
+        """Return the time which the voxels are decay-corrected to; that of the frame if they are not corrected.
 
         Raises:
             VolumeError: it is missing.
         """
-        text = self.text(name, self.dataset if name in self.dataset else self.injection)
-        try:
-            value = float(text)
-        except ValueError:
-            value = 0.0
-        if not 0 < value < math.inf:
-            raise VolumeError(self.path, f"a PET with {name} {text!r}", f"SUV need it, in {unit}, above 0")
-        return value
+        header = self.header
+        corrected = header.text("DecayCorrected")
+        if corrected not in ("YES", "NO"):
+            raise VolumeError(self.path, f"a PET with DecayCorrected {corrected!r}", "must be YES or NO")
+        if corrected == "NO":
+            return self.acquired()
+        if (moment := parse_time(header.text("DecayCorrectionDateTime"))) is not None:
+            return moment
+        factor = self.number("PETFrameCorrectionFactorsSequence", "DecayFactor", default=0.0)
+        if factor <= 0:
+            rule = "SUV need it, or DecayFactor of each frame"
+            raise VolumeError(self.path, "a PET without DecayCorrectionDateTime", rule)
+        return self.acquired() - timedelta(seconds=header.number("RadionuclideHalfLife", "s") * log2(factor))
 
-    def seconds(self, name: str) -> float:
-        """Return a duration that is stored in ms; 0 if it is missing."""
-        try:
-            return max(0.0, float(self.text(name) or 0) / 1000)
-        except ValueError:
-            return 0.0
+    def acquired(self) -> datetime:
+        """Return when the activity of the frame was its mean.
 
-    def private_number(self, tag: int) -> float:
-        """Return a number that a vendor stores; 0 if it is missing."""
-        element: Any = self.dataset.get(tag)
-        value = getattr(element, "value", None)
-        try:
-            return float(value.decode("ascii").strip(" \0") if isinstance(value, bytes) else value or 0)
-        except (TypeError, ValueError):
-            return 0.0
-
-    def private_time(self, tag: int) -> datetime | None:
-        """Return a date and time that a vendor stores; None if it is missing."""
-        element: Any = self.dataset.get(tag)
-        value = getattr(element, "value", None)
-        return parse_time(value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or ""))
-
-
-def scan_time(headers: Sequence[PetHeader]) -> datetime:
-    """Return when the scan began, which the voxels are decay-corrected to.
-
-    It is the time of the series, unless that is after an acquisition, as in a series that was reconstructed later. Then
-    GE stores it. Otherwise it follows from the acquisition of a bed position: FrameReferenceTime is the time from the
-    begin of the scan to the moment of the mean count rate of the frame.
-
-    Raises:
-        VolumeError: a time is missing.
-    """
-    earliest = min(headers, key=lambda header: header.acquired())
-    series = headers[0].moment("Series")
-    if series <= earliest.acquired():
-        return series
-    if (stored := headers[0].private_time(GE_SCAN_TIME)) is not None:
-        return stored
-    reference, duration = earliest.seconds("FrameReferenceTime"), earliest.seconds("ActualFrameDuration")
-    if not (reference and duration):
-        return earliest.acquired()
-    half_life = earliest.number("RadionuclideHalfLife", "s")
-    return earliest.acquired() + timedelta(seconds=mean_decay_time(duration, half_life) - reference)
-
-
-def mean_decay_time(duration: float, half_life: float) -> float:
-    """Return when, in a frame of some seconds, the activity is the frame's mean; it is shortly before the middle."""
-    decayed = math.log(2) * duration / half_life
-    return duration * math.log(decayed / -math.expm1(-decayed)) / decayed if decayed else 0.0
-
-
-def parse_time(text: str) -> datetime | None:
-    """Parse a date and time of DICOM, such as 20201217084500.00; None if it is none. An offset from UTC is ignored."""
-    whole, _, fraction = text.strip(" \0").split("+")[0].split("-")[0].partition(".")
-    try:
-        moment = datetime.strptime(whole[:14].ljust(14, "0"), "%Y%m%d%H%M%S") if len(whole) >= 8 else None
-        return moment + timedelta(seconds=float(f"0.{fraction}")) if moment and fraction else moment
-    except ValueError:
-        return None
+        Raises:
+            VolumeError: that is missing.
+        """
+        content = "FrameContentSequence"
+        if (moment := parse_time(self.text(content, "FrameReferenceDateTime"))) is not None:
+            return moment
+        began = parse_time(self.text(content, "FrameAcquisitionDateTime"))
+        if began is None:
+            rule = "SUV need it, or FrameAcquisitionDateTime"
+            raise VolumeError(self.path, f"{self.name}: a PET without FrameReferenceDateTime", rule)
+        duration = self.number(content, "FrameAcquisitionDuration", default=0.0) / 1000  # stored in ms
+        return began + timedelta(seconds=mean_decay_time(duration, self.header.number("RadionuclideHalfLife", "s")))

@@ -21,6 +21,7 @@ SAME_PLACE_DIGITS = 3
 
 ATTRIBUTES = (
     ("time", "TemporalPositionIdentifier"),
+    ("time", "FrameReferenceTime"),
     ("b", "DiffusionBValue"),
     ("echo", "EchoTime"),
     ("trigger", "TriggerTime"),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hybridseg.transforms.errors import VolumeError
-from hybridseg.transforms.io.dicom.pixel_data import PIXEL_DATA, BoundedStream, inflated, quiet_pydicom
+from hybridseg.transforms.io.dicom.elements import PIXEL_DATA, BoundedStream, inflated, quiet_pydicom
 from hybridseg.transforms.io.header import unreadable_is_volume_error
 from hybridseg.transforms.io.limits import check_memory
 

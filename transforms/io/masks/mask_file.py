@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.grid import label_dtype
-from hybridseg.transforms.io.dicom.pixel_data import quiet_pydicom
+from hybridseg.transforms.io.dicom.elements import quiet_pydicom
 from hybridseg.transforms.io.dicom.stored import is_dicom
 from hybridseg.transforms.io.header import VolumeHeader, unreadable_is_volume_error
 from hybridseg.transforms.io.metadata import volume_metadata

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.grid import LPS_TO_RAS
-from hybridseg.transforms.io.dicom.pixel_data import PIXEL_DATA
+from hybridseg.transforms.io.dicom.elements import PIXEL_DATA
 from hybridseg.transforms.io.header import VolumeHeader
 from hybridseg.transforms.io.limits import check_memory
 

@@ -11,7 +11,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from hybridseg.transforms import LoadVolumed, VolumeError
-from hybridseg.transforms.io.dicom.suv import mean_decay_time
+from hybridseg.transforms.io.dicom.pet_header import mean_decay_time
 
 from .dicom_files import SHAPE, VOXELS, write_series
 
@@ -236,7 +236,10 @@ def test_suv_of_another_type_are_reported(tmp_path: Path, caplog: pytest.LogCapt
         ({"PatientWeight": None}, "a PET with PatientWeight '': SUV need it, in kg, above 0"),
         ({"PatientWeight": 0}, "a PET with PatientWeight '0.0': SUV need it, in kg, above 0"),
         ({"RadionuclideHalfLife": None}, "a PET with RadionuclideHalfLife '': SUV need it, in s, above 0"),
-        ({"RadiopharmaceuticalStartTime": None}, "a PET injected at '': SUV need RadiopharmaceuticalStartTime"),
+        (
+            {"RadiopharmaceuticalStartTime": None},
+            "a PET injected at '': SUV need RadiopharmaceuticalStartTime or its DateTime",
+        ),
         ({"AcquisitionTime": None}, "a PET with AcquisitionDate '20201217' and AcquisitionTime '': both are needed"),
         ({"DecayCorrection": None}, "a PET with DecayCorrection '': must be START, ADMIN or NONE"),
         ({"Units": "PROPCNTS"}, "a PET with Units 'PROPCNTS': must be BQML, GML, or CNTS with the factors of Philips"),
