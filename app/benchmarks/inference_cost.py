@@ -45,15 +45,15 @@ Stage = Callable[[Case], Any]
 
 NOISE_HU = 12.0
 GAUSSIAN = "recipe, Gaussian"
-WAYS: Mapping[str, Mapping[str, bool]] = {
+WAYS: Mapping[str, Mapping[str, Any]] = {
     "recipe": {},
     GAUSSIAN: {},
     "defaults": {},
-    "fp32": {"amp": False},
+    "fp32": {"precision": "fp32"},
     "fp32 blending": {"half": False},
     "every window": {"skip_uniform": False},
     "probabilities": {},
-    "as the recipe": {"amp": False, "half": False, "skip_uniform": False},
+    "as the recipe": {"precision": "fp32", "half": False, "skip_uniform": False},
 }
 """Options of our `WindowInferer` for each way; the recipe has none."""
 WITH_PROBABILITIES = ("probabilities", "as the recipe")

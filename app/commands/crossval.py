@@ -206,7 +206,7 @@ class Crossval(Command):
     def trainings(self, roots: Sequence[Path], split: Split) -> list[Training]:
         """List the trainings: of all folds and bundles, or those of one fold."""
         from hybridseg.app.crossval import Training
-        from hybridseg.app.inference.provenance import digest
+        from hybridseg.app.runtime.record import digest
 
         settings = read_settings(self.set)
         options = [word for setting in self.set for word in ("--set", setting)]

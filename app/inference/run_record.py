@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import chain
 from math import inf
 from pathlib import Path
 from time import time
 from typing import Any, get_args
 
+from hybridseg.app.runtime.record import digest, now
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.atomic import write_csv
 from hybridseg.transforms.io.json_files import as_json, read_json, write_json
 
 from .cohort import CaseStatus
-from .provenance import SHOWN_DIGITS, digest
+from .provenance import SHOWN_DIGITS
 
 RUN, STATISTICS = "run.json", "statistics"
 SETTINGS = ("versions", "bundle", "bundle_version", "inference_sha256", "checkpoints", "checkpoint_sha256", "device")
@@ -258,8 +258,3 @@ def read_record(path: Path) -> Mapping[str, Any]:
     except ValueError as error:
         raise VolumeError(path, error, RULE) from error
     return record
-
-
-def now() -> str:
-    """Return date and time with the time zone."""
-    return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,9 +24,9 @@ from hybridseg.app.runtime.distributed import rank, world_size
 from hybridseg.app.runtime.machine import peak_memory
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.patches import POSITIONS, RandPatchesd, label_positions, small_integers
-from hybridseg.transforms.pipelines import LABEL
+from hybridseg.transforms.pipelines import IMAGE, LABEL
 from hybridseg.transforms.store import Store, folder_size, is_ready, mark_used, open_case
-from hybridseg.transforms.store.identity import files_of
+from hybridseg.transforms.store.identity import case_digest, digest, files_of, read_digest
 
 logger = logging.getLogger("hybridseg.training")
 tqdm, has_tqdm = optional_import("tqdm", name="tqdm")
@@ -72,6 +72,7 @@ class PreparedDataset(Dataset):
         fixed, random = transform.transforms[: self.first], transform.transforms[self.first :]
         self.whole = not (random and isinstance(random[0], RandPatchesd))
         self.prepared: list[Path | dict[Hashable, Any]]
+        self.digests: Callable[[Path], str] = read_digest
         if store is not None and not HAS_BLOSC2:
             logger.info("prepared cases stay in memory, since blosc2 is not installed")
         if store is None or not HAS_BLOSC2:
@@ -79,7 +80,18 @@ class PreparedDataset(Dataset):
                 kept = pool.map(lambda case: self.keep(Compose(fixed)(case)), data)
                 self.prepared = [*progress(kept, "preparing", len(data))]
         else:
-            self.prepared = [*fill_store(Store(store, fixed), data, quota)]
+            opened = Store(store, fixed)
+            self.digests = opened.digests  # which are remembered
+            self.prepared = [*fill_store(opened, data, quota)]
+
+    def digest(self) -> str:
+        """Return a digest of the names of the cases and of the content of their files, whatever the preprocessing.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        cases = ((case, [key for key in (IMAGE, LABEL) if key in case]) for case in self.data)
+        return digest(*(f"{case.get('case')} {case_digest(case, keys, self.digests)}" for case, keys in cases))
 
     def keep(self, case: Any) -> dict[Hashable, Any]:
         """Return a prepared case as it stays in memory."""
