@@ -39,16 +39,22 @@ class Precision:
 
     Args:
         name: fp32, bf16 or fp16.
+        chosen: what the user chose: its name, or auto.
         reason: in a few words.
     """
 
     name: str
+    chosen: str
     reason: str
 
     @property
     def dtype(self) -> torch.dtype:
         """The type that most of the network is computed in."""
         return DTYPES[self.name]
+
+    def record(self) -> dict[str, str]:
+        """Return what was chosen, what is used and why, for the record of a run."""
+        return {"chosen": self.chosen, "used": self.name, "reason": self.reason}
 
     def autocast(self, device: torch.device) -> torch.autocast:
         """Return a context in which a device computes in this precision."""
@@ -79,8 +85,8 @@ def choose_precision(name: str, device: torch.device) -> Precision:
     """
     check_precision(name, device)
     if name != "auto":
-        return Precision(name, "given")
-    return Precision("bf16" if prefers_bfloat16(device) else "fp32", reason_on(device))
+        return Precision(name, name, "chosen")
+    return Precision("bf16" if prefers_bfloat16(device) else "fp32", name, reason_on(device))
 
 
 def reason_on(device: torch.device) -> str:

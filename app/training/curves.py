@@ -11,7 +11,7 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from ignite.handlers import global_step_from_engine
 
-from .history import History
+from .history import MEAN, History
 from .overlays import PICTURE, Overlays
 from .trackers import Tracker, open_trackers
 
@@ -95,7 +95,7 @@ class Curves:
             return
         self.validated = False
         scores: dict[str, Any] = dict(state.metrics)
-        self.history.add(epoch, {**metrics, "mean_dice": scores.pop(state.key_metric_name), **scores})  # type: ignore[attr-defined]
+        self.history.add(epoch, {**metrics, MEAN: scores.pop(state.key_metric_name), **scores})  # type: ignore[attr-defined]
         if find_spec("matplotlib"):
             self.add_picture("progress", self.history.draw(), epoch)
             if self.overlays.slices:

@@ -11,10 +11,10 @@ from typing import Any
 
 from hybridseg.transforms.io.atomic import replacing, write_csv
 
-from .metrics import label_dice
+from .metrics import DICE, label_dice
 
 TABLE, PICTURE = "progress.csv", "progress.png"
-EPOCH = "epoch"
+EPOCH, MEAN = "epoch", "mean_dice"
 PANELS: Mapping[str, str] = {
     "loss": "loss",
     "learning_rate": "learning rate",
@@ -85,24 +85,27 @@ def draw_progress(rows: Sequence[Row], path: Path) -> None:
     Raises:
         OSError: the picture cannot be written.
     """
+    from matplotlib import rc_context, style
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     from hybridseg.transforms.structures import label_colours
 
-    names = list(dict.fromkeys(chain.from_iterable(rows)))
-    figure = Figure(figsize=(11, 7), layout="constrained")
-    loss, dice, *others = figure.subplots(2, 2).flat
-    for axes, (name, title) in zip((loss, *others), PANELS.items(), strict=True):
-        draw_curve(axes, rows, name, color="tab:blue")
-        axes.set(title=title, xlabel="epoch")
-        axes.grid(alpha=0.3)
-    labels = list(label_dice(dict.fromkeys(names, 0.0)))[:SHOWN_LABELS]
-    for label, colour in zip(labels, label_colours(labels), strict=True):
-        draw_curve(dice, rows, f"dice/{label}", color=colour, label=label.replace("_", " "))
-    draw_curve(dice, rows, "mean_dice", color="black", linewidth=2, label="mean")
-    dice.set(title="Dice of the validation", xlabel="epoch", ylim=(0, 1))
-    dice.grid(alpha=0.3)
-    if dice.lines:
+    labels = list(label_dice(dict.fromkeys(chain.from_iterable(rows), 0.0)))[:SHOWN_LABELS]
+    with rc_context(style.library["dark_background"]):  # on which the colours of labels are seen
+        figure = Figure(figsize=(11, 7), layout="constrained")
+        loss, dice, *others = figure.subplots(2, 2).flat
+        for axes, (name, title) in zip((loss, *others), PANELS.items(), strict=True):
+            draw_curve(axes, rows, name)
+            axes.set_title(title)
+        for label, colour in zip(labels, label_colours(labels), strict=True):
+            draw_curve(dice, rows, f"{DICE}{label}", color=colour, label=label.replace("_", " "))
+        draw_curve(dice, rows, MEAN, color="white", linewidth=2.5, label="mean")
+        dice.set(title="Dice of the validation", ylim=(0, 1))
         dice.legend(fontsize="small")
-    with replacing(path, suffix=".png") as temporary:
-        figure.savefig(temporary, dpi=100)
+        for axes in figure.axes:
+            axes.set(xlabel="epoch", xlim=(0.5, rows[-1][EPOCH] + 0.5))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.grid(alpha=0.2)
+        with replacing(path, suffix=".png") as temporary:
+            figure.savefig(temporary, dpi=100)

@@ -70,7 +70,7 @@ class Overlays:
         from matplotlib.figure import Figure
         from matplotlib.lines import Line2D
 
-        figure = Figure(figsize=(3.2 * len(self.slices), 4), layout="constrained")
+        figure = Figure(figsize=(max(6.0, 3.2 * len(self.slices)), 4.5), layout="constrained")
         colours = label_colours(self.labels)
         for axes, part in zip(figure.subplots(1, len(self.slices), squeeze=False).flat, self.slices, strict=True):
             axes.imshow(part.image.T, cmap="gray", origin="lower", aspect=part.aspect)

@@ -22,6 +22,7 @@ from torch.utils.data import Dataset as TorchDataset
 from hybridseg.app.runtime.console import cause
 from hybridseg.app.runtime.distributed import rank, world_size
 from hybridseg.app.runtime.machine import peak_memory
+from hybridseg.app.runtime.threads import available_processors
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.patches import POSITIONS, RandPatchesd, label_positions, small_integers
 from hybridseg.transforms.pipelines import IMAGE, LABEL
@@ -178,9 +179,10 @@ def check_room(store: Store, needed: float, cases: int, quota: float | None) -> 
 
 def workers(seconds: float, memory: int) -> int:
     """Return how many processes to start for work of some seconds, if one needs some bytes; 0 uses this process."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     fitting = psutil.virtual_memory().available // max(1, 2 * memory)
-    number = min(processors // int(os.environ.get("LOCAL_WORLD_SIZE", 1)), fitting, int(seconds / WORTH_A_PROCESS))
+    number = min(
+        available_processors() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)), fitting, int(seconds / WORTH_A_PROCESS)
+    )
     return number if number > 1 else 0
 
 

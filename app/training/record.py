@@ -71,7 +71,6 @@ class TrainingRecord:
     def begin(self, trainer: Engine) -> None:
         """Write what the training is made of."""
         state: Any = trainer.state
-        precision = choose_precision(self.precision, state.device)
         self.entry = {
             "started": now(),
             "finished": None,
@@ -82,7 +81,7 @@ class TrainingRecord:
             "versions": versions(),
             **describe_machine(state.device),
             "processes": idist.get_world_size(),
-            "precision": {"chosen": self.precision, "used": precision.name, "reason": precision.reason},
+            "precision": choose_precision(self.precision, state.device).record(),
             "seed": self.seed,
             "data": {
                 subset: {"cases": len(dataset), "sha256": dataset.digest()} for subset, dataset in self.datasets.items()
