@@ -89,13 +89,14 @@ class Curves:
         Raises:
             OSError: a file cannot be written.
         """
-        epoch, metrics, state = trainer.state.epoch, dict(trainer.state.metrics), self.validator.state
+        state: Any = self.validator.state  # MONAI's engines add the key metric
+        epoch, metrics = trainer.state.epoch, dict(trainer.state.metrics)
         if not self.validated:
             self.history.add(epoch, metrics)
             return
         self.validated = False
-        scores: dict[str, Any] = dict(state.metrics)
-        self.history.add(epoch, {**metrics, MEAN: scores.pop(state.key_metric_name), **scores})  # type: ignore[attr-defined]
+        scores = dict(state.metrics)
+        self.history.add(epoch, {**metrics, MEAN: scores.pop(state.key_metric_name), **scores})
         if find_spec("matplotlib"):
             self.add_picture("progress", self.history.draw(), epoch)
             if self.overlays.slices:

@@ -102,7 +102,8 @@ def draw_progress(rows: Sequence[Row], path: Path) -> None:
             draw_curve(dice, rows, f"{DICE}{label}", color=colour, label=label.replace("_", " "))
         draw_curve(dice, rows, MEAN, color="white", linewidth=2.5, label="mean")
         dice.set(title="Dice of the validation", ylim=(0, 1))
-        dice.legend(fontsize="small")
+        if dice.lines:
+            dice.legend(fontsize="small")
         for axes in figure.axes:
             axes.set(xlabel="epoch", xlim=(0.5, rows[-1][EPOCH] + 0.5))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from monai.utils import convert_to_tensor
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hybridseg.transforms.io.atomic import replacing
@@ -26,16 +28,16 @@ class Slice:
 
     Args:
         case: name of the case.
-        image: first channel (X, Y), in the patient's RAS axes.
+        image: first channel (X, Y), with axes to the right and anterior.
         reference: labels (X, Y), numbered from 1 in the order of their names.
         prediction: labels (X, Y).
         aspect: length of a voxel along Y, as a multiple of that along X.
     """
 
     case: str
-    image: Tensor
-    reference: Tensor
-    prediction: Tensor
+    image: NDArray[Any]
+    reference: NDArray[Any]
+    prediction: NDArray[Any]
     aspect: float
 
 
@@ -76,9 +78,9 @@ class Overlays:
             axes.imshow(part.image.T, cmap="gray", origin="lower", aspect=part.aspect)
             for label, colour in enumerate(colours, start=1):
                 if (predicted := part.prediction == label).any():
-                    axes.contourf(predicted.T.float(), levels=[0.5, 2], colors=[colour], alpha=OPACITY)
+                    axes.contourf(predicted.T, levels=[0.5, 2], colors=[colour], alpha=OPACITY)
                 if (wanted := part.reference == label).any():
-                    axes.contour(wanted.T.float(), levels=[0.5], colors=["white"], linewidths=0.8)
+                    axes.contour(wanted.T, levels=[0.5], colors=["white"], linewidths=0.8)
             axes.invert_xaxis()  # the patient's right is on the left
             axes.set_title(part.case, fontsize="small")
             axes.axis("off")
@@ -100,19 +102,23 @@ def cut_slice(case: Mapping[str, Any], labels: int) -> Slice:
     """
     reference, prediction = (number_labels(case[key], labels) for key in ("label", "pred"))
     index = int((reference > 0).sum((0, 1)).argmax())
-    image = torch.as_tensor(case["image"])[0, :, :, index].float().cpu()
     spacing = getattr(case["image"], "pixdim", torch.ones(3))
     return Slice(
         case=str(case.get("case", "")),
-        image=image,
-        reference=reference[..., index],
-        prediction=prediction[..., index],
+        image=plain(case["image"])[0, :, :, index].numpy(),
+        reference=reference[..., index].numpy(),
+        prediction=prediction[..., index].numpy(),
         aspect=float(spacing[1] / spacing[0]),
     )
 
 
+def plain(volume: Any) -> Tensor:
+    """Return a volume on the CPU, without its metadata."""
+    return convert_to_tensor(volume, device="cpu", track_meta=False)
+
+
 def number_labels(channels: Tensor, labels: int) -> Tensor:
     """Return the number of the last channel that covers each voxel (X, Y, Z), from 1; 0 where none does."""
-    masks = torch.as_tensor(channels)[-labels:].cpu() > 0.5
+    masks = plain(channels)[-labels:] > 0.5
     numbers = torch.arange(1, labels + 1).view(-1, 1, 1, 1)
     return (masks * numbers).amax(0)

@@ -39,7 +39,7 @@ def check_trackers(**wanted: str | None) -> None:
     """
     for name, place in wanted.items():
         if place is not None and find_spec(name) is None:
-            raise ValueError(f"{name}: {place}: {EXTRAS[name]} is not installed: pip install 'hybridseg[{name}]'")
+            raise ValueError(f"{name}: {place}: {EXTRAS[name]} is not installed: pip install '.[{name}]'")
 
 
 def open_trackers(run_dir: Path, *, tensorboard: bool, mlflow: str | None, wandb: str | None) -> Iterator[Tracker]:

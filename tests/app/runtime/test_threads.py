@@ -16,10 +16,10 @@ from hybridseg.app.runtime.threads import OPENMP, available_processors, use_thre
 
 def test_threads_are_set_here_and_in_started_processes() -> None:
     before = torch.get_num_threads(), os.environ.get(OPENMP)
-    with use_threads(3):
-        assert torch.get_num_threads() == 3
+    with use_threads(2):
+        assert torch.get_num_threads() == 2
         code = "import torch; print(torch.get_num_threads())"
-        assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "3\n"
+        assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "2\n"
     assert (torch.get_num_threads(), os.environ.get(OPENMP)) == before
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Engine
-from monai.transforms import Compose, LoadImaged
+from monai.transforms import Compose
 
 from hybridseg.app.training.handlers import BestModel
 from hybridseg.app.training.prepared import PreparedDataset
 from hybridseg.app.training.record import TrainingRecord, read_overrides
 from hybridseg.bundles import bundle_path
+from hybridseg.transforms import LoadVolumed
 from hybridseg.transforms.errors import VolumeError
 
 from ..conftest import write_volume
@@ -26,7 +27,7 @@ BUNDLE = bundle_path("phantom_ct_segmentation")
 @pytest.fixture
 def cases(tmp_path: Path) -> PreparedDataset:
     volume = write_volume(tmp_path / "volume.nii.gz")
-    return PreparedDataset([{"case": "a", "image": str(volume)}], Compose([LoadImaged("image")]))
+    return PreparedDataset([{"case": "a", "image": str(volume)}], Compose([LoadVolumed(["image"])]))
 
 
 def train(run_dir: Path, cases: PreparedDataset, epochs: int, *, resumed: int = 0, fail: bool = False) -> Any:
@@ -81,7 +82,7 @@ def test_data_digest_follows_names_and_contents(tmp_path: Path, cases: PreparedD
     image = cases.data[0]["image"]
     copy = tmp_path / "copy.nii.gz"
     copy.write_bytes(Path(image).read_bytes())
-    transform = Compose([LoadImaged("image")])
+    transform = Compose([LoadVolumed(["image"])])
     assert PreparedDataset([{"case": "a", "image": str(copy)}], transform).digest() == cases.digest()
     stored = PreparedDataset([{"case": "a", "image": str(copy)}], transform, tmp_path / "store")
     assert stored.digest() == cases.digest()
