@@ -171,7 +171,7 @@ def make_inferer(way: str, patch_size: Sequence[int]) -> Inferer:
     windows: dict[str, Any] = {"roi_size": patch_size, "overlap": 0.5, "sw_batch_size": 4}
     if way.startswith("recipe"):
         return SlidingWindowInferer(**windows, mode="gaussian" if way == GAUSSIAN else "constant", cval=-1.0)
-    return WindowInferer(**windows, padding=-1.0, **WAYS[way])  # type: ignore[arg-type]
+    return WindowInferer(**windows, padding=-1.0, **WAYS[way])
 
 
 def recipe_stages(path: Path, spacing: Sequence[float], window: Sequence[float], infer: Stage) -> Mapping[str, Stage]:

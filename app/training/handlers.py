@@ -107,7 +107,8 @@ class TrainingProgress:
 
     def expect_end(self, trainer: Engine) -> None:
         """Set `state.ends`, which the bar shows."""
-        trainer.state.ends = self.expected_end.time_of_day(trainer)
+        state: Any = trainer.state
+        state.ends = self.expected_end.time_of_day(trainer)
 
     def report(self, trainer: Engine) -> None:
         """Log one line."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,9 +81,9 @@ def open_tensorboard(run_dir: Path) -> Tracker:
 
 def open_mlflow(run_dir: Path, store: str) -> Tracker:
     """Start a run in a store of MLflow."""
-    import mlflow
     from ignite.handlers import MLflowLogger
 
+    mlflow: Any = import_module("mlflow")
     mlflow.set_tracking_uri(store if "://" in store else Path(store).absolute().as_uri())
     if mlflow.active_run() is None:
         mlflow.start_run(run_name=run_dir.name)

@@ -14,7 +14,7 @@ from hybridseg.app.reporting.curves import read_curves
 from hybridseg.app.training.curves import Curves
 
 
-def train(run_dir: Path, epochs: int = 2, **trackers: Any) -> None:
+def train(run_dir: Path, *, epochs: int = 2, **trackers: Any) -> None:
     """Train a few epochs, with a validation in each, that show curves and pictures."""
     run_dir.mkdir(exist_ok=True)
     mask = torch.zeros(2, 8, 8, 4)
@@ -83,5 +83,6 @@ def test_wandb_runs_without_a_network(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("tracker", ["mlflow", "wandb"])
 def test_tracker_that_is_not_installed_is_an_error(tmp_path: Path, tracker: str, monkeypatch) -> None:
     monkeypatch.setattr("hybridseg.app.training.trackers.find_spec", lambda name: None)
+    trackers: dict[str, Any] = {tracker: "there"}
     with pytest.raises(ValueError, match=rf"{tracker}: there: .* is not installed: pip install '.\[{tracker}\]'"):
-        train(tmp_path / "run", **{tracker: "there"})
+        train(tmp_path / "run", **trackers)

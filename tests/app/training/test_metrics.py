@@ -14,7 +14,7 @@ from hybridseg.app.training.metrics import TrainingMetrics, label_dice
 def train(losses: list[float], norms: list[float], validator: Engine) -> dict[str, float]:
     """Train an epoch with these losses and gradient norms on batches of two samples, and return the metrics."""
 
-    def step(engine: Engine, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+    def step(engine: Any, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
         engine.state.gradient_norm = norms[engine.state.iteration - 1]
         return {"loss": torch.tensor(losses[engine.state.iteration - 1])}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.image
+import numpy as np
 import torch
 from ignite.engine import Engine
 from monai.data import MetaTensor
@@ -27,9 +28,9 @@ def case(name: str) -> dict[str, Any]:
 
 def test_slice_has_the_largest_area_of_the_reference() -> None:
     part = cut_slice(case("a"), labels=2)
-    assert torch.equal(part.reference, LABELS[0, :, :, 2])
-    assert torch.equal(part.prediction, LABELS[0, :, :, 2].roll(1, 0))
-    assert torch.equal(part.image, case("a")["image"][0, :, :, 2].as_tensor())
+    np.testing.assert_array_equal(part.reference, LABELS[0, :, :, 2])
+    np.testing.assert_array_equal(part.prediction, LABELS[0, :, :, 2].roll(1, 0))
+    np.testing.assert_array_equal(part.image, case("a")["image"].numpy()[0, :, :, 2])
     assert (part.case, part.aspect) == ("a", 2.0)
 
 

@@ -38,7 +38,8 @@ def train(run_dir: Path, cases: PreparedDataset, epochs: int, *, resumed: int = 
             raise RuntimeError("power cut")
 
     trainer, best = Engine(step), BestModel(torch.nn.Linear(1, 1), run_dir / "model.pt")
-    trainer.state.device = torch.device("cpu")
+    state: Any = trainer.state
+    state.device = torch.device("cpu")
     record = TrainingRecord(run_dir, BUNDLE, precision="fp32", seed=7, best=best, datasets={"training": cases})
     record.attach(trainer)
     trainer.load_state_dict({"epoch": resumed, "max_epochs": epochs, "epoch_length": 1})
