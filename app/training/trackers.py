@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -84,7 +85,10 @@ def open_mlflow(run_dir: Path, store: str) -> Tracker:
     from ignite.handlers import MLflowLogger
 
     mlflow: Any = import_module("mlflow")
-    mlflow.set_tracking_uri(store if "://" in store else Path(store).absolute().as_uri())
+    if "://" not in store:
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # recent releases want to be told that it is meant
+        store = Path(store).absolute().as_uri()
+    mlflow.set_tracking_uri(store)
     if mlflow.active_run() is None:
         mlflow.start_run(run_name=run_dir.name)
     logger: Any = MLflowLogger()

@@ -60,9 +60,8 @@ def test_files_are_written_without_any_tracker(tmp_path: Path) -> None:
     ]
 
 
-def test_mlflow_has_metrics_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_has_metrics_and_pictures(tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     train(tmp_path / "run", mlflow=str(tmp_path / "store"))
     (run,) = mlflow.search_runs(output_format="list", search_all_experiments=True)
     assert run.info.run_name == "run"
