@@ -17,8 +17,9 @@ from typing import Annotated, Any, Union
 
 import tyro
 
-from .commands.command import Command
+from .commands.command import Command, ComputingCommand
 from .runtime.console import cause, one_line, quiet, say
+from .runtime.threads import use_threads
 
 COMMANDS: Mapping[str, str] = {
     "demo": "demo:Demo",
@@ -97,7 +98,8 @@ def load(name: str) -> Any:
 def run(command: Command, name: str) -> int:
     """Run a command, and report an error as one line and an exit code."""
     try:
-        with quiet(name, enabled=not command.debug):
+        threads = command.threads if isinstance(command, ComputingCommand) else None
+        with quiet(name, enabled=not command.debug), use_threads(threads):
             code = command.run()
             sys.stdout.flush()
             return code

@@ -6,7 +6,7 @@ from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 
-__all__ = ["bundle_names", "bundle_path", "running_bundle"]
+__all__ = ["bundle_names", "bundle_path", "running_bundle", "running_configs"]
 
 
 def bundle_names() -> list[str]:
@@ -49,13 +49,19 @@ def running_bundle() -> str:
     """
     packed = Path(__file__).resolve().parents[2]
     default = str(packed) if _is_bundle(packed) else "."
+    for config in running_configs()[:1]:
+        folder = config.resolve().parent.parent
+        return str(folder) if _is_bundle(folder) else default
+    return default
+
+
+def running_configs() -> list[Path]:
+    """Return the files of `--config_file` on MONAI's command line; empty without that option."""
     words = [part for word in sys.argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
     for option, value in pairwise(words):
         if option in ("--config_file", "--config-file"):
-            first = literal_eval(value)[0] if value.startswith(("[", "(")) else value
-            folder = Path(first).resolve().parent.parent
-            return str(folder) if _is_bundle(folder) else default
-    return default
+            return [Path(file) for file in (literal_eval(value) if value.startswith(("[", "(")) else [value])]
+    return []
 
 
 def _is_bundle(folder: Path) -> bool:

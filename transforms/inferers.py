@@ -14,7 +14,7 @@ from monai.utils import BlendMode
 from torch import Tensor
 
 from .padding import Padding, Window, pad_to_size
-from .precision import prefers_bfloat16
+from .precision import check_precision, choose_precision
 
 Progress = Callable[[int, int], None]
 """Called with the number of windows just computed, and with the number of all windows of the volume."""
@@ -24,23 +24,30 @@ UNLIKELY = -10.0
 
 
 class MixedPrecisionInferer(SimpleInferer):
-    """Run the network in bfloat16 on devices that are faster with it, and return float32 logits.
+    """Run the network in the precision that is fastest on its device or was chosen, and return float32 logits.
 
-    MONAI's trainers autocast on CUDA only, in half precision with a loss scaler; bfloat16 has the range of float32
-    and needs no scaler.
+    bfloat16 has the range of float32; float16 does not, so its gradients need a loss scaler: MONAI's trainer has one
+    with `amp=True`, on CUDA.
 
     Args:
-        enabled: False runs the network in float32 on every device.
+        precision: auto, fp32, bf16 or fp16; auto uses bfloat16 on devices that are faster with it.
+
+    Raises:
+        ValueError: the precision is unknown.
     """
 
-    def __init__(self, enabled: bool = True) -> None:
+    def __init__(self, precision: str = "auto") -> None:
         super().__init__()
-        self.enabled = enabled
+        check_precision(precision)
+        self.precision = precision
 
     def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        with torch.autocast(
-            inputs.device.type, torch.bfloat16, enabled=self.enabled and prefers_bfloat16(inputs.device)
-        ):
+        """Return the logits of a batch.
+
+        Raises:
+            ValueError: the device cannot compute in the precision.
+        """
+        with choose_precision(self.precision, inputs.device).autocast(inputs.device):
             outputs = network(inputs, *args, **kwargs)
         return [output.float() for output in outputs] if isinstance(outputs, list) else outputs.float()
 
@@ -52,7 +59,7 @@ class WindowInferer(Inferer):
         roi_size: voxels of a window along (D, H, W).
         sw_batch_size: windows per batch.
         overlap: least fraction of a window that the next one covers too: at least 0, below 1.
-        amp: compute in bfloat16 on devices that are faster with it.
+        precision: auto, fp32, bf16 or fp16; auto uses bfloat16 on devices that are faster with it.
         half: accumulate logits in float16; a voxel's weights sum to 1, so its logits keep their range.
         mirror_axes: spatial axes (0, 1, 2) for test-time mirroring: logits are averaged over all combinations. Use only
             axes along which all classes look alike.
@@ -71,7 +78,7 @@ class WindowInferer(Inferer):
         sw_batch_size: int = 4,
         overlap: float = 0.5,
         *,
-        amp: bool = True,
+        precision: str = "auto",
         half: bool = True,
         mirror_axes: Sequence[int] = (),
         skip_uniform: bool = True,
@@ -87,10 +94,11 @@ class WindowInferer(Inferer):
             raise ValueError(f"overlap: {overlap}: must be at least 0 and below 1")
         if set(mirror_axes) - {0, 1, 2}:
             raise ValueError(f"mirror_axes: {list(mirror_axes)}: must be of 0, 1 and 2")
+        check_precision(precision)
         self.roi_size = tuple(roi_size)
         self.sw_batch_size = sw_batch_size
         self.overlap = overlap
-        self.amp = amp
+        self.precision = precision
         self.half = half
         self.mirror_axes = tuple(sorted(set(mirror_axes)))
         self.skip_uniform = skip_uniform
@@ -172,8 +180,7 @@ class WindowInferer(Inferer):
             for count in range(len(self.mirror_axes) + 1)
             for axes in itertools.combinations(self.mirror_axes, count)
         ]
-        amp = self.amp and prefers_bfloat16(windows.device)
-        with torch.autocast(windows.device.type, torch.bfloat16, enabled=amp):
+        with choose_precision(self.precision, windows.device).autocast(windows.device):
             outputs = [network(windows.flip(flip) if flip else windows).float().flip(flip) for flip in flips]
         logits = sum(outputs[1:], outputs[0]) / len(flips) if len(flips) > 1 else outputs[0]
         if logits.shape[2:] != windows.shape[2:]:

@@ -1,6 +1,7 @@
-"""Whether bfloat16 is faster than float32 on a device: measured, since instructions for it do not promise it.
+"""The precision of a network's computations; by default bfloat16 where it was measured to be faster than float32.
 
-A Xeon with AVX512-BF16 but without AMX multiplies matrices of bfloat16 at half the rate of float32.
+Instructions for it do not promise that: a Xeon with AVX512-BF16 but without AMX multiplies matrices of bfloat16 at half
+the rate of float32.
 """
 
 from __future__ import annotations
@@ -11,19 +12,90 @@ import os
 import platform
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
+from typing import Literal, get_args
 
 import torch
 from torch.nn import functional
 
 from .io.atomic import replacing
 
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
+"""What a user can choose."""
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 ROUNDS = 5
 """Times that each precision is measured, in turns; the fastest counts."""
 WORTHWHILE = 0.9
 """Share of float32's time below which bfloat16 is used."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """A precision, and why it is used.
+
+    Args:
+        name: fp32, bf16 or fp16.
+        chosen: what the user chose: its name, or auto.
+        reason: in a few words.
+    """
+
+    name: str
+    chosen: str
+    reason: str
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that most of the network is computed in."""
+        return DTYPES[self.name]
+
+    def record(self) -> dict[str, str]:
+        """Return what was chosen, what is used and why, for the record of a run."""
+        return {"chosen": self.chosen, "used": self.name, "reason": self.reason}
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """Return a context in which a device computes in this precision."""
+        return torch.autocast(device.type, self.dtype, enabled=self.name != "fp32")
+
+
+def check_precision(name: str, device: torch.device | None = None) -> None:
+    """Check the name of a precision.
+
+    Args:
+        name: one of `PrecisionName`.
+        device: where it is to be used; None checks the name only.
+
+    Raises:
+        ValueError: it is none of these, or fp16 on another device than a GPU, whose kernels lack it or are slow.
+    """
+    if name not in get_args(PrecisionName):
+        raise ValueError(f"precision: {name!r}: must be one of {', '.join(get_args(PrecisionName))}")
+    if name == "fp16" and device is not None and device.type != "cuda":
+        raise ValueError(f"precision: 'fp16': must be auto, fp32 or bf16 on {device.type}: fp16 needs a CUDA GPU")
+
+
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """Return the precision of a name on a device; auto chooses bf16 or fp32.
+
+    Raises:
+        ValueError: the name is unknown, or the device cannot use it.
+    """
+    check_precision(name, device)
+    if name != "auto":
+        return Precision(name, name, "chosen")
+    return Precision("bf16" if prefers_bfloat16(device) else "fp32", name, reason_on(device))
+
+
+def reason_on(device: torch.device) -> str:
+    """Return why auto uses bfloat16 on a device, or does not."""
+    if device.type == "cuda":
+        return f"the GPU has {'' if prefers_bfloat16(device) else 'no '}bfloat16"
+    if not computes_bfloat16(device):
+        return "no instructions for bfloat16"
+    return f"bfloat16 measured at {time_ratio():.2f} of the time of float32"
 
 
 @functools.cache

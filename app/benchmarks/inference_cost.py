@@ -45,15 +45,15 @@ Stage = Callable[[Case], Any]
 
 NOISE_HU = 12.0
 GAUSSIAN = "recipe, Gaussian"
-WAYS: Mapping[str, Mapping[str, bool]] = {
+WAYS: Mapping[str, Mapping[str, Any]] = {
     "recipe": {},
     GAUSSIAN: {},
     "defaults": {},
-    "fp32": {"amp": False},
+    "fp32": {"precision": "fp32"},
     "fp32 blending": {"half": False},
     "every window": {"skip_uniform": False},
     "probabilities": {},
-    "as the recipe": {"amp": False, "half": False, "skip_uniform": False},
+    "as the recipe": {"precision": "fp32", "half": False, "skip_uniform": False},
 }
 """Options of our `WindowInferer` for each way; the recipe has none."""
 WITH_PROBABILITIES = ("probabilities", "as the recipe")
@@ -171,7 +171,7 @@ def make_inferer(way: str, patch_size: Sequence[int]) -> Inferer:
     windows: dict[str, Any] = {"roi_size": patch_size, "overlap": 0.5, "sw_batch_size": 4}
     if way.startswith("recipe"):
         return SlidingWindowInferer(**windows, mode="gaussian" if way == GAUSSIAN else "constant", cval=-1.0)
-    return WindowInferer(**windows, padding=-1.0, **WAYS[way])  # type: ignore[arg-type]
+    return WindowInferer(**windows, padding=-1.0, **WAYS[way])
 
 
 def recipe_stages(path: Path, spacing: Sequence[float], window: Sequence[float], infer: Stage) -> Mapping[str, Stage]:

@@ -19,6 +19,7 @@ from hybridseg.app.runtime.console import one_line
 from hybridseg.app.runtime.machine import device_name, peak_memory, synchronize
 from hybridseg.networks import PRESETS, create_model
 from hybridseg.networks.inspection.cost import count_multiply_adds, count_parameters
+from hybridseg.transforms.precision import DTYPES
 
 from .reference_networks import dyn_unet, med_next, seg_res_net, swin_unetr
 
@@ -104,7 +105,7 @@ class Workload:
 
     def precision(self, name: str) -> torch.autocast:
         """Return the autocast context of a precision."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=name == "bf16")
+        return torch.autocast(self.device.type, DTYPES[name], enabled=name != "fp32")
 
 
 def measure_time(task: NetworkTask) -> dict[str, Any]:
@@ -180,9 +181,7 @@ def describe_machine(task: NetworkTask) -> dict[str, Any]:
 
 def matrix_rate(device: torch.device, precision: str) -> float:
     """Return the rate of the fastest of five products of square matrices, in GFLOP/s."""
-    matrix = torch.randn(
-        MATRIX_SIZE, MATRIX_SIZE, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32
-    )
+    matrix = torch.randn(MATRIX_SIZE, MATRIX_SIZE, device=device, dtype=DTYPES[precision])
     best = math.inf
     for _ in range(5):
         start = perf_counter()

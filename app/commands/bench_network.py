@@ -46,8 +46,8 @@ class BenchNetwork(Command):
     """Number of CPU threads."""
     repeats: int = 3
     """Repetitions of each network, after a warm-up."""
-    precisions: tuple[Literal["fp32", "bf16"], ...] = ("fp32", "bf16")
-    """Precisions to measure; bf16 uses autocast."""
+    precisions: tuple[Literal["fp32", "bf16", "fp16"], ...] = ("fp32", "bf16")
+    """Precisions to measure; bf16 and fp16 use autocast, and fp16 needs a CUDA GPU."""
     channels_last: bool = False
     """Use the channels-last memory format for all networks and images; the presets always use it."""
     compile: bool = False
@@ -75,12 +75,16 @@ class BenchNetwork(Command):
         from hybridseg.app.benchmarks.network_cost import measure_networks
         from hybridseg.app.benchmarks.network_workload import NetworkTask
         from hybridseg.app.runtime.machine import choose_device
+        from hybridseg.transforms.precision import check_precision
 
+        device = choose_device(self.device)
+        for name in self.precisions:
+            check_precision(name, device)
         task = NetworkTask(
             networks=self.networks,
             shape=(self.batch, self.channels, *self.size),
             classes=self.classes,
-            device=str(choose_device(self.device)),
+            device=str(device),
             threads=self.threads,
             repeats=self.repeats,
             precisions=self.precisions,

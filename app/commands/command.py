@@ -6,12 +6,14 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from hybridseg.app.runtime.options import parse_size
 
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
+"""As that of `transforms.precision`, which imports torch."""
 BUNDLE_DEFAULT = "(default: the bundle's)"
 """What `--help` shows as the default of an option whose default is in the bundle."""
 
@@ -37,7 +39,17 @@ class Command(ABC):
 
 
 @dataclass(kw_only=True)
-class VolumeCommand(Command):
+class ComputingCommand(Command):
+    """A command that computes for more than a moment."""
+
+    threads: Annotated[
+        int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: OMP_NUM_THREADS, or one per core)")
+    ] = None
+    """CPU threads of each process."""
+
+
+@dataclass(kw_only=True)
+class VolumeCommand(ComputingCommand):
     """A command that reads volumes."""
 
     max_memory: Annotated[str | None, tyro.conf.arg(metavar="SIZE", help_behavior_hint="(default: what is free)")] = (

@@ -20,7 +20,7 @@ from hybridseg.app.runtime.folder_lock import folder_lock
 from hybridseg.app.runtime.options import check_at_least, check_positive
 from hybridseg.bundles import bundle_path
 
-from .command import BUNDLE_DEFAULT, Command, make_folder
+from .command import BUNDLE_DEFAULT, ComputingCommand, make_folder
 from .predict import Predict
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ FOLD_LOCK = ".hybridseg-crossval.lock"
 
 
 @dataclass
-class Crossval(Command):
+class Crossval(ComputingCommand):
     """Train all folds, predict every case out of fold, and write one bundle with the networks of all folds.
 
     Repeat the command to continue after an interruption: trainings resume, and what is done is skipped.
@@ -191,7 +191,7 @@ class Crossval(Command):
     def trainings(self, roots: Sequence[Path], split: Split) -> list[Training]:
         """List the trainings: of all folds and bundles, or those of one fold."""
         from hybridseg.app.crossval import Training, fold_folder
-        from hybridseg.app.inference.provenance import digest
+        from hybridseg.app.runtime.record import digest
 
         settings = read_settings(self.set)
         options = [word for setting in self.set for word in ("--set", setting)]

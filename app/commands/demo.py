@@ -21,7 +21,7 @@ from hybridseg.app.runtime.console import say
 from hybridseg.app.runtime.options import check_at_least
 from hybridseg.bundles import bundle_path
 
-from .command import BUNDLE_DEFAULT, Command, make_folder
+from .command import BUNDLE_DEFAULT, ComputingCommand, make_folder
 
 if TYPE_CHECKING:
     from hybridseg.app.evaluation.metrics import LabelScore
@@ -37,7 +37,7 @@ MARKER = "demo.json"
 
 
 @dataclass
-class Demo(Command):
+class Demo(ComputingCommand):
     """Train on phantom CT volumes, then segment, evaluate and draw unseen ones: a few minutes on two CPU cores."""
 
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = Path("runs/demo")

@@ -14,7 +14,7 @@ import tyro
 from hybridseg.app.runtime.console import say
 from hybridseg.app.runtime.folder_lock import folder_lock
 
-from .command import Command, make_folder
+from .command import ComputingCommand, make_folder
 
 if TYPE_CHECKING:
     from hybridseg.app.planning import BundlePlan, CaseFingerprint
@@ -25,7 +25,7 @@ PLANNED = "(default: planned)"
 
 
 @dataclass
-class Plan(Command):
+class Plan(ComputingCommand):
     """Check and measure a dataset, and write a bundle that is ready to train on it, with a reason for every decision.
 
     The dataset is a folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, with images and labels of

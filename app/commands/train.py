@@ -17,10 +17,12 @@ from hybridseg.app.runtime.child_process import run_child
 from hybridseg.app.runtime.console import say
 from hybridseg.app.runtime.folder_lock import folder_lock
 from hybridseg.app.runtime.options import check_at_least
+from hybridseg.app.runtime.threads import use_threads
 from hybridseg.app.training.run_folder import latest_epoch
+from hybridseg.app.training.trackers import check_trackers
 from hybridseg.bundles import bundle_path
 
-from .command import BUNDLE_DEFAULT, Command, make_folder
+from .command import BUNDLE_DEFAULT, ComputingCommand, PrecisionName, make_folder
 
 if TYPE_CHECKING:
     from monai.bundle import ConfigParser
@@ -33,6 +35,9 @@ KEYS: Mapping[str, str] = {
     "fold": "fold",
     "pretrained": "pretrained",
     "store": "store",
+    "precision": "precision",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
     "resume": "resume",
 }
 """The key of train.json that each option sets, by field."""
@@ -40,7 +45,7 @@ SUBSETS: Mapping[str, str] = {"training": "train::dataset::data", "validation": 
 
 
 @dataclass
-class Train(Command):
+class Train(ComputingCommand):
     """Train a bundle on a dataset: check options, data and run folder, then start `python -m monai.bundle run`."""
 
     bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
@@ -51,7 +56,7 @@ class Train(Command):
     run_dir: Annotated[
         Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint=BUNDLE_DEFAULT)
     ] = None
-    """Folder for the run: weights, checkpoints, curves, split.json, training.log."""
+    """Folder for the run: weights, checkpoints, curves, progress.png, run.json, split.json, training.log."""
     epochs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BUNDLE_DEFAULT)] = None
     """Number of epochs."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
@@ -66,6 +71,13 @@ class Train(Command):
         Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: `prepared` in the run folder)")
     ] = None
     """Folder of prepared cases, which trainings with the same preprocessing can share; see `hybridseg store`."""
+    precision: Annotated[PrecisionName | None, tyro.conf.arg(help_behavior_hint=BUNDLE_DEFAULT)] = None
+    """Precision of the network's computations; auto uses bf16 where it is measured to be faster than fp32, fp16 needs a
+    CUDA GPU."""
+    mlflow: Annotated[str | None, tyro.conf.arg(metavar="URI|FOLDER", help_behavior_hint="")] = None
+    """Also track the training in MLflow, at this address or in this folder."""
+    wandb: Annotated[str | None, tyro.conf.arg(metavar="PROJECT", help_behavior_hint="")] = None
+    """Also track the training in this project of Weights & Biases."""
     resume: bool = False
     """Resume the run in the run folder after its last complete epoch."""
     processes: Annotated[int, tyro.conf.arg(metavar="N")] = 1
@@ -92,7 +104,12 @@ class Train(Command):
         overrides = self.overrides()
         from hybridseg.app.runtime.machine import choose_device
 
-        choose_device(self.device)
+        device = choose_device(self.device)
+        if self.precision is not None:
+            from hybridseg.transforms.precision import check_precision
+
+            check_precision(self.precision, device)
+        check_trackers(mlflow=self.mlflow, wandb=self.wandb)
         config = self.read_config(configs, overrides)
         config["bundle_root"] = literal(root)
         run_dir = self.check_run_folder(config)
@@ -125,7 +142,8 @@ class Train(Command):
         given: dict[str, object] = {"dataset_dir": self.dataset}
         for option, key in KEYS.items():
             value = getattr(self, option)
-            if value is not None and value is not False and value != "auto":  # 0 is a seed and a fold
+            is_default = value is None or value is False or (option, value) == ("device", "auto")
+            if not is_default:  # 0 is a seed and a fold
                 given[key] = value
         settings = read_settings(self.set)
         if twice := given.keys() & settings.keys():
@@ -197,7 +215,8 @@ class Train(Command):
         """Run the command, and print where its weights are, or report why there are none."""
         log = run_dir / "training.log"
         try:
-            run_child(command, log, show_traceback=self.debug)
+            with use_threads(self.threads, processes=self.processes):
+                run_child(command, log, show_traceback=self.debug)
         except subprocess.CalledProcessError as error:
             say("train", f"training failed: {error.output} (full output: {log})")
             return 1

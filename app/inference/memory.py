@@ -30,7 +30,7 @@ from hybridseg.transforms.io.dicom.series import DicomFolder
 from hybridseg.transforms.io.header import VolumeHeader
 from hybridseg.transforms.io.limits import limit_rule, most_memory
 from hybridseg.transforms.io.load import open_volume
-from hybridseg.transforms.precision import prefers_bfloat16
+from hybridseg.transforms.precision import choose_precision
 from hybridseg.transforms.spatial.resample import Resampled
 
 if TYPE_CHECKING:
@@ -170,15 +170,15 @@ def network_bytes(
     windows = min(inferer.sw_batch_size, max(1, voxels // window))
     if max(logits + GENEROUS * windows * window, writing) <= available:
         return max(logits, writing)
-    amp = inferer.amp and prefers_bfloat16(predictor.device)
-    return max(logits + window_bytes(predictor.network, (windows, channels, *inferer.roi_size), amp), writing)
+    dtype = choose_precision(inferer.precision, predictor.device).dtype
+    return max(logits + window_bytes(predictor.network, (windows, channels, *inferer.roi_size), dtype), writing)
 
 
 @lru_cache(maxsize=1)
-def window_bytes(network: nn.Module, shape: tuple[int, int, int, int, int], amp: bool) -> int:
+def window_bytes(network: nn.Module, shape: tuple[int, int, int, int, int], dtype: torch.dtype) -> int:
     """Count what a network holds while it computes a batch; 0 if that cannot be counted without computing it."""
     with suppress(Exception):  # a network may be any code
-        return count_activation_bytes(network, shape, torch.bfloat16 if amp else torch.float32)
+        return count_activation_bytes(network, shape, dtype)
     return 0
 
 

@@ -26,6 +26,7 @@ from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.grid import voxel_lengths
 from hybridseg.transforms.inferers import Progress, WindowInferer
 from hybridseg.transforms.io.load import LoadVolumed, elsewhere
+from hybridseg.transforms.precision import check_precision, choose_precision
 from hybridseg.transforms.regions import Regions, region_labels
 
 Data = dict[Hashable, Any]
@@ -60,6 +61,7 @@ class Predictor:
             such as those of five folds, are averaged.
         overlap: overlap of neighbouring windows, as a share of a window; None uses the bundle's.
         batch: windows computed at once; None uses the bundle's.
+        precision: auto, fp32, bf16 or fp16; None uses the bundle's.
         mirror: average over windows mirrored along the axes that the bundle allows.
         grid_of: the channel, from 0, on whose grid labels are returned, if channels have grids of their own.
 
@@ -73,6 +75,7 @@ class Predictor:
         window: intensity window to display CT, in HU; None for other bundles.
         grid_of: the channel on whose grid labels are returned.
         device: device of the network.
+        precision: what was chosen, what is used and why; None if the bundle's inferer is not a `WindowInferer`.
         network: the network, in evaluation mode.
         checkpoints: files of its weights.
     """
@@ -85,6 +88,7 @@ class Predictor:
         *,
         overlap: float | None = None,
         batch: int | None = None,
+        precision: str | None = None,
         mirror: bool = False,
         grid_of: int = 0,
     ) -> None:
@@ -95,7 +99,9 @@ class Predictor:
         config["bundle_root"] = literal(root)
         config["device"] = f"$torch.device('{self.device}')"
         config["output_dir"] = None  # labels are returned, not written
-        windows = {"overlap": overlap, "sw_batch_size": batch}
+        windows = {"overlap": overlap, "sw_batch_size": batch, "precision": precision}
+        if precision is not None:
+            check_precision(precision, self.device)
         if mirror:
             windows["mirror_axes"] = config.get("mirror_axes")
             if not windows["mirror_axes"]:
@@ -127,6 +133,9 @@ class Predictor:
             if isinstance(load, LoadVolumed):
                 self.preprocessing.transforms = (load, measure_image, *others)
         self.inferer = item("inferer")
+        self.precision: dict[str, str] | None = None
+        if isinstance(self.inferer, WindowInferer):
+            self.precision = choose_precision(self.inferer.precision, self.device).record()
         self.postprocessing = item("postprocessing")
         given = [checkpoint] if isinstance(checkpoint, str | os.PathLike) else list(checkpoint or [item("checkpoint")])
         self.checkpoints = [Path(path) for path in given]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
 from hybridseg.app.bundling.config import bundle_version, inference_config, literal
+from hybridseg.app.runtime.record import digest, file_sha256
 
 VOXEL_OPTIONS = ("overlap", "tta", "labels", "largest_component", "grid_of")
 """Options of `hybridseg predict` that change the voxels of every label map."""
@@ -49,20 +48,6 @@ def describe_settings(bundle: Path, checkpoint: Sequence[Path], options: Mapping
         "checkpoint_sha256": [file_sha256(path) for path in files],
         "options": {**options, "overlap": overlap},
     }
-
-
-def file_sha256(path: Path) -> str | None:
-    """Return the checksum of a file; None if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
-
-
-def digest(content: Any) -> str:
-    """Return the checksum of a JSON value, whatever the order of its keys."""
-    return sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def find_difference(

@@ -10,18 +10,18 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
+from hybridseg.app.runtime.record import digest, now
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.atomic import write_csv
 from hybridseg.transforms.io.json_files import as_json, read_json, write_json
 from hybridseg.transforms.store.identity import files_of
 
 from .cohort import CaseStatus
-from .provenance import SHOWN_DIGITS, digest
+from .provenance import SHOWN_DIGITS
 
 RUN, STATISTICS = "run.json", "statistics"
 SETTINGS = ("versions", "bundle", "bundle_version", "inference_sha256", "checkpoints", "checkpoint_sha256", "device")
@@ -282,8 +282,3 @@ def input_state(path: PathLike) -> list[float] | None:
     except OSError:
         return None
     return [sum(file.st_size for file in files), max(file.st_mtime for file in files)] if files else None
-
-
-def now() -> str:
-    """Return date and time with the time zone."""
-    return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -9,7 +9,15 @@ if TYPE_CHECKING:
     from .console import align, one_line, quiet, say
     from .distributed import gather, own_device, rank, world_size
     from .failed_cases import CaseFailures, catch_failure
-    from .machine import choose_device, device_name, peak_memory, peak_memory_bytes, synchronize, versions
+    from .machine import (
+        choose_device,
+        describe_machine,
+        device_name,
+        peak_memory,
+        peak_memory_bytes,
+        synchronize,
+        versions,
+    )
     from .options import check_at_least, check_positive, parse_size
 
 __all__ = [
@@ -21,6 +29,7 @@ __all__ = [
     "check_at_least",
     "check_positive",
     "choose_device",
+    "describe_machine",
     "device_name",
     "gather",
     "lazy_names",
@@ -46,7 +55,15 @@ __getattr__ = lazy_names(
         "console": ["align", "one_line", "quiet", "say"],
         "distributed": ["gather", "own_device", "rank", "world_size"],
         "failed_cases": ["CaseFailures", "catch_failure"],
-        "machine": ["choose_device", "device_name", "peak_memory", "peak_memory_bytes", "synchronize", "versions"],
+        "machine": [
+            "choose_device",
+            "describe_machine",
+            "device_name",
+            "peak_memory",
+            "peak_memory_bytes",
+            "synchronize",
+            "versions",
+        ],
         "options": ["check_at_least", "check_positive", "parse_size"],
     },
 )

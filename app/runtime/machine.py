@@ -9,10 +9,10 @@ import platform
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from importlib.metadata import version
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -71,7 +71,18 @@ def processor_name() -> str:
 
 def versions() -> Mapping[str, str]:
     """Return the versions of Python and of the packages that can change a result."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):  # HybridSeg in a packed bundle is not installed
+            found[name] = version(name)
+    return found
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Return what of a machine can change a result or its time, for the record of a run."""
+    import torch
+
+    return {"device": device_name(device), "processor": processor_name(), "threads": torch.get_num_threads()}
 
 
 def resident_memory() -> int:

@@ -7,11 +7,15 @@ from hybridseg.app.runtime.lazy import lazy_names
 if TYPE_CHECKING:
     from .average import AverageWeights, UpdateAverage
     from .checkpoints import Checkpoints, EarlyStop
+    from .curves import Curves
+    from .expected_end import ExpectedEnd, remaining_seconds
     from .finite import FiniteGradients
     from .handlers import BestModel, TrainingProgress
     from .idle import IdleTime
+    from .metrics import TrainingMetrics
     from .prepared import PreparedDataset
     from .pretrained import load_pretrained
+    from .record import TrainingRecord
     from .reproducibility import SeededDataset, SeededSampler, SeedEpochs
     from .run_folder import latest_checkpoint, latest_epoch
     from .schedule import warmup_cosine
@@ -22,7 +26,9 @@ __all__ = [
     "AverageWeights",
     "BestModel",
     "Checkpoints",
+    "Curves",
     "EarlyStop",
+    "ExpectedEnd",
     "FiniteGradients",
     "IdleTime",
     "PreparedDataset",
@@ -30,11 +36,14 @@ __all__ = [
     "SeededDataset",
     "SeededSampler",
     "Step",
+    "TrainingMetrics",
     "TrainingProgress",
+    "TrainingRecord",
     "UpdateAverage",
     "latest_checkpoint",
     "latest_epoch",
     "load_pretrained",
+    "remaining_seconds",
     "start_run",
     "warmup_cosine",
 ]
@@ -44,11 +53,15 @@ __getattr__ = lazy_names(
     {
         "average": ["AverageWeights", "UpdateAverage"],
         "checkpoints": ["Checkpoints", "EarlyStop"],
+        "curves": ["Curves"],
+        "expected_end": ["ExpectedEnd", "remaining_seconds"],
         "finite": ["FiniteGradients"],
         "handlers": ["BestModel", "TrainingProgress"],
         "idle": ["IdleTime"],
+        "metrics": ["TrainingMetrics"],
         "prepared": ["PreparedDataset"],
         "pretrained": ["load_pretrained"],
+        "record": ["TrainingRecord"],
         "reproducibility": ["SeededDataset", "SeededSampler", "SeedEpochs"],
         "run_folder": ["latest_checkpoint", "latest_epoch"],
         "schedule": ["warmup_cosine"],

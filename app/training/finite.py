@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ logger = logging.getLogger("hybridseg.training")
 
 class FiniteGradients:
     """Stop at the first batch whose gradient is NaN or infinite, before the step that would spoil the weights.
+
+    The norm of each batch's gradient is in `state.gradient_norm` of the trainer.
 
     With a loss scaler (float16) such batches are normal: it skips them and lowers its scale. Then training stops only
     after `SCALER_LIMIT` of them in a row. Under torchrun all processes share the gradient, so all stop together.
@@ -51,15 +54,17 @@ class FiniteGradients:
             FloatingPointError: training cannot continue.
         """
         gradients = (parameter.grad for parameter in self.network.parameters() if parameter.grad is not None)
-        if bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients))):
+        scaler: Any = getattr(trainer, "scaler", None)
+        state: Any = trainer.state
+        state.gradient_norm = torch.nn.utils.get_total_norm(gradients).item() / (scaler.get_scale() if scaler else 1)
+        if math.isfinite(state.gradient_norm):
             self.skipped = 0
             return
-        state: Any = trainer.state
         cases = ", ".join(dict.fromkeys(case_names(state.batch))) or "unknown"
         loss = torch.as_tensor(state.output["loss"]).item()
         problem = f"epoch {state.epoch}, cases {cases}: loss {loss:g}, gradient not finite"
         self.skipped += 1
-        if getattr(trainer, "scaler", None) is not None and self.skipped <= SCALER_LIMIT:
+        if scaler is not None and self.skipped <= SCALER_LIMIT:
             logger.warning(f"{problem}: step skipped, {self.skipped} in a row")
             return
         checkpoint = latest_checkpoint(self.run_dir)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
@@ -14,11 +14,22 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers.tqdm_logger import ProgressBar
-from ignite.metrics import RunningAverage
 
+from .expected_end import ExpectedEnd
 from .finite import is_finite
-from .idle import IdleTime
+from .metrics import label_dice
 from .saving import save_tensors
+
+TRAINING_PARTS = {
+    "loss": "loss {:.4f}",
+    "learning_rate": "rate {:.3g}",
+    "gradient_norm": "gradient {:.3g}",
+    "samples_per_second": "{:.3g} samples/s",
+    "waiting": "waited for data {:.0%}",
+}
+"""How the line of an epoch shows the metrics of the trainer."""
+SHOWN_LABELS, LOWEST_LABELS = 8, 3
+"""Labels whose Dice the line shows; of more labels, only the lowest."""
 
 logger = logging.getLogger("hybridseg.training")
 
@@ -64,43 +75,73 @@ class BestModel:
 
 
 class TrainingProgress:
-    """Show a progress bar over each epoch and each validation (if tqdm is installed), and log a line per validation.
+    """Show a progress bar over each epoch and each validation (if tqdm is installed), and log a line per epoch.
 
-    Also logs after each epoch how long the device waited for data; see `IdleTime`.
+    Both show when the training is expected to end; the line also has what `TrainingMetrics` measured.
 
     Args:
         validator: the engine that validates.
         best: the handler that saves the best weights.
+        interval: epochs from one validation to the next.
     """
 
-    def __init__(self, validator: Engine, best: BestModel) -> None:
+    def __init__(self, validator: Engine, best: BestModel, interval: int = 1) -> None:
         self.validator = validator
         self.best = best
+        self.expected_end = ExpectedEnd(validator, interval)
         self.start = monotonic()
+        self.validated = 0
 
     def attach(self, trainer: Engine) -> None:
-        """Register with the trainer; MONAI's engines call this for each handler."""
-        RunningAverage(output_transform=lambda output: output["loss"].item()).attach(trainer, "loss")
-        if idist.get_rank() == 0:
-            IdleTime().attach(trainer)
-            if find_spec("tqdm"):
-                ProgressBar(persist=False, disable=None).attach(trainer, metric_names=["loss"])
-                ProgressBar(desc="Validation", persist=False, disable=None).attach(self.validator)
-            self.validator.add_event_handler(Events.COMPLETED, self.report, trainer)
-            trainer.add_event_handler(Events.COMPLETED, self.conclude)
+        """Register with the trainer, after the handler that validates at the end of an epoch."""
+        if idist.get_rank() > 0:
+            return
+        self.expected_end.attach(trainer)
+        trainer.add_event_handler(Events.ITERATION_COMPLETED, self.expect_end)
+        if find_spec("tqdm"):
+            bar = ProgressBar(persist=False, disable=None)
+            bar.attach(trainer, metric_names=["loss"], state_attributes=["ends"])
+            ProgressBar(desc="Validation", persist=False, disable=None).attach(self.validator)
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, self.report)
+        trainer.add_event_handler(Events.COMPLETED, self.conclude)
+
+    def expect_end(self, trainer: Engine) -> None:
+        """Set `state.ends`, which the bar shows."""
+        state: Any = trainer.state
+        state.ends = self.expected_end.time_of_day(trainer)
 
     def report(self, trainer: Engine) -> None:
-        """Log one line: epoch, loss, key metric, the best so far, and the time since the start."""
+        """Log one line."""
+        logger.info("  ".join([*self.training_parts(trainer), *self.validation_parts(), *self.time_parts(trainer)]))
+
+    def training_parts(self, trainer: Engine) -> Iterator[str]:
+        """Yield what the training of the epoch showed."""
+        state = trainer.state
+        yield f"epoch {state.epoch:4d}/{state.max_epochs}"
+        for name, text in TRAINING_PARTS.items():
+            if name in state.metrics:
+                yield text.format(state.metrics[name])
+
+    def validation_parts(self) -> Iterator[str]:
+        """Yield what the validation showed, if there was one in this epoch."""
         state: Any = self.validator.state
-        name = state.key_metric_name
+        if len(self.expected_end.validation_seconds) == self.validated:
+            return
+        self.validated = len(self.expected_end.validation_seconds)
+        dice = label_dice(state.metrics)
+        shown, hint = list(dice.items()), ""
+        if len(shown) > SHOWN_LABELS:
+            shown, hint = sorted(shown, key=lambda item: item[1])[:LOWEST_LABELS], "lowest: "
+        labels = ", ".join(f"{name} {value:.3f}" for name, value in shown)
+        yield f"{state.key_metric_name} {state.metrics[state.key_metric_name]:.4f}{f' ({hint}{labels})' * bool(shown)}"
+        yield f"best {self.best.score:.4f} at epoch {self.best.epoch}"
+
+    def time_parts(self, trainer: Engine) -> Iterator[str]:
+        """Yield the time since the start and, unless it is the last epoch, the expected end."""
         seconds = int(monotonic() - self.start)
-        logger.info(
-            f"epoch {trainer.state.epoch:4d}/{trainer.state.max_epochs}"
-            f"  loss {trainer.state.metrics['loss']:.4f}"
-            f"  {name} {state.metrics[name]:.4f}"
-            f"  best {self.best.score:.4f} at epoch {self.best.epoch}"
-            f"  {seconds // 60}:{seconds % 60:02d} min"
-        )
+        yield f"{seconds // 60}:{seconds % 60:02d} min"
+        if trainer.state.epoch < (trainer.state.max_epochs or 0):
+            yield f"ends about {self.expected_end.time_of_day(trainer)}"
 
     def conclude(self) -> None:
         """Log at the end where the best weights are."""

@@ -15,17 +15,22 @@ MOST_IDLE = 0.2
 
 
 class IdleTime:
-    """Log after each epoch how long the device waited for data, and warn once if it was long.
+    """Measure in each epoch how long the device waits for data, and warn once if it is long.
 
     A step ends when its loss is known, so the device has nothing to do while the trainer waits for a batch.
 
     Args:
         clock: gives the time in seconds.
+
+    Attributes:
+        seconds: length of the last epoch, without its validation.
+        share: the share of it that was spent waiting.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.clock = clock
         self.start = self.waiting_since = self.waited = 0.0
+        self.seconds = self.share = 0.0
         self.warned = False
 
     def attach(self, trainer: Engine) -> None:
@@ -33,7 +38,7 @@ class IdleTime:
         trainer.add_event_handler(Events.EPOCH_STARTED, self.begin)
         trainer.add_event_handler(Events.GET_BATCH_STARTED, self.wait)
         trainer.add_event_handler(Events.GET_BATCH_COMPLETED, self.resume)
-        trainer.add_event_handler(Events.EPOCH_COMPLETED, self.report)
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, self.finish)
 
     def begin(self) -> None:
         """Begin an epoch."""
@@ -47,13 +52,13 @@ class IdleTime:
         """End waiting."""
         self.waited += self.clock() - self.waiting_since
 
-    def report(self, trainer: Engine) -> None:
-        """Log the share of the epoch that was spent waiting."""
-        elapsed = self.clock() - self.start
-        share = self.waited / elapsed if elapsed else 0.0
-        text = f"epoch {trainer.state.epoch:4d}: waited for data {share:.0%} of {elapsed:.1f} s"
-        if share > MOST_IDLE and not self.warned:
+    def finish(self, trainer: Engine) -> None:
+        """End an epoch."""
+        self.seconds = self.clock() - self.start
+        self.share = self.waited / self.seconds if self.seconds else 0.0
+        if self.share > MOST_IDLE and not self.warned:
             self.warned = True
-            logger.warning(f"{text}: raise num_workers if there are processors left")
-        else:
-            logger.info(text)
+            logger.warning(
+                f"epoch {trainer.state.epoch:4d}: waited for data {self.share:.0%} of {self.seconds:.1f} s: "
+                "raise num_workers if there are processors left"
+            )

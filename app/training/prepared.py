@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,11 +22,12 @@ from torch.utils.data import Dataset as TorchDataset
 from hybridseg.app.runtime.console import cause
 from hybridseg.app.runtime.distributed import rank, world_size
 from hybridseg.app.runtime.machine import peak_memory
+from hybridseg.app.runtime.threads import available_processors
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.patches import POSITIONS, RandPatchesd, label_positions, small_integers
-from hybridseg.transforms.pipelines import LABEL
+from hybridseg.transforms.pipelines import IMAGE, LABEL
 from hybridseg.transforms.store import Store, folder_size, is_ready, mark_used, open_case
-from hybridseg.transforms.store.identity import files_of
+from hybridseg.transforms.store.identity import case_digest, digest, files_of, read_digest
 
 logger = logging.getLogger("hybridseg.training")
 tqdm, has_tqdm = optional_import("tqdm", name="tqdm")
@@ -73,6 +74,7 @@ class PreparedDataset(Dataset):
         self.whole = not (random and isinstance(random[0], RandPatchesd))
         self.prepared: list[Path | dict[Hashable, Any]]
         self.store: Store | None = None
+        self.digests: Callable[[Path], str] = read_digest
         if store is not None and not HAS_BLOSC2:
             logger.info("prepared cases stay in memory, since blosc2 is not installed")
         if store is None or not HAS_BLOSC2:
@@ -81,7 +83,17 @@ class PreparedDataset(Dataset):
                 self.prepared = [*progress(kept, "preparing", len(data))]
         else:
             self.store = Store(store, fixed)
+            self.digests = self.store.digests  # which are remembered
             self.prepared = [*fill_store(self.store, data, quota)]
+
+    def digest(self) -> str:
+        """Return a digest of the names of the cases and of the content of their files, whatever the preprocessing.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        cases = ((case, [key for key in (IMAGE, LABEL) if key in case]) for case in self.data)
+        return digest(*(f"{case.get('case')} {case_digest(case, keys, self.digests)}" for case, keys in cases))
 
     def keep(self, case: Any) -> dict[Hashable, Any]:
         """Return a prepared case as it stays in memory."""
@@ -186,9 +198,10 @@ def check_room(store: Store, needed: float, cases: int, quota: float | None) -> 
 
 def workers(seconds: float, memory: int) -> int:
     """Return how many processes to start for work of some seconds, if one needs some bytes; 0 uses this process."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     fitting = psutil.virtual_memory().available // max(1, 2 * memory)
-    number = min(processors // int(os.environ.get("LOCAL_WORLD_SIZE", 1)), fitting, int(seconds / WORTH_A_PROCESS))
+    number = min(
+        available_processors() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)), fitting, int(seconds / WORTH_A_PROCESS)
+    )
     return number if number > 1 else 0
 
 

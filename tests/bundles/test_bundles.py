@@ -133,12 +133,13 @@ def test_validation_and_inference_use_the_same_inferer(bundle):
     assert read(bundle, "train.json")["validate::inferer"] == read(bundle, "inference.json")["inferer"]
 
 
-def test_only_the_first_process_writes_curves(bundle):
-    config = read(bundle, "train.json", "multi_gpu_train.json")
-    assert config["write_curves"] == "$@curves and dist.get_rank() == 0"
-    for handlers in (config["train::handlers"], config["validate::handlers"]):
-        disabled = {handler["_target_"]: handler["_disabled_"] for handler in handlers if "_disabled_" in handler}
-        assert disabled == {"monai.handlers.TensorBoardStatsHandler": "$not @write_curves"}
+def test_metrics_and_curves_have_the_names_of_the_channels(bundle):
+    config = read(bundle, "train.json")
+    names = list(config["regions"]) if "regions" in config else list(config["label_names"].values())
+    handlers = [handler for handler in config["train::handlers"] if "labels" in handler]
+    assert [handler["_target_"].rpartition(".")[2] for handler in handlers] == ["TrainingMetrics", "Curves"]
+    for index in [config["train::handlers"].index(handler) for handler in handlers]:
+        assert config.get_parsed_content(f"train::handlers::{index}::labels") == names
 
 
 def test_train_handlers_are_a_list_of_dictionaries(bundle):

@@ -59,6 +59,7 @@ def test_training_writes_weights_checkpoint_split_and_curves(trained):
     assert all(isinstance(value, torch.Tensor) for value in weights.values())
     assert (trained / "checkpoint_epoch=1.pt").is_file()
     assert list(trained.glob("events.out.tfevents.*"))
+    assert {"progress.csv", "progress.png", "overlays.png"} <= {path.name for path in trained.iterdir()}
     split = json.loads((trained / "split.json").read_text())
     assert len(split["training"]) == 3
     assert len(split["validation"]) == 1
@@ -74,6 +75,11 @@ def test_run_is_resumed_from_its_last_epoch(trained, run):
     assert steps[1] == 2 * steps[0]
     assert after["best"]["score"] >= before["best"]["score"]
     assert after["early_stop"]["best_score"] == after["best"]["score"]
+    first, second = json.loads((trained / "run.json").read_text())["runs"]
+    assert [start["epochs"] for start in (first, second)] == [1, 2]
+    assert (second["resumed_from_epoch"], second["overrides"]["resume"]) == (1, "True")
+    assert all(first[name] == second[name] for name in ("data", "configs_sha256", "seed", "bundle_version"))
+    assert [line.split(",")[0] for line in (trained / "progress.csv").read_text().splitlines()] == ["epoch", "1", "2"]
 
 
 def test_finished_run_is_not_overwritten(trained, run):
@@ -118,7 +124,7 @@ def test_two_processes_train_together(run, folder):
     )
     assert finished.returncode == 0, finished.stderr[-3000:]
     assert (folder / "two" / "model.pt").is_file()
-    assert len(list((folder / "two").glob("events*"))) == 2  # of training and validation, by one process
+    assert len(list((folder / "two").glob("events*"))) == 1  # by one process
     checkpoint = torch.load(folder / "two" / "checkpoint_epoch=1.pt", weights_only=True)
     assert not any(name.startswith("module.") for name in checkpoint["network"])
     assert checkpoint["trainer"]["epoch_length"] == 2  # three training cases, shared by two processes

@@ -35,7 +35,7 @@ def test_fewest_windows_cover_an_axis_with_the_overlap(length: int, window: int,
 @pytest.mark.parametrize("size", [(16, 24, 8), (13, 27, 38), (5, 6, 7)])
 def test_blending_equals_monai(network: nn.Module, size: tuple[int, int, int]):
     image = torch.randn(2, 1, *size)
-    ours = WindowInferer((8, 8, 8), 3, 0.5, amp=False, half=False)(image, network)
+    ours = WindowInferer((8, 8, 8), 3, 0.5, precision="fp32", half=False)(image, network)
     reference = SlidingWindowInferer((8, 8, 8), 3, 0.5, mode="gaussian")(image, network)
     assert isinstance(reference, Tensor)
     torch.testing.assert_close(ours, reference, rtol=1e-4, atol=1e-4)
@@ -43,7 +43,7 @@ def test_blending_equals_monai(network: nn.Module, size: tuple[int, int, int]):
 
 def test_half_precision_keeps_the_labels(network: nn.Module):
     image = torch.randn(1, 1, 30, 30, 30)
-    exact = WindowInferer((16, 16, 16), amp=False, half=False)(image, network)
+    exact = WindowInferer((16, 16, 16), precision="fp32", half=False)(image, network)
     half = WindowInferer((16, 16, 16))(image, network)
     assert half.dtype == torch.float16
     assert (half.argmax(1) == exact.argmax(1)).float().mean() > 0.99
@@ -55,7 +55,7 @@ def test_identity_network_reproduces_the_image():
             return torch.cat([x, -x], dim=1)
 
     image = torch.randn(1, 1, 21, 13, 40)
-    logits = WindowInferer((8, 16, 12), half=False, amp=False)(MetaTensor(image), Copy())
+    logits = WindowInferer((8, 16, 12), half=False, precision="fp32")(MetaTensor(image), Copy())
     torch.testing.assert_close(logits, torch.cat([image, -image], dim=1))
     assert type(logits) is Tensor
 
@@ -116,7 +116,7 @@ def test_mirror_images_are_averaged():
         return windows * torch.arange(8.0).view(1, 1, 8, 1, 1) + torch.arange(8.0)
 
     image = torch.randn(1, 1, 8, 8, 8)
-    logits = WindowInferer((8, 8, 8), amp=False, half=False, mirror_axes=(0, 2))(image, network)
+    logits = WindowInferer((8, 8, 8), precision="fp32", half=False, mirror_axes=(0, 2))(image, network)
     torch.testing.assert_close(logits, 3.5 * image + 3.5)
 
 

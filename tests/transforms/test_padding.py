@@ -32,7 +32,7 @@ def test_windows_of_a_small_volume_are_padded_by_channel() -> None:
         seen.append(windows)
         return windows
 
-    logits = WindowInferer(SIZE, padding=[-1.0, 0.5], amp=False, half=False)(VOLUME[None], network)
+    logits = WindowInferer(SIZE, padding=[-1.0, 0.5], precision="fp32", half=False)(VOLUME[None], network)
     assert seen[0][0, :, 0, 0, 0].tolist() == [-1.0, 0.5]
     torch.testing.assert_close(logits[0], VOLUME)
 

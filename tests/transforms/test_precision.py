@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from hybridseg.transforms import precision
-from hybridseg.transforms.precision import computes_bfloat16, measure_ratio, prefers_bfloat16, ratio_file, time_ratio
+from hybridseg.transforms.precision import (
+    choose_precision,
+    computes_bfloat16,
+    measure_ratio,
+    prefers_bfloat16,
+    ratio_file,
+    time_ratio,
+)
 
 CPU = torch.device("cpu")
 
@@ -35,6 +42,9 @@ def test_remembered_ratio_decides(monkeypatch, ratio, prefers):
     ratio_file().parent.mkdir()
     ratio_file().write_text(json.dumps({"ratio": ratio}))
     assert prefers_bfloat16(CPU) is prefers
+    used = choose_precision("auto", CPU)
+    assert used.name == ("bf16" if prefers else "fp32")
+    assert used.reason == f"bfloat16 measured at {ratio:.2f} of the time of float32"
 
 
 def test_damaged_memory_is_measured_again():
@@ -53,6 +63,28 @@ def test_unwritable_cache_is_no_error(tmp_path, monkeypatch):
 def test_processor_without_bfloat16_is_not_measured(monkeypatch):
     monkeypatch.setattr(precision, "computes_bfloat16", lambda device: False)
     assert not prefers_bfloat16(CPU)
+    assert choose_precision("auto", CPU).record() == {
+        "chosen": "auto",
+        "used": "fp32",
+        "reason": "no instructions for bfloat16",
+    }
     assert not ratio_file().exists()
     assert not computes_bfloat16(torch.device("meta"))
     assert measure_ratio() > 0
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_chosen_precision_is_not_measured(name, dtype):
+    used = choose_precision(name, CPU)
+    assert (used.name, used.dtype, used.reason) == (name, dtype, "chosen")
+    assert not ratio_file().exists()
+    with used.autocast(CPU):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+def test_float16_is_for_cuda_only():
+    assert choose_precision("fp16", torch.device("cuda")).dtype == torch.float16
+    with pytest.raises(
+        ValueError, match=r"precision: 'fp16': must be auto, fp32 or bf16 on cpu: fp16 needs a CUDA GPU"
+    ):
+        choose_precision("fp16", CPU)

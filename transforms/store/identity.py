@@ -9,7 +9,7 @@ import pickle
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
@@ -120,15 +120,24 @@ class FileDigests:
             known = json.loads(memo.read_text(encoding="utf-8"))
             if (known["size"], known["changed"]) == (now.st_size, changed):
                 return str(known["digest"])
-        with path.open("rb") as file:
-            found = file_digest(file, "sha256").hexdigest()
+        found = read_digest(path)
         if time.time() - changed / 1e9 > SETTLED_SECONDS:
             with suppress(OSError), replacing(memo) as temporary:  # a full store may be read-only
                 temporary.write_text(json.dumps({"size": now.st_size, "changed": changed, "digest": found}))
         return found
 
 
-def case_digest(case: Mapping[Any, Any], keys: Iterable[str], digests: FileDigests) -> str:
+def read_digest(path: Path) -> str:
+    """Return the digest of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def case_digest(case: Mapping[Any, Any], keys: Iterable[str], digests: Callable[[Path], str]) -> str:
     """Return the digest of the files that a case's entries name, and of other values; names of files do not count.
 
     Raises:
@@ -137,7 +146,7 @@ def case_digest(case: Mapping[Any, Any], keys: Iterable[str], digests: FileDiges
     return digest(*(json.dumps([key, content(case[key], digests)]) for key in sorted(keys)))
 
 
-def content(value: Any, digests: FileDigests) -> Any:
+def content(value: Any, digests: Callable[[Path], str]) -> Any:
     """Describe a value of a case: files by their content, everything else as it is, such as the labels of ROIs.
 
     Raises:

@@ -78,6 +78,14 @@ def test_seed_and_fold_0_are_passed_on(started: Any, dataset: Path, tmp_path: Pa
     assert (options["--seed"], options["--fold"]) == ("0", "0")
 
 
+def test_precision_is_passed_on(started: Any, dataset: Path, tmp_path: Path) -> None:
+    result = hybridseg("train", BUNDLE, dataset, "-o", tmp_path / "run", "--precision", "auto", "--device", "auto")
+    assert result.code == 0, result.err
+    options = dict(zip(started[0][4::2], started[0][5::2], strict=True))
+    assert options["--precision"] == "auto"
+    assert "--device" not in options
+
+
 def test_several_processes_run_under_torchrun(started: Any, dataset: Path, tmp_path: Path) -> None:
     assert hybridseg("train", BUNDLE, dataset, "-o", tmp_path / "run", "--processes", "2").code == 0
     assert started[0][1:4] == ["-m", "torch.distributed.run", "--nproc_per_node=2"]
@@ -92,7 +100,11 @@ def test_several_processes_run_under_torchrun(started: Any, dataset: Path, tmp_p
         (["--set", "overlap=2"], "similar: validate::inferer::overlap"),
         (["--set", "train::trainer::zzzz=2"], "set: 'train::trainer::zzzz': must be a key of"),
         (["--set", "max_epochs"], "set: 'max_epochs': must be key=value"),
-        (["--set", "amp=True", "--set", "amp=False"], "set: 'amp': must be set once"),
+        (["--set", "precision=auto", "--set", "precision=fp32"], "set: 'precision': must be set once"),
+        (["--precision", "fp16", "--device", "cpu"], "precision: 'fp16': must be auto, fp32 or bf16 on cpu"),
+        (["--mlflow", "runs"], "mlflow: runs: MLflow is not installed: pip install"),
+        (["--wandb", "mine"], "wandb: mine: Weights & Biases is not installed: pip install"),
+        (["--threads", "0"], "threads: 0: must be at least 1"),
         (["--set", "max_epochs=2", "--epochs", "2"], "set: 'max_epochs': must be set once; an option"),
         (["--fold", "1"], "fold: 1: must be 0 unless a split file has folds"),
         (["--epochs", "0"], "epochs: 0: must be at least 1"),

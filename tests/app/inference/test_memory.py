@@ -29,7 +29,7 @@ from hybridseg.app.inference.predictor import Data, Predictor
 from hybridseg.transforms.datasets.inputs import InputCase
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.load import read_header
-from hybridseg.transforms.precision import prefers_bfloat16
+from hybridseg.transforms.precision import choose_precision
 
 from ..conftest import SPACING, write_volume
 
@@ -57,9 +57,9 @@ def test_estimate_grows_with_voxels_and_channels(predictor: Predictor, tmp_path:
 def test_estimate_counts_the_network_where_memory_is_short(predictor: Predictor) -> None:
     plenty, short = (network_bytes(predictor, 1, 64**3, available) for available in (10**12, 10**6))
     assert plenty == logit_bytes(predictor, 64**3)
-    amp = prefers_bfloat16(torch.device("cpu"))
+    dtype = choose_precision("auto", torch.device("cpu")).dtype
     batch = (predictor.inferer.sw_batch_size, 1, 16, 16, 16)
-    assert short - plenty == window_bytes(predictor.network, batch, amp) > 8 * 2 * math.prod(batch)
+    assert short - plenty == window_bytes(predictor.network, batch, dtype) > 8 * 2 * math.prod(batch)
 
 
 def test_network_that_cannot_be_counted_counts_as_nothing() -> None:
@@ -67,7 +67,7 @@ def test_network_that_cannot_be_counted_counts_as_nothing() -> None:
         def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 # the name of torch
             return input * float(input.max())
 
-    assert window_bytes(Own(1, 1), (1, 1, 2, 2, 2), False) == 0
+    assert window_bytes(Own(1, 1), (1, 1, 2, 2, 2), torch.float32) == 0
 
 
 def test_estimate_counts_probabilities(predictor: Predictor) -> None:

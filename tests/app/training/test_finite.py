@@ -68,7 +68,7 @@ def test_loss_scaler_may_skip_a_few_batches(tmp_path: Path, caplog: pytest.LogCa
     network = nn.Linear(1, 1)
     guard = FiniteGradients(network, tmp_path)
     trainer: Any = Engine(lambda engine, batch: None)
-    trainer.scaler = object()
+    trainer.scaler = torch.amp.GradScaler("cpu")
     trainer.state.batch, trainer.state.output, trainer.state.epoch = {"case": "a"}, {"loss": math.inf}, 2
     network.weight.grad = torch.full_like(network.weight, math.inf)
     with caplog.at_level(logging.WARNING, "hybridseg.training"):
@@ -92,3 +92,13 @@ def test_best_model_is_never_written_with_nan(tmp_path: Path, caplog: pytest.Log
     assert (tmp_path / "model.pt").read_bytes() == kept
     assert best.score == 0.5
     assert "weights are not finite" in caplog.text
+
+
+@pytest.mark.parametrize(("scale", "norm"), [(None, 5.0), (2.0, 2.5)])
+def test_norm_of_the_gradient_is_that_of_the_unscaled_loss(tmp_path: Path, scale: float, norm: float) -> None:
+    network = nn.Linear(2, 1, bias=False)
+    trainer: Any = Engine(lambda engine, batch: None)
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=scale) if scale else None
+    network.weight.grad = torch.tensor([[3.0, 4.0]])
+    FiniteGradients(network, tmp_path)(trainer)
+    assert trainer.state.gradient_norm == norm

@@ -1,4 +1,4 @@
-"""A training keeps its best weights, and logs a line for every validation."""
+"""A training keeps its best weights, and logs a line for every epoch."""
 
 from __future__ import annotations
 
@@ -52,21 +52,44 @@ def test_resumed_training_knows_the_best_score(validator, tmp_path):
     assert resumed.epoch == 7
 
 
-def test_validation_is_logged_as_one_line(validator, tmp_path, caplog):
-    trainer = Engine(lambda engine, batch: {"loss": torch.tensor(0.25)})
+def loss_of(engine: Engine, batch: int) -> dict[str, torch.Tensor]:
+    engine.state.metrics["loss"] = 0.25  # as TrainingMetrics does
+    return {"loss": torch.tensor(0.25)}
+
+
+def test_epoch_is_logged_as_one_line(validator, tmp_path, caplog):
+    trainer = Engine(loss_of)
     best = BestModel(torch.nn.Linear(1, 1), tmp_path / "model.pt")
     best.attach(validator)
-    TrainingProgress(validator, best).attach(trainer)
-    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: validate(validator, trainer.state.epoch, 0.75))
+    validator.add_event_handler(Events.COMPLETED, lambda: validator.state.metrics.update({"dice/liver": 0.75}))
+
+    def validate_at_2(engine: Engine) -> None:
+        engine.state.metrics.update({"learning_rate": 0.002, "waiting": 0.125})
+        if engine.state.epoch == 2:
+            validator.fire_event(Events.STARTED)
+            validate(validator, 2, 0.75)
+
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, validate_at_2)
+    TrainingProgress(validator, best, interval=2).attach(trainer)
     with caplog.at_level(logging.INFO, "hybridseg.training"):
-        trainer.run([0, 1], max_epochs=1)
-    line, end = caplog.messages[1:]
-    assert re.fullmatch(r"epoch    1/1  loss 0\.2500  dice 0\.7500  best 0\.7500 at epoch 1  \d+:\d\d min", line)
-    assert end == f"best weights, of epoch 1: {tmp_path / 'model.pt'}"
+        trainer.run([0, 1], max_epochs=2)
+    first, second, end = caplog.messages
+    measured = r"loss 0\.2500  rate 0\.002  waited for data 12%"
+    assert re.fullmatch(rf"epoch    1/2  {measured}  \d+:\d\d min  ends about [-\d: ]+", first)
+    scores = r"dice 0\.7500 \(liver 0\.750\)  best 0\.7500 at epoch 2"
+    assert re.fullmatch(rf"epoch    2/2  {measured}  {scores}  \d+:\d\d min", second)
+    assert end == f"best weights, of epoch 2: {tmp_path / 'model.pt'}"
+
+
+def test_only_the_lowest_of_many_labels_are_logged(validator, tmp_path):
+    progress = TrainingProgress(validator, BestModel(torch.nn.Linear(1, 1), tmp_path / "model.pt"))
+    progress.expected_end.validation_seconds.append(1.0)
+    validator.state.metrics = {"dice": 0.5} | {f"dice/{label}": label / 10 for label in reversed(range(9))}
+    assert next(iter(progress.validation_parts())) == "dice 0.5000 (lowest: 0 0.000, 1 0.100, 2 0.200)"
 
 
 def test_training_without_validation_is_logged(validator, tmp_path, caplog):
-    trainer = Engine(lambda engine, batch: {"loss": torch.tensor(0.25)})
+    trainer = Engine(loss_of)
     TrainingProgress(validator, BestModel(torch.nn.Linear(1, 1), tmp_path / "model.pt")).attach(trainer)
     with caplog.at_level(logging.INFO, "hybridseg.training"):
         trainer.run([0], max_epochs=1)
