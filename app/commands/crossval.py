@@ -387,6 +387,7 @@ class Crossval(Command):
                 {case["case"]: case for case in cases},
                 label_names=chosen.predictions.label_names,
                 regions=chosen.predictions.regions,
+                ignore=chosen.predictions.ignore,
                 tolerance=self.tolerance,
                 failures=failures,
             )
