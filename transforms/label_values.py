@@ -38,11 +38,6 @@ def label_values(labels: Iterable[int | str]) -> tuple[int, ...]:
     return tuple(values)
 
 
-def are_consecutive(values: Sequence[int]) -> bool:
-    """Return whether values are 1, 2, 3 and so on, so that each is its own number."""
-    return list(values) == list(range(1, len(values) + 1))
-
-
 def number_labels(path: PathLike, labels: NDArray[np.floating], values: Sequence[int]) -> None:
     """Replace the values of a label map by their numbers, in place.
 

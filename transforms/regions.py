@@ -54,16 +54,21 @@ def region_labels(regions: Regions) -> tuple[int, ...]:
         integers = isinstance(labels, Sequence) and all(type(label) is int for label in labels)
         if not integers or not labels or not 1 <= min(labels) <= max(labels) <= GREATEST_LABEL:
             raise ValueError(f"regions: {name!r}: {labels!r}: must be labels, integers from 1 to {GREATEST_LABEL}")
-    in_later: set[int] = set()
-    written = []
-    for name, labels in list(regions.items())[::-1]:
-        own = [label for label in labels if label not in in_later]
-        if not own:
+    own = own_labels(regions)
+    for name, labels in own.items():
+        if not labels:
             rule = "must have a label that is in no later region, which the region writes"
-            raise ValueError(f"regions: {name!r}: {list(labels)}, all in later regions: {rule}")
-        in_later.update(labels)
-        written.append(own[0])
-    return tuple(reversed(written))
+            raise ValueError(f"regions: {name!r}: {list(regions[name])}, all in later regions: {rule}")
+    return tuple(labels[0] for labels in own.values())
+
+
+def own_labels(regions: Regions) -> dict[str, list[int]]:
+    """Return the labels of each region that no later region has."""
+    later = [set(labels) for labels in regions.values()]
+    return {
+        name: [label for label in labels if label not in set().union(*later[index:])]
+        for index, (name, labels) in enumerate(regions.items(), 1)
+    }
 
 
 def order_regions(regions: Regions) -> dict[str, Sequence[int]]:

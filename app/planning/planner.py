@@ -16,7 +16,7 @@ from hybridseg.networks.validation import Triple
 from hybridseg.transforms.datasets.dataset import Dataset
 from hybridseg.transforms.datasets.names import mirror_pairs
 from hybridseg.transforms.modalities import MODALITIES, SUV_HIGHEST, SUV_UNIT
-from hybridseg.transforms.regions import region_labels
+from hybridseg.transforms.regions import Regions, own_labels, region_labels
 
 from .dataset_fingerprint import DatasetFingerprint
 from .step_cost import StepCost, largest_that_fits
@@ -119,7 +119,8 @@ class Planner:
         """Decide which labels or regions the network segments."""
         listed = self.dataset.label_values
         numbers = sorted(listed if listed is not None else self.fingerprint.labels)
-        names = {label: self.dataset.label_names.get(label, f"label_{label}") for label in numbers}
+        names = {label: f"label_{label}" for label in numbers} | merged_names(self.dataset.regions)
+        names |= self.dataset.label_names
         source = "regions" if self.dataset.regions else "label maps"
         unnamed = f"The numbers found in the {source}, since the dataset does not name its labels."
         self.decide("label_names", names, "Named by the dataset." if self.dataset.label_names else unnamed)
@@ -279,3 +280,8 @@ class Planner:
         interval = max(1, epochs // VALIDATIONS)
         reason = f"The best of {epochs // interval} validations chooses the weights that are kept."
         self.decide("val_interval", interval, reason)
+
+
+def merged_names(regions: Regions) -> dict[int, str]:
+    """Return the name of each label that a region writes in place of several: that of the region."""
+    return {labels[0]: name for name, labels in own_labels(regions).items() if len(labels) > 1}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.grid import GREATEST_LABEL
-from hybridseg.transforms.regions import order_regions, region_labels
+from hybridseg.transforms.regions import order_regions, own_labels, region_labels
 
 UNNAMED = ("image",)
 IGNORE = "ignore"
@@ -132,13 +132,11 @@ def _regions(listing: Path, content: Mapping[str, Any], parts: Mapping[str, Sequ
         rule = f"must have a label for each region: {', '.join(parts)}"
         raise VolumeError(listing, f"regions_class_order: {written}", rule)
     regions = {}
-    for index, (name, members) in enumerate(parts.items()):
-        later = {label for others in list(parts.values())[index + 1 :] for label in others}
-        own = [label for label in members if label not in later]
-        if (label := written[index]) not in own:
+    for label, (name, own) in zip(written, own_labels(parts).items(), strict=True):
+        if label not in own:
             rule = f"must be a label of the region that no later region has: {', '.join(map(str, own)) or 'none'}"
             raise VolumeError(listing, f"regions_class_order: {label} for {name!r}", rule)
-        regions[name] = (label, *(member for member in members if member != label))
+        regions[name] = (label, *(member for member in parts[name] if member != label))
     return regions
 
 

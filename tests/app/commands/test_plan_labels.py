@@ -1,0 +1,123 @@
+"""Labels of any values, and voxels without annotation, from the dataset to the scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from monai.bundle import ConfigParser
+from numpy.typing import NDArray
+
+from hybridseg.app.bundling.config import ignore_label, label_parts
+from hybridseg.transforms import open_dataset
+
+from ..conftest import hybridseg, write_volume
+
+EDGE = 24
+BALL, BOX, IGNORE = 500, 820, 900
+LABELS = {"background": 0, "ball": BALL, "box": BOX}
+
+
+def draw_labels(random: np.random.Generator) -> NDArray[np.uint16]:
+    """Draw a ball and a box at random places."""
+    labels = np.zeros((EDGE, EDGE, EDGE), dtype=np.uint16)
+    x, y, z = np.ogrid[:EDGE, :EDGE, :EDGE]
+    labels[
+        (x - random.integers(6, 9)) ** 2 + (y - random.integers(8, 16)) ** 2 + (z - random.integers(8, 16)) ** 2 < 26
+    ] = BALL
+    start = random.integers([13, 3, 3], [15, 12, 12])
+    labels[tuple(slice(first, first + 8) for first in start)] = BOX
+    return labels
+
+
+def make_dataset(folder: Path, cases: int, *, annotated: float = 1.0, ignore: int = IGNORE) -> Path:
+    """Write images and labels; with `annotated` below 1, only that share of the slices is annotated."""
+    random = np.random.default_rng(0)
+    for case in range(cases):
+        labels = draw_labels(random)
+        bright = np.select([labels == BALL, labels == BOX], [160, 130], 100)
+        image = bright + random.normal(0, 8, labels.shape)
+        left_out = random.permutation(EDGE)[round(annotated * EDGE) :]
+        labels[:, :, left_out] = ignore
+        write_volume(folder / "images" / f"case_{case}.nii.gz", image.astype(np.float32))
+        write_volume(folder / "labels" / f"case_{case}.nii.gz", labels)
+    names = LABELS | ({"ignore": ignore} if annotated < 1 else {})
+    (folder / "dataset.json").write_text(json.dumps({"modality": {"0": "MRI"}, "labels": names}))
+    return folder
+
+
+def plan(dataset: Path, bundle: Path, *words: str) -> None:
+    """Plan a bundle with a tiny network."""
+    tiny = ("--preset", "tiny", "--patch", "24", "24", "24", "--spacing", "1", "1", "1", "--device", "cpu")
+    result = hybridseg("plan", dataset, "-o", bundle, "--folds", "2", "--jobs", "1", *tiny, *words)
+    assert result.code == 0, result.err
+
+
+def test_planned_bundle_numbers_labels_and_writes_their_values(tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "set", 2, annotated=0.5)
+    plan(dataset, tmp_path / "bundle")
+    assert label_parts(tmp_path / "bundle")[0] == {BALL: "ball", BOX: "box"}
+    assert ignore_label(tmp_path / "bundle") == IGNORE
+    metadata = json.loads((tmp_path / "bundle" / "configs" / "metadata.json").read_text())
+    assert metadata["label_classes"] == "0: background, 500: ball, 820: box"
+    train, inference = (
+        ConfigParser(json.loads((tmp_path / "bundle" / "configs" / f"{name}.json").read_text()))
+        for name in ("train", "inference")
+    )
+    inference["output_dir"] = None
+    (case, *_) = open_dataset(dataset).cases
+    prepared = train.get_parsed_content("preprocessing")(case)
+    values = nib.Nifti1Image.from_filename(str(case["label"])).get_fdata()
+    numbers = prepared["label"].numpy()[0]
+    np.testing.assert_array_equal(np.array([0, BALL, BOX, IGNORE])[numbers.astype(int)], values)
+    logits = prepared["label"].new_zeros((3, *numbers.shape)).as_tensor()
+    for number in range(3):
+        logits[number][prepared["label"][0] == number] = 1
+    restored = inference.get_parsed_content("postprocessing")({"image": prepared["image"], "pred": logits})["pred"]
+    np.testing.assert_array_equal(restored.numpy()[0], np.where(values == IGNORE, 0, values))
+
+
+@pytest.mark.parametrize("regions", [(), ("--regions", f"either={BALL},{BOX}", f"box={BOX}")])
+def test_loss_and_validation_leave_out_voxels_without_annotation(tmp_path: Path, regions: tuple[str, ...]) -> None:
+    dataset = make_dataset(tmp_path / "set", 2, annotated=0.5)
+    plan(dataset, tmp_path / "bundle", *regions)
+    train = ConfigParser(json.loads((tmp_path / "bundle" / "configs" / "train.json").read_text()))
+    train["preprocessing"]["crop_margin"] = None
+    prepared = train.get_parsed_content("preprocessing")(open_dataset(dataset).cases[0])
+    ignored = (prepared["label"] == 3).as_tensor()
+    (patch,) = train.get_parsed_content("train::augmentation").set_random_state(0)(dict(prepared))[:1]
+    assert (patch["label"] == 3).any()
+    steps = train.get_parsed_content("validate::postprocessing")
+    target = {"image": prepared["image"], "pred": prepared["image"].new_ones((2 if regions else 3, *ignored.shape[1:]))}
+    done = steps({**target, "label": prepared["label"]})
+    assert not done["pred"][1:, ignored[0]].any()
+    assert not done["label"][1:, ignored[0]].any()
+    assert done["label"][1:, ~ignored[0]].any()
+
+
+@pytest.mark.slow
+def test_half_of_the_slices_teach_nearly_what_all_do(tmp_path: Path) -> None:
+    full = make_dataset(tmp_path / "full", 8)
+    dice = {}
+    for name, dataset in {"full": full, "half": make_dataset(tmp_path / "half", 8, annotated=0.5)}.items():
+        bundle, run = tmp_path / f"bundle_{name}", tmp_path / f"run_{name}"
+        plan(dataset, bundle)
+        settings = ["max_epochs=60", "val_interval=20", "num_workers=0", "curves=false"]
+        words = [word for setting in settings for word in ("--set", setting)]
+        trained = hybridseg("train", bundle, dataset, "--run-dir", run, "--device", "cpu", *words)
+        assert trained.code == 0, trained.err
+        validation = json.loads((bundle / "configs" / "split.json").read_text())["folds"][0]
+        images = [full / "images" / f"{case}.nii.gz" for case in validation]
+        maps = tmp_path / f"maps_{name}"
+        predicted = hybridseg("predict", *images, "-o", maps, "--bundle", bundle, "--checkpoint", run / "model.pt")
+        assert predicted.code == 0, predicted.err
+        for case in validation:
+            written = nib.Nifti1Image.from_filename(maps / f"{case}.nii.gz").get_fdata()
+            assert set(np.unique(written)) == {0, BALL, BOX}
+        scored = hybridseg("evaluate", maps, full / "labels", "--bundle", bundle, "--json")
+        dice[name] = json.loads(scored.out)["overall"]["dice"]["mean"]
+    assert dice["full"] > 0.9
+    assert dice["half"] > dice["full"] - 0.05
