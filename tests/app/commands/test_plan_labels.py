@@ -8,11 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from monai.bundle import ConfigParser
 from numpy.typing import NDArray
-
-from hybridseg.app.bundling.config import ignore_label, label_parts
-from hybridseg.transforms import open_dataset
 
 from ..conftest import hybridseg, write_volume
 
@@ -54,48 +50,6 @@ def plan(dataset: Path, bundle: Path, *words: str) -> None:
     tiny = ("--preset", "tiny", "--patch", "24", "24", "24", "--spacing", "1", "1", "1", "--device", "cpu")
     result = hybridseg("plan", dataset, "-o", bundle, "--folds", "2", "--jobs", "1", *tiny, *words)
     assert result.code == 0, result.err
-
-
-def test_planned_bundle_numbers_labels_and_writes_their_values(tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path / "set", 2, annotated=0.5)
-    plan(dataset, tmp_path / "bundle")
-    assert label_parts(tmp_path / "bundle")[0] == {BALL: "ball", BOX: "box"}
-    assert ignore_label(tmp_path / "bundle") == IGNORE
-    metadata = json.loads((tmp_path / "bundle" / "configs" / "metadata.json").read_text())
-    assert metadata["label_classes"] == "0: background, 500: ball, 820: box"
-    train, inference = (
-        ConfigParser(json.loads((tmp_path / "bundle" / "configs" / f"{name}.json").read_text()))
-        for name in ("train", "inference")
-    )
-    inference["output_dir"] = None
-    (case, *_) = open_dataset(dataset).cases
-    prepared = train.get_parsed_content("preprocessing")(case)
-    values = nib.Nifti1Image.from_filename(str(case["label"])).get_fdata()
-    numbers = prepared["label"].numpy()[0]
-    np.testing.assert_array_equal(np.array([0, BALL, BOX, IGNORE])[numbers.astype(int)], values)
-    logits = prepared["label"].new_zeros((3, *numbers.shape)).as_tensor()
-    for number in range(3):
-        logits[number][prepared["label"][0] == number] = 1
-    restored = inference.get_parsed_content("postprocessing")({"image": prepared["image"], "pred": logits})["pred"]
-    np.testing.assert_array_equal(restored.numpy()[0], np.where(values == IGNORE, 0, values))
-
-
-@pytest.mark.parametrize("regions", [(), ("--regions", f"either={BALL},{BOX}", f"box={BOX}")])
-def test_loss_and_validation_leave_out_voxels_without_annotation(tmp_path: Path, regions: tuple[str, ...]) -> None:
-    dataset = make_dataset(tmp_path / "set", 2, annotated=0.5)
-    plan(dataset, tmp_path / "bundle", *regions)
-    train = ConfigParser(json.loads((tmp_path / "bundle" / "configs" / "train.json").read_text()))
-    train["preprocessing"]["crop_margin"] = None
-    prepared = train.get_parsed_content("preprocessing")(open_dataset(dataset).cases[0])
-    ignored = (prepared["label"] == 3).as_tensor()
-    (patch,) = train.get_parsed_content("train::augmentation").set_random_state(0)(dict(prepared))[:1]
-    assert (patch["label"] == 3).any()
-    steps = train.get_parsed_content("validate::postprocessing")
-    target = {"image": prepared["image"], "pred": prepared["image"].new_ones((2 if regions else 3, *ignored.shape[1:]))}
-    done = steps({**target, "label": prepared["label"]})
-    assert not done["pred"][1:, ignored[0]].any()
-    assert not done["label"][1:, ignored[0]].any()
-    assert done["label"][1:, ~ignored[0]].any()
 
 
 @pytest.mark.slow
