@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn.modules.loss import _Loss
 
 
-class AnnotatedLoss(nn.Module):
+class AnnotatedLoss(_Loss):
     """A loss over the voxels with annotation only; 0 where there are none.
 
     The voxels of a batch are passed on as one row, (1, K, N), so the loss must take all samples of a batch together, as

@@ -29,7 +29,7 @@ def can_choose(validator: Engine) -> bool:
     MONAI's mean of scores that are all undefined is 0, as that of the worst network.
     """
     state: Any = validator.state
-    scores = getattr(state, "metric_details", {}).get(state.key_metric_name)
+    scores = getattr(state, "metric_details", {}).get(getattr(state, "key_metric_name", None))
     return scores is None or not bool(torch.isnan(scores).all())
 
 

@@ -16,7 +16,9 @@ def test_no_patch_is_centred_on_a_voxel_without_annotation() -> None:
     label = torch.full((1, 16, 16, 16), IGNORE, dtype=torch.uint8)
     label[0, 4:6, 4:12, 4:12], label[0, 5, 8, 8] = 0, 1
     case = {"image": label.float(), "label": label}
-    patches = RandPatchesd(["image", "label"], "label", (3, 3, 3), 50, ignore=IGNORE).set_random_state(0)(case)
+    cut = RandPatchesd(["image", "label"], "label", (3, 3, 3), 50, ignore=IGNORE)
+    cut.set_random_state(0)
+    patches = cut(case)
     centres = [int(patch["label"][0, 1, 1, 1]) for patch in patches]
     assert set(centres) == {0, 1}
     assert 15 < centres.count(1) < 35
@@ -24,7 +26,7 @@ def test_no_patch_is_centred_on_a_voxel_without_annotation() -> None:
 
 def test_case_without_annotation_gives_patches_all_the_same() -> None:
     label = torch.full((1, 4, 4, 4), IGNORE, dtype=torch.uint8)
-    (patch,) = RandPatchesd(["label"], "label", (2, 2, 2), ignore=IGNORE).set_random_state(0)({"label": label})
+    (patch,) = RandPatchesd(["label"], "label", (2, 2, 2), ignore=IGNORE)({"label": label})
     assert (patch["label"] == IGNORE).all()
 
 

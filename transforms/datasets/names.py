@@ -131,7 +131,7 @@ def _regions(listing: Path, content: Mapping[str, Any], parts: Mapping[str, Sequ
     if not isinstance(written, list) or len(written) != len(parts):
         rule = f"must have a label for each region: {', '.join(parts)}"
         raise VolumeError(listing, f"regions_class_order: {written}", rule)
-    regions = {}
+    regions: dict[str, Sequence[int]] = {}
     for label, (name, own) in zip(written, own_labels(parts).items(), strict=True):
         if label not in own:
             rule = f"must be a label of the region that no later region has: {', '.join(map(str, own)) or 'none'}"

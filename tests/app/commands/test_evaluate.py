@@ -246,4 +246,4 @@ def test_label_without_annotation_is_left_out(maps: tuple[Path, Path]) -> None:
     result = hybridseg("evaluate", predictions, references, "--ignore", "4", "--json")
     dice = {score["case"]: score["dice"] for score in json.loads(result.out)["scores"]}
     assert dice == {"same": 1.0, "shifted": pytest.approx(2 * 9 / 19, abs=1e-6)}
-    assert "--ignore: 0: must be at least 1" in hybridseg("evaluate", *maps, "--ignore", "0").err
+    assert "ignore: 0: must be at least 1" in hybridseg("evaluate", *maps, "--ignore", "0").err
