@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -15,7 +17,7 @@ IGNORE = 3
 def test_no_patch_is_centred_on_a_voxel_without_annotation() -> None:
     label = torch.full((1, 16, 16, 16), IGNORE, dtype=torch.uint8)
     label[0, 4:6, 4:12, 4:12], label[0, 5, 8, 8] = 0, 1
-    case = {"image": label.float(), "label": label}
+    case: dict[Any, Any] = {"image": label.float(), "label": label}
     cut = RandPatchesd(["image", "label"], "label", (3, 3, 3), 50, ignore=IGNORE)
     cut.set_random_state(0)
     patches = cut(case)
