@@ -3,6 +3,7 @@
 from .augmentation import augmentation
 from .datasets import find_cases, make_folds, open_dataset, read_dataset, split_cases
 from .errors import VolumeError
+from .ignore import ClearIgnoredd
 from .inferers import MixedPrecisionInferer, WindowInferer
 from .io import LoadVolumed, WriteLabelsd, case_name, find_volumes, write_labels
 from .pipelines import channel_preprocessing, ct_preprocessing, mri_preprocessing, postprocessing
@@ -10,6 +11,7 @@ from .regions import LabelsToRegionsd, region_labels
 from .spatial import RestoreLabelsd, restore_labels
 
 __all__ = [
+    "ClearIgnoredd",
     "LabelsToRegionsd",
     "LoadVolumed",
     "MixedPrecisionInferer",

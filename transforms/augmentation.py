@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,6 +63,8 @@ def augmentation(
     padding: Padding = 0.0,
     modalities: Sequence[str] = (),
     regions: Regions | None = None,
+    labels: Iterable[int | str] | None = None,
+    ignore: int | None = None,
 ) -> Compose:
     """Crop random patches from a preprocessed case, half of them centred on a label, and augment them.
 
@@ -71,7 +73,8 @@ def augmentation(
 
     Noise, blur, brightness, low resolution and gamma follow nnU-Net (Isensee et al. 2021, supplementary note 4), but
     milder and by MONAI's transforms. When a patch is rotated and scaled, the share of each label in a voxel is
-    interpolated and the greatest share wins, so the surfaces of labels stay smooth.
+    interpolated and the greatest share wins, so the surfaces of labels stay smooth. Voxels without annotation have a
+    share like a label: where it is more than half, or the greatest, the result is without annotation too.
 
     Args:
         patch_size: voxels along (D, H, W); smaller volumes are padded.
@@ -84,6 +87,8 @@ def augmentation(
         modalities: `CT`, `PET` or `MRI` of each channel, whose intensities are then changed by themselves, as suits the
             modality. Empty changes those of all channels together.
         regions: convert the labels to these regions as the last step, when they take the memory of a patch only.
+        labels: the values of all labels, whose numbers the label map has; for regions, see `LabelsToRegionsd`.
+        ignore: number of the voxels without annotation, which the loss leaves out; no patch is centred on one.
 
     Returns:
         A random pipeline from `image` and `label` to a list of `patches` of them, as plain tensors.
@@ -91,11 +96,11 @@ def augmentation(
     both = [IMAGE, LABEL]
     return Compose(
         [
-            RandPatchesd(both, LABEL, patch_size, patches, padding),
+            RandPatchesd(both, LABEL, patch_size, patches, padding, ignore),
             RandRotateScaled(IMAGE, LABEL, prob=0.5, rotation=rotation, scaling=scaling),
             *(RandFlipd(both, prob=0.5, spatial_axis=axis) for axis in flip_axes),
             *(change_channels(modalities, intensity) if modalities else change_intensities(IMAGE, intensity)),
-            *([LabelsToRegionsd(LABEL, regions)] if regions is not None else []),
+            *([LabelsToRegionsd(LABEL, regions, labels, ignore)] if regions is not None else []),
             EnsureTyped(both, dtype=torch.float32, track_meta=False),
         ]
     )

@@ -51,6 +51,7 @@ class RandPatchesd(Randomizable, MapTransform):
         patch_size: voxels along (D, H, W).
         patches: patches per case.
         padding: value around a smaller image, or one for each channel; labels are padded by 0.
+        ignore: label of the voxels without annotation; no patch is centred on one, unless a case has no others.
     """
 
     def __init__(
@@ -60,11 +61,13 @@ class RandPatchesd(Randomizable, MapTransform):
         patch_size: Sequence[int],
         patches: int = 1,
         padding: float | Sequence[float] = 0.0,
+        ignore: int | None = None,
     ) -> None:
         super().__init__(keys)
         self.label_key = label_key
         self.patch_size = tuple(patch_size)
         self.patches = patches
+        self.ignore = ignore
         self.padding = torch.as_tensor(padding, dtype=torch.float32)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> list[dict[Hashable, Any]]:
@@ -78,7 +81,7 @@ class RandPatchesd(Randomizable, MapTransform):
 
     def draw(self, positions: Positions, shape: Sequence[int]) -> list[NDArray[np.int64]]:
         """Draw the first voxel (D, H, W) of each patch, which is negative where the volume needs padding."""
-        numbers = sorted(positions)
+        numbers = sorted(positions.keys() - {self.ignore}) or sorted(positions)
         labels = sum(number > 0 for number in numbers)
         weights = np.asarray([1 if number else max(1, labels) for number in numbers])
         size, length = np.asarray(self.patch_size), np.asarray(shape)

@@ -8,7 +8,7 @@ Images and labels are (C, D, H, W), with D, H, W towards the right, anterior and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -38,6 +38,7 @@ def mri_preprocessing(
     *,
     spacing: Sequence[float],
     classes: int = GREATEST_LABEL + 1,
+    labels: Iterable[int | str] | None = None,
     channels: int = 1,
     crop_margin: int | None = None,
     bias_correction: bool = False,
@@ -51,6 +52,8 @@ def mri_preprocessing(
         keys: `image`, and `label` if there is one.
         spacing: voxel size along (right, anterior, superior), in mm.
         classes: number of labels, background included; a label map with higher labels is an error.
+        labels: the values that label maps may have besides 0, such as the keys of `label_names`; the network gets their
+            numbers from 1, in the order of the values. None leaves the values.
         channels: number of channels that an image must have.
         crop_margin: crop to the body plus this many voxels of the file on each side; None keeps the field of view.
         bias_correction: correct the bias field by N4 first, which takes seconds per volume.
@@ -72,6 +75,7 @@ def mri_preprocessing(
                 keys,
                 spacing=spacing,
                 classes=classes,
+                labels=labels,
                 modalities=["MRI"] * channels,
                 crop_margin=crop_margin,
                 native=correction,
@@ -88,6 +92,7 @@ def ct_preprocessing(
     spacing: Sequence[float],
     window: Sequence[float],
     classes: int = GREATEST_LABEL + 1,
+    labels: Iterable[int | str] | None = None,
     crop_margin: int | None = None,
 ) -> Compose:
     """Preprocess CT from the file to the network's input: orient, crop, resample, clip and scale intensities.
@@ -97,6 +102,8 @@ def ct_preprocessing(
         spacing: voxel size along (right, anterior, superior), in mm.
         window: (lowest, highest) HU: intensities are clipped to them and scaled to the range -1 to 1.
         classes: number of labels, background included; a label map with higher labels is an error.
+        labels: the values that label maps may have besides 0, such as the keys of `label_names`; the network gets their
+            numbers from 1, in the order of the values. None leaves the values.
         crop_margin: crop to the body plus this many voxels of the file on each side; None keeps the field of view.
 
     Returns:
@@ -108,7 +115,7 @@ def ct_preprocessing(
     low, high = window
     if not high > low:
         raise ValueError(f"window: {low} to {high} HU: the highest must be above the lowest")
-    steps = geometry(keys, spacing=spacing, classes=classes, modalities=["CT"], crop_margin=crop_margin)
+    steps = geometry(keys, spacing=spacing, classes=classes, labels=labels, modalities=["CT"], crop_margin=crop_margin)
     scale = ScaleIntensityRanged(image_keys(keys), a_min=low, a_max=high, b_min=-1.0, b_max=1.0, clip=True)
     return Compose([*steps, scale])
 
@@ -120,6 +127,7 @@ def channel_preprocessing(
     modalities: Mapping[str, str],
     windows: Mapping[str, Sequence[float]] | None = None,
     classes: int = GREATEST_LABEL + 1,
+    labels: Iterable[int | str] | None = None,
     crop_margin: int | None = None,
     grid_of: int = 0,
 ) -> Compose:
@@ -136,6 +144,8 @@ def channel_preprocessing(
         modalities: `CT`, `PET` or `MRI` of each channel by its name, in the order of the channels.
         windows: (lowest, highest) HU of each CT by its name.
         classes: number of labels, background included; a label map with higher labels is an error.
+        labels: the values that label maps may have besides 0, such as the keys of `label_names`; the network gets their
+            numbers from 1, in the order of the values. None leaves the values.
         crop_margin: crop to the body in the first channel, and in those on its grid, plus this many voxels of its file
             on each side; None keeps the field of view.
         grid_of: the channel, from 0, on whose grid results are written.
@@ -150,7 +160,15 @@ def channel_preprocessing(
     given = windows or {}
     if unknown := given.keys() - modalities.keys():
         raise ValueError(f"windows: {sorted(unknown)[0]!r}: must be a channel: {', '.join(modalities)}")
-    steps = geometry(keys, spacing=spacing, classes=classes, modalities=kinds, crop_margin=crop_margin, grid_of=grid_of)
+    steps = geometry(
+        keys,
+        spacing=spacing,
+        classes=classes,
+        labels=labels,
+        modalities=kinds,
+        crop_margin=crop_margin,
+        grid_of=grid_of,
+    )
     normalise = NormaliseChannelsd(image_keys(keys), modalities=kinds, windows=[given.get(name) for name in modalities])
     return Compose([*steps, normalise])
 
@@ -160,6 +178,7 @@ def geometry(
     *,
     spacing: Sequence[float],
     classes: int,
+    labels: Iterable[int | str] | None = None,
     modalities: Sequence[str],
     crop_margin: int | None,
     native: Sequence[Transform] = (),
@@ -177,7 +196,9 @@ def geometry(
         raise ValueError(f"crop_margin: {crop_margin}: must not be negative")
     check_modalities(modalities)
     channels = len(modalities)
-    load = LoadVolumed(keys, channels=channels, classes=classes, orientation="RAS", one_grid=channels == 1)
+    load = LoadVolumed(
+        keys, channels=channels, classes=classes, labels=labels, orientation="RAS", one_grid=channels == 1
+    )
     check = CheckModalitiesd(image_keys(keys), modalities=modalities)
     crop: list[Transform] = []
     if crop_margin is not None:
@@ -196,6 +217,7 @@ def image_keys(keys: Sequence[str]) -> list[str]:
 def postprocessing(
     *,
     output_dir: str | None = None,
+    labels: Iterable[int | str] | None = None,
     regions: Regions | None = None,
     probabilities: bool = False,
     thresholds: Mapping[str, float] | None = None,
@@ -205,6 +227,8 @@ def postprocessing(
 
     Args:
         output_dir: folder for `<case>.nii.gz`; None writes nothing.
+        labels: values of the network's classes without the background, such as the keys of `label_names`; see
+            `restore_labels`.
         regions: labels of each region, if the network's channels are regions instead of classes.
         probabilities: interpolate probabilities instead of logits; see `restore_labels`.
         thresholds: probability above which a voxel is in a region, by the region's name; 0.5 for the others.
@@ -218,6 +242,11 @@ def postprocessing(
     write: list[Transform] = [WriteLabelsd(PREDICTION, output_dir=output_dir)] if output_dir is not None else []
     clean: list[Transform] = [RemoveComponentsd(PREDICTION, components)] if components else []
     restore = RestoreLabelsd(
-        PREDICTION, reference=IMAGE, regions=regions, probabilities=probabilities, thresholds=thresholds
+        PREDICTION,
+        reference=IMAGE,
+        labels=labels,
+        regions=regions,
+        probabilities=probabilities,
+        thresholds=thresholds,
     )
     return Compose([restore, *clean, *write])

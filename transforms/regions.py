@@ -8,7 +8,7 @@ the regions instead of given.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,15 +17,17 @@ from monai.transforms import MapTransform
 from torch import Tensor
 
 from .grid import GREATEST_LABEL
+from .label_values import label_values
 
 Regions = Mapping[str, Sequence[int]]
 """Labels of each region by its name, larger regions before those inside them."""
 
 
 def region_labels(regions: Regions) -> tuple[int, ...]:
-    """Return the label that each region writes: the one of its labels that no later region has.
+    """Return the label that each region writes: the first of its labels that no later region has.
 
-    Each region must have exactly one. Then reference regions, written in order, give the reference labels again.
+    Where each region has exactly one, reference regions, written in order, give the reference labels again. Where a
+    region has several, these become one label, as 2 and 3 in the last example; the regions stay as they are.
 
     Args:
         regions: labels of each region.
@@ -34,8 +36,8 @@ def region_labels(regions: Regions) -> tuple[int, ...]:
         One label per region, all different.
 
     Raises:
-        ValueError: there are no regions, labels are not integers from 1 to 65535, or a region does not have exactly one
-            label that no later region has.
+        ValueError: there are no regions, labels are not integers from 1 to 65535, or a region has no label that no
+            later region has.
 
     Examples:
         >>> from hybridseg.transforms.regions import region_labels
@@ -43,6 +45,8 @@ def region_labels(regions: Regions) -> tuple[int, ...]:
         (1, 2, 3)
         >>> region_labels({"kidney and masses": [1, 2, 3], "masses": [2, 3], "tumour": [2]})
         (1, 3, 2)
+        >>> region_labels({"whole tumour": [1, 2, 3, 4], "tumour core": [1, 2, 3], "enhancing tumour": [1]})
+        (4, 2, 1)
     """
     if not regions:
         raise ValueError("regions: none: at least one is needed")
@@ -50,33 +54,31 @@ def region_labels(regions: Regions) -> tuple[int, ...]:
         integers = isinstance(labels, Sequence) and all(type(label) is int for label in labels)
         if not integers or not labels or not 1 <= min(labels) <= max(labels) <= GREATEST_LABEL:
             raise ValueError(f"regions: {name!r}: {labels!r}: must be labels, integers from 1 to {GREATEST_LABEL}")
-    in_later: set[int] = set()
-    written = []
-    for name, labels in list(regions.items())[::-1]:
-        own = sorted(set(labels) - in_later)
-        if len(own) != 1:
-            found = f"{list(labels)}, of which {', '.join(map(str, own)) or 'none'} in no later region"
-            rule = "must have exactly one label that is in no later region, which the region writes"
-            raise ValueError(f"regions: {name!r}: {found}: {rule}")
-        in_later.update(labels)
-        written.append(own[0])
-    return tuple(reversed(written))
+    own = own_labels(regions)
+    for name, labels in own.items():
+        if not labels:
+            rule = "must have a label that is in no later region, which the region writes"
+            raise ValueError(f"regions: {name!r}: {list(regions[name])}, all in later regions: {rule}")
+    return tuple(labels[0] for labels in own.values())
 
 
-def check_region_labels(labels: Sequence[int], regions: Regions) -> None:
-    """Check that a network can be built for these labels and regions.
+def own_labels(regions: Regions) -> dict[str, list[int]]:
+    """Return the labels of each region that no later region has."""
+    later = [set(labels) for labels in regions.values()]
+    return {
+        name: [label for label in labels if label not in set().union(*later[index:])]
+        for index, (name, labels) in enumerate(regions.items(), 1)
+    }
 
-    Args:
-        labels: the labels in order, without the background.
-        regions: labels of each region; empty if labels do not overlap.
 
-    Raises:
-        ValueError: labels are not 1, 2, 3 and so on, or the regions are invalid; see `region_labels`.
+def order_regions(regions: Regions) -> dict[str, Sequence[int]]:
+    """Return regions with those of more labels first, so that each comes before the regions inside it.
+
+    Examples:
+        >>> order_regions({"enhancing tumour": [3], "whole tumour": [1, 2, 3], "tumour core": [2, 3]})
+        {'whole tumour': [1, 2, 3], 'tumour core': [2, 3], 'enhancing tumour': [3]}
     """
-    if list(labels) != list(range(1, len(labels) + 1)):
-        raise ValueError(f"labels: {', '.join(map(str, labels))}: must be numbered from 1 without gaps")
-    if regions:
-        region_labels(regions)
+    return dict(sorted(regions.items(), key=lambda region: -len(region[1])))
 
 
 class LabelsToRegionsd(MapTransform):
@@ -87,16 +89,28 @@ class LabelsToRegionsd(MapTransform):
     Args:
         keys: entries that hold labels.
         regions: labels of each region.
+        labels: the values of all labels, such as the keys of `label_names`, if label maps have their numbers instead,
+            as preprocessing gives them. None if label maps have the values.
+        ignore: number of the voxels without annotation: all their regions get it, instead of 0 or 1.
         allow_missing_keys: skip keys that a case lacks.
 
     Raises:
         ValueError: the regions are invalid; see `region_labels`.
     """
 
-    def __init__(self, keys: KeysCollection, regions: Regions, allow_missing_keys: bool = False) -> None:
+    def __init__(
+        self,
+        keys: KeysCollection,
+        regions: Regions,
+        labels: Iterable[int | str] | None = None,
+        ignore: int | None = None,
+        allow_missing_keys: bool = False,
+    ) -> None:
         super().__init__(keys, allow_missing_keys)
         region_labels(regions)
-        self.regions = [torch.tensor(labels) for labels in regions.values()]
+        numbers = {} if labels is None else {value: number for number, value in enumerate(label_values(labels), 1)}
+        self.regions = [torch.tensor([numbers.get(label, label) for label in members]) for members in regions.values()]
+        self.ignore = ignore
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         case = dict(data)
@@ -104,4 +118,6 @@ class LabelsToRegionsd(MapTransform):
             labels: Tensor = case[key]
             masks = [torch.isin(labels, members.to(labels)) for members in self.regions]
             case[key] = torch.cat(masks).float()
+            if self.ignore is not None:
+                case[key] = case[key].masked_fill(labels == self.ignore, float(self.ignore))
         return case

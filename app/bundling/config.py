@@ -107,6 +107,19 @@ def label_rois(bundle: Path, file: str = "evaluate.json") -> dict[str, int]:
     return dict(rois)
 
 
+def ignore_label(bundle: Path) -> int | None:
+    """Return the label of voxels without annotation in the references of a bundle; None if it names none.
+
+    Raises:
+        VolumeError: its `evaluate.json` cannot be read.
+    """
+    from hybridseg.transforms.io.json_files import read_json
+
+    config = bundle / "configs" / "evaluate.json"
+    found: int | None = read_json(config).get("ignore_label") if config.is_file() else None
+    return found
+
+
 def input_channels(bundle: Path) -> int:
     """Return the number of image channels that a bundle's network takes; 1 if its config does not say."""
     from monai.bundle import ConfigParser

@@ -26,6 +26,8 @@ CASES_OF_A_DATASET = frozenset({"split", "dataset::data"})
 """Keys that read cases: those of a DICOM tree are found by the channels of the bundle."""
 CHANNELS_ONLY = ("modalities", "windows")
 """Settings of bundles whose channels are of several modalities, or of another one than CT and MRI."""
+IGNORED = "$1 + len(@label_names)"
+"""Number of the ignore label in label maps that were loaded for training."""
 CONFIGS = ("train.json", "inference.json", "evaluate.json", "multi_gpu_train.json")
 COPIED = ("LICENSE", "configs/logging.conf")
 
@@ -91,7 +93,7 @@ def configure(file: str, settings: Mapping[str, Any]) -> Config:
         settings: top-level keys of the config that differ from the template's, fields of `NetworkConfig`, `modality`
             (CT or MRI), and for CT `window`, the lowest and the highest HU. For other modalities and for several of
             them, `modality` is a text, `modalities` has that of each channel by its name, and `windows` the window of
-            each CT.
+            each CT. `ignore_label` is the label of voxels without annotation, if there are any.
     """
     template = read_json(template_for(settings) / "configs" / file)
     config: Config = {}
@@ -103,6 +105,8 @@ def configure(file: str, settings: Mapping[str, Any]) -> Config:
             config |= {name: deepcopy(settings[name]) for name in CHANNELS_ONLY if name in settings}
         if key == "label_names":
             config[key] = {str(label): name for label, name in config[key].items()}
+        if key == "rois" and "ignore_label" in settings:
+            config["ignore_label"] = settings["ignore_label"]
     if "preprocessing" in config and "modalities" in settings:
         own = {name: f"@{name}" for name in CHANNELS_ONLY if name in settings}
         config["preprocessing"] = replace_pipeline(config["preprocessing"], "channel_preprocessing", own)
@@ -114,9 +118,37 @@ def configure(file: str, settings: Mapping[str, Any]) -> Config:
         config["network_def"] |= {name: settings[name] for name in NETWORK_KEYS if name in settings}
     for key in CASES_OF_A_DATASET & config.keys() if "modalities" in settings else ():
         config[key] = config[key].replace("rois=@rois", "rois=@rois, channels=list(@modalities)")
+    if "ignore_label" in config:
+        leave_out_ignored(config)
     if "label_codes" not in settings:
         config.pop("label_codes", None)
     return config
+
+
+def leave_out_ignored(config: Config) -> None:
+    """Leave out the voxels with the ignore label in patches, loss and validation, or in the scores of `evaluate.json`.
+
+    When label maps are loaded, the ignore label, which is the highest, gets the number after the last class.
+    """
+    if "train" not in config:
+        config["handlers"][-1]["ignore"] = "@ignore_label"
+        return
+    config["preprocessing"]["labels"] = "$[*@label_names, @ignore_label]"
+    config["train"]["augmentation"]["ignore"] = IGNORED
+    loss = config["loss"]["loss"]
+    config["loss"]["loss"] = {"_target_": "hybridseg.app.training.AnnotatedLoss", "loss": loss, "ignore": IGNORED}
+    clear = {
+        "_target_": "hybridseg.transforms.ClearIgnoredd",
+        "keys": ["pred", "label"],
+        "label_key": "label",
+        "ignore": IGNORED,
+    }
+    steps = config["validate"]["postprocessing"]["transforms"]
+    if "regions" in config:
+        steps[-1]["ignore"] = IGNORED
+        steps.append(clear)
+    else:
+        steps.insert(0, clear)
 
 
 def replace_pipeline(preprocessing: Config, name: str, own: Mapping[str, str]) -> Config:
@@ -135,7 +167,8 @@ def metadata(name: str, settings: Mapping[str, Any]) -> Config:
     """
     modalities = list(settings.get("modalities", {}).values()) or [settings["modality"]]
     is_ct = modalities == ["CT"]
-    labels = ["background", *settings["label_names"].values()]
+    classes = {0: "background", **settings["label_names"]}
+    labels = list(classes.values())
     outputs = list(settings["regions"]) if "regions" in settings else labels
     size = {"spatial_shape": list(settings["patch_size"]), "dtype": "float32", "is_patch_data": True}
     image = {
@@ -170,7 +203,7 @@ def metadata(name: str, settings: Mapping[str, Any]) -> Config:
         "data_source": settings["data_source"],
         "data_type": "nifti",
         "image_classes": ", ".join(settings["channel_names"]),
-        "label_classes": ", ".join(f"{label}: {output}" for label, output in enumerate(labels)),
+        "label_classes": ", ".join(f"{label}: {name}" for label, name in classes.items()),
         "pred_classes": f"{len(outputs)} channels of logits: {', '.join(outputs)}",
         "intended_use": "Research. Not for clinical use without validation.",
         **({"training_data": settings["training_data"]} if "training_data" in settings else {}),

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tqdm import tqdm
 
-from hybridseg.app.bundling.config import input_modalities, label_parts, label_rois
+from hybridseg.app.bundling.config import ignore_label, input_modalities, label_parts, label_rois
 from hybridseg.app.runtime.console import say
 from hybridseg.app.runtime.failed_cases import CaseFailures
-from hybridseg.app.runtime.options import check_positive
+from hybridseg.app.runtime.options import check_at_least, check_positive
 from hybridseg.bundles import bundle_path
 
 from .command import VolumeCommand, make_folder
@@ -47,6 +47,8 @@ class Evaluate(VolumeCommand):
     ] = ()
     """Label of the ROIs with such names in RTSTRUCT, DICOM SEG and .seg.nrrd references: `--roi 'GTV*=1'`. May be
     repeated; where ROIs overlap, the later pattern wins."""
+    ignore: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the bundle's)")] = None
+    """Label of the voxels without annotation in the references: what is predicted there counts for nothing."""
     tolerance: Annotated[float, tyro.conf.arg(metavar="MM")] = 1.0
     """Tolerance of the surface Dice in mm: the distance up to which surfaces agree."""
     resample: bool = False
@@ -66,6 +68,7 @@ class Evaluate(VolumeCommand):
             ValueError: a folder, a label or the tolerance is invalid.
         """
         check_positive(tolerance=self.tolerance)
+        check_at_least(1, ignore=self.ignore)
         names, regions = self.labels_to_score()
         from hybridseg.app.evaluation.files import score_files
         from hybridseg.app.evaluation.references import find_references
@@ -75,6 +78,9 @@ class Evaluate(VolumeCommand):
         from hybridseg.transforms.io.names import case_name, find_volumes
 
         rois = parse_rois(self.roi) or (label_rois(bundle_path(self.bundle)) if self.bundle else {})
+        ignore = self.ignore
+        if ignore is None and self.bundle:
+            ignore = ignore_label(bundle_path(self.bundle))
         predictions = find_volumes([self.predictions])
         references = find_references(
             self.references,
@@ -95,6 +101,7 @@ class Evaluate(VolumeCommand):
                     references.get(case_name(path)),
                     label_names=names,
                     regions=regions,
+                    ignore=ignore,
                     tolerance=self.tolerance,
                     resample=self.resample,
                 )

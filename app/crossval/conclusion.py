@@ -147,6 +147,7 @@ class Conclusion:
             self.cases,
             label_names=chosen.predictions.label_names,
             regions=chosen.predictions.regions,
+            ignore=chosen.predictions.ignore,
             tolerance=self.tolerance,
             failures=self.failures,
         )

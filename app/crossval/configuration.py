@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridseg.app.bundling.config import label_parts
+from hybridseg.app.bundling.config import ignore_label, label_parts
 from hybridseg.app.evaluation.metrics import LabelScore
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.transforms.datasets.dataset import LabelledCase
@@ -63,12 +63,27 @@ def measure_configuration(
         failures: collects the cases that cannot be measured.
     """
     label_names, regions = label_parts(members[0])
+    ignore = ignore_label(members[0])
     out_of_fold = OutOfFold(
-        cases=cases, folders=predictions, split=split, label_names=label_names, regions=regions, failures=failures
+        cases=cases,
+        folders=predictions,
+        split=split,
+        label_names=label_names,
+        regions=regions,
+        ignore=ignore,
+        failures=failures,
     )
     tuning = out_of_fold.tune()
     maps = out_of_fold.finish(output, tuning)
-    scores = score_maps(maps, cases, label_names=label_names, regions=regions, tolerance=tolerance, failures=failures)
+    scores = score_maps(
+        maps,
+        cases,
+        label_names=label_names,
+        regions=regions,
+        ignore=ignore,
+        tolerance=tolerance,
+        failures=failures,
+    )
     return Configuration(name=name, members=members, predictions=out_of_fold, tuning=tuning, maps=maps, scores=scores)
 
 

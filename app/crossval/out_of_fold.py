@@ -49,6 +49,7 @@ class OutOfFold:
         split: folds and patients.
         label_names: names of the labels, by number.
         regions: labels of each region, if the network predicts regions.
+        ignore: label of voxels without annotation in the references, which count for nothing.
         failures: collects the cases that cannot be measured.
     """
 
@@ -57,6 +58,7 @@ class OutOfFold:
     split: Split
     label_names: Mapping[int, str]
     regions: Regions | None
+    ignore: int | None = None
     failures: CaseFailures
 
     @property
@@ -77,7 +79,7 @@ class OutOfFold:
                 labels, affine = self.restored(case, kept)
                 reference, volume = self.reference(case, labels), 1000 * voxel_volume_ml(affine)
                 for part in parts:
-                    measured[part.name][case] = measure_components(labels, reference, part, volume)
+                    measured[part.name][case] = measure_components(labels, reference, part, volume, self.ignore)
         return Tuning(thresholds=thresholds, components=decide_components(parts, measured, self.split))
 
     def tune_thresholds(self) -> list[Decision]:
@@ -92,7 +94,7 @@ class OutOfFold:
                 for part in parts:
                     for threshold, values in dice[part.name].items():
                         labels, _ = self.restored(case, {part.name: threshold})
-                        values[case] = overlap(labels, self.reference(case, labels), part)
+                        values[case] = overlap(labels, self.reference(case, labels), part, self.ignore)
         decisions = []
         for part in parts:
             candidates = [dice[part.name][threshold] for threshold in THRESHOLDS]
@@ -154,6 +156,7 @@ def score_maps(
     *,
     label_names: Mapping[int, str],
     regions: Regions | None,
+    ignore: int | None = None,
     tolerance: float,
     failures: CaseFailures,
 ) -> list[LabelScore]:
@@ -164,6 +167,7 @@ def score_maps(
         cases: cases by name.
         label_names: names of the labels, by number.
         regions: labels of each region, if the network predicts regions.
+        ignore: label of voxels without annotation in the references, which count for nothing.
         tolerance: of the surface Dice, in mm.
         failures: collects the cases that cannot be scored.
     """
@@ -171,13 +175,24 @@ def score_maps(
     for case, path in tqdm(maps.items(), desc="scores", unit="case", leave=False, disable=None):
         with failures.catch(case):
             reference = as_reference(cases[case]["label"], {})
-            scores += score_files(path, reference, label_names=label_names, regions=regions, tolerance=tolerance)
+            scores += score_files(
+                path, reference, label_names=label_names, regions=regions, ignore=ignore, tolerance=tolerance
+            )
     return scores
 
 
-def overlap(prediction: LabelMap, reference: LabelMap, part: Part) -> float:
-    """Return the Dice of a part of two label maps; 1 if both are empty, and so agree."""
+def overlap(prediction: LabelMap, reference: LabelMap, part: Part, ignore: int | None = None) -> float:
+    """Return the Dice of a part of two label maps, where the reference is annotated; 1 if both are empty, and so agree.
+
+    Args:
+        prediction: labels (X, Y, Z).
+        reference: labels (X, Y, Z).
+        part: the part.
+        ignore: label of voxels without annotation in the reference.
+    """
     predicted, wanted = mask_of(prediction, part.labels), mask_of(reference, part.labels)
+    if ignore is not None:
+        predicted &= reference != ignore
     total = int(predicted.sum()) + int(wanted.sum())
     return 2 * int((predicted & wanted).sum()) / total if total else 1.0
 

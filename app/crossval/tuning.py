@@ -50,12 +50,14 @@ class PartComponents:
 
     Args:
         voxels: size of each component.
+        annotated: voxels of each component where the reference is annotated, which the Dice counts.
         overlap: voxels of each component that are in the part in the reference too.
         reference: voxels of the part in the reference.
         voxel_mm3: volume of a voxel, in mm³.
     """
 
     voxels: NDArray[np.integer]
+    annotated: NDArray[np.integer]
     overlap: NDArray[np.integer]
     reference: int
     voxel_mm3: float
@@ -63,7 +65,7 @@ class PartComponents:
     def dice(self, rule: ComponentRule | None = None) -> float:
         """Return the Dice of what a rule keeps; 1 if prediction and reference are both empty, and so agree."""
         kept = slice(None) if rule is None else ~rule.removed(self.voxels, self.voxel_mm3)
-        predicted, common = int(self.voxels[kept].sum()), int(self.overlap[kept].sum())
+        predicted, common = int(self.annotated[kept].sum()), int(self.overlap[kept].sum())
         return 2 * common / (predicted + self.reference) if predicted + self.reference else 1.0
 
 
@@ -124,12 +126,25 @@ def list_parts(label_names: Mapping[int, str], regions: Regions | None) -> list[
     return parts
 
 
-def measure_components(prediction: LabelMap, reference: LabelMap, part: Part, voxel_mm3: float) -> PartComponents:
-    """Measure the components of a part of a prediction (X, Y, Z) and their overlap with the reference (X, Y, Z)."""
+def measure_components(
+    prediction: LabelMap, reference: LabelMap, part: Part, voxel_mm3: float, ignore: int | None = None
+) -> PartComponents:
+    """Measure the components of a part of a prediction, and their overlap with the reference.
+
+    Args:
+        prediction: labels (X, Y, Z).
+        reference: labels (X, Y, Z).
+        part: the part.
+        voxel_mm3: volume of a voxel, in mm³.
+        ignore: label of voxels without annotation in the reference.
+    """
     components, voxels = find_components(prediction, part.labels)
     wanted = mask_of(reference, part.labels)
     overlap = np.bincount(components[wanted], minlength=len(voxels) + 1)[1:]
-    return PartComponents(voxels, overlap, int(wanted.sum()), voxel_mm3)
+    annotated = voxels
+    if ignore is not None:
+        annotated = voxels - np.bincount(components[reference == ignore], minlength=len(voxels) + 1)[1:]
+    return PartComponents(voxels, annotated, overlap, int(wanted.sum()), voxel_mm3)
 
 
 def decide_components(
@@ -157,7 +172,9 @@ def decide_components(
 
 def candidate_rules(part: Part, cases: Iterable[PartComponents]) -> list[ComponentRule]:
     """Return what to try: the largest component, and smallest volumes that remove part of the false components."""
-    false = [size * case.voxel_mm3 for case in cases for size in case.voxels[case.overlap == 0]]
+    false = [
+        size * case.voxel_mm3 for case in cases for size in case.voxels[(case.overlap == 0) & (case.annotated > 0)]
+    ]
     volumes = {just_above(float(np.quantile(false, share))) for share in QUANTILES} if false else set()
     smallest = [ComponentRule(labels=part.labels, smallest_mm3=v, becomes=part.becomes) for v in sorted(volumes)]
     return [ComponentRule(labels=part.labels, largest=True, becomes=part.becomes), *smallest]

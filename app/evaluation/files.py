@@ -22,6 +22,7 @@ def score_files(
     *,
     label_names: Mapping[int, str] | None = None,
     regions: Regions | None = None,
+    ignore: int | None = None,
     tolerance: float = 1.0,
     resample: bool = False,
 ) -> list[LabelScore]:
@@ -33,6 +34,7 @@ def score_files(
             there is none.
         label_names: names of the labels to score, by number; None scores all foreground labels of both maps.
         regions: regions to score as a whole, instead of labels.
+        ignore: label of the voxels without annotation in the reference, which count for nothing; None if there is none.
         tolerance: of the surface Dice, in mm.
         resample: resample a prediction on another grid to the reference's, by nearest neighbour. What lies outside the
             reference's grid is not scored.
@@ -59,6 +61,7 @@ def score_files(
         affine=reference_affine,
         label_names=label_names,
         regions=regions,
+        ignore=ignore,
         tolerance=tolerance,
         case=case,
     )

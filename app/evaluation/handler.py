@@ -29,6 +29,7 @@ class ScoreCases:
         output_dir: folder for `scores.csv`, `scores.json` and `summary.json`.
         tolerance: of the surface Dice, in mm.
         regions: regions to score as a whole, instead of labels.
+        ignore: label of the voxels without annotation in the reference, which count for nothing; None if there is none.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class ScoreCases:
         output_dir: str | Path,
         tolerance: float = 1.0,
         regions: Regions | None = None,
+        ignore: int | None = None,
     ) -> None:
         self.label_names = {int(label): name for label, name in label_names.items()}
         self.output_dir = Path(output_dir)
         self.tolerance = tolerance
         self.regions = regions
+        self.ignore = ignore
         self.scores: list[LabelScore] = []
 
     def attach(self, evaluator: Engine) -> None:
@@ -69,6 +72,7 @@ class ScoreCases:
                 affine=affine,
                 label_names=self.label_names,
                 regions=self.regions,
+                ignore=self.ignore,
                 tolerance=self.tolerance,
                 case=case_name(file),
             )

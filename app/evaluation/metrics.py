@@ -17,7 +17,7 @@ import torch
 from monai.metrics import compute_dice, compute_surface_dice
 from monai.metrics.utils import get_edge_surface_distance
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
+from scipy import ndimage
 from torch import Tensor
 
 from hybridseg.app.labels.label_maps import LabelMap, count_labels
@@ -47,7 +47,7 @@ class LabelScore:
         volume_difference_ml: prediction minus reference, in ml: positive if too much was predicted; None if absent.
         dice: 0 to 1; 0 if missed or false, None if absent.
         surface_dice: 0 to 1, share of both surfaces within the tolerance of the other; 0 if missed or false, None if
-            absent.
+            absent. This and the distances are None too if the label touches voxels without annotation.
         hd95: in mm; the larger of the 95th percentiles of the distances from one surface to the other. None unless
             found, since the distance to a missing surface is undefined.
         assd: in mm; average symmetric surface distance: the mean distance to the other surface over the surface voxels
@@ -86,10 +86,14 @@ def score_case(
     affine: NDArray[np.floating] | None = None,
     label_names: Mapping[int, str] | None = None,
     regions: Regions | None = None,
+    ignore: int | None = None,
     tolerance: float = 1.0,
     case: str = "",
 ) -> list[LabelScore]:
     """Score a prediction against its reference.
+
+    Voxels without annotation count for nothing: neither their prediction nor their volume. Where a label touches them
+    in either map, its surface ends for no reason, so surface Dice and distances are None.
 
     Args:
         prediction: labels (X, Y, Z).
@@ -98,6 +102,7 @@ def score_case(
         affine: (4, 4), voxel indices to mm, of axes at any angles; instead of the spacing.
         label_names: names of the labels to score, by number; None scores all foreground labels of both maps.
         regions: regions to score as a whole, instead of labels.
+        ignore: label of the voxels without annotation in the reference; None if there is none.
         tolerance: of the surface Dice, in mm.
         case: name of the case.
 
@@ -121,9 +126,13 @@ def score_case(
         raise ValueError(f"prediction: shape {prediction.shape}: must be that of the reference, {reference.shape}")
     if affine is None:
         affine = np.diag([*spacing, 1.0])
+    ignored = np.zeros(0, bool) if ignore is None else reference == ignore
+    if ignored.any():
+        prediction, reference = np.where(ignored, 0, prediction), np.where(ignored, 0, reference)
+        ignored = ndimage.binary_dilation(ignored)
     voxel_ml = voxel_volume_ml(affine)
     counts = [count_labels(labels) for labels in (prediction, reference)]
-    boxes = [find_objects(labels) for labels in (prediction, reference)]
+    boxes = [ndimage.find_objects(labels) for labels in (prediction, reference)]
     if label_names is None:
         label_names = {int(label): str(label) for label in np.union1d(*map(np.flatnonzero, counts)) if label}
     scores = []
@@ -135,8 +144,10 @@ def score_case(
         if outcome == "found":
             candidates = [found[member - 1] for found in boxes for member in members if member <= len(found)]
             box = union([candidate for candidate in candidates if candidate is not None])
-            masks = (mask_of(labels[box], members) for labels in (prediction, reference))
+            masks = [mask_of(labels[box], members) for labels in (prediction, reference)]
             agreement = compare_masks(*masks, axes=affine[:3, :3].astype(np.float64), tolerance=tolerance)
+            if ignored.any() and (ignored[box] & (masks[0] | masks[1])).any():
+                agreement = Agreement(dice=agreement.dice)
         score = LabelScore(
             case=case,
             label=label,

@@ -124,9 +124,9 @@ class Predictor:
         self.grid_of = grid_of
         self.label_names = {int(label): str(name) for label, name in item("label_names").items()}
         self.regions: Regions | None = item("regions") if "regions" in config else None
-        if self.regions is not None and set(region_labels(self.regions)) != set(self.label_names):
+        if self.regions is not None and not set(region_labels(self.regions)) <= set(self.label_names):
             written = f"regions that write {sorted(region_labels(self.regions))}"
-            raise VolumeError(config_file, written, f"must be the label_names, {sorted(self.label_names)}")
+            raise VolumeError(config_file, written, f"must be among the label_names, {sorted(self.label_names)}")
         self.preprocessing = item("preprocessing")
         if isinstance(self.preprocessing, Compose):
             load, *others = self.preprocessing.transforms

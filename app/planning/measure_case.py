@@ -39,7 +39,11 @@ IMAGE, LABEL = "image", "label"
 
 
 def measure_case(
-    case: LabelledCase, *, modalities: Sequence[str] = ("MRI",), labels: Collection[int] | None = None
+    case: LabelledCase,
+    *,
+    modalities: Sequence[str] = ("MRI",),
+    labels: Collection[int] | None = None,
+    ignore: int | None = None,
 ) -> CaseFingerprint:
     """Measure a case, or record why it cannot be used.
 
@@ -50,6 +54,7 @@ def measure_case(
         case: name and files.
         modalities: `CT`, `PET` or `MRI` for each channel that the image must have.
         labels: the labels that may occur beside the background 0; None for any.
+        ignore: label of voxels without annotation, which may occur too and is not measured.
 
     Returns:
         Its fingerprint; only with problems if no file can be read.
@@ -65,6 +70,9 @@ def measure_case(
     affine = np.eye(4)
     if label is not None:
         numbers = compact_labels(label.as_tensor()[0])
+        if ignore is not None:
+            problems += _unannotated(case, numbers, ignore)
+            numbers = np.where(numbers == ignore, 0, numbers)
         measured["label_volumes"] = _measure_volumes(numbers, voxel_volume_ml(label.affine.numpy()))
         problems += _unlisted_labels(case, measured["label_volumes"], labels)
         shape, affine = label.shape[1:], label.affine.numpy()
@@ -139,6 +147,13 @@ def _unlisted_labels(case: LabelledCase, found: Collection[int], allowed: Collec
         return []
     listed = ", ".join(map(str, sorted({0, *allowed})))
     return [str(VolumeError(case["label"], f"labels {', '.join(map(str, unknown))}", f"must be among {listed}"))]
+
+
+def _unannotated(case: LabelledCase, labels: LabelMap, ignore: int) -> list[str]:
+    """Report a label map (D, H, W) without annotation, from which nothing can be learnt."""
+    if not (labels == ignore).all():
+        return []
+    return [str(VolumeError(case["label"], f"all voxels have the ignore label {ignore}", "some must be annotated"))]
 
 
 def _box_share(mask: torch.Tensor) -> float:

@@ -25,18 +25,18 @@ from hybridseg.transforms.datasets.splits import read_folds
 from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.io.json_files import write_json
 from hybridseg.transforms.io.masks import Rois
-from hybridseg.transforms.regions import check_region_labels
+from hybridseg.transforms.regions import region_labels
 
 from .case_fingerprint import CaseFingerprint
 from .dataset_fingerprint import summarise_cases
 from .planner import Decision, Planner
 from .step_cost import StepCost, measure_step
 from .survey import (
-    check_label_gaps,
     default_jobs,
     survey_dataset,
     warn_of_absent_labels,
     warn_of_modality,
+    warn_of_rare_labels,
     write_integrity_report,
 )
 
@@ -182,8 +182,8 @@ def plan_bundle(
     if report is not None:
         report(dataset, cases)
     sound = [case for case in cases if case.is_sound]
-    check_label_gaps(dataset, sound)
     warn_of_absent_labels(dataset, sound)
+    warn_of_rare_labels(dataset, sound)
     names = [case.case for case in sound]
     labelled = [case for case in dataset.cases if case["case"] in names]  # none with the image of another
     patients = find_patients(labelled, options.patient, compare_images=False)
@@ -228,8 +228,8 @@ def adapt_dataset(dataset: Dataset, options: PlanOptions) -> Dataset:
         if (count := len(dataset.channel_names)) != len(options.channels):
             raise ValueError(f"channels: {len(options.channels)} names: must be {count}, one for each in an image")
         dataset = replace(dataset, channel_names=options.channels)
-    if dataset.label_values is not None:
-        check_region_labels(dataset.label_values, dataset.regions)
+    if dataset.regions:
+        region_labels(dataset.regions)
     return dataset
 
 

@@ -16,7 +16,7 @@ from hybridseg.networks.validation import Triple
 from hybridseg.transforms.datasets.dataset import Dataset
 from hybridseg.transforms.datasets.names import mirror_pairs
 from hybridseg.transforms.modalities import MODALITIES, SUV_HIGHEST, SUV_UNIT
-from hybridseg.transforms.regions import check_region_labels
+from hybridseg.transforms.regions import Regions, own_labels, region_labels
 
 from .dataset_fingerprint import DatasetFingerprint
 from .step_cost import StepCost, largest_that_fits
@@ -98,8 +98,7 @@ class Planner:
         """Make all decisions.
 
         Raises:
-            ValueError: a label number is missing, regions do not determine the labels, or even the smallest patch
-                does not fit into the memory.
+            ValueError: a region has no label of its own, or even the smallest patch does not fit into the memory.
         """
         steps = (self.labels, self.intensities, self.grid, self.network, self.patch, self.augmentation, self.schedule)
         for step in steps:
@@ -120,14 +119,20 @@ class Planner:
         """Decide which labels or regions the network segments."""
         listed = self.dataset.label_values
         numbers = sorted(listed if listed is not None else self.fingerprint.labels)
-        names = {label: self.dataset.label_names.get(label, f"label_{label}") for label in numbers}
+        names = {label: f"label_{label}" for label in numbers} | merged_names(self.dataset.regions)
+        names |= self.dataset.label_names
         source = "regions" if self.dataset.regions else "label maps"
         unnamed = f"The numbers found in the {source}, since the dataset does not name its labels."
         self.decide("label_names", names, "Named by the dataset." if self.dataset.label_names else unnamed)
-        check_region_labels(numbers, self.dataset.regions)
         if self.dataset.regions:
+            region_labels(self.dataset.regions)
             regions = {name: list(labels) for name, labels in self.dataset.regions.items()}
-            self.decide("regions", regions, "Regions may overlap, so each has its own output with a sigmoid.")
+            outside = sorted(set(numbers) - {label for labels in regions.values() for label in labels})
+            rest = f" In no region, and so background: {', '.join(map(str, outside))}." if outside else ""
+            self.decide("regions", regions, f"Regions may overlap, so each has its own output with a sigmoid.{rest}")
+        if self.dataset.ignore_label is not None:
+            reason = "The label of voxels without annotation: patches, loss and metrics leave them out."
+            self.decide("ignore_label", self.dataset.ignore_label, reason)
 
     def intensities(self) -> None:
         """Decide how the intensities of each channel are normalised."""
@@ -275,3 +280,8 @@ class Planner:
         interval = max(1, epochs // VALIDATIONS)
         reason = f"The best of {epochs // interval} validations chooses the weights that are kept."
         self.decide("val_interval", interval, reason)
+
+
+def merged_names(regions: Regions) -> dict[int, str]:
+    """Return the name of each label that a region writes in place of several: that of the region."""
+    return {labels[0]: name for name, labels in own_labels(regions).items() if len(labels) > 1}

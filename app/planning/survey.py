@@ -31,7 +31,7 @@ from .measure_case import measure_case
 
 logger = logging.getLogger(__name__)
 
-VERSION = 4
+VERSION = 5
 """Version of the measurements: cases measured by another version are measured again."""
 BYTES_PER_PROCESS = 200_000_000
 
@@ -44,12 +44,14 @@ class SurveyJob:
         case: name and files.
         modalities: what each channel of the image is; see `modality_of`.
         labels: the labels that may occur; None for any.
+        ignore: label of voxels without annotation; None if there is none.
         result: the file that keeps the result.
     """
 
     case: LabelledCase
     modalities: tuple[str, ...]
     labels: tuple[int, ...] | None
+    ignore: int | None
     result: Path
 
 
@@ -83,6 +85,7 @@ def survey_dataset(
             case=case,
             modalities=dataset.modalities,
             labels=dataset.label_values,
+            ignore=dataset.ignore_label,
             result=Path(folder) / f"{case['case']}.json",
         )
         for case in dataset.cases
@@ -132,28 +135,18 @@ def mark_duplicates(fingerprints: Sequence[CaseFingerprint], cases: Sequence[Lab
     return marked
 
 
-def check_label_gaps(dataset: Dataset, fingerprints: Iterable[CaseFingerprint]) -> None:
-    """Check that the labels of a dataset that does not list them are 1 to their number.
-
-    One stray voxel would otherwise make labels that no case has.
-
-    Args:
-        dataset: the dataset.
-        fingerprints: its cases without problems.
-
-    Raises:
-        ValueError: a number is missing; the message names cases with the next label.
-    """
-    if dataset.label_values is not None:
+def warn_of_rare_labels(dataset: Dataset, fingerprints: Sequence[CaseFingerprint]) -> None:
+    """Warn of labels that a single case has, if the dataset does not list its labels: a stray voxel makes one, too."""
+    if dataset.label_values is not None or len(fingerprints) < 3:
         return
     cases: dict[int, list[str]] = {}
     for fingerprint in fingerprints:
         for label in fingerprint.label_volumes:
             cases.setdefault(label, []).append(fingerprint.case)
-    for number, label in enumerate(sorted(cases), 1):
-        if label != number:
-            found = f"{label} occurs ({', '.join(cases[label][:3])}), but {number} does not"
-            raise ValueError(f"labels: {found}: must be numbered from 1 without gaps")
+    for label, found in sorted(cases.items()):
+        if len(found) == 1:
+            message = "%s: label %d: only in case %s: list the labels in dataset.json if it is a mistake"
+            logger.warning(message, dataset.folder, label, found[0])
 
 
 def warn_of_absent_labels(dataset: Dataset, fingerprints: Sequence[CaseFingerprint]) -> None:
@@ -197,7 +190,7 @@ def write_integrity_report(fingerprints: Iterable[CaseFingerprint], path: PathLi
 def measure_job(job: SurveyJob) -> CaseFingerprint:
     """Measure a case and keep the result."""
     conditions = _conditions(job)  # before its files are read, so that what changes meanwhile is read again
-    fingerprint = measure_case(job.case, modalities=job.modalities, labels=job.labels)
+    fingerprint = measure_case(job.case, modalities=job.modalities, labels=job.labels, ignore=job.ignore)
     write_json(job.result, {"conditions": conditions, "fingerprint": asdict(fingerprint)})
     return fingerprint
 
@@ -243,7 +236,14 @@ def _conditions(job: SurveyJob) -> dict[str, Any]:
     labels = None if job.labels is None else list(job.labels)
     rois = dict(label.rois) if isinstance(label, MaskFile) else {}
     modalities = list(job.modalities)
-    return {"version": VERSION, "files": files, "rois": rois, "modalities": modalities, "labels": labels}
+    return {
+        "version": VERSION,
+        "files": files,
+        "rois": rois,
+        "modalities": modalities,
+        "labels": labels,
+        "ignore": job.ignore,
+    }
 
 
 def _read_result(job: SurveyJob) -> CaseFingerprint | None:

@@ -50,6 +50,7 @@ class Cohort:
         references: label map or named masks of each case that has a reference.
         label_names: names of the labels; None takes all labels that occur, named by number.
         regions: measure these instead of labels.
+        ignore: label of voxels without annotation in the references, which count for nothing.
         resample: accept predictions on another grid than that of their reference or image.
         scores: of cases and labels; filled by `score`, or from a file.
         volumes: of cases and labels; filled by `measure_volumes`.
@@ -60,6 +61,7 @@ class Cohort:
     references: Mapping[str, Reference]
     label_names: Mapping[int, str] | None = None
     regions: Regions | None = None
+    ignore: int | None = None
     resample: bool = False
     scores: list[LabelScore] = field(default_factory=list)
     volumes: list[LabelVolume] = field(default_factory=list)
@@ -74,6 +76,7 @@ class Cohort:
                     self.references.get(case),
                     label_names=self.label_names,
                     regions=self.regions,
+                    ignore=self.ignore,
                     tolerance=tolerance,
                     resample=self.resample,
                 )

@@ -10,6 +10,7 @@ from typing import Any
 
 from hybridseg.app.bundling.config import (
     bundle_version,
+    ignore_label,
     input_channels,
     input_modalities,
     label_parts,
@@ -124,6 +125,7 @@ def describe_cohort(
         references=found_references,
         label_names=names,
         regions=regions,
+        ignore=None if folder is None else ignore_label(folder),
         resample=resample,
         failures=CaseFailures("report", debug=debug),
     )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from hybridseg.app.runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .annotated_loss import AnnotatedLoss
     from .average import AverageWeights, UpdateAverage
     from .checkpoints import Checkpoints, EarlyStop
     from .curves import Curves
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .step import Step
 
 __all__ = [
+    "AnnotatedLoss",
     "AverageWeights",
     "BestModel",
     "Checkpoints",
@@ -51,6 +53,7 @@ __all__ = [
 __getattr__ = lazy_names(
     __name__,
     {
+        "annotated_loss": ["AnnotatedLoss"],
         "average": ["AverageWeights", "UpdateAverage"],
         "checkpoints": ["Checkpoints", "EarlyStop"],
         "curves": ["Curves"],

@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from hybridseg.networks import read_tensors
 from hybridseg.networks.weights import WeightsError, check_finite, check_same_network
 
+from .handlers import can_choose
 from .run_folder import checkpoint_epochs, checkpoint_path
 from .saving import save_tensors
 
@@ -193,9 +194,15 @@ class EarlyStop(EarlyStopHandler):
     """MONAI's `EarlyStopHandler` with a state for checkpoints: the best score, and how long ago it was reached.
 
     Without the state, every resumed run would count its patience from zero, so many short jobs would never stop early.
+    A validation without a label to score does not count.
     """
 
     _handler: Any  # ignite's EarlyStopping, which counts; exists once the trainer is set
+
+    def __call__(self, engine: Engine) -> None:
+        """Compare the score of a validation with the best one."""
+        if can_choose(engine):
+            super().__call__(engine)
 
     def state_dict(self) -> Mapping[str, Any]:
         """Return the state for a checkpoint."""

@@ -34,10 +34,21 @@ SHOWN_LABELS, LOWEST_LABELS = 8, 3
 logger = logging.getLogger("hybridseg.training")
 
 
+def can_choose(validator: Engine) -> bool:
+    """Return whether a validation says which weights are better: not if no validation case has a label to score.
+
+    MONAI's mean of scores that are all undefined is 0, as that of the worst network.
+    """
+    state: Any = validator.state
+    scores = getattr(state, "metric_details", {}).get(getattr(state, "key_metric_name", None))
+    return scores is None or not bool(torch.isnan(scores).all())
+
+
 class BestModel:
     """Save the weights after each validation that beats the best one so far.
 
-    The file is a state dict of tensors; it is replaced as a whole.
+    If no validation case has a label, nothing can choose, and the weights are saved after each validation, so that the
+    last are kept. The file is a state dict of tensors; it is replaced as a whole.
 
     Args:
         network: the network in training.
@@ -56,8 +67,8 @@ class BestModel:
 
     def __call__(self, validator: Engine) -> None:
         state: Any = validator.state  # MONAI's engines add the key metric
-        score = float(state.metrics[state.key_metric_name])
-        if score > self.score:
+        score = float(state.metrics[state.key_metric_name]) if can_choose(validator) else -math.inf
+        if score > self.score or score == -math.inf == self.score:
             if not is_finite(self.network.state_dict().values()):
                 logger.warning(f"epoch {state.epoch}: weights are not finite: {self.path} was not written")
                 return
@@ -128,6 +139,9 @@ class TrainingProgress:
         if len(self.expected_end.validation_seconds) == self.validated:
             return
         self.validated = len(self.expected_end.validation_seconds)
+        if not can_choose(self.validator):
+            yield f"{state.key_metric_name} undefined, since no validation case has a label"
+            return
         dice = label_dice(state.metrics)
         shown, hint = list(dice.items()), ""
         if len(shown) > SHOWN_LABELS:
@@ -145,7 +159,12 @@ class TrainingProgress:
 
     def conclude(self) -> None:
         """Log at the end where the best weights are."""
-        if self.best.epoch:
+        if self.best.epoch and self.best.score == -math.inf:
+            logger.warning(
+                f"no validation case has a label, so nothing could choose the best weights and nothing stopped early: "
+                f"the last ones, of epoch {self.best.epoch}, are in {self.best.path}. Validate on cases with labels."
+            )
+        elif self.best.epoch:
             logger.info(f"best weights, of epoch {self.best.epoch}: {self.best.path}")
         else:
             logger.warning(f"no validation took place: {self.best.path} was not written")

@@ -34,6 +34,17 @@ def test_reference_regions_give_the_reference_labels(regions: dict[str, list[int
     np.testing.assert_array_equal(restored, labels)
 
 
+def test_region_with_several_labels_of_its_own_writes_the_first() -> None:
+    regions = {"whole": [1, 2, 3, 4], "core": [3, 1, 2], "enhancing": [1]}  # nnUNet #3042
+    assert region_labels(regions) == (4, 3, 1)
+    labels = np.random.default_rng(0).integers(0, 5, (6, 5, 4))
+    to_regions = LabelsToRegionsd("label", regions)
+    masks = to_regions({"label": torch.from_numpy(labels)[None]})["label"]
+    restored = restore_labels(masks - 0.5, np.eye(4), labels.shape, np.eye(4), regions=regions)
+    assert set(np.unique(restored)) == {0, 1, 3, 4}
+    torch.testing.assert_close(to_regions({"label": torch.from_numpy(restored)[None]})["label"], masks)
+
+
 @pytest.mark.parametrize(
     ("regions", "message"),
     [
@@ -44,9 +55,11 @@ def test_reference_regions_give_the_reference_labels(regions: dict[str, list[int
         ({"whole": [1.0]}, r"regions: 'whole': \[1.0\]: must be labels"),
         ({"whole": [True]}, r"regions: 'whole': \[True\]: must be labels"),
         ({"whole": 3}, "regions: 'whole': 3: must be labels"),
-        ({"whole": [1, 2, 3], "core": [3]}, r"regions: 'whole': \[1, 2, 3\], of which 1, 2 in no later region"),
-        ({"core": [2], "whole": [1, 2]}, r"regions: 'whole': \[1, 2\], of which 1, 2 in no later region"),
-        ({"one": [1], "same": [1]}, r"regions: 'one': \[1\], of which none in no later region"),
+        (
+            {"core": [2], "whole": [1, 2]},
+            r"regions: 'core': \[2\], all in later regions: must have a label that is in no",
+        ),
+        ({"one": [1], "same": [1]}, r"regions: 'one': \[1\], all in later regions"),
     ],
 )
 def test_invalid_regions_are_errors(regions: dict[str, Any], message: str) -> None:

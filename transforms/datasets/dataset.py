@@ -52,6 +52,7 @@ class Dataset:
         channel_names: names of an image's channels; `image` alone if not given.
         label_names: names of the labels without the background; empty if not given.
         regions: labels of each region, if the dataset has overlapping regions.
+        ignore_label: label of voxels without annotation; None if the dataset has none.
         rois: labels by pattern of ROI names, for labels in RTSTRUCT, SEG and `.seg.nrrd` files.
         licence: licence in `dataset.json`; empty if not given.
         synthetic: whether `dataset.json` says, by `"synthetic": true`, that the volumes are not of patients.
@@ -64,6 +65,7 @@ class Dataset:
     channel_names: tuple[str, ...]
     label_names: Mapping[int, str]
     regions: Regions
+    ignore_label: int | None = None
     rois: Rois = field(default_factory=dict)
     licence: str = ""
     synthetic: bool = False
@@ -79,7 +81,7 @@ class Dataset:
 
     @property
     def label_values(self) -> tuple[int, ...] | None:
-        """Labels that may occur, without the background; None if not given."""
+        """Labels that may occur, without the background and the ignore label; None if not given."""
         return tuple(sorted({*self.label_names, *(label for part in self.regions.values() for label in part)})) or None
 
 
@@ -100,7 +102,7 @@ def open_dataset(folder: PathLike, *, rois: Rois | None = None, channels: Sequen
     root = Path(os.path.abspath(folder))
     content = _name_channels(root, _read_listing(root), channels)
     layout = layout_of(root, content)
-    names, regions = read_label_names(root / LISTING, content)
+    labels = read_label_names(root / LISTING, content)
     channel_names = read_channel_names(root / LISTING, content)
     found = sorted(candidates(root, content))
     if layout == "dicom" and channel_names == UNNAMED:
@@ -113,8 +115,9 @@ def open_dataset(folder: PathLike, *, rois: Rois | None = None, channels: Sequen
         cases=tuple(cases),
         problems=problems,
         channel_names=channel_names,
-        label_names=names or name_labels(chosen),
-        regions=regions,
+        label_names=labels.names or name_labels(chosen),
+        regions=labels.regions,
+        ignore_label=labels.ignore,
         rois=chosen,
         licence=str(content.get("licence") or content.get("license") or ""),
         synthetic=content.get("synthetic") is True,

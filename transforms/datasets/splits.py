@@ -16,6 +16,7 @@ from hybridseg.transforms.io.json_files import read_json, write_json
 from hybridseg.transforms.io.masks import Rois
 
 from .dataset import LabelledCase, read_dataset
+from .patients import parse_patient, recognise_patients
 
 SUBSETS = ("training", "validation", "test")
 
@@ -41,8 +42,9 @@ def split_cases(
 
     If the dataset has any of the listed cases, the file is used: missing cases are counted in a warning, and cases that
     are not listed are ignored, so that a test case is never used for training. Otherwise the cases are shuffled by the
-    seed. The split is saved as `<run_dir>/split.json`, and a repeated or resumed run reads it from there, even if cases
-    were added since. A run with checkpoints keeps its split, so that training cases never move to validation or test.
+    seed, those of a patient together where the names say which these are. The split is saved as
+    `<run_dir>/split.json`, and a repeated or resumed run reads it from there, even if cases were added since. A run
+    with checkpoints keeps its split, so that training cases never move to validation or test.
     Under torchrun all ranks make the same split, and only rank 0 writes it.
 
     Args:
@@ -135,14 +137,27 @@ def _check_training_cases(run_dir: Path, names: Names) -> None:
 
 
 def shuffled_names(names: list[str], seed: int, fractions: Sequence[float]) -> Names:
-    """Shuffle names and split them by the fractions, with at least one case per fraction above 0 if possible."""
-    shuffled = random.Random(seed).sample(names, len(names))
+    """Shuffle patients and split them by the fractions, with at least one per fraction above 0 if possible.
+
+    The cases of a patient, where the names have a common pattern, stay together; otherwise each case counts by itself.
+    """
+    patient_of = parse_patient(recognise_patients(names))
+    by_patient: dict[str, list[str]] = {}
+    for name in names:
+        by_patient.setdefault(patient_of(name), []).append(name)
+    patients = [*by_patient]
+    if len(patients) < len(names):
+        logger.info("%d cases of %d patients by their names, whose cases stay together", len(names), len(patients))
+    shuffled = random.Random(seed).sample(patients, len(patients))
     wanted = dict(zip(SUBSETS, (*fractions, 0.0), strict=False))
-    sizes = {subset: max(1, round(part * len(names))) if part else 0 for subset, part in wanted.items()}
-    validation = len(names) - sizes["test"] - sizes["validation"]  # where the training cases end
-    test = len(names) - sizes["test"]
+    sizes = {subset: max(1, round(part * len(patients))) if part else 0 for subset, part in wanted.items()}
+    validation = len(patients) - sizes["test"] - sizes["validation"]  # where the training cases end
+    test = len(patients) - sizes["test"]
     cuts = (slice(0, max(0, validation)), slice(max(0, validation), test), slice(test, None))
-    return {subset: sorted(shuffled[cut]) for subset, cut in zip(SUBSETS, cuts, strict=True)}
+    return {
+        subset: sorted(name for patient in shuffled[cut] for name in by_patient[patient])
+        for subset, cut in zip(SUBSETS, cuts, strict=True)
+    }
 
 
 def read_folds(path: PathLike) -> dict[str, Any]:

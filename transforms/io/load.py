@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.grid import GREATEST_LABEL
+from hybridseg.transforms.label_values import label_values, number_labels
 
 from .checks import check_channel, check_grid, check_header, check_image, check_label_map, shares_grid
 from .dicom.reader import DicomReader
@@ -142,6 +143,8 @@ class LoadVolumed(MapTransform):
             image, a label map may be all zero.
         channels: channels of each image.
         classes: number of labels of a label map, background included: 0 to `classes` - 1.
+        labels: the values that a label map may have besides 0, such as the keys of a bundle's
+            `label_names`; the label map gets their numbers from 1, in the order of the values. None keeps the values.
         orientation: directions for D, H and W, such as `RAS`, as close as flips and permutations allow; None keeps the
             file's axes. `original_affine` and `spatial_shape` stay those of the file.
         allow_missing_keys: skip keys that a case lacks.
@@ -162,6 +165,7 @@ class LoadVolumed(MapTransform):
         label_keys: KeysCollection = ("label",),
         channels: int = 1,
         classes: int = GREATEST_LABEL + 1,
+        labels: Iterable[int | str] | None = None,
         orientation: str | None = None,
         allow_missing_keys: bool = False,
         max_bytes: int | None = None,
@@ -175,6 +179,7 @@ class LoadVolumed(MapTransform):
         self.label_keys = frozenset(ensure_tuple(label_keys))
         self.channels = channels
         self.classes = classes
+        self.values = None if labels is None else label_values(labels)
         self.orientation = orientation
         self.max_bytes = max_bytes
         self.one_grid = one_grid
@@ -243,6 +248,8 @@ class LoadVolumed(MapTransform):
         if is_label:
             check_label_map(path, array, self.classes)
             np.round(array, out=array)
+            if self.values is not None:
+                number_labels(path, array, self.values)
         else:
             check_image(path, array)
         meta[ImageMetaKey.FILENAME_OR_OBJ] = "" if isinstance(source.reader, MemoryReader) else os.fspath(path)

@@ -12,7 +12,7 @@ in the order of the output's; a slab has n of the X layers.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hybridseg.transforms.grid import label_dtype
+from hybridseg.transforms.label_values import label_values, values_by_number
 from hybridseg.transforms.regions import Regions
 
 from .alignment import Axes, align_axes
@@ -48,6 +49,7 @@ def restore_labels(
     reference_affine: NDArray[np.floating],
     *,
     threshold: float | None = None,
+    labels: Iterable[int | str] | None = None,
     regions: Regions | None = None,
     probabilities: bool = False,
     thresholds: Mapping[str, float] | None = None,
@@ -61,6 +63,7 @@ def restore_labels(
         reference_affine: (4, 4), voxel indices of the reference grid to RAS mm.
         threshold: for a network with one channel (K = 1): voxels with a logit above it get label 1. None chooses the
             channel with the highest logit.
+        labels: values of the classes in any order: channel 1 is the lowest. None gives channel 1 label 1, and so on.
         regions: for a network with a channel for each of K regions: voxels get the label of the last region whose logit
             is above 0; see `region_labels`.
         probabilities: interpolate probabilities instead of logits, as MONAI's bundles do: organs become a little
@@ -72,7 +75,8 @@ def restore_labels(
         which ends half a voxel beyond the centres of its border voxels, are 0.
 
     Raises:
-        ValueError: wrong shapes, a threshold or regions that do not match the channels or each other, or NaN logits.
+        ValueError: wrong shapes, a threshold, labels or regions that do not match the channels or each other, or NaN
+            logits.
     """
     if logits.ndim != 4:
         raise ValueError(f"logits: shape {tuple(logits.shape)}: must be (classes, depth, height, width)")
@@ -87,10 +91,26 @@ def restore_labels(
     mapping = np.linalg.inv(affine) @ reference_affine  # output voxel indices to network voxel indices
     axes = align_axes(mapping, logits.shape[1:], shape, logits.device)
     slabs = oblique_slabs(logits, mapping, shape, choose) if axes is None else aligned_slabs(logits, axes, choose)
-    labels: NDArray[np.uint8 | np.uint16] = np.zeros(tuple(shape), label_dtype(greatest))
+    values = None if labels is None else class_values(labels, greatest, regions)
+    restored: NDArray[np.uint8 | np.uint16]
+    restored = np.zeros(tuple(shape), label_dtype(greatest) if values is None else values.dtype)
     for place, slab in slabs:
-        labels[place] = slab.cpu().numpy()
-    return labels
+        chosen = slab.cpu().numpy()
+        restored[place] = chosen if values is None else values[chosen]
+    return restored
+
+
+def class_values(labels: Iterable[int | str], classes: int, regions: Regions | None) -> NDArray[np.uint8 | np.uint16]:
+    """Return the value of each class, from the background 0 on.
+
+    Raises:
+        ValueError: there is not a value for each class, or there are regions.
+    """
+    values = label_values(labels)
+    if regions is not None or len(values) != classes:
+        found = f"{len(values)} values for {'regions' if regions is not None else f'{classes} classes'}"
+        raise ValueError(f"labels: {found}: must be one for each class, without regions")
+    return values_by_number(values)
 
 
 def aligned_slabs(logits: Tensor, axes: Axes, choose: Choose) -> Iterator[Slab]:
@@ -133,6 +153,7 @@ class RestoreLabelsd(MapTransform):
         keys: entries that hold logits, on the grid of the image.
         reference: entry that holds the preprocessed image, a MetaTensor loaded by `LoadVolumed`.
         threshold: see `restore_labels`.
+        labels: see `restore_labels`.
         regions: see `restore_labels`.
         probabilities: see `restore_labels`.
         thresholds: see `restore_labels`.
@@ -147,6 +168,7 @@ class RestoreLabelsd(MapTransform):
         keys: KeysCollection = "pred",
         reference: str = "image",
         threshold: float | None = None,
+        labels: Iterable[int | str] | None = None,
         regions: Regions | None = None,
         probabilities: bool = False,
         thresholds: Mapping[str, float] | None = None,
@@ -155,6 +177,7 @@ class RestoreLabelsd(MapTransform):
         super().__init__(keys, allow_missing_keys)
         self.reference = reference
         self.threshold = threshold
+        self.labels = None if labels is None else tuple(labels)
         self.regions = regions
         self.probabilities = probabilities
         self.thresholds = thresholds
@@ -179,6 +202,7 @@ class RestoreLabelsd(MapTransform):
                 shape,
                 original_affine,
                 threshold=self.threshold,
+                labels=self.labels,
                 regions=self.regions,
                 probabilities=self.probabilities,
                 thresholds=self.thresholds,

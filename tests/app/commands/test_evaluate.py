@@ -235,3 +235,15 @@ def test_handler_writes_the_same_scores(
     assert "0.950 ± 0.050" in caplog.messages[-1]
     for name in ("scores.csv", "scores.json", "summary.json"):
         assert (tmp_path / "handler" / name).read_text() == (tmp_path / "command" / name).read_text()
+
+
+def test_label_without_annotation_is_left_out(maps: tuple[Path, Path]) -> None:
+    predictions, references = maps
+    labels = np.zeros((16, 16, 16), dtype=np.uint8)
+    labels[3:13, 3:13, 3:13] = 1
+    labels[:, :, 13:] = 4  # where the shifted cube is wrong
+    write_volume(references / "shifted.nii.gz", labels, SPACING)
+    result = hybridseg("evaluate", predictions, references, "--ignore", "4", "--json")
+    dice = {score["case"]: score["dice"] for score in json.loads(result.out)["scores"]}
+    assert dice == {"same": 1.0, "shifted": pytest.approx(2 * 9 / 19, abs=1e-6)}
+    assert "ignore: 0: must be at least 1" in hybridseg("evaluate", *maps, "--ignore", "0").err

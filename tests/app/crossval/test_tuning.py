@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hybridseg.app.crossval.out_of_fold import overlap
 from hybridseg.app.crossval.split import Split
 from hybridseg.app.crossval.tuning import (
     Part,
@@ -26,7 +27,7 @@ SPLIT = Split(folds=[CASES[:4], CASES[4:8], CASES[8:]], test=[], patients={case:
 def components(*sizes: tuple[int, int], reference: int = 100) -> PartComponents:
     """The components of a case, each with its voxels and those that are right."""
     voxels, overlap = zip(*sizes, strict=True)
-    return PartComponents(np.array(voxels), np.array(overlap), reference, 2.0)
+    return PartComponents(np.array(voxels), np.array(voxels), np.array(overlap), reference, 2.0)
 
 
 def test_dice_of_a_rule_is_that_of_the_cleaned_label_map() -> None:
@@ -42,6 +43,19 @@ def test_components_and_overlaps_are_counted() -> None:
     reference = np.array([0, 1, 1, 1, 0, 0, 0], dtype=np.uint8)[:, None, None]
     found = measure_components(prediction, reference, PART, 1.0)
     assert (found.voxels.tolist(), found.overlap.tolist(), found.reference) == ([2, 1, 1], [1, 1, 0], 3)
+
+
+def test_voxels_without_annotation_do_not_count() -> None:
+    prediction = np.array([1, 1, 1, 0, 1, 0, 1], dtype=np.uint8)[:, None, None]
+    reference = np.array([1, 9, 9, 1, 9, 0, 0], dtype=np.uint8)[:, None, None]
+    found = measure_components(prediction, reference, PART, 1.0, ignore=9)
+    assert (found.voxels.tolist(), found.annotated.tolist(), found.overlap.tolist()) == (
+        [3, 1, 1],
+        [1, 0, 1],
+        [1, 0, 0],
+    )
+    assert found.dice() == overlap(prediction, reference, PART, ignore=9) == 2 * 1 / (2 + 2)
+    assert {rule.smallest_mm3 for rule in candidate_rules(PART, [found])} == {0.0, 1.1}
 
 
 def test_rule_that_removes_false_components_is_kept() -> None:

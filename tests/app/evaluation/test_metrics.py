@@ -160,3 +160,29 @@ def test_scoring_the_background_is_an_error() -> None:
         score_case(
             np.zeros((2, 2, 2), np.uint8), np.zeros((2, 2, 2), np.uint8), spacing=SPACING, label_names={0: "air"}
         )
+
+
+def test_voxels_without_annotation_count_for_nothing() -> None:
+    reference, prediction = box((3, 9), (4, 12), (5, 10)), box((3, 9), (4, 12), (5, 10))
+    prediction[14:18] = 1
+    reference[13:] = 255
+    (found,) = score_case(prediction, reference, spacing=SPACING, ignore=255)
+    assert (found.label, found.dice, found.surface_dice, found.hd95) == (1, 1.0, 1.0, 0.0)
+    assert found.prediction_voxels == found.reference_voxels == 6 * 8 * 5
+
+
+@pytest.mark.parametrize("cut", [6, 9])
+def test_surfaces_that_end_at_missing_annotation_have_no_distance(cut: int) -> None:
+    reference, prediction = box((3, 9), (4, 12), (5, 10)), box((2, 9), (4, 12), (5, 10))
+    reference[cut:] = 255
+    (found,) = score_case(prediction, reference, spacing=SPACING, label_names={1: "box"}, ignore=255)
+    length = cut - 3
+    assert found.dice == pytest.approx(2 * length / (2 * length + 1), abs=1e-6)
+    assert (found.surface_dice, found.hd95, found.assd) == (None, None, None)
+    assert found.volume_difference_ml == pytest.approx(8 * 5 * math.prod(SPACING) / 1000)
+
+
+def test_label_that_is_nowhere_annotated_is_absent() -> None:
+    reference = np.full((4, 4, 4), 255, dtype=np.uint8)
+    (found,) = score_case(np.ones((4, 4, 4), np.uint8), reference, label_names={1: "box"}, ignore=255)
+    assert (found.outcome, found.dice) == ("absent", None)

@@ -244,3 +244,18 @@ def test_hippocampus(data_dir: Path) -> None:
         assert list(measured.label_volumes) == [1, 2]
         assert all(0.5 < volume < 5 for volume in measured.label_volumes.values())
         assert measured.spacing == (1.0, 1.0, 1.0)
+
+
+def test_voxels_without_annotation_are_not_measured(case: LabelledCase) -> None:
+    plain = measure_case(case, labels=[1])
+    assert plain.problems[0].endswith("labels 3: must be among 0, 1")
+    measured = measure_case(case, labels=[1], ignore=3)
+    assert measured.is_sound
+    assert measured.label_volumes.keys() == {1}
+    assert measured.labelled_voxels == int((LABELS == 1).sum())
+
+
+def test_case_without_annotation_is_a_problem(case: LabelledCase) -> None:
+    write(Path(str(case["label"])), np.full(SHAPE, 3, dtype=np.uint8))
+    measured = measure_case(case, labels=[1], ignore=3)
+    assert measured.problems[0].endswith("a.nii.gz: all voxels have the ignore label 3: some must be annotated")

@@ -174,12 +174,18 @@ def test_given_values_replace_decisions_and_others_follow() -> None:
 def test_regions_are_segmented_in_place_of_labels() -> None:
     regions = {"whole": (1, 2), "core": (2,)}
     assert values(plan(dataset(regions=regions)))["regions"] == {"whole": [1, 2], "core": [2]}
+    decision = plan(dataset(label_names={1: "a", 2: "b", 7: "c"}, regions=regions))["regions"]
+    assert decision.reason.endswith("In no region, and so background: 7.")
+
+
+def test_labels_of_any_values_are_planned() -> None:
+    decisions = plan(dataset(label_names={500: "a", 820: "b"}, ignore_label=900))
+    assert values(decisions).items() >= {"label_names": {500: "a", 820: "b"}, "ignore_label": 900}.items()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"label_names": {1: "a", 3: "b"}}, "labels: 1, 3: must be numbered from 1 without gaps"),
         ({"regions": {"whole": (1, 2), "again": (1, 2)}}, "regions"),
     ],
 )
@@ -233,3 +239,9 @@ def test_reasons_follow_from_a_ct_dataset_of_thick_slices() -> None:
     decisions = plan(dataset(("CT",), label_names={}), measured, memory=1e9)
     reasons = {name: decision.reason for name, decision in decisions.items()}
     assert reasons.items() >= CT_REASONS.items()
+
+
+def test_label_that_stands_for_several_has_the_name_of_its_region() -> None:
+    regions = {"whole": (1, 2, 3, 4), "core": (3, 1, 2), "enhancing": (1,)}
+    names = values(plan(dataset(label_names={1: "enhancing"}, regions=regions)))["label_names"]
+    assert names == {1: "enhancing", 2: "label_2", 3: "core", 4: "label_4"}

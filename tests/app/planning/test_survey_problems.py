@@ -12,7 +12,7 @@ import pytest
 
 from hybridseg.app.planning.case_fingerprint import CaseFingerprint
 from hybridseg.app.planning.dataset_fingerprint import summarise_cases
-from hybridseg.app.planning.survey import check_label_gaps, survey_dataset, warn_of_modality, write_integrity_report
+from hybridseg.app.planning.survey import survey_dataset, warn_of_modality, warn_of_rare_labels, write_integrity_report
 from hybridseg.transforms import open_dataset
 
 from ..conftest import SHAPE, write_volume
@@ -39,14 +39,17 @@ def test_labels_that_the_dataset_does_not_list_are_a_problem(tmp_path: Path) -> 
     assert fingerprint.problems[0].endswith("a.nii.gz: labels 7: must be among 0, 1, 2")
 
 
-def test_stray_label_is_an_error_that_names_the_case(tmp_path: Path) -> None:
-    dataset = make_dataset(tmp_path / "set", ["a", "b"])
+def test_unlisted_label_of_a_single_case_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    dataset = make_dataset(tmp_path / "set", "abc")
     unlisted = replace(dataset, label_names={})
-    first, second = survey_dataset(dataset, tmp_path / "cases", jobs=1)
+    first, second, third = survey_dataset(dataset, tmp_path / "cases", jobs=1)
+    warn_of_rare_labels(unlisted, [first, second, third])
     stray = replace(second, label_volumes={**second.label_volumes, 7: 0.1})
-    with pytest.raises(ValueError, match=r"labels: 7 occurs \(b\), but 3 does not: must be numbered from 1"):
-        check_label_gaps(unlisted, [first, stray])
-    check_label_gaps(unlisted, [first, second])
+    warn_of_rare_labels(dataset, [first, stray, third])
+    assert not caplog.messages
+    warn_of_rare_labels(unlisted, [first, stray, third])
+    (message,) = caplog.messages
+    assert message.endswith("label 7: only in case b: list the labels in dataset.json if it is a mistake")
 
 
 def test_intensities_that_contradict_the_modality_warn(tmp_path: Path) -> None:

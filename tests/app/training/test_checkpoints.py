@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 import torch
 from ignite.engine import Engine, Events
@@ -58,6 +61,18 @@ def test_resumed_run_follows_the_config_of_now(tmp_path):
     expected = [warmup_cosine(10)(epoch) for epoch in range(10)]
     expected += [0.5 * warmup_cosine(20)(epoch) for epoch in range(10, 20)]
     assert rates == pytest.approx(expected)
+
+
+@pytest.mark.filterwarnings("ignore:.*_delta' is deprecated:DeprecationWarning")  # MONAI passes it to ignite
+def test_validation_without_labels_does_not_stop_early():
+    trainer = Engine(lambda engine, batch: None)
+    stop = EarlyStop(patience=1, score_function=lambda engine: 0.0, trainer=trainer)
+    validator: Any = Engine(lambda engine, batch: None)
+    validator.state.key_metric_name = "dice"
+    for score, stopped in ((math.nan, False), (math.nan, False), (0.0, False), (0.0, True)):
+        validator.state.metric_details = {"dice": torch.tensor([[score]])}
+        stop(validator)
+        assert trainer.should_terminate == stopped
 
 
 @pytest.mark.filterwarnings("ignore:.*_delta' is deprecated:DeprecationWarning")  # MONAI passes it to ignite

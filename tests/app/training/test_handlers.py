@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from typing import Any
 
@@ -21,10 +22,34 @@ def validator() -> Engine:
     return engine
 
 
-def validate(validator: Engine, epoch: int, dice: float) -> None:
+def validate(validator: Engine, epoch: int, dice: float, scores: list[float] | None = None) -> None:
+    """Validate with a mean Dice of the scores of cases, which are NaN where a case has no label."""
     validator.state.epoch = epoch
     validator.state.metrics = {"dice": dice}
+    if scores is not None:
+        state: Any = validator.state
+        state.metric_details = {"dice": torch.tensor([scores])}
     validator.fire_event(Events.COMPLETED)
+
+
+def test_last_weights_are_kept_where_no_case_has_a_label(validator, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    network, trainer = torch.nn.Linear(1, 1), Engine(lambda engine, batch: {"loss": torch.zeros(())})
+    best = BestModel(network, tmp_path / "model.pt")
+    best.attach(validator)
+    TrainingProgress(validator, best).attach(trainer)
+    for epoch in (1, 2, 3):
+        torch.nn.init.constant_(network.weight, epoch)
+        trainer.run([0], max_epochs=1)
+        validate(validator, epoch, 0.0, [math.nan, math.nan])
+    assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item() == 3
+    assert (best.score, best.epoch) == (-math.inf, 3)
+    assert "dice undefined, since no validation case has a label" in caplog.text
+    trainer.fire_event(Events.COMPLETED)
+    assert caplog.records[-1].levelno == logging.WARNING
+    assert "nothing could choose the best weights" in caplog.messages[-1]
+    validate(validator, 4, 0.3, [math.nan, 0.3])
+    assert (best.score, best.epoch) == (0.3, 4)
 
 
 def test_best_weights_are_kept_not_the_last(validator, tmp_path):

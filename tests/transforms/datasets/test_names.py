@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from hybridseg.transforms import VolumeError, open_dataset, read_dataset
+from hybridseg.transforms import VolumeError, open_dataset, read_dataset, region_labels
 from hybridseg.transforms.datasets.names import mirror_pairs, modality_of
 
 from .dataset_folders import A, make_dataset
 
-REGIONS = {"whole": (1, 2, 3), "core": (2, 3)}
+REGIONS = {"whole": (1, 2, 3), "core": (2, 3), "enhancing": (3,)}
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,33 @@ def test_labels_are_read_in_every_format(tmp_path: Path, labels: Any, names: Any
     assert dataset.label_values == tuple(sorted({*names, *(label for part in regions.values() for label in part)}))
 
 
+@pytest.mark.parametrize("regions", [{}, {"both": [1, 6]}])
+def test_ignore_label_is_no_label(tmp_path: Path, regions: dict[str, Any]) -> None:
+    labels = {"background": 0, "a": 1, "b": 6, **regions, "ignore": 255}
+    dataset = open_dataset(make_dataset(tmp_path / "set", A, A, {"labels": labels}))
+    assert (dataset.ignore_label, dataset.label_values) == (255, (1, 6))
+    assert dataset.label_names == {1: "a", 6: "b"}
+
+
+def test_region_is_listed_before_those_inside_it(tmp_path: Path) -> None:
+    labels = {"background": 0, "enhancing": 3, "core": [2, 3], "whole": [1, 2, 3]}
+    dataset = open_dataset(make_dataset(tmp_path / "set", A, A, {"labels": labels}))
+    assert list(dataset.regions) == ["whole", "core", "enhancing"]
+
+
+def test_class_order_says_which_label_a_region_writes(tmp_path: Path) -> None:
+    labels = {"background": 0, "whole": [1, 2, 3, 4], "core": [1, 2, 3], "enhancing": 1}
+    listing = {"labels": labels, "regions_class_order": [4, 3, 1]}
+    dataset = open_dataset(make_dataset(tmp_path / "set", A, A, listing))
+    assert region_labels(dataset.regions) == (4, 3, 1)
+
+
+@pytest.mark.parametrize("modality", [{"0000": "T1", "0001": "T2"}, {"1": "T2", "0": "T1"}])  # nnUNet #946
+def test_channels_may_have_the_numbers_of_files(tmp_path: Path, modality: dict[str, str]) -> None:
+    make_dataset(tmp_path / "set", A, A, {"modality": modality})
+    assert open_dataset(tmp_path / "set").channel_names == ("T1", "T2")
+
+
 def test_without_dataset_json_there_are_no_names(tmp_path: Path) -> None:
     dataset = open_dataset(make_dataset(tmp_path / "set", A, A))
     assert (dataset.layout, dataset.channel_names, dataset.label_names) == ("pairs", ("image",), {})
@@ -65,7 +92,16 @@ def test_without_dataset_json_there_are_no_names(tmp_path: Path) -> None:
         ({"labels": {"both": [0, 1]}}, r"labels: both: 0: must be an integer from 1"),
         ({"labels": {"none": []}}, r"labels: none: \[\]: a region must have at least one label"),
         ({"labels": {"a": 1, "b": 1}}, r"labels: 1 is 'a' and 'b': a label must have one name"),
-        ({"labels": {"a": 1, "ignore": 2}}, r"labels: ignore: 2: not supported: every voxel must have a label"),
+        ({"labels": {"a": 1, "b": 3, "ignore": 2}}, r"labels: ignore: 2: must be the highest label, above 3"),
+        ({"labels": {"a": [1, 4], "ignore": 3}}, r"labels: ignore: 3: must be the highest label, above 4"),
+        ({"labels": {"a": 1, "ignore": [2]}}, r"labels: ignore: \[2\]: must be an integer"),
+        ({"labels": {"a": 1, "ignore": 0}}, r"labels: ignore: 0: must be an integer from 1"),
+        (
+            {"labels": {"wt": [1, 2, 3], "tc": [1, 2], "et": 1}, "regions_class_order": [1, 2, 3]},
+            r"regions_class_order: 1 for 'wt': must be a label of the region that no later region has: 3",
+        ),
+        ({"labels": {"wt": [1, 2], "et": 1}, "regions_class_order": [2]}, "must have a label for each region: wt, et"),
+        ({"modality": {"0": "T1", "0000": "T2"}}, r"modality: .*: must name the channels from 0"),
         ({"modality": "CT"}, r"modality: CT: must name the channels from 0"),
         ({"modality": {"1": "CT"}}, r"modality: .*: must name the channels from 0"),
         ({"modality": {}}, r"modality: {}: must name the channels from 0"),

@@ -193,6 +193,17 @@ def test_every_case_is_in_one_subset_and_none_is_empty(count: int, seed: int, fr
         assert abs(len(split[subset]) - fraction * count) <= 2
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_cases_of_a_patient_stay_together(seed: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    cases = [f"patient{patient:03d}_frame{frame:02d}" for patient in range(8) for frame in (1, 2)]
+    split = shuffled_names(cases, seed, (0.5, 0.25, 0.25))
+    patients = [{name[:10] for name in listed} for listed in split.values()]
+    assert list(map(len, patients)) == [4, 2, 2]
+    assert len(set.union(*patients)) == 8
+    assert caplog.messages == ["16 cases of 8 patients by their names, whose cases stay together"]
+
+
 @pytest.mark.parametrize("fractions", [(1.0,), (0.5, 0.6), (1.5, -0.5), (0.25, 0.25, 0.25, 0.25)])
 def test_fractions_must_add_up_to_1(tmp_path: Path, fractions: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match=r"fractions: .*: must be two or three fractions that add up to 1"):
