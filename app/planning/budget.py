@@ -313,7 +313,7 @@ def show_time(seconds: float) -> str:
     for unit, length in {"days": 86400, "hours": 3600, "minutes": 60}.items():
         if seconds >= 1.5 * length:
             return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
 def round_up(hours: float) -> float:

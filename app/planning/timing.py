@@ -180,7 +180,7 @@ class TimePlanner:
         shorter = {share: within(part * timing.seconds) for share, part in SHORTER.items()}
         if timing.seconds <= LONG:
             return replace(timing, shorter=shorter)
-        enough = (hours for hours in RECOMMENDED if (plan := within(3600 * hours)).steps == STEPS[plan.preset])
+        enough = (hours for hours in RECOMMENDED if (less := within(3600 * hours)).steps == STEPS[less.preset])
         return replace(timing, shorter=shorter, recommended_hours=next(enough, RECOMMENDED[-1]))
 
     def time_of(self, plan: Candidate, cost: TrainingCost, steps: int, validations: int) -> Timing:
@@ -217,14 +217,14 @@ class TimePlanner:
         assert cost is not None
         fitting = self.work.steps_within(seconds, cost)
         enough = "enough" if fitting >= choice.enough_steps else "too few"
-        fits = f"{fitting} steps fit into {show_time(seconds)}, {enough} for `{choice.preset}`"
+        fits = f"{fitting} steps fit into {show_time(seconds)}, {enough} for preset {choice.preset}"
         reasons = {"preset": f"{fits}.", "patch_size": f"{fits}; the patch is the largest that is planned."}
         if patches := [other for other in better if (other.spacing, other.preset) == (choice.spacing, choice.preset)]:
             shown = " x ".join(map(str, patches[-1].patch_size))
             reasons["patch_size"] = f"{fits}; the next larger patch, {shown}, {steps(patches[-1])}."
         if presets := [other for other in better if (other.spacing, other.preset) != (choice.spacing, choice.preset)]:
             finer = "" if presets[-1].spacing == choice.spacing else " on the finer grid"
-            reasons["preset"] = f"{fits}; `{presets[-1].preset}`{finer} {steps(presets[-1])}."
+            reasons["preset"] = f"{fits}; {presets[-1].preset}{finer} {steps(presets[-1])}."
         if choice.spacing != candidates[0].spacing:
             planned = " x ".join(f"{edge:g}" for edge in candidates[0].spacing)
             reasons["spacing"] = f"Coarser than planned without a given time, {planned} mm, where too few steps fit."
@@ -266,11 +266,11 @@ def describe_timing(timing: Timing, command: str) -> list[str]:
     """
     lines = [f"{show_time(timing.seconds)} for each fold: {timing.explained}"]
     if timing.budget_seconds is not None and timing.steps < timing.enough_steps:
-        lines += [f"{timing.steps} steps are few: `--hours` with more time is worth it"]
+        lines.append(f"{timing.steps} steps are few: more time is worth it, up to {timing.enough_steps} steps at least")
     for share, plan in timing.shorter.items():
         grid, patch = (" x ".join(f"{value:g}" for value in values) for values in (plan.spacing, plan.patch_size))
-        network = f"`{plan.preset}`, patch {patch}, spacing {grid} mm"
-        lines.append(f"{share} of it, {show_time(plan.seconds)}: about {plan.steps} steps of {network}")
+        network = f"preset {plan.preset}, patch {patch}, spacing {grid} mm"
+        lines.append(f"{share} of it, {show_time(plan.seconds)}: about {plan.steps} steps, {network}")
     if timing.recommended_hours is not None:
         lines.append(f"recommended: {command} --hours {timing.recommended_hours:g}")
     return lines

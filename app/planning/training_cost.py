@@ -93,7 +93,8 @@ def train_on_cases(config: Mapping[str, Any], cases: Sequence[str]) -> dict[str,
         begin = perf_counter()
         batches = iter(parser.get_parsed_content("train::dataloader"))
         prepared = perf_counter()
-        loading, stepping = [], []
+        loading: list[float] = []
+        stepping: list[float] = []
         with peak_memory(step.device) as peak:
             while len(stepping) < STEPS and sum(stepping) < ENOUGH_SECONDS:
                 start = perf_counter()
