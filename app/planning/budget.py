@@ -138,13 +138,15 @@ class Workload:
         own = steps * self.step_seconds(cost) + validations * self.validation_seconds(cost)
         return self.fixed_seconds(cost) + own
 
-    def seconds_needed(self, cost: TrainingCost, steps: int) -> float:
-        """Return the time into which a number of steps fits, with one validation and the margin."""
-        return self.seconds(cost, steps, 1) / (1 - MARGIN)
+    def validations_within(self, seconds: float, cost: TrainingCost) -> int:
+        """Return how many validations a training of some time has."""
+        room = VALIDATING * (seconds * (1 - MARGIN) - self.fixed_seconds(cost))
+        return max(1, min(MOST_VALIDATIONS, math.floor(room / self.validation_seconds(cost))))
 
     def steps_within(self, seconds: float, cost: TrainingCost) -> int:
-        """Return how many steps fit into a time, with one validation and the margin; below 0 if the rest does not."""
-        return math.floor((seconds * (1 - MARGIN) - self.seconds(cost, 0, 1)) / self.step_seconds(cost))
+        """Return how many steps fit into a time beside its validations and the margin; below 0 if the rest does not."""
+        rest = self.seconds(cost, 0, self.validations_within(seconds, cost))
+        return math.floor((seconds * (1 - MARGIN) - rest) / self.step_seconds(cost))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,17 +187,14 @@ def schedule_within(
         ValueError: fewer than `FEWEST_STEPS` steps fit.
     """
     if work.steps_within(seconds, cost) < FEWEST_STEPS:
-        least = round_up(work.seconds_needed(cost, FEWEST_STEPS) / 3600)
+        least = round_up(work.seconds(cost, FEWEST_STEPS, 1) / (1 - MARGIN) / 3600)
         start, cases = show_time(work.fixed_seconds(cost)), work.training + work.validation
         needed = (
             f"{start} to start and to prepare {cases} cases, {show_time(work.validation_seconds(cost))} to validate"
         )
         raise ValueError(f"hours: {seconds / 3600:g}: must be at least {least:g}: a training needs {needed}")
-    room = seconds * (1 - MARGIN) - work.fixed_seconds(cost)
-    validation = work.validation_seconds(cost)
-    validations = max(1, min(MOST_VALIDATIONS, math.floor(VALIDATING * room / validation)))
-    steps = min(most_steps, math.floor((room - validations * validation) / work.step_seconds(cost)))
-    return divide(steps, validations, work.training, batch_size)
+    steps = min(most_steps, work.steps_within(seconds, cost))
+    return divide(steps, work.validations_within(seconds, cost), work.training, batch_size)
 
 
 def divide(steps: int, validations: int, training: int, batch_size: int) -> Schedule:

@@ -9,6 +9,7 @@ from typing import Any
 
 from .budget import (
     MARGIN,
+    VALIDATING,
     Candidate,
     Schedule,
     Workload,
@@ -91,13 +92,13 @@ class Timing:
 
     @property
     def explained(self) -> str:
-        """The parts of the expected time, in a sentence."""
-        parts = [
-            f"{self.steps} steps of {self.step_seconds:.3g} s",
-            f"{self.validations} validations of {show_time(self.validation_seconds)}",
-            f"{show_time(self.start_seconds)} to start and to prepare the cases",
-        ]
-        return f"{', '.join(parts)}: {show_time(self.seconds)} in all, measured on {self.device}."
+        """The expected time and its parts, in a sentence."""
+        validations = f"{self.validations} validation{'s' if self.validations > 1 else ''}"
+        parts = (
+            f"{self.steps} steps of {self.step_seconds:.2g} s, {validations} of {show_time(self.validation_seconds)}"
+        )
+        start = f"{show_time(self.start_seconds)} to start and to prepare the cases"
+        return f"{parts}, and {start} take {show_time(self.seconds)} for each fold on {self.device}."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,11 +137,10 @@ class TimePlanner:
         choice, costs = measure_and_choose(candidates, measure, self.work, seconds=seconds, memory=self.memory)
         cost = costs[choice]
         assert cost is not None
-        best = candidates[0]
         own = settings_of(choice)
-        if choice.spacing == best.spacing:
+        if choice.spacing == candidates[0].spacing:
             del own["spacing"]  # which the planner chooses and explains itself
-            if choice.preset == best.preset:
+            if choice.preset == candidates[0].preset:
                 del own["preset"]
         batch_size = self.make_planner(settings_of(choice), {}).plan()["batch_size"].value
         most = STEPS[choice.preset]
@@ -148,7 +148,10 @@ class TimePlanner:
         timing = self.time_of(choice, cost, schedule.steps, schedule.validations)
         reasons = self.explain(choice, candidates, costs, seconds)
         reasons["max_epochs"] = f"{timing.explained} {left_over(seconds, timing, most)}"
-        reasons["val_interval"] = f"The best of {timing.validations} validations chooses the weights that are kept."
+        best = f"The best of {timing.validations} validations" if timing.validations > 1 else "The only validation"
+        reasons["val_interval"] = (
+            f"{best} chooses the weights that are kept; they may take {VALIDATING:.0%} of the time."
+        )
         own |= {"max_epochs": schedule.epochs, "val_interval": schedule.val_interval} | dict(self.given)
         own_reasons = {name: reason for name, reason in reasons.items() if name not in self.given}
         decisions = self.make_planner(own, own_reasons).plan() | whole_schedule(schedule, batch_size)
@@ -264,9 +267,9 @@ def describe_timing(timing: Timing, command: str) -> list[str]:
         timing: the expected time.
         command: the command that plans, to which `--hours` is added.
     """
-    lines = [f"{show_time(timing.seconds)} for each fold: {timing.explained}"]
+    lines = [timing.explained]
     if timing.budget_seconds is not None and timing.steps < timing.enough_steps:
-        lines.append(f"{timing.steps} steps are few: more time is worth it, up to {timing.enough_steps} steps at least")
+        lines.append(f"{timing.steps} steps are few: more time is worth it, at least for {timing.enough_steps} steps")
     for share, plan in timing.shorter.items():
         grid, patch = (" x ".join(f"{value:g}" for value in values) for values in (plan.spacing, plan.patch_size))
         network = f"preset {plan.preset}, patch {patch}, spacing {grid} mm"

@@ -30,7 +30,7 @@ def planned(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = hybridseg("plan", phantoms, "-o", bundle, *FAST)
     assert result.code == 0, result.err
     assert "5 cases in decathlon layout, 5 without problems" in result.out
-    assert " for each fold: " in result.out
+    assert " for each fold on cpu " in result.out
     assert "a tenth of it, " in result.out
     return bundle
 

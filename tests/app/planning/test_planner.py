@@ -182,7 +182,7 @@ def test_given_values_may_have_a_reason() -> None:
         fingerprint(),
         training=160,
         memory=10**9,
-        measure=lambda settings: StepCost(0, 0.0),
+        measure=lambda settings: StepCost(1, 0.0),
         given={"preset": "tiny", "spacing": [2.0] * 3},
         reasons={"preset": "It is the fastest."},
     )
