@@ -37,6 +37,9 @@ class Plan(ComputingCommand):
     """Folder of the dataset."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="BUNDLE")]
     """Folder of the bundle: a new or empty one, or that of an earlier plan, whose files are replaced."""
+    hours: Annotated[float | None, tyro.conf.arg(metavar="HOURS", help_behavior_hint="(default: no limit)")] = None
+    """Time in which the training of a fold is to end on this device, with its validations. Spacing, network, patch and
+    number of steps follow from it; their costs are measured by short trainings."""
     memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "8GB"
     """Memory that a training step may need beyond the weights; it is measured on this device."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
@@ -102,6 +105,7 @@ class Plan(ComputingCommand):
             spacing=self.spacing,
             patch=self.patch,
             preset=self.preset,
+            hours=self.hours,
         )
         make_folder(self.output)
         with folder_lock(self.output, "output"):
@@ -141,11 +145,15 @@ def parse_regions(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
 
 
 def describe(plan: BundlePlan, bundle: Path, dataset: Path) -> str:
-    """Return the decisions with their reasons as text, and the command that trains."""
+    """Return the decisions with their reasons as text, the expected time, and the command that trains."""
+    from hybridseg.app.planning import describe_timing
+
     width = max(map(len, plan.decisions))
     lines = []
     for name, decision in plan.decisions.items():
         value = json.dumps(decision.value, ensure_ascii=False)
         shown = value if len(value) <= 60 else f"{value[:57]}..."
         lines += [f"{name:{width}}  {shown}", f"{'':{width}}    {decision.reason}"]
-    return "\n".join([*lines, "", f"bundle  {bundle}", f"train   hybridseg train {bundle} {dataset}"])
+    first, *others = describe_timing(plan.timing, f"hybridseg plan {dataset} -o {bundle}")
+    time = [f"time    {first}", *(f"        {line}" for line in others)]
+    return "\n".join([*lines, "", *time, f"bundle  {bundle}", f"train   hybridseg train {bundle} {dataset}"])

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .plan import BundlePlan, PlanOptions, plan_bundle
     from .planner import Decision, Planner
     from .survey import survey_dataset
+    from .timing import Timing, describe_timing
 
 __all__ = [
     "BundlePlan",
@@ -18,6 +19,8 @@ __all__ = [
     "Decision",
     "PlanOptions",
     "Planner",
+    "Timing",
+    "describe_timing",
     "plan_bundle",
     "summarise_cases",
     "survey_dataset",
@@ -31,5 +34,6 @@ __getattr__ = lazy_names(
         "plan": ["BundlePlan", "PlanOptions", "plan_bundle"],
         "planner": ["Decision", "Planner"],
         "survey": ["survey_dataset"],
+        "timing": ["Timing", "describe_timing"],
     },
 )

@@ -28,6 +28,7 @@ class CaseFingerprint:
         body_share: share of the volume that the bounding box of the body fills.
         label_volumes: volume of each label that occurs, in ml, without the background.
         labelled_voxels: number of voxels that have a label.
+        labelled_extent: size of the box around them, along right, anterior, superior, in mm; None without any.
         quantiles: for each channel the quantiles of its labelled voxels at `LEVELS`, in the unit of the file (HU for
             CT); empty for a channel without labelled voxels.
         image_hash: digest of the image's voxels in the pipelines' orientation: equal for copies under two names.
@@ -41,6 +42,7 @@ class CaseFingerprint:
     body_share: float | None = None
     label_volumes: Mapping[int, float] = field(default_factory=dict)
     labelled_voxels: int = 0
+    labelled_extent: FloatTriple | None = None
     quantiles: tuple[tuple[float, ...], ...] = ()
     image_hash: str = ""
 

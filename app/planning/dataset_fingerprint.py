@@ -34,6 +34,7 @@ class DatasetFingerprint:
         median_spacing: voxel size, in mm.
         fine_spacing: 10th percentile of the voxel size, in mm.
         median_extent_mm: shape times spacing, in mm.
+        median_labelled_mm: size of the box around all labels of a case, in mm, of the cases that have any.
         median_body_share: share of the volume that the bounding box of the body fills.
         channels: the intensities of each channel.
         labels: the labels that occur, in order.
@@ -43,6 +44,7 @@ class DatasetFingerprint:
     median_spacing: FloatTriple
     fine_spacing: FloatTriple
     median_extent_mm: FloatTriple
+    median_labelled_mm: FloatTriple
     median_body_share: float
     channels: tuple[PooledIntensities, ...]
     labels: tuple[int, ...]
@@ -60,13 +62,15 @@ def summarise_cases(fingerprints: Iterable[CaseFingerprint]) -> DatasetFingerpri
         raise ValueError(f"fingerprints: {len(given)}, all with problems: at least one case must have none")
     spacings = np.array([case.spacing for case in sound], dtype=np.float64)
     shapes = np.array([case.shape for case in sound], dtype=np.int64)
+    channels = _pool_channels(sound)
     return DatasetFingerprint(
         cases=len(sound),
         median_spacing=_percentile(spacings, 50),
         fine_spacing=_percentile(spacings, 10),
         median_extent_mm=_percentile(shapes * spacings, 50),
+        median_labelled_mm=_percentile([case.labelled_extent for case in sound if case.labelled_extent], 50),
         median_body_share=float(np.median([case.body_share or 0.0 for case in sound])),
-        channels=_pool_channels(sound),
+        channels=channels,
         labels=tuple(sorted({label for case in sound for label in case.label_volumes})),
     )
 

@@ -74,6 +74,7 @@ def measure_case(
             problems += _unannotated(case, numbers, ignore)
             numbers = np.where(numbers == ignore, 0, numbers)
         measured["label_volumes"] = _measure_volumes(numbers, voxel_volume_ml(label.affine.numpy()))
+        measured["labelled_extent"] = _box_lengths(numbers > 0, voxel_lengths(label.affine.numpy()))
         problems += _unlisted_labels(case, measured["label_volumes"], labels)
         shape, affine = label.shape[1:], label.affine.numpy()
     del label
@@ -160,6 +161,19 @@ def _box_share(mask: torch.Tensor) -> float:
     """Return the share of a volume that the bounding box of a mask (C, D, H, W) fills."""
     start, end = generate_spatial_bounding_box(mask)
     return round(float(np.prod(np.subtract(end, start)) / np.prod(mask.shape[1:])), 4)
+
+
+def _box_lengths(mask: NDArray[np.bool_], edges: NDArray[np.floating]) -> FloatTriple | None:
+    """Return the size of the bounding box of a mask (D, H, W), in mm; None if it is empty.
+
+    Args:
+        mask: the mask.
+        edges: voxel size along each axis, in mm.
+    """
+    if not mask.any():
+        return None
+    start, end = generate_spatial_bounding_box(mask[None])
+    return _triple(np.subtract(end, start) * edges)
 
 
 def _hash(volumes: Iterable[NDArray[np.float32]]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tqdm import tqdm
 from hybridseg.app.bundling.readme import plan_docs
 from hybridseg.app.bundling.training_data import TrainingData, measured_scan
 from hybridseg.app.bundling.writer import configure, write_bundle
-from hybridseg.app.runtime.machine import choose_device
+from hybridseg.app.runtime.machine import choose_device, device_name
 from hybridseg.app.runtime.options import check_at_least, check_positive, parse_size
 from hybridseg.networks import PRESETS
 from hybridseg.transforms.datasets.dataset import Dataset, open_dataset
@@ -27,9 +28,10 @@ from hybridseg.transforms.io.json_files import write_json
 from hybridseg.transforms.io.masks import Rois
 from hybridseg.transforms.regions import region_labels
 
+from .budget import Workload
 from .case_fingerprint import CaseFingerprint
 from .dataset_fingerprint import summarise_cases
-from .planner import Decision, Planner
+from .planner import Decision, Measure, Planner
 from .step_cost import StepCost, measure_step
 from .survey import (
     default_jobs,
@@ -39,6 +41,8 @@ from .survey import (
     warn_of_rare_labels,
     write_integrity_report,
 )
+from .timing import TimePlanner, Timing
+from .training_cost import TrainingCost, measure_training
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +72,7 @@ class PlanOptions:
         spacing: along right, anterior, superior, in mm; None to plan it.
         patch: in voxels; None to plan it.
         preset: name of the network; None to plan it.
+        hours: time in which a training of a fold is to end, on the device; None for a plan without a limit.
 
     Raises:
         ValueError: an option breaks its rule.
@@ -86,6 +91,7 @@ class PlanOptions:
     spacing: tuple[float, float, float] | None = None
     patch: tuple[int, int, int] | None = None
     preset: str | None = None
+    hours: float | None = None
 
     def __post_init__(self) -> None:
         parse_size(memory=self.memory)
@@ -93,7 +99,7 @@ class PlanOptions:
         check_at_least(2, folds=self.folds)
         check_at_least(0, seed=self.seed)
         check_at_least(1, jobs=self.jobs)
-        check_positive(spacing=self.spacing, patch=self.patch)
+        check_positive(spacing=self.spacing, patch=self.patch, hours=self.hours)
         if self.preset is not None and self.preset not in PRESETS:
             raise ValueError(f"preset: {self.preset!r}: must be one of {', '.join(PRESETS)}")
 
@@ -114,6 +120,7 @@ class BundlePlan:
         cases: all cases, measured.
         split: the names of each fold's cases in `folds`, those of test cases in `test`.
         decisions: by name, in the order in which they were made.
+        timing: how long a training is expected to take.
     """
 
     options: PlanOptions
@@ -121,6 +128,7 @@ class BundlePlan:
     cases: Sequence[CaseFingerprint]
     split: Mapping[str, Any]
     decisions: Mapping[str, Decision]
+    timing: Timing
 
     @property
     def folds(self) -> Sequence[Sequence[str]]:
@@ -140,6 +148,7 @@ class BundlePlan:
             "layout": self.dataset.layout,
             "memory": self.options.memory,
             "decisions": [asdict(decision) for decision in self.decisions.values()],
+            "time": self.timing.record(),
             "left_out": {case.case: list(case.problems) for case in self.left_out},
         }
 
@@ -192,10 +201,9 @@ def plan_bundle(
     else:
         split = use_folds(given, patients, options.split_file)
     warn_of_modality(dataset, sound[0].case)
-    training = sum(map(len, split["folds"][1:]))
-    decisions = {"folds": explain_folds(split, patients, options)}
-    decisions |= make_decisions(dataset, sound, training, options)
-    plan = BundlePlan(options=options, dataset=dataset, cases=cases, split=split, decisions=decisions)
+    decisions, timing = make_decisions(dataset, sound, split["folds"], options)
+    decisions = {"folds": explain_folds(split, patients, options)} | decisions
+    plan = BundlePlan(options=options, dataset=dataset, cases=cases, split=split, decisions=decisions, timing=timing)
     write_plan(plan, folder)
     return plan
 
@@ -287,38 +295,72 @@ def explain_folds(split: Mapping[str, Any], patients: Patients, options: PlanOpt
 
 
 def make_decisions(
-    dataset: Dataset, sound: Sequence[CaseFingerprint], training: int, options: PlanOptions
-) -> dict[str, Decision]:
-    """Make the decisions, measuring training steps on the device of the options.
+    dataset: Dataset, sound: Sequence[CaseFingerprint], folds: Sequence[Sequence[str]], options: PlanOptions
+) -> tuple[dict[str, Decision], Timing]:
+    """Make the decisions, measuring training steps and a short training on the device of the options.
 
     Args:
         dataset: the dataset, with the channels and regions of the options.
         sound: its cases without problems.
-        training: number of cases that train when a fold is left out.
+        folds: the names of each fold's cases.
         options: how to plan.
 
     Raises:
-        ValueError: labels do not suit a network, or even the smallest patch needs too much memory.
+        ValueError: labels do not suit a network, even the smallest patch needs too much memory, or no training ends
+            within the hours of the options.
     """
-    device = choose_device(options.device)
+    device, facts = choose_device(options.device), summarise_cases(sound)
+    work = Workload(training=sum(map(len, folds[1:])), validation=len(folds[0]), on_gpu=device.type == "cuda")
+    memory = parse_size(memory=options.memory)
     with tqdm(desc="measuring a training step", unit="patch", leave=False, disable=None) as bar:
 
-        def measure(settings: Mapping[str, Any]) -> StepCost | None:
+        def configured(settings: Mapping[str, Any]) -> dict[str, Any]:
             bar.set_postfix_str(" x ".join(map(str, settings["patch_size"])))
-            config = configure("train.json", {**settings, "device": f"$torch.device('{device}')"})
-            cost = measure_step(config, channels=settings["channels"], label_channels=len(settings.get("regions", [0])))
+            return configure("train.json", {**settings, "device": f"$torch.device('{device}')"})
+
+        def measure(settings: Mapping[str, Any]) -> StepCost | None:
+            labels = len(settings.get("regions", [0]))
+            cost = measure_step(configured(settings), channels=settings["channels"], label_channels=labels)
             bar.update()
             return cost
 
-        planner = Planner(
-            dataset,
-            summarise_cases(sound),
-            training=training,
-            memory=parse_size(memory=options.memory),
-            measure=measure,
+        def short_training(decisions: Mapping[str, Decision]) -> TrainingCost | None:
+            settings = {name: decision.value for name, decision in decisions.items()} | {"rois": dict(dataset.rois)}
+            cost = measure_training(configured(settings), dataset.folder, typical_cases(sound))
+            bar.update()
+            return cost
+
+        def planner(given: Mapping[str, Any], reasons: Mapping[str, str], measure: Measure = no_cost) -> Planner:
+            return Planner(
+                dataset, facts, training=work.training, memory=memory, measure=measure, given=given, reasons=reasons
+            )
+
+        times = TimePlanner(
+            make_planner=planner,
+            measure=short_training,
+            work=work,
+            facts=facts,
             given=options.given,
+            memory=memory,
+            device=f"{device.type} ({device_name(device)})",
         )
-        return planner.plan()
+        if options.hours is not None:
+            return times.plan_within(3600 * options.hours)
+        decisions = planner(options.given, {}, measure).plan()
+        return decisions, times.time_plan(decisions)
+
+
+def no_cost(settings: Mapping[str, Any]) -> StepCost:
+    """Return that a step costs nothing, for a patch that has been chosen already."""
+    return StepCost(0, 0.0)
+
+
+def typical_cases(sound: Sequence[CaseFingerprint]) -> list[str]:
+    """Return the names of two labelled cases of a size that is not far from the mean."""
+    voxels = {case.case: math.prod(case.shape or ()) for case in sound if case.labelled_voxels}
+    voxels = voxels if len(voxels) > 1 else {case.case: math.prod(case.shape or ()) for case in sound}
+    mean = sum(voxels.values()) / len(voxels)
+    return sorted(voxels, key=lambda name: abs(voxels[name] - mean))[:2]
 
 
 def write_plan(plan: BundlePlan, folder: Path) -> None:

@@ -20,20 +20,26 @@ from hybridseg.transforms.regions import Regions, own_labels, region_labels
 
 from .dataset_fingerprint import DatasetFingerprint
 from .step_cost import StepCost, largest_that_fits
-from .topology import FEWEST_VOXELS, is_anisotropic, patch_sizes, plan_downsampling, target_spacing
+from .topology import (
+    FEWEST_VOXELS,
+    is_anisotropic,
+    is_large,
+    patch_sizes,
+    plan_downsampling,
+    target_spacing,
+    typical_shape,
+)
 
 SAMPLES = 2
 """Patches in a training step."""
-LARGE = 64
-"""Voxels along the shortest axis of volumes that count as large."""
 CROP_BELOW = 0.75
 """Share of a volume that the body's bounding box fills, below which the rest is cropped."""
 MARGIN = 8
 """Voxels kept around the body."""
 STEPS = {"tiny": 5000, "small": 7500, "light": 20000, "base": 25000}
-"""Training steps by preset."""
+"""Training steps by preset: more have not gained anything so far (docs/BENCHMARKS.md)."""
 MOST_EPOCHS = 1000
-VALIDATIONS = 25
+MOST_VALIDATIONS = 25
 WINDOW_REASON = "99 % of the labelled voxels lie between these HU, which are scaled to -1 and 1."
 NORMALISED = {
     "CT": "CT: HU mean the same in every volume, so all are scaled by one window.",
@@ -70,7 +76,8 @@ class Planner:
         training: number of training cases, which leaves out one fold.
         memory: bytes that a training step may need.
         measure: measures what a step with given settings costs.
-        given: settings that the user has chosen, by name; they replace decisions.
+        given: settings that replace decisions, by name.
+        reasons: why a given setting has its value, by name; it is the user's if there is no reason.
 
     Attributes:
         decisions: by name, in the order in which they were made.
@@ -85,6 +92,7 @@ class Planner:
         memory: int,
         measure: Measure,
         given: Mapping[str, Any] | None = None,
+        reasons: Mapping[str, str] | None = None,
     ) -> None:
         self.dataset = dataset
         self.fingerprint = fingerprint
@@ -92,6 +100,7 @@ class Planner:
         self.memory = memory
         self.measure = measure
         self.given = dict(given or {})
+        self.reasons = dict(reasons or {})
         self.decisions: dict[str, Decision] = {}
 
     def plan(self) -> dict[str, Decision]:
@@ -106,9 +115,9 @@ class Planner:
         return self.decisions
 
     def decide(self, name: str, value: Any, reason: str) -> Any:
-        """Record a decision, unless the user has given the value, and return the value."""
+        """Record a decision, unless the value is given, and return the value."""
         if name in self.given:
-            value, reason = self.given[name], "Given by the user."
+            value, reason = self.given[name], self.reasons.get(name, "Given by the user.")
         self.decisions[name] = Decision(name, value, reason)
         return value
 
@@ -194,15 +203,13 @@ class Planner:
 
     def shape(self) -> Triple:
         """Return the size of a typical volume on the network's grid, in voxels."""
-        edges = zip(self.fingerprint.median_extent_mm, self["spacing"], strict=True)
-        depth, height, width = (max(1, round(extent / edge)) for extent, edge in edges)
-        return depth, height, width
+        return typical_shape(self.fingerprint.median_extent_mm, self["spacing"])
 
     def network(self) -> None:
         """Decide on the preset, and on strides and kernels if voxels are not cubes."""
         shape = self.shape()
         stages = {name: len(preset.channels) for name, preset in PRESETS.items()}
-        large = min(shape) >= LARGE or sorted(shape)[1] >= 2 * LARGE
+        large = is_large(shape)
         shown, enough = " x ".join(map(str, shape)), "enough" if large else "too few"
         reason = f"A typical volume has {shown} voxels on this grid, {enough} for a fourth downsampling."
         preset = self.decide("preset", "base" if large else "small", reason)
@@ -277,7 +284,7 @@ class Planner:
         epochs = min(MOST_EPOCHS, max(1, round(steps / per_epoch)))
         reason = f"{epochs * per_epoch} steps, {per_epoch} per epoch (training cases: {self.training})."
         self.decide("max_epochs", epochs, reason)
-        interval = max(1, epochs // VALIDATIONS)
+        interval = max(1, epochs // MOST_VALIDATIONS)
         reason = f"The best of {epochs // interval} validations chooses the weights that are kept."
         self.decide("val_interval", interval, reason)
 

@@ -31,7 +31,7 @@ from .measure_case import measure_case
 
 logger = logging.getLogger(__name__)
 
-VERSION = 5
+VERSION = 6
 """Version of the measurements: cases measured by another version are measured again."""
 BYTES_PER_PROCESS = 200_000_000
 

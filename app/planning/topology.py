@@ -18,6 +18,12 @@ COARSE = 2.0
 """An axis is neither convolved along nor halved while its voxel edge is at least this many times the shortest."""
 FEWEST_VOXELS = 4
 """Voxels along an axis at the coarsest scale, at least."""
+LARGE = 64
+"""Voxels along the shortest axis of volumes that count as large."""
+LEAST_PATCH = 96
+"""Edge, in voxels, from which a patch need not hold all labels."""
+AROUND_LABELS = 1.25
+"""Edge of a patch that holds the labels of a typical case, relative to theirs."""
 LONGEST_PATCH = 128
 """Edge of the largest patch that is planned, in voxels, if it is a cube; no other patch has more voxels."""
 
@@ -68,6 +74,18 @@ def target_spacing(median: Sequence[float], tenth_percentile: Sequence[float]) -
 def is_anisotropic(spacing: Sequence[float]) -> bool:
     """Return whether one edge of a voxel is much longer than the shortest."""
     return max(spacing) / min(spacing) > ANISOTROPIC
+
+
+def typical_shape(extent_mm: Sequence[float], spacing: Sequence[float]) -> Triple:
+    """Return the size of a volume on a grid, in voxels."""
+    edges = zip(extent_mm, spacing, strict=True)
+    depth, height, width = (max(1, round(extent / edge)) for extent, edge in edges)
+    return depth, height, width
+
+
+def is_large(shape: Sequence[int]) -> bool:
+    """Return whether a volume has enough voxels for a fourth downsampling."""
+    return min(shape) >= LARGE or sorted(shape)[1] >= 2 * LARGE
 
 
 def plan_downsampling(spacing: Sequence[float], shape: Sequence[int], stages: int) -> Downsampling:
@@ -122,3 +140,21 @@ def patch_sizes(shape: Sequence[int], spacing: Sequence[float], stride: Triple) 
             return sizes[::-1]
         longest = max(shrinkable, key=lambda axis: patch[axis] * spacing[axis])
         patch[longest] -= stride[longest]
+
+
+def least_patch(labelled_mm: Sequence[float], spacing: Sequence[float], shape: Sequence[int], stride: Triple) -> Triple:
+    """Return the smallest patch that is worth training with: it holds the labels of a typical case, if these are small.
+
+    In cardiac MRI, a patch that just holds the heart learns more in the same time than a larger one
+    (docs/ablation/LOG.md).
+
+    Args:
+        labelled_mm: size of the box around all labels of a typical case, in mm.
+        spacing: spacing of the network's grid, in mm.
+        shape: size of a typical volume on that grid, in voxels.
+        stride: stride of the network's coarsest scale, in voxels.
+    """
+    labels = (AROUND_LABELS * length / edge for length, edge in zip(labelled_mm, spacing, strict=True))
+    wanted = (min(n, length, LEAST_PATCH) for n, length in zip(shape, labels, strict=True))
+    depth, height, width = (math.ceil(length / step) * step for length, step in zip(wanted, stride, strict=True))
+    return depth, height, width

@@ -7,6 +7,7 @@ for bit on a CPU with the same number of threads; kernels of a GPU that add in a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ from ignite.engine import Engine, Events
 from monai.data import Dataset
 from monai.transforms import Compose
 from torch.utils.data import DistributedSampler
+
+from hybridseg.app.runtime.options import check_at_least
 
 SAMPLES, ORDER, NETWORK = range(3)
 """What a seed is for: each purpose has a stream of its own."""
@@ -52,19 +55,41 @@ class SeededDataset(Dataset):
 class SeededSampler(DistributedSampler[Any]):
     """The indices of each epoch in an order that follows from (seed, epoch), shared evenly between processes.
 
-    MONAI's trainer sets the epoch of a `DistributedSampler`.
+    An epoch is a pass over the data, unless a number of samples is given: such epochs follow each other through one
+    pass after another, so every case is still drawn equally often. MONAI's trainer sets the epoch of a
+    `DistributedSampler`.
 
     Args:
         dataset: a `SeededDataset`.
+        samples: number of samples in an epoch, of all processes together; None for one of each case.
+
+    Raises:
+        ValueError: `samples` is below 1.
     """
 
-    def __init__(self, dataset: SeededDataset) -> None:
+    def __init__(self, dataset: SeededDataset, samples: int | None = None) -> None:
+        check_at_least(1, samples=samples)
         seed = derive_seed(dataset.seed, ORDER)
         super().__init__(dataset, num_replicas=idist.get_world_size(), rank=idist.get_rank(), seed=seed)
+        self.samples = samples
+        if samples is not None:
+            self.num_samples = math.ceil(samples / self.num_replicas)
 
     def __iter__(self) -> Iterator[Any]:
-        """Yield (epoch, index)."""
-        return ((self.epoch, index) for index in super().__iter__())
+        """Yield (epoch, index); with a given number of samples, (pass over the data, index)."""
+        if self.samples is None:
+            yield from ((self.epoch, index) for index in super().__iter__())
+            return
+        count = len(self.dataset)  # type: ignore[arg-type]
+        first = self.epoch * self.num_samples * self.num_replicas + self.rank
+        order: list[int] = []
+        last = -1
+        for sample in range(self.num_samples):
+            number, place = divmod(first + sample * self.num_replicas, count)
+            if number != last:
+                generator = torch.Generator().manual_seed(derive_seed(self.seed, number))
+                order, last = torch.randperm(count, generator=generator).tolist(), number
+            yield number, order[place]
 
 
 class SeedEpochs:

@@ -30,6 +30,8 @@ def planned(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = hybridseg("plan", phantoms, "-o", bundle, *FAST)
     assert result.code == 0, result.err
     assert "5 cases in decathlon layout, 5 without problems" in result.out
+    assert " for each fold on cpu " in result.out
+    assert "a tenth of it, " in result.out
     return bundle
 
 
@@ -60,6 +62,18 @@ def test_record_and_readme_have_every_decision(planned: Path) -> None:
     for name, decision in decisions.items():
         assert f"| `{name}` |" in readme
         assert decision["reason"] in readme
+
+
+def test_plan_for_a_given_time_is_written(phantoms: Path, tmp_path: Path) -> None:
+    result = hybridseg("plan", phantoms, "-o", tmp_path / "bundle", *FASTER, "--hours", "100")
+    assert result.code == 0, result.err
+    assert "more steps are not expected to gain" in result.out
+    plan = json.loads((tmp_path / "bundle" / "plan.json").read_text())
+    train = json.loads((tmp_path / "bundle" / "configs" / "train.json").read_text())
+    assert (plan["time"]["budget_seconds"], plan["time"]["steps"]) == (360000, 5000)
+    assert 0 < plan["time"]["seconds"] < 360000
+    assert (train["max_epochs"], train["val_interval"], train["patience"]) == (50, 2, 25)
+    assert train["samples_per_epoch"] == 100 * train["batch_size"]
 
 
 def test_folds_hold_every_case_once(planned: Path) -> None:
@@ -168,6 +182,7 @@ def test_bundle_with_weights_is_not_planned_again(phantoms: Path, tmp_path: Path
         (["--memory", "lots"], "memory: 'lots': must be a size such as 8GB or 500MB"),
         (["--memory", "0GB"], "memory: '0GB': must be a size"),
         (["--memory", "1MB"], "memory: 0.001 GB: must hold a step with the patch, 32 x 32 x 32"),
+        (["--hours", "0"], "hours: 0.0: must be positive and finite"),
         (["--folds", "1"], "folds: 1: must be at least 2"),
         (["--jobs", "0"], "jobs: 0: must be at least 1"),
         (["--patient", "("], "patient: '(': must be a regular expression"),

@@ -26,13 +26,18 @@ def dataset(channels: tuple[str, ...] = ("MRI",), **options: Any) -> Dataset:
 
 
 def fingerprint(
-    spacing: Triple = (1.0, 1.0, 1.0), extent: Triple = (35.0, 50.0, 35.0), cases: int = 200, body: float = 0.9
+    spacing: Triple = (1.0, 1.0, 1.0),
+    extent: Triple = (35.0, 50.0, 35.0),
+    cases: int = 200,
+    body: float = 0.9,
+    labelled: Triple | None = None,
 ) -> DatasetFingerprint:
     return DatasetFingerprint(
         cases=cases,
         median_spacing=spacing,
         fine_spacing=spacing,
         median_extent_mm=extent,
+        median_labelled_mm=labelled or extent,
         median_body_share=body,
         channels=(CHANNEL,),
         labels=(1, 2),
@@ -169,6 +174,21 @@ def test_given_values_replace_decisions_and_others_follow() -> None:
     assert chosen.items() >= {"spacing": [2.0] * 3, "preset": "tiny", "patch_size": [24, 24, 24]}.items()
     assert decisions["spacing"].reason == "Given by the user."
     assert values(plan(spacing=[2.0] * 3))["patches"] == chosen["patches"] == 1
+
+
+def test_given_values_may_have_a_reason() -> None:
+    planner = Planner(
+        dataset(),
+        fingerprint(),
+        training=160,
+        memory=10**9,
+        measure=lambda settings: StepCost(1, 0.0),
+        given={"preset": "tiny", "spacing": [2.0] * 3},
+        reasons={"preset": "It is the fastest."},
+    )
+    decisions = planner.plan()
+    assert (decisions["preset"].value, decisions["preset"].reason) == ("tiny", "It is the fastest.")
+    assert decisions["spacing"].reason == "Given by the user."
 
 
 def test_regions_are_segmented_in_place_of_labels() -> None:
