@@ -290,7 +290,8 @@ def by_modality(top: Path, folder: Path, found: Sequence[Path], dicom: DicomChoi
     channels = [[place for place in found if modality[place] == wanted] for wanted in dicom.modalities]
     if all(len(places) == 1 for places in channels):
         images = [dicom.channel(place, index) for index, (place,) in enumerate(channels)]
-        return [InputCase(name_below(top, folder), tuple(images))]
+        patient = Path(os.path.commonpath([place for (place,) in channels]))
+        return [InputCase(name_below(top, patient), tuple(images))]
     below: dict[Path, list[Path]] = {}
     for place in found:
         below.setdefault(folder.joinpath(*place.relative_to(folder).parts[:1]), []).append(place)

@@ -132,6 +132,10 @@ LAYOUTS: dict[str, tuple[Callable[[Path], object], dict[str, tuple[str, str]]]] 
         lambda top: [(write_classic(top / p / "CT" / "image"), write_pet(top / p / "PT")) for p in ("p1", "p2")],
         {"p1": ("p1/CT/image", "p1/PT"), "p2": ("p2/CT/image", "p2/PT")},
     ),
+    "one patient with a folder of each": (
+        lambda top: (write_classic(top / "p1" / "CT" / "image"), write_pet(top / "p1" / "PT")),
+        {"p1": ("p1/CT/image", "p1/PT")},
+    ),
     "patients with one folder": (
         lambda top: [write_pet(write_classic(top / p)) for p in ("p1", "p2")],
         {"p1": ("p1", "p1"), "p2": ("p2", "p2")},
