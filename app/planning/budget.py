@@ -22,7 +22,7 @@ from hybridseg.networks.validation import Triple
 
 from .dataset_fingerprint import DatasetFingerprint
 from .planner import MOST_VALIDATIONS, STEPS
-from .topology import is_large, least_patch, patch_sizes, plan_downsampling, target_spacing, typical_shape
+from .topology import LARGE, is_large, least_patch, patch_sizes, plan_downsampling, target_spacing, typical_shape
 from .training_cost import TrainingCost
 
 ENOUGH = 0.15
@@ -91,11 +91,11 @@ def list_candidates(facts: DatasetFingerprint, given: Mapping[str, Any]) -> list
 
 
 def spacings(facts: DatasetFingerprint) -> Iterator[tuple[float, ...]]:
-    """Yield the planned spacing, and coarser ones as long as volumes stay large."""
+    """Yield the planned spacing, and coarser ones as long as a typical volume keeps `LARGE` voxels along two axes."""
     planned = target_spacing(facts.median_spacing, facts.fine_spacing)
     for factor in COARSER:
         spacing = tuple(max(edge, float(f"{factor * min(planned):.3g}")) for edge in planned)
-        if factor == 1 or is_large(typical_shape(facts.median_extent_mm, spacing)):
+        if factor == 1 or sorted(typical_shape(facts.median_extent_mm, spacing))[1] >= LARGE:
             yield spacing
 
 

@@ -84,8 +84,9 @@ def test_patch_shrinks_to_the_labels_then_the_network_then_the_grid() -> None:
     candidates = list_candidates(CARDIAC, {})
     assert (candidates[0].preset, candidates[0].patch_size) == ("base", (224, 256, 10))
     presets = list(dict.fromkeys((candidate.spacing, candidate.preset) for candidate in candidates))
-    fine, coarse = (1.5, 1.5, 10.0), (2.25, 2.25, 10.0)
-    assert presets == [(grid, preset) for grid in (fine, coarse) for preset in ("base", "light", "tiny")]
+    fine, coarser, coarsest = (1.5, 1.5, 10.0), (2.25, 2.25, 10.0), (3.0, 3.0, 10.0)
+    large = [(grid, preset) for grid in (fine, coarser) for preset in ("base", "light", "tiny")]
+    assert presets == [*large, (coarsest, "small"), (coarsest, "tiny")]
     smallest = [candidate for candidate in candidates if (candidate.spacing, candidate.preset) == (fine, "light")][-1]
     assert smallest.patch_size == (96, 80, 10)  # a quarter more than the heart
 

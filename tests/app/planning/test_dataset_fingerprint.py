@@ -22,6 +22,7 @@ def case(name: str, values: NDArray[np.float64] | None = None, **more: Any) -> C
         body_share=0.5,
         label_volumes={1: 1.0},
         labelled_voxels=values.size,
+        labelled_extent=(4.0, 5.0, 6.0),
         quantiles=(tuple(np.quantile(values, LEVELS).tolist()),),
     )
     return replace(measured, **more)
@@ -59,8 +60,9 @@ def test_labels_are_those_of_any_case() -> None:
 
 
 def test_a_healthy_case_does_not_change_intensities() -> None:
-    healthy = case("b", label_volumes={}, labelled_voxels=0, quantiles=((),))
+    healthy = case("b", label_volumes={}, labelled_voxels=0, labelled_extent=None, quantiles=((),))
     assert summarise_cases([case("a"), healthy]).channels == summarise_cases([case("a")]).channels
+    assert summarise_cases([case("a"), healthy]).median_labelled_mm == (4.0, 5.0, 6.0)
     with pytest.raises(ValueError, match="no voxel is labelled in any case: some must be"):
         summarise_cases([healthy])
 

@@ -70,11 +70,17 @@ def test_quantiles_are_those_of_the_labelled_voxels(case: LabelledCase) -> None:
     np.testing.assert_allclose(quantiles, np.percentile(inside, np.arange(0, 100.1, 0.5)), rtol=1e-6)
 
 
+def test_box_around_the_labels_is_measured(case: LabelledCase) -> None:
+    box = (11 * SPACING[0], 8 * SPACING[1], 7 * SPACING[2])  # voxels 1 to 11, 2 to 9, 1 to 7
+    assert measure_case(case).labelled_extent == pytest.approx(box)
+
+
 def test_healthy_case_is_sound_and_has_no_quantiles(case: LabelledCase) -> None:
     write(Path(case["label"]), LABELS * 0)
     measured = measure_case(case, labels=(1, 3))
     assert measured.is_sound
     assert (measured.label_volumes, measured.labelled_voxels, measured.quantiles) == ({}, 0, ((),))
+    assert measured.labelled_extent is None
 
 
 @pytest.mark.parametrize("factor", [1, 300])

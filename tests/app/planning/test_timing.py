@@ -72,8 +72,8 @@ def test_more_time_is_never_spent_on_a_cheaper_plan() -> None:
 
 
 def test_little_time_takes_a_coarser_grid_and_says_that_it_is_little() -> None:
-    decisions, timing = times().plan_within(100)
-    assert decisions["spacing"].value == [2.25, 2.25, 10.0]
+    decisions, timing = times().plan_within(85)
+    assert decisions["spacing"].value == [3.0, 3.0, 10.0]
     assert decisions["spacing"].reason.startswith("Coarser than planned without a given time, 1.5 x 1.5 x 10 mm")
     assert f"{timing.steps} steps are few" in describe_timing(timing, "hybridseg plan d -o b")[1]
 

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybridseg.app.planning.topology import FEWEST_VOXELS, LONGEST_PATCH, patch_sizes, plan_downsampling, target_spacing
+from hybridseg.app.planning.topology import (
+    FEWEST_VOXELS,
+    LONGEST_PATCH,
+    least_patch,
+    patch_sizes,
+    plan_downsampling,
+    target_spacing,
+)
 from hybridseg.networks import create_model
 
 EDGES = st.tuples(*[st.floats(0.2, 8.0)] * 3)
@@ -60,6 +67,14 @@ def test_patches_are_multiples_of_the_stride_up_to_a_volume(
     whole = math.prod(math.ceil(n / step) * step for n, step in zip(shape, stride, strict=True))
     assert voxels[-1] <= LONGEST_PATCH**3
     assert (voxels[-1] == whole) == (whole <= LONGEST_PATCH**3)
+
+
+@pytest.mark.parametrize(
+    ("labelled_mm", "patch"),
+    [((100.0, 90.0, 60.0), (64, 64, 8)), ((400.0, 90.0, 60.0), (96, 64, 8)), ((1.0, 1.0, 1.0), (16, 16, 2))],
+)
+def test_least_patch_holds_the_labels(labelled_mm: tuple[float, float, float], patch: tuple[int, int, int]) -> None:
+    assert least_patch(labelled_mm, (2.0, 2.0, 10.0), (200, 200, 9), (16, 16, 2)) == patch
 
 
 @pytest.mark.parametrize("spacing", [(1, 1, 1), (0.7, 0.7, 5.0), (4.0, 1.0, 1.0)])
