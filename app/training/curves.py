@@ -68,16 +68,11 @@ class Curves:
                 tracker.logger.attach_output_handler(
                     engine, Events.EPOCH_COMPLETED, tag, metric_names="all", global_step_transform=step
                 )
-        trainer.add_event_handler(Events.STARTED, self.resume)
         self.validator.add_event_handler(Events.COMPLETED, self.validation_done)
         trainer.add_event_handler(Events.EPOCH_COMPLETED, self.show)
         trainer.add_event_handler(Events.COMPLETED, self.close)
         if find_spec("matplotlib"):
             self.overlays.attach(self.validator)
-
-    def resume(self, trainer: Engine) -> None:
-        """Continue the curves of a resumed run."""
-        self.history.resume(trainer.state.epoch)
 
     def validation_done(self) -> None:
         """Note that this epoch has a validation."""

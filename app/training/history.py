@@ -42,16 +42,16 @@ class History:
         self.folder = Path(run_dir)
         self.rows: list[Row] = []
 
-    def resume(self, epoch: int) -> None:
-        """Read what earlier starts of the run recorded up to an epoch; a table that cannot be read is replaced."""
-        self.rows = [row for row in read_rows(self.folder / TABLE) if row[EPOCH] <= epoch]
-
     def add(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Add the metrics of an epoch, and write the table.
+
+        The first epoch of a resumed run follows the earlier epochs of the table; one that cannot be read is replaced.
 
         Raises:
             OSError: the table cannot be written.
         """
+        if not self.rows:
+            self.rows = [row for row in read_rows(self.folder / TABLE) if row[EPOCH] < epoch]
         self.rows.append({EPOCH: epoch, **metrics})
         write_csv(self.folder / TABLE, list(dict.fromkeys(chain.from_iterable(self.rows))), self.rows)
 

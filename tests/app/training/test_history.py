@@ -15,7 +15,6 @@ def test_resumed_run_continues_the_table(tmp_path: Path) -> None:
     first.add(2, {"loss": 0.25, "mean_dice": 0.75, "dice/liver": 0.75})
     first.add(3, {"loss": 0.125})  # of an epoch without a checkpoint
     resumed = History(tmp_path)
-    resumed.resume(2)
     resumed.add(3, {"loss": 0.0625})
     assert read_rows(tmp_path / TABLE) == [
         {"epoch": 1, "loss": 0.5},
@@ -27,7 +26,6 @@ def test_resumed_run_continues_the_table(tmp_path: Path) -> None:
 def test_new_run_replaces_the_table(tmp_path: Path) -> None:
     History(tmp_path).add(1, {"loss": 0.5})
     history = History(tmp_path)
-    history.resume(0)
     history.add(1, {"loss": 1.5})
     assert read_rows(tmp_path / TABLE) == [{"epoch": 1, "loss": 1.5}]
 
