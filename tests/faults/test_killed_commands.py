@@ -131,7 +131,7 @@ def test_killed_plan_leaves_the_earlier_or_the_new_bundle(
         assert "held\n" in iter(process.stdout.readline, "")
         process.kill()
     assert len(json.loads((bundle / "configs" / "split.json").read_text())["folds"]) == folds
-    assert hybridseg("info", bundle).code == 0
+    assert hybridseg("info", "--path", bundle).code == 0
     assert hybridseg(*words, "--folds", "3").code == 0
     assert len(json.loads((bundle / "configs" / "split.json").read_text())["folds"]) == 3
     assert (bundle / "configs" / "notes.txt").read_text() == "kept"

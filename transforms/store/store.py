@@ -161,7 +161,7 @@ def state_of(about: Mapping[str, Any]) -> str:
 def prune(store: PathLike, days: float) -> Iterator[StoredCase]:
     """Remove the entries that cannot be used any more, and those that were not used for some days.
 
-    An entry that is not complete may be in the making, so it is removed after a day.
+    An entry that is not complete may be in the making, so it is removed after a day, whatever `days` is.
 
     Yields:
         Each entry that was removed.
@@ -170,6 +170,6 @@ def prune(store: PathLike, days: float) -> Iterator[StoredCase]:
         OSError: the folder cannot be read.
     """
     for item in list(stored_cases(store)):
-        if item.days > days or (item.state and (item.state != INCOMPLETE or item.days > 1)):
+        if item.days > 1 if item.state == INCOMPLETE else item.state or item.days > days:
             remove_entry(item.folder)
             yield item
