@@ -34,6 +34,7 @@ from hybridseg.transforms.store import Store, is_ready, open_case
 from hybridseg.transforms.structures import describe_structures
 
 from ..transforms.io.dicom.dicom_files import SHAPE, write_series
+from ..transforms.io.dicom.pydicom_files import write_enhanced
 from ..transforms.io.masks.mask_files import corners, write_rtstruct, write_slicer
 from ..transforms.io.volume_files import AFFINE, VOXELS, write_itk, write_nifti
 from ..transforms.store.volumes import preprocessing, write_case
@@ -118,7 +119,13 @@ def write_originals(folder: Path) -> list[Path]:
     ]
     files += [write_itk(folder / "b.mha", VOXELS, AFFINE, compressed=True), gzipped(files[0])]
     write_series(folder / "ct")
-    files += [folder / "ct", zipped(folder / "ct"), *write_masks(folder, folder / "ct"), write_stored_case(folder)]
+    files += [
+        folder / "ct",
+        write_enhanced(folder / "frames"),
+        zipped(folder / "ct"),
+        *write_masks(folder, folder / "ct"),
+        write_stored_case(folder),
+    ]
     return files
 
 

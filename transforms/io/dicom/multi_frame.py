@@ -5,7 +5,7 @@ A file has the attributes of its frames in functional groups, shared or per fram
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hybridseg.transforms.errors import VolumeError
@@ -51,16 +51,17 @@ def split_frames(instances: Sequence[Instance]) -> list[tuple[str, list[Slice]]]
         return lambda frame: text_at(frame[1], keys) or text_at(frame[2], keys)
 
     frames = [frame for instance in instances for frame in list_frames(instance)]
-    volumes = split_volumes(
-        frames,
-        lambda frame: tuple(frame[0].position.round(SAME_PLACE_DIGITS).tolist()),
-        [(name, value(keys)) for name, keys in ATTRIBUTES],
-    )
+    with unreadable_is_volume_error(instances[0].path), quiet_pydicom():
+        volumes = split_volumes(
+            frames,
+            lambda frame: tuple(frame[0].position.round(SAME_PLACE_DIGITS).tolist()),
+            [(name, value(keys)) for name, keys in ATTRIBUTES],
+        )
     return [(about, [part for part, _, _ in members]) for about, members in volumes]
 
 
-def list_frames(instance: Instance) -> Iterator[Frame]:
-    """Yield the frames of a file.
+def list_frames(instance: Instance) -> list[Frame]:
+    """Return the frames of a file.
 
     Raises:
         VolumeError: the file is not whole, or a frame has no place.
@@ -75,12 +76,14 @@ def list_frames(instance: Instance) -> Iterator[Frame]:
         stream, _ = inflated(path, file, instance.stored.size)
         dataset = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=[*groups])
         shared, own = (list(dataset.get(name) or []) for name in groups)
-    if len(own) != count or len(shared) > 1:
-        raise VolumeError(path, f"{len(own)} functional groups for {count} frames", "every frame must have one")
-    for number, group in enumerate(own, start=1):
+        if len(own) != count or len(shared) > 1:
+            raise VolumeError(path, f"{len(own)} functional groups for {count} frames", "every frame must have one")
         common = shared[0] if shared else None
-        place = {keys[-1]: text_at(group, keys) or text_at(common, keys) for keys in PLACE}
-        yield place_slice(instance, place, number), group, common
+        frames = []
+        for number, group in enumerate(own, start=1):
+            place = {keys[-1]: text_at(group, keys) or text_at(common, keys) for keys in PLACE}
+            frames.append((place_slice(instance, place, number), group, common))
+    return frames
 
 
 def text_at(group: Any, keys: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from hybridseg.transforms.errors import PathLike
+from hybridseg.transforms.io.header import unreadable_is_volume_error
 
 from .elements import quiet_pydicom, select_elements
 from .series import DicomFolder
@@ -27,7 +28,7 @@ def read_patient_id(source: PathLike) -> str:
     with list_instances(Path(os.fspath(source))) as stored:
         for instance in stored:
             elements = select_elements(instance, KEYWORDS)
-            with quiet_pydicom():
+            with unreadable_is_volume_error(instance.path), quiet_pydicom():
                 patient, *names = (str(elements.get(name) or "").strip() for name in KEYWORDS)
             if series is None or series.split("/")[0] in names:
                 return patient

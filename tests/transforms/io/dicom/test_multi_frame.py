@@ -180,6 +180,16 @@ def test_each_frame_has_a_slope_of_its_own(tmp_path: Path, modality: str) -> Non
     np.testing.assert_array_equal(load(frames)[0], VOXELS - VOXELS.min())
 
 
+def unknown_representation(folder: Path) -> Path:
+    """Damage the first attribute within the functional groups."""
+    file = write_enhanced(folder) / "multi"
+    stored = b"\x20\x00\x32\x00DS"  # ImagePositionPatient
+    content = file.read_bytes()
+    assert content.count(stored) == VOXELS.shape[2]
+    file.write_bytes(content.replace(stored, stored[:-2] + b"LS", 1))
+    return folder
+
+
 ERRORS: dict[str, tuple[Callable[[Path], Path | DicomFolder], str]] = {
     "multi-frame secondary capture": (
         lambda folder: write_enhanced(folder, change_file=secondary_capture),
@@ -193,6 +203,7 @@ ERRORS: dict[str, tuple[Callable[[Path], Path | DicomFolder], str]] = {
         lambda folder: write_enhanced(folder, change_file=without_groups),
         "multi: 4 functional groups for 5 frames: every frame must have one",
     ),
+    "attribute of a frame damaged": (unknown_representation, "multi: unreadable ("),
     "frames in lossless JPEG": (
         lambda folder: write_enhanced(folder, change_file=as_lossless_jpeg),
         "multi: unreadable (",
