@@ -27,8 +27,8 @@ from .training_cost import TrainingCost
 
 ENOUGH = 0.15
 """Share of a preset's `STEPS` that makes it worth its cost: after it, `small` is 0.005 below its final Dice."""
-COST: Mapping[str, float] = {"tiny": 0.4, "small": 1.2, "light": 0.8, "base": 1.6}
-"""Time of a step with the same patch, relative to each other (docs/ablation/LOG.md): a first guess."""
+COST: Mapping[str, float] = {"tiny": 0.7, "small": 1.0, "light": 0.8, "base": 1.3}
+"""Time of a step relative to that of `small` with the same patch (docs/ablation/LOG.md): a first guess."""
 LADDERS: Mapping[bool, Sequence[str]] = {True: ("base", "light", "tiny"), False: ("small", "tiny")}
 """The presets to choose from for volumes that are large, or not; the best first."""
 COARSER = (1.0, 1.5, 2.0)

@@ -112,7 +112,7 @@ def test_network_is_the_best_with_enough_steps(seconds: float, preset: str) -> N
 
 
 def test_networks_that_need_too_much_memory_are_not_chosen() -> None:
-    assert choose([SMALL, TINY], {SMALL: COST}, WORK, seconds=1e6, memory=5 * 10**8) == TINY
+    assert choose([SMALL, TINY], {SMALL: COST}, WORK, seconds=1e6, memory=8 * 10**8) == TINY
     assert choose([SMALL, TINY], {SMALL: None, TINY: COST}, WORK, seconds=1e6, memory=10**10) == TINY
     with pytest.raises(ValueError, match=r"memory: 0.001 GB: must hold a step of the smallest plan"):
         choose([SMALL, TINY], {SMALL: COST}, WORK, seconds=1e6, memory=10**6)
