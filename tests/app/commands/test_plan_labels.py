@@ -70,6 +70,5 @@ def test_half_of_the_slices_teach_nearly_what_all_do(tmp_path: Path) -> None:
             assert set(np.unique(written)) == {0, BALL, BOX}
         scored = hybridseg("evaluate", maps, full / "labels", "--bundle", bundle, "--json")
         dice[name] = json.loads(scored.out)["overall"]["dice"]["mean"]
-    print(dice)
     assert dice["full"] > 0.8
     assert dice["half"] > dice["full"] - 0.05
