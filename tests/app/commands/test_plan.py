@@ -209,7 +209,7 @@ def test_wrong_usage_is_a_one_line_error(words: list[str], message: str, phantom
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--regions", "all=1,2,3,4,5", "again=5,4,3,2,1"], "regions: 'again': [5, 4, 3, 2, 1], of which"),
+        (["--regions", "all=1,2,3,4,5", "again=5,4,3,2,1"], "regions: 'all': [1, 2, 3, 4, 5], all in later regions"),
         (["--device", "cuda:99"], "device: 'cuda:99'"),
         (["--channels", "T1", "T2"], "channels: 2 names: must be 1, one for each in an image"),
         (["--patient", "1$"], "patient: '1$': must be found in the name of every case: not in 'phantom_000'"),
