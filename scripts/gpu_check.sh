@@ -33,8 +33,8 @@ title() { printf '\n== %s (%d s) ==\n' "$*" "$SECONDS"; }
 title "training step and memory, bf16"
 hybridseg bench network --device "$DEVICE" --networks "${networks[@]}" --size "${size[@]}" --precisions bf16
 
-title "training step of base with torch.compile"
-hybridseg bench network --device "$DEVICE" --networks base --size "${size[@]}" --precisions bf16 --compile ||
+title "training step of ${networks[0]} with torch.compile"
+hybridseg bench network --device "$DEVICE" --networks "${networks[0]}" --size "${size[@]}" --precisions bf16 --compile ||
     echo "torch.compile failed"
 
 title "training from the store of prepared cases"
@@ -51,7 +51,7 @@ first = min((folder / "phantoms" / "imagesTr").glob("*.nii.gz"))
 resize(str(first), grid, folder / "ct.nii.gz")
 EOF
 hybridseg train phantom_ct_segmentation "$folder/phantoms" --run-dir "$folder/run" --device "$DEVICE" --precision auto \
-    --epochs 3 --set num_workers="$WORKERS" --set network_def::preset=base --set patch_size="[${SIZE// /, }]" \
+    --epochs 3 --set num_workers="$WORKERS" --set network_def::preset="${networks[0]}" --set patch_size="[${SIZE// /, }]" \
     --set spacing="[$SPACING, $SPACING, $SPACING]" > "$folder/train.txt" 2>&1 || tail -n 5 "$folder/train.txt"
 grep "^epoch" "$folder/run/training.log" || true
 

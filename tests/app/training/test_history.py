@@ -21,6 +21,7 @@ def test_resumed_run_continues_the_table(tmp_path: Path) -> None:
         {"epoch": 2, "loss": 0.25, "mean_dice": 0.75, "dice/liver": 0.75},
         {"epoch": 3, "loss": 0.0625},
     ]
+    assert [line.split(",")[0] for line in (tmp_path / TABLE).read_text().splitlines()] == ["epoch", "1", "2", "3"]
 
 
 def test_new_run_replaces_the_table(tmp_path: Path) -> None:
