@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hybridseg.transforms.extras import install_command
+
 if TYPE_CHECKING:
     from ignite.handlers.base_logger import BaseLogger
 
@@ -41,7 +43,7 @@ def check_trackers(**wanted: str | None) -> None:
     """
     for name, place in wanted.items():
         if place is not None and find_spec(name) is None:
-            raise ValueError(f"{name}: {place}: {EXTRAS[name]} is not installed: pip install '.[{name}]'")
+            raise ValueError(f"{name}: {place}: {EXTRAS[name]} is not installed: {install_command(name)}")
 
 
 def open_trackers(run_dir: Path, *, tensorboard: bool, mlflow: str | None, wandb: str | None) -> Iterator[Tracker]:

@@ -10,7 +10,7 @@ import pytest
 from .execution import FOLDER, LIVE, outputs, read, run
 
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-SLOW = {"02_train", "06_pet_ct"}
+SLOW = {"01_data_and_plan", "02_train", "05_inside_the_network", "06_pet_ct"}
 NEEDS = {"03_predict_and_inspect": "ipyniivue", "05_inside_the_network": "nilearn"}
 """Packages without which a notebook cannot run; without the others, it shows pictures instead of widgets."""
 NEED_DATA = {"06_pet_ct"}

@@ -11,7 +11,6 @@ import numpy as np
 import SimpleITK as sitk
 from nibabel.nifti1 import Nifti1Extension
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import find_objects
 
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.grid import LPS_TO_RAS, voxel_lengths
@@ -92,6 +91,8 @@ def slicer_fields(labels: NDArray[np.integer], structures: Sequence[Structure]) 
         "Segmentation_SourceRepresentation": "Binary labelmap",
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
     }
+    from scipy.ndimage import find_objects  # packed bundles run without scipy
+
     boxes = find_objects(labels)
     for index, structure in enumerate(structures):
         segment = {

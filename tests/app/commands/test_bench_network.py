@@ -24,6 +24,7 @@ def check_row(row: dict[str, Any], gigaflops: float) -> None:
     assert row["rate"] == pytest.approx(3 * 2 * row["multiply_adds"] / row["step"] / (gigaflops * 1e9))
 
 
+@pytest.mark.slow
 def test_every_network_is_measured_in_every_precision() -> None:
     result = hybridseg(*OPTIONS, "--networks", "tiny", "SegResNet", "--json")
     assert result.code == 0

@@ -16,7 +16,7 @@ from hybridseg.transforms.datasets.dataset import Dataset
 
 from .test_survey import make_dataset
 
-OPTIONS = PlanOptions(device="cpu", preset="tiny", patch=(32, 32, 32), spacing=(2.0, 2.0, 2.0), folds=5, seed=3)
+OPTIONS = PlanOptions(device="cpu", preset="tiny", patch=(8, 8, 8), spacing=(2.0, 2.0, 2.0), folds=5, seed=3)
 
 
 def test_plan_is_reported_recorded_and_written(tmp_path: Path) -> None:

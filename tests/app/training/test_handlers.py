@@ -32,20 +32,28 @@ def validate(validator: Engine, epoch: int, dice: float, scores: list[float] | N
     validator.fire_event(Events.COMPLETED)
 
 
+def loss_of(engine: Engine, batch: int) -> dict[str, torch.Tensor]:
+    engine.state.metrics["loss"] = 0.25  # as TrainingMetrics does
+    return {"loss": torch.tensor(0.25)}
+
+
 def test_last_weights_are_kept_where_no_case_has_a_label(validator, tmp_path, caplog):
-    caplog.set_level(logging.INFO)
-    network, trainer = torch.nn.Linear(1, 1), Engine(lambda engine, batch: {"loss": torch.zeros(())})
+    network, trainer = torch.nn.Linear(1, 1), Engine(loss_of)
     best = BestModel(network, tmp_path / "model.pt")
     best.attach(validator)
+
+    def validate_without_labels(engine: Engine) -> None:
+        torch.nn.init.constant_(network.weight, engine.state.epoch)
+        validator.fire_event(Events.STARTED)
+        validate(validator, engine.state.epoch, 0.0, [math.nan, math.nan])
+
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, validate_without_labels)
     TrainingProgress(validator, best).attach(trainer)
-    for epoch in (1, 2, 3):
-        torch.nn.init.constant_(network.weight, epoch)
-        trainer.run([0], max_epochs=1)
-        validate(validator, epoch, 0.0, [math.nan, math.nan])
+    with caplog.at_level(logging.INFO, "hybridseg.training"):
+        trainer.run([0], max_epochs=3)
     assert torch.load(tmp_path / "model.pt", weights_only=True)["weight"].item() == 3
     assert (best.score, best.epoch) == (-math.inf, 3)
     assert "dice undefined, since no validation case has a label" in caplog.text
-    trainer.fire_event(Events.COMPLETED)
     assert caplog.records[-1].levelno == logging.WARNING
     assert "nothing could choose the best weights" in caplog.messages[-1]
     validate(validator, 4, 0.3, [math.nan, 0.3])
@@ -75,11 +83,6 @@ def test_resumed_training_knows_the_best_score(validator, tmp_path):
     validate(validator, 8, 0.8)
     assert (tmp_path / "model.pt").read_bytes() == kept
     assert resumed.epoch == 7
-
-
-def loss_of(engine: Engine, batch: int) -> dict[str, torch.Tensor]:
-    engine.state.metrics["loss"] = 0.25  # as TrainingMetrics does
-    return {"loss": torch.tensor(0.25)}
 
 
 def test_epoch_is_logged_as_one_line(validator, tmp_path, caplog):
