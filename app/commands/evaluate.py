@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from hybridseg.app.bundling.config import ignore_label, input_modalities, label_parts, label_rois
 from hybridseg.app.runtime.console import say
 from hybridseg.app.runtime.failed_cases import CaseFailures
+from hybridseg.app.runtime.folder_lock import folder_lock
 from hybridseg.app.runtime.options import check_at_least, check_positive
 from hybridseg.bundles import bundle_path
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from hybridseg.app.evaluation.metrics import LabelScore
     from hybridseg.app.evaluation.references import Reference
     from hybridseg.transforms.regions import Regions
+
+LOCK = ".hybridseg-evaluate.lock"
+"""Held in the folder of the scores, which may be that of label maps that are being predicted."""
 
 
 @dataclass
@@ -65,7 +70,7 @@ class Evaluate(VolumeCommand):
             0 if all cases were scored, 1 if some failed, or lack a prediction with `complete`.
 
         Raises:
-            ValueError: a folder, a label or the tolerance is invalid.
+            ValueError: a folder, a label or the tolerance is invalid, or another run writes scores into the folder.
         """
         check_positive(tolerance=self.tolerance)
         check_at_least(1, ignore=self.ignore)
@@ -88,32 +93,34 @@ class Evaluate(VolumeCommand):
             predicted=[case_name(path) for path in predictions],
             modality=input_modalities(bundle_path(self.bundle))[0] if self.bundle else None,
         )
-        if self.output is not None:
-            make_folder(self.output)
-        scores: list[LabelScore] = []
-        failures = CaseFailures("evaluate", debug=self.debug)
-        self.check_complete({case_name(path) for path in predictions}, references, failures)
-        cases = len(predictions) + len(failures)
-        for path in tqdm(predictions, desc="cases", unit="case", leave=False, disable=None):
-            with failures.catch(str(path)):
-                scores += score_files(
-                    path,
-                    references.get(case_name(path)),
-                    label_names=names,
-                    regions=regions,
-                    ignore=ignore,
-                    tolerance=self.tolerance,
-                    resample=self.resample,
-                )
-        if self.output is not None:
-            write_reports(scores, self.output, tolerance=self.tolerance)
-        if self.json:
-            record = summary_record(scores, tolerance=self.tolerance)
-            print(as_json({**record, "scores": [asdict(score) for score in scores], "errors": failures.messages}))
-        else:
-            if scores:
-                print(summary_table(scores, tolerance=self.tolerance))
-            print(f"{cases - len(failures)} of {cases} cases scored")
+        with ExitStack() as held:
+            if self.output is not None:
+                make_folder(self.output)
+                held.enter_context(folder_lock(self.output, "output", LOCK))
+            scores: list[LabelScore] = []
+            failures = CaseFailures("evaluate", debug=self.debug)
+            self.check_complete({case_name(path) for path in predictions}, references, failures)
+            cases = len(predictions) + len(failures)
+            for path in tqdm(predictions, desc="cases", unit="case", leave=False, disable=None):
+                with failures.catch(str(path)):
+                    scores += score_files(
+                        path,
+                        references.get(case_name(path)),
+                        label_names=names,
+                        regions=regions,
+                        ignore=ignore,
+                        tolerance=self.tolerance,
+                        resample=self.resample,
+                    )
+            if self.output is not None:
+                write_reports(scores, self.output, tolerance=self.tolerance)
+            if self.json:
+                record = summary_record(scores, tolerance=self.tolerance)
+                print(as_json({**record, "scores": [asdict(score) for score in scores], "errors": failures.messages}))
+            else:
+                if scores:
+                    print(summary_table(scores, tolerance=self.tolerance))
+                print(f"{cases - len(failures)} of {cases} cases scored")
         return int(len(failures) > 0)
 
     def check_complete(self, predicted: set[str], references: Mapping[str, Reference], failures: CaseFailures) -> None:

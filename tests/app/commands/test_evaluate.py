@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from ignite.engine import Engine
 
+from hybridseg.app.commands.evaluate import LOCK
 from hybridseg.app.evaluation.handler import ScoreCases
+from hybridseg.app.runtime.folder_lock import folder_lock
 from hybridseg.transforms import LoadVolumed
 
 from ..conftest import SPACING, hybridseg, write_volume
@@ -177,6 +179,17 @@ def test_resample_scores_on_the_grid_of_the_reference(maps: tuple[Path, Path], t
     assert resampled.code == 0
     same, shifted = json.loads(resampled.out)["scores"]
     assert (same["dice"], shifted["dice"], shifted["hd95"], shifted["prediction_ml"]) == (1.0, 0.9, 3.0, 9.0)
+
+
+def test_second_run_into_the_same_folder_ends_at_once(maps: tuple[Path, Path], tmp_path: Path) -> None:
+    scores = tmp_path / "scores"
+    scores.mkdir()
+    with folder_lock(scores, "output", LOCK):
+        result = hybridseg("evaluate", *maps, "-o", scores)
+    assert (result.code, result.out) == (2, "")
+    assert f"hybridseg evaluate: output: {scores}: in use by process {os.getpid()} on " in result.err
+    assert hybridseg("evaluate", *maps, "-o", scores).code == 0
+    assert sorted(path.name for path in scores.iterdir() if path.suffix == ".lock") == []
 
 
 def test_references_without_a_prediction_are_reported(maps: tuple[Path, Path]) -> None:
