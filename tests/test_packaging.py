@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from email import message_from_bytes
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +15,8 @@ import pytest
 from hybridseg.app.bundling.packing import pack_bundle, requirements
 from hybridseg.bundles import bundle_path
 from hybridseg.transforms.phantoms import write_phantoms
+
+from .environments import make_environment
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("app", "bundles", "networks", "transforms")
@@ -43,14 +45,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The Python of a new, empty environment into which the wheel was installed with its dependencies."""
-    environment = tmp_path_factory.mktemp("environment")
-    run(sys.executable, "-m", "venv", environment, cwd=environment)
-    python = environment / "bin" / "python"
-    run(python, "-m", "pip", "install", wheel, "--constraint", ROOT / "constraints.txt", cwd=environment)
-    yield python
-    shutil.rmtree(environment)  # gigabytes
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a new environment with the wheel and its dependencies."""
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        needed = message_from_bytes(archive.read(metadata)).get_all("Requires-Dist", [])
+    python = make_environment(
+        tmp_path_factory.mktemp("environment"), (text for text in needed if "extra ==" not in text)
+    )
+    run(python, "-m", "pip", "install", "--no-deps", "--no-index", wheel, cwd=tmp_path_factory.getbasetemp())
+    return python
 
 
 def test_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
@@ -112,16 +116,10 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bare_python(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def bare_python(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of a new environment with what the packed bundle's metadata name, and nothing else."""
-    environment = tmp_path_factory.mktemp("bare")
     metadata = json.loads((packed / "configs" / "metadata.json").read_text())
-    run(sys.executable, "-m", "venv", environment, cwd=environment)
-    python = environment / "bin" / "python"
-    packages = requirements(metadata)
-    run(python, "-m", "pip", "install", *packages, "--constraint", ROOT / "constraints.txt", cwd=environment)
-    yield python
-    shutil.rmtree(environment)  # gigabytes
+    return make_environment(tmp_path_factory.mktemp("bare"), requirements(metadata))
 
 
 @pytest.mark.slow
