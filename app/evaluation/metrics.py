@@ -129,7 +129,7 @@ def score_case(
     ignored = np.zeros(0, bool) if ignore is None else reference == ignore
     if ignored.any():
         prediction, reference = np.where(ignored, 0, prediction), np.where(ignored, 0, reference)
-        ignored = ndimage.binary_dilation(ignored)
+        ignored = np.asarray(ndimage.binary_dilation(ignored), bool)
     voxel_ml = voxel_volume_ml(affine)
     counts = [count_labels(labels) for labels in (prediction, reference)]
     boxes = [ndimage.find_objects(labels) for labels in (prediction, reference)]
@@ -144,9 +144,11 @@ def score_case(
         if outcome == "found":
             candidates = [found[member - 1] for found in boxes for member in members if member <= len(found)]
             box = union([candidate for candidate in candidates if candidate is not None])
-            masks = [mask_of(labels[box], members) for labels in (prediction, reference)]
-            agreement = compare_masks(*masks, axes=affine[:3, :3].astype(np.float64), tolerance=tolerance)
-            if ignored.any() and (ignored[box] & (masks[0] | masks[1])).any():
+            predicted_mask, wanted_mask = (mask_of(labels[box], members) for labels in (prediction, reference))
+            agreement = compare_masks(
+                predicted_mask, wanted_mask, axes=affine[:3, :3].astype(np.float64), tolerance=tolerance
+            )
+            if ignored.any() and (ignored[box] & (predicted_mask | wanted_mask)).any():
                 agreement = Agreement(dice=agreement.dice)
         score = LabelScore(
             case=case,

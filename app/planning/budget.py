@@ -18,7 +18,7 @@ from typing import Any
 
 from hybridseg.app.training.prepared import workers
 from hybridseg.networks import PRESETS
-from hybridseg.networks.validation import Triple
+from hybridseg.networks.validation import Triple, triple
 
 from .dataset_fingerprint import DatasetFingerprint
 from .planner import MOST_VALIDATIONS, STEPS
@@ -85,8 +85,8 @@ def list_candidates(facts: DatasetFingerprint, given: Mapping[str, Any]) -> list
             stride = plan_downsampling(spacing, shape, len(PRESETS[preset].channels)).total
             least = least_patch(facts.median_labelled_mm, spacing, shape, stride)
             larger = [size for size in patch_sizes(shape, spacing, stride) if size != least and covers(size, least)]
-            patches = [given["patch_size"]] if "patch_size" in given else [*larger[::-1], least]
-            found += [Candidate(spacing, preset, tuple(patch), math.prod(shape)) for patch in patches]
+            patches = [triple(given["patch_size"], "patch_size")] if "patch_size" in given else [*larger[::-1], least]
+            found += [Candidate(spacing, preset, patch, math.prod(shape)) for patch in patches]
     return found
 
 

@@ -17,7 +17,7 @@ from hybridseg.transforms.phantoms import ORGANS, write_phantoms
 BUNDLE = bundle_path("abdomen_ct_segmentation")
 TOTAL_SEGMENTATOR = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 7, 52: 8, 63: 9, 64: 10, 7: 11, 8: 12, 9: 13}
 """Labels of the torso's label map, and of this bundle; its slices do not reach the esophagus."""
-SMALL = {"network_def::preset": "tiny", "spacing": [3, 3, 3], "patch_size": [48, 48, 32], "device": "cpu"}
+SMALL = {"network_def::preset": "tiny", "spacing": [4, 4, 4], "patch_size": [40, 40, 24], "device": "cpu"}
 
 
 def bundle_run(folder: Path, *configs: str, **overrides: object) -> None:
@@ -52,14 +52,12 @@ def torso(data_dir: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_real_ct_is_learnt(torso: Path, tmp_path: Path) -> None:
-    steps = {"max_epochs": 300, "val_interval": 100, "patches": 4, "learning_rate": 0.004, "num_workers": 0}
+    steps = {"max_epochs": 150, "val_interval": 50, "patches": 4, "learning_rate": 0.004, "num_workers": 0}
     bundle_run(tmp_path, "train.json", dataset_dir=torso, run_dir="run", **steps)
     weights = {"checkpoint": "run/model.pt", "output_dir": "scores"}
     bundle_run(tmp_path, "inference.json", "evaluate.json", dataset_dir=torso, **weights)
     labels = json.loads((tmp_path / "scores/summary.json").read_text())["labels"]
-    dice = sorted(row["dice"]["mean"] or 0 for row in labels)  # all but the esophagus
-    assert dice[-1] > 0.5
-    assert dice[-2] > 0.2  # 300 steps are enough for two organs
+    assert max(row["dice"]["mean"] or 0 for row in labels) > 0.5  # 150 steps are enough for one organ
     written = nib.load(tmp_path / "scores" / "lower.nii.gz")
     assert isinstance(written, nib.Nifti1Image)
     assert written.shape == (122, 101, 20)
