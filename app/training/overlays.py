@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +73,12 @@ class Overlays:
         from matplotlib.figure import Figure
         from matplotlib.lines import Line2D
 
-        figure = Figure(figsize=(max(6.0, 3.2 * len(self.slices)), 4.5), layout="constrained")
+        names = [label.replace("_", " ") for label in self.labels]
         colours = label_colours(self.labels)
+        width = max(6.0, 3.2 * len(self.slices))
+        columns = max(1, int(width / (0.7 + 0.075 * max(map(len, names)))))  # inches of a mark, and of a letter
+        height = 3.8 + 0.2 * math.ceil(len(names) / columns)
+        figure = Figure(figsize=(width, height), layout="constrained")
         for axes, part in zip(figure.subplots(1, len(self.slices), squeeze=False).flat, self.slices, strict=True):
             axes.imshow(part.image.T, cmap="gray", origin="lower", aspect=part.aspect)
             for label, colour in enumerate(colours, start=1):
@@ -85,8 +90,7 @@ class Overlays:
             axes.set_title(part.case, fontsize="small")
             axes.axis("off")
         marks = [Line2D([], [], color=colour, linewidth=5, alpha=0.7) for colour in colours]
-        names = [label.replace("_", " ") for label in self.labels]
-        figure.legend(marks, names, loc="outside lower center", ncols=4, fontsize="small")
+        figure.legend(marks, names, loc="outside lower center", ncols=columns, fontsize="small")
         figure.suptitle(f"{title}; outlines: reference", fontsize="medium")
         with replacing(path, suffix=".png") as temporary:
             figure.savefig(temporary, dpi=100)

@@ -50,3 +50,11 @@ def test_the_same_cases_are_drawn_at_each_validation(tmp_path: Path) -> None:
     overlays.draw(tmp_path / "overlays.png", "epoch 3")
     picture = matplotlib.image.imread(tmp_path / "overlays.png")
     assert (picture[..., :3].max(-1) - picture[..., :3].min(-1)).max() > 0.3  # colours of labels
+
+
+def test_long_names_fit_into_the_picture(tmp_path: Path) -> None:
+    overlays = Overlays([f"{name}_of_the_portal_vein_and_splenic_vein" for name in "abcdefgh"])
+    overlays.slices = [cut_slice(case("a"), labels=2)]
+    overlays.draw(tmp_path / "overlays.png", "epoch 3")
+    edges = matplotlib.image.imread(tmp_path / "overlays.png")[:, [0, -1], :3]
+    assert edges.min() == 1.0  # white, not the cut frame of the legend
