@@ -58,6 +58,9 @@ class Export(Command):
         if kind is None:
             raise ValueError(f"output: {self.output}: must end in {', '.join(EXTENSIONS.values())}, or name --format")
         bundle = bundle_path(self.bundle)
+        used = [self.checkpoint or bundle / "models" / "model.pt", *(bundle / "configs").iterdir()]
+        if self.output.exists() and any(path.exists() and self.output.samefile(path) for path in used):
+            raise ValueError(f"output: {self.output}: must be another file than the weights and configs of the bundle")
         from hybridseg.app.bundling.config import input_channels
         from hybridseg.app.inference.export import export_network
         from hybridseg.app.inference.predictor import Predictor

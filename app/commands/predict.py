@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hybridseg.app.inference.predictor import Data
     from hybridseg.app.inference.run_record import RunRecord
     from hybridseg.transforms.datasets.inputs import InputCase
+    from hybridseg.transforms.errors import PathLike
 
     Work = tuple[InputCase, PredictedCase]
 
@@ -189,19 +190,22 @@ class Predict(VolumeCommand):
         """List the cases of all processes, waiting or skipped.
 
         Raises:
-            ValueError: a label map would overwrite an input.
+            ValueError: an output would replace an input, of the same case or of another.
         """
+        from hybridseg.app.inference.outputs import case_files
         from hybridseg.app.inference.run_record import input_state
 
+        read = {file_identity(image) for case in cases for image in case.images} - {None}
         work = []
         for case in cases:
             output = self.output / f"{case.name}.nii.gz"
             inputs = [os.fspath(image) for image in case.images]
             states = [input_state(path) for path in inputs]
             predicted = PredictedCase(case=case.name, inputs=inputs, input_states=states, output=str(output))
+            for path in case_files(self.output, case.name):
+                if file_identity(path) in read:
+                    raise ValueError(f"output: {path}: must be another file than the inputs")
             if output.exists():
-                if any(os.path.exists(path) and output.samefile(path) for path in inputs):
-                    raise ValueError(f"output: {output}: must be another file than the input")
                 predicted.outcome = "waiting" if self.overwrite else "skipped"
             work.append((case, predicted))
         return work
@@ -487,6 +491,15 @@ def changed_input(earlier: Mapping[str, Any], now: PredictedCase) -> str | None:
     known = zip(before, now.inputs, earlier.get("input_states") or [], now.input_states, strict=False)
     changed = [path for old, path, was, is_now in known if os.path.exists(old) and was != is_now]
     return f"made before {', '.join(changed)} changed" if changed else None
+
+
+def file_identity(path: PathLike) -> tuple[int, int] | None:
+    """Return what two names of one file have in common; None if there is no such file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def other_input(before: Sequence[str], inputs: Sequence[str]) -> tuple[str, str] | None:

@@ -105,7 +105,7 @@ class FormatWriter:
 
     def path(self, case: str, format_: str) -> Path:
         """Return the file of a case in a format of `FOLDERS`."""
-        return self.folder / format_ / f"{case}.{format_ if format_ in ITK_FORMATS else 'dcm'}"
+        return format_path(self.folder, case, format_)
 
     def missing(self, case: str) -> list[str]:
         """Return the wanted formats that a case has no file in."""
@@ -222,3 +222,8 @@ def modalities(case: InputCase) -> tuple[str, ...]:
         else:
             found.append("")
     return tuple(found)
+
+
+def format_path(folder: Path, case: str, format_: str) -> Path:
+    """Return the file of a case in a format of `FOLDERS`, below the folder of the label maps."""
+    return folder / format_ / f"{case}.{format_ if format_ in ITK_FORMATS else 'dcm'}"

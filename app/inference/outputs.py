@@ -20,7 +20,7 @@ from hybridseg.transforms.io.load import LoadVolumed
 from hybridseg.transforms.io.save import write_labels
 from hybridseg.transforms.spatial import JoinChannelsd
 
-from .formats import FormatReport, FormatWriter, grid_source
+from .formats import FOLDERS, FormatReport, FormatWriter, format_path, grid_source
 
 if TYPE_CHECKING:
     from .predictor import Data, Predictor
@@ -117,6 +117,12 @@ class Outputs:
             title=case.name,
             window=self.predictor.window,
         )
+
+
+def case_files(folder: Path, case: str) -> list[Path]:
+    """Return every file that a prediction may write, replace or remove for a case, its label map first."""
+    formats = [format_path(folder, case, name) for name in FOLDERS]
+    return [folder / f"{case}.nii.gz", preview_path(folder, case), probabilities_path(folder, case), *formats]
 
 
 def preview_path(folder: Path, case: str) -> Path:

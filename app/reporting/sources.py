@@ -182,25 +182,28 @@ def scores_for(
     names = None if known is None else {*(known if cohort.regions else known.values())}
     matching = cases == set(cohort.predictions) and tolerance in (None, measured_at)
     matching = matching and (names is None or {score.name for score in scores} <= names)
-    return (scores, measured_at) if matching and have_same_references(scores, cohort) else None
+    return (scores, measured_at) if matching and have_same_maps(scores, cohort) else None
 
 
-def have_same_references(scores: Iterable[LabelScore], cohort: Cohort) -> bool:
-    """Whether each label has as many voxels in the references of a cohort as it had in those of the scores.
+def have_same_maps(scores: Iterable[LabelScore], cohort: Cohort) -> bool:
+    """Whether each label has as many voxels in the label maps of a cohort, and in its references, as in the scores.
 
-    The scores do not record their references; another reader's label maps differ in their numbers of voxels.
+    The scores do not record their files, and times do not tell: copied files keep theirs. Another reader's label maps,
+    or those of other weights, differ in their numbers of voxels.
     """
     by_case: dict[str, list[LabelScore]] = {}
     for score in scores:
         by_case.setdefault(score.case, []).append(score)
     compared = {case: path for case, path in cohort.references.items() if case in by_case}
-    for case, path in tqdm(compared.items(), desc="references", unit="case", leave=False, disable=None):
+    for case, path in tqdm(compared.items(), desc="earlier scores", unit="case", leave=False, disable=None):
         try:
-            labels, _ = load_labels(path, grid_of=cohort.predictions[case])
+            reference, _ = load_labels(path, grid_of=cohort.predictions[case])
+            prediction, _ = load_labels(cohort.predictions[case])
         except ValueError:  # reported when it is scored
             return False
-        counts = dict(enumerate(count_labels(labels).tolist()))
+        counts = [dict(enumerate(count_labels(labels).tolist())) for labels in (reference, prediction)]
         for score in by_case[case]:
-            if sum(counts.get(label, 0) for label in cohort.members(score)) != score.reference_voxels:
+            found = [sum(count.get(label, 0) for label in cohort.members(score)) for count in counts]
+            if found != [score.reference_voxels, score.prediction_voxels]:
                 return False
     return True

@@ -10,13 +10,31 @@ LONGEST_WAIT = timedelta(days=30)
 
 
 def rank() -> int:
-    """Return the rank of this process; 0 if it is the only one."""
-    return int(os.environ.get("RANK", 0))
+    """Return the rank of this process; 0 if it is the only one.
+
+    Raises:
+        ValueError: `RANK` or `WORLD_SIZE` is not as torchrun sets it.
+    """
+    size = world_size()
+    return read_number("RANK", 0, 0, size - 1) if size > 1 else 0  # others leave RANK behind
 
 
 def world_size() -> int:
-    """Return the number of processes."""
-    return int(os.environ.get("WORLD_SIZE", 1))
+    """Return the number of processes.
+
+    Raises:
+        ValueError: `WORLD_SIZE` is not as torchrun sets it.
+    """
+    return read_number("WORLD_SIZE", 1, 1, None)
+
+
+def read_number(name: str, default: int, least: int, most: int | None) -> int:
+    """Return a number from an environment variable."""
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
+        bounds = f"at least {least}" if most is None else f"{least} to {most}"
+        raise ValueError(f"{name}: {text!r}: must be a number, {bounds}, as torchrun sets it; or unset")
+    return int(text)
 
 
 def own_device(name: str) -> str:

@@ -13,6 +13,8 @@ from .options import check_at_least
 OPENMP = "OMP_NUM_THREADS"
 VARIABLES = (OPENMP, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 """Environment variables that PyTorch and ITK read when they are imported."""
+MOST = 1024
+"""Threads that OpenMP can start on any machine."""
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Microseconds of CPU time that a Linux container may use, and in how many microseconds; or `max`."""
 
@@ -37,9 +39,11 @@ def use_threads(threads: int | None = None, *, processes: int = 1) -> Iterator[N
         processes: number of processes that compute at once.
 
     Raises:
-        ValueError: the number is below 1.
+        ValueError: the number is below 1 or above `MOST`.
     """
     check_at_least(1, threads=threads)
+    if threads is not None and threads > MOST:
+        raise ValueError(f"threads: {threads}: must be at most {MOST}")
     if threads is None:
         if OPENMP in os.environ or (processes == 1 and available_processors() == os.cpu_count()):
             yield  # PyTorch's own choice, one thread for each core

@@ -329,9 +329,13 @@ def read_list(path: Path, dicom: DicomChoice) -> list[InputCase]:
     if path.suffix.lower() == ".csv":
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
-                rows: Any = list(csv.DictReader(file, strict=True))
+                reader = csv.DictReader(file, strict=True)
+                rows: Any = list(reader)
         except (csv.Error, UnicodeDecodeError) as error:
             raise VolumeError(path, f"unreadable ({error})", "must be a CSV file in UTF-8") from error
+        names = reader.fieldnames or []
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise VolumeError(path, f"column {twice[0]!r} stands twice", "must have each column once")
     else:
         rows = read_json(path)
     rule = "must have the columns case, image and optionally image2 and so on, series"

@@ -27,11 +27,26 @@ def read_json(path: Path) -> Any:
         VolumeError: it cannot be read, or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))  # with or without a byte-order mark
+        text = path.read_text(encoding="utf-8-sig")  # with or without a byte-order mark
+        return json.loads(text, object_pairs_hook=unique_keys)
     except OSError as error:
         raise VolumeError(path, error.strerror, "must be a readable JSON file") from error
     except (ValueError, RecursionError) as error:  # also for text that is not UTF-8, and for deep nesting
         raise VolumeError(path, error, "must be a JSON file") from error
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, in which no key may stand twice: the last would silently count.
+
+    Raises:
+        ValueError: one does.
+    """
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key!r} stands twice in an object")
+        found[key] = value
+    return found
 
 
 def write_json(path: PathLike, record: Any) -> None:

@@ -40,7 +40,7 @@ def every_format() -> Iterator[Any]:
         yield pytest.param(preset, name, kind, id=f"{kind}-{preset}", marks=marks)
 
 
-@pytest.mark.parametrize(("preset", "name", "kind"), every_format())
+@pytest.mark.parametrize(("preset", "name", "kind"), list(every_format()))
 def test_every_preset_and_format_gives_the_same_logits(preset: str, name: str, kind: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = create_model(preset, in_channels=2, out_channels=3).eval()
@@ -122,3 +122,15 @@ def test_wrong_usage_is_one_line(bundle: Path, words: list[str], message: str) -
     assert (result.code, result.out) == (2, "")
     assert message in result.err
     assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("place", ["models/model.pt", "configs/inference.json", "weights.pt"])
+def test_export_never_replaces_what_it_reads(bundle: Path, tmp_path: Path, place: str) -> None:
+    own = shutil.copytree(bundle, tmp_path / "own")
+    (own / "weights.pt").write_bytes((own / "models" / "model.pt").read_bytes())
+    kept = (own / place).read_bytes()
+    words = ["--checkpoint", own / place] if place == "weights.pt" else []
+    result = hybridseg("export", own, "-o", own / place, "--format", "torchscript", "--size", "16", "16", "16", *words)
+    assert result.code == 2
+    assert f"output: {own / place}: must be another file than the weights and configs of the bundle" in result.err
+    assert (own / place).read_bytes() == kept

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,6 +119,19 @@ def wrong_options(bundle: Path, folder: Path) -> dict[str, list[str | Path]]:
         "none.pt: does not exist": [image, *valid, "--checkpoint", folder / "none.pt"],
         "predict: overlap: 1.5: must be at least 0 and below 1\n": [image, *valid, "--overlap", "1.5"],
     }
+
+
+@pytest.mark.parametrize("place", ["b.nii.gz", "b.png", "probabilities/b.nii.gz", "nrrd/b.nrrd", "dicom-seg/b.dcm"])
+def test_output_never_replaces_an_input_of_any_case(bundle: Path, tmp_path: Path, place: str) -> None:
+    image, other = tmp_path / "lab" / place, write_volume(tmp_path / "scans" / "scan.nii.gz")
+    image.parent.mkdir(parents=True)
+    kept = shutil.copy(other, image).read_bytes()
+    listing = tmp_path / "list.csv"
+    listing.write_text(f"case,image\na,{image}\nb,{other}\n")
+    result = predict(bundle, tmp_path / "lab", listing, "--overwrite")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == f"hybridseg predict: output: {image}: must be another file than the inputs\n"
+    assert image.read_bytes() == kept
 
 
 def test_invalid_option_is_one_line_and_writes_nothing(bundle: Path, folder: Path) -> None:

@@ -64,6 +64,17 @@ def test_existing_scores_are_used_unless_they_are_stale(cohort: Path, report: Ca
     assert dice(*references, "--scores", cohort / "labels") == {"0.125"}
 
 
+def test_scores_of_other_label_maps_are_not_used(cohort: Path, report: Callable[..., Page]) -> None:
+    labels = cohort / "labels"
+    assert hybridseg("evaluate", labels, cohort / "truth", "-o", labels).code == 0
+    earlier = (labels / "good.nii.gz").stat().st_mtime - 10
+    shutil.copy(labels / "bad.nii.gz", labels / "good.nii.gz")
+    os.utime(labels / "good.nii.gz", (earlier, earlier))  # as cp -p leaves it
+    dice = {row[0]: row[3] for row in report("--references", cohort / "truth").rows("scores") if row[1] == "2"}
+    assert dice["good"] != "1.0"
+    assert "Scores of an earlier evaluation" not in report("--references", cohort / "truth").text("p")
+
+
 def test_scores_against_other_references_are_not_used(cohort: Path, report: Callable[..., Page]) -> None:
     shutil.copytree(cohort / "labels", cohort / "other_reader")
     assert hybridseg("evaluate", cohort / "labels", cohort / "truth", "-o", cohort / "labels").code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -21,6 +22,28 @@ def test_single_process_is_the_first_of_one(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.delenv(name, raising=False)
     assert (distributed.rank(), distributed.world_size(), distributed.gather("value")) == (0, 1, ["value"])
     assert distributed.own_device("auto") == "auto"
+
+
+def test_rank_without_other_processes_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setenv("RANK", "1")
+    assert (distributed.rank(), distributed.world_size()) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("size", "rank", "message"),
+    [
+        ("x", "0", "WORLD_SIZE: 'x': must be a number, at least 1, as torchrun sets it; or unset"),
+        ("0", "0", "WORLD_SIZE: '0': must be a number, at least 1, as torchrun sets it; or unset"),
+        ("2", "2", "RANK: '2': must be a number, 0 to 1, as torchrun sets it; or unset"),
+        ("2", "-1", "RANK: '-1': must be a number, 0 to 1, as torchrun sets it; or unset"),
+    ],
+)
+def test_impossible_ranks_are_errors(monkeypatch: pytest.MonkeyPatch, size: str, rank: str, message: str) -> None:
+    monkeypatch.setenv("WORLD_SIZE", size)
+    monkeypatch.setenv("RANK", rank)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        distributed.rank()
 
 
 def test_each_process_gets_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

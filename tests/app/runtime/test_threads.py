@@ -48,6 +48,7 @@ def test_quota_of_a_container_counts(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert available_processors() == min(seen, most)
 
 
-def test_number_below_one_is_an_error() -> None:
-    with pytest.raises(ValueError, match="threads: 0: must be at least 1"), use_threads(0):
+@pytest.mark.parametrize(("number", "rule"), [(0, "at least 1"), (100_000, "at most 1024")])
+def test_impossible_number_is_an_error(number: int, rule: str) -> None:
+    with pytest.raises(ValueError, match=f"threads: {number}: must be {rule}"), use_threads(number):
         pass

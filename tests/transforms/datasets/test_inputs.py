@@ -164,6 +164,10 @@ INVALID: dict[str, tuple[Callable[[Path], Path], str]] = {
         f"cases.csv: case 1 lacks its name or image: {RULE}",
     ),
     "no name": (write("cases.json", '[{"case": 3, "image": "a"}]'), "cases.json: case 1 lacks its name or image"),
+    "column twice": (
+        write("cases.csv", "case,image,image\na,b,c\n"),
+        "cases.csv: column 'image' stands twice: must have each column once",
+    ),
     "too many cells": (write("cases.csv", "case,image\na,b,c\n"), f"cases.csv: case 1 has None: {RULE}"),
     "missing image": (
         write("cases.csv", "case,image\na,b.nii\n"),

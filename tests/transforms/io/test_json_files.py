@@ -52,3 +52,10 @@ def test_unreadable_file_is_one_line(tmp_path: Path, content: bytes | None, mess
         path.write_bytes(content)
     with pytest.raises(VolumeError, match=message):
         read_json(path)
+
+
+def test_key_that_stands_twice_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    path.write_text('[{"case": "x", "image": "a", "image": "b"}]')
+    with pytest.raises(VolumeError, match=r"list.json: 'image' stands twice in an object: must be a JSON file"):
+        read_json(path)
