@@ -129,7 +129,7 @@ def test_export_never_replaces_what_it_reads(bundle: Path, tmp_path: Path, place
     own = shutil.copytree(bundle, tmp_path / "own")
     (own / "weights.pt").write_bytes((own / "models" / "model.pt").read_bytes())
     kept = (own / place).read_bytes()
-    words = ["--checkpoint", own / place] if place == "weights.pt" else []
+    words: list[str | Path] = ["--checkpoint", own / place] if place == "weights.pt" else []
     result = hybridseg("export", own, "-o", own / place, "--format", "torchscript", "--size", "16", "16", "16", *words)
     assert result.code == 2
     assert f"output: {own / place}: must be another file than the weights and configs of the bundle" in result.err

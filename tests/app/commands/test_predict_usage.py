@@ -125,7 +125,8 @@ def wrong_options(bundle: Path, folder: Path) -> dict[str, list[str | Path]]:
 def test_output_never_replaces_an_input_of_any_case(bundle: Path, tmp_path: Path, place: str) -> None:
     image, other = tmp_path / "lab" / place, write_volume(tmp_path / "scans" / "scan.nii.gz")
     image.parent.mkdir(parents=True)
-    kept = shutil.copy(other, image).read_bytes()
+    shutil.copy(other, image)
+    kept = image.read_bytes()
     listing = tmp_path / "list.csv"
     listing.write_text(f"case,image\na,{image}\nb,{other}\n")
     result = predict(bundle, tmp_path / "lab", listing, "--overwrite")
