@@ -144,13 +144,19 @@ class Evaluate(VolumeCommand):
         """Return the names of the labels to score by number (None for all), and the regions to score instead, if any.
 
         Raises:
-            ValueError: a label or the bundle is invalid, or both are given.
+            ValueError: a label or the bundle is invalid, both are given, or a label or name is given twice or ignored.
         """
         if self.labels and self.bundle:
             raise ValueError(f"labels: {' '.join(self.labels)}: must not be given together with a bundle")
         if self.bundle:
             return label_parts(bundle_path(self.bundle))
-        return dict(map(parse_label, self.labels)) or None, None
+        parsed = [parse_label(text) for text in self.labels]
+        for kind, given in zip(("label", "name"), zip(*parsed, strict=True), strict=False):
+            if twice := [value for value in given if given.count(value) > 1]:
+                raise ValueError(f"labels: {kind} {twice[0]}: must be given once")
+        if self.ignore in dict(parsed):
+            raise ValueError(f"ignore: {self.ignore}: must not be among the labels to score")
+        return dict(parsed) or None, None
 
 
 def parse_label(text: str) -> tuple[int, str]:

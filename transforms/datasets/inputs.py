@@ -353,8 +353,9 @@ def read_list(path: Path, dicom: DicomChoice) -> list[InputCase]:
         named = [name, *images]
         if not images or not all(isinstance(entry, str) and entry for entry in named):
             raise VolumeError(path, f"{where} lacks its name or image", rule)
-        if Path(name).name != name:
-            raise VolumeError(path, f"{where} is called {name!r}", "a name must be that of a file, without folders")
+        if Path(name).name != name or name.startswith("."):
+            named_rule = "a name must be that of a file, without folders and without a dot at its begin"
+            raise VolumeError(path, f"{where} is called {name!r}", named_rule)
         series = row.get("series")
         own = replace(dicom, series=tuple(str(series).split(","))) if series else dicom
         cases.append(listed_case(path, name, images, own))

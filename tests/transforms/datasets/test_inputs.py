@@ -164,6 +164,7 @@ INVALID: dict[str, tuple[Callable[[Path], Path], str]] = {
         f"cases.csv: case 1 lacks its name or image: {RULE}",
     ),
     "no name": (write("cases.json", '[{"case": 3, "image": "a"}]'), "cases.json: case 1 lacks its name or image"),
+    "hidden name": (write("cases.csv", "case,image\n.a,cases.csv\n"), "cases.csv: case 1 is called '.a': a name must"),
     "column twice": (
         write("cases.csv", "case,image,image\na,b,c\n"),
         "cases.csv: column 'image' stands twice: must have each column once",

@@ -1,0 +1,19 @@
+"""Scores are written as a whole: no summary of other scores stays beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hybridseg.app.evaluation.tables import write_reports
+
+
+def test_scores_that_cannot_be_written_leave_no_earlier_summary(tmp_path: Path) -> None:
+    write_reports([], tmp_path, tolerance=1.0)
+    assert (tmp_path / "summary.json").is_file()
+    (tmp_path / "scores.json").unlink()
+    (tmp_path / "scores.json").mkdir()
+    with pytest.raises(OSError, match=r"scores\.json"):
+        write_reports([], tmp_path, tolerance=20.0)
+    assert not (tmp_path / "summary.json").exists()
