@@ -10,8 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridseg.transforms.extras import install_command
-
 if TYPE_CHECKING:
     from ignite.handlers.base_logger import BaseLogger
 
@@ -43,6 +41,8 @@ def check_trackers(**wanted: str | None) -> None:
     """
     for name, place in wanted.items():
         if place is not None and find_spec(name) is None:
+            from hybridseg.transforms.extras import install_command
+
             raise ValueError(f"{name}: {place}: {EXTRAS[name]} is not installed: {install_command(name)}")
 
 

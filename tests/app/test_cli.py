@@ -10,6 +10,7 @@ import sys
 import warnings
 from dataclasses import Field, dataclass, fields
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,3 +162,9 @@ def test_reader_may_close_the_pipe() -> None:
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_closed_output_is_no_error(tmp_path: Path) -> None:
+    program = "import sys; from hybridseg.app.cli import main; sys.exit(main(['store', '.']))"
+    closed = ["bash", "-c", 'exec "$@" >&- 2>&-', "bash", sys.executable, "-c", program]
+    assert subprocess.run(closed, cwd=tmp_path, check=False, timeout=120).returncode == 0
