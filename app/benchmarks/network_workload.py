@@ -19,7 +19,7 @@ from hybridseg.app.runtime.console import one_line
 from hybridseg.app.runtime.machine import device_name, peak_memory, synchronize
 from hybridseg.networks import PRESETS, create_model
 from hybridseg.networks.inspection.cost import count_multiply_adds, count_parameters
-from hybridseg.transforms.precision import DTYPES
+from hybridseg.transforms.precision import DTYPES, choose_precision
 
 from .reference_networks import dyn_unet, med_next, seg_res_net, swin_unetr
 
@@ -105,7 +105,7 @@ class Workload:
 
     def precision(self, name: str) -> torch.autocast:
         """Return the autocast context of a precision."""
-        return torch.autocast(self.device.type, DTYPES[name], enabled=name != "fp32")
+        return choose_precision(name, self.device).autocast(self.device)
 
 
 def measure_time(task: NetworkTask) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def measure_time(task: NetworkTask) -> dict[str, Any]:
         }
         for precision in task.precisions:
             found[precision][name] |= costs
-    return found | {"machine": describe_machine(task)}
+    return found | {"machine": describe_speed(task)}
 
 
 def measure_memory(task: NetworkTask) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def profile_step(task: NetworkTask) -> dict[str, Any]:
     return {precision: {name: {kind: time / sum(spent.values()) for kind, time in spent.items()}}}
 
 
-def describe_machine(task: NetworkTask) -> dict[str, Any]:
+def describe_speed(task: NetworkTask) -> dict[str, Any]:
     """Describe the machine, with its rate of matrix products in each precision."""
     device = torch.device(task.device)
     processor = device_name(device)

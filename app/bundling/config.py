@@ -41,8 +41,8 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def literal(path: Path) -> str:
-    """Return a path as the text of a config that MONAI takes for this path, whatever its characters.
+def literal(path: str | Path) -> str:
+    """Return the text that stands for a path in a MONAI config, also if the path has characters with a meaning there.
 
     MONAI replaces `#` in any text, and takes text that begins with `@`, `%` or `$` for a reference or an expression.
 
@@ -111,12 +111,15 @@ def ignore_label(bundle: Path) -> int | None:
     """Return the label of voxels without annotation in the references of a bundle; None if it names none.
 
     Raises:
-        VolumeError: its `evaluate.json` cannot be read.
+        VolumeError: its `evaluate.json` cannot be read, or the label is not a whole number from 1.
     """
+    from hybridseg.transforms.errors import VolumeError
     from hybridseg.transforms.io.json_files import read_json
 
     config = bundle / "configs" / "evaluate.json"
     found: int | None = read_json(config).get("ignore_label") if config.is_file() else None
+    if found is not None and (type(found) is not int or found < 1):
+        raise VolumeError(config, f"ignore_label {found!r}", "must be a whole number from 1")
     return found
 
 

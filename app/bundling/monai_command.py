@@ -34,12 +34,17 @@ def bundle_run(configs: Sequence[Path], overrides: Mapping[str, object], process
 
 
 def as_word(value: object) -> str:
-    """Return a value as a word of MONAI's command line, which parses Python literals.
+    """Return a value as a word of MONAI's command line: a path as `quoted`, text as it is."""
+    return quoted(value) if isinstance(value, Path) else str(value)
 
-    Without quotes it would take a folder `2024` for a number, and `a,b` for two words; for others see `literal`.
+
+def quoted(text: str | Path) -> str:
+    """Return a word that MONAI's command line takes for exactly this text.
+
+    Without quotes it would take `2024` for a number, and `a,b` for two words; `literal` escapes MONAI's own characters.
     """
-    word = literal(value) if isinstance(value, Path) else str(value)
-    return repr(word) if isinstance(value, Path) and DefaultParseValue(word) != word else word
+    word = literal(text)
+    return repr(word) if DefaultParseValue(word) != word else word
 
 
 def show_command(command: Sequence[str]) -> str:

@@ -77,7 +77,7 @@ def copy_files(source: Path, target: Path) -> None:
         if path.is_file():
             copy = target / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
+            copy.write_bytes(path.read_bytes())  # not shutil: on a full disk its error names the source
 
 
 def template_for(settings: Mapping[str, Any]) -> Path:
@@ -131,7 +131,7 @@ def leave_out_ignored(config: Config) -> None:
     When label maps are loaded, the ignore label, which is the highest, gets the number after the last class.
     """
     if "train" not in config:
-        config["handlers"][-1]["ignore"] = "@ignore_label"
+        step_of(config["handlers"], "ScoreCases")["ignore"] = "@ignore_label"
         return
     config["preprocessing"]["labels"] = "$[*@label_names, @ignore_label]"
     config["train"]["augmentation"]["ignore"] = IGNORED
@@ -145,10 +145,15 @@ def leave_out_ignored(config: Config) -> None:
     }
     steps = config["validate"]["postprocessing"]["transforms"]
     if "regions" in config:
-        steps[-1]["ignore"] = IGNORED
+        step_of(steps, "LabelsToRegionsd")["ignore"] = IGNORED
         steps.append(clear)
     else:
         steps.insert(0, clear)
+
+
+def step_of(steps: Sequence[Config], name: str) -> Config:
+    """Return the step of a list whose class has a name."""
+    return next(step for step in steps if step["_target_"].endswith(f".{name}"))
 
 
 def replace_pipeline(preprocessing: Config, name: str, own: Mapping[str, str]) -> Config:

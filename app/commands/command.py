@@ -13,7 +13,7 @@ import tyro
 from hybridseg.app.runtime.options import parse_size
 
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
-"""As that of `transforms.precision`, which imports torch."""
+"""The same names as `transforms.precision.PrecisionName`; a copy, since that module imports torch."""
 BUNDLE_DEFAULT = "(default: the bundle's)"
 """What `--help` shows as the default of an option whose default is in the bundle."""
 
@@ -43,9 +43,9 @@ class ComputingCommand(Command):
     """A command that computes for more than a moment."""
 
     threads: Annotated[
-        int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: OMP_NUM_THREADS, or one per core)")
+        int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: OMP_NUM_THREADS, or the cores)")
     ] = None
-    """CPU threads of each process."""
+    """CPU threads of each process; several processes share the cores."""
 
 
 @dataclass(kw_only=True)

@@ -219,7 +219,7 @@ class Crossval(ComputingCommand):
         """Return the command of each fold that is not done, and the one to run after them."""
         words = ["hybridseg", "crossval", self.bundle, str(self.dataset), "-o", str(self.output)]
         given: dict[str, Any] = {"folds": self.folds, "patient": self.patient, "epochs": self.epochs}
-        given |= {"seed": self.seed, "device": None if self.device == "auto" else self.device}
+        given |= {"seed": self.seed, "threads": self.threads, "device": None if self.device == "auto" else self.device}
         words += [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
         words += ["--bundles", *self.bundles] if self.bundles else []
         words += [word for setting in self.set for word in ("--set", setting)]

@@ -74,7 +74,8 @@ class Evaluate(VolumeCommand):
         """
         check_positive(tolerance=self.tolerance)
         check_at_least(1, ignore=self.ignore)
-        names, regions = self.labels_to_score()
+        bundle = bundle_path(self.bundle) if self.bundle else None
+        names, regions = self.labels_to_score(bundle)
         from hybridseg.app.evaluation.files import score_files
         from hybridseg.app.evaluation.references import find_references
         from hybridseg.app.evaluation.tables import summary_record, summary_table, write_reports
@@ -82,16 +83,18 @@ class Evaluate(VolumeCommand):
         from hybridseg.transforms.io.masks import parse_rois
         from hybridseg.transforms.io.names import case_name, find_volumes
 
-        rois = parse_rois(self.roi) or (label_rois(bundle_path(self.bundle)) if self.bundle else {})
+        rois = parse_rois(self.roi) or (label_rois(bundle) if bundle else {})
         ignore = self.ignore
-        if ignore is None and self.bundle:
-            ignore = ignore_label(bundle_path(self.bundle))
+        if ignore is None and bundle:
+            ignore = ignore_label(bundle)
+        if ignore in (names or {}):
+            raise ValueError(f"ignore: {ignore}: must not be among the labels to score")
         predictions = find_volumes([self.predictions])
         references = find_references(
             self.references,
             rois,
             predicted=[case_name(path) for path in predictions],
-            modality=input_modalities(bundle_path(self.bundle))[0] if self.bundle else None,
+            modality=input_modalities(bundle)[0] if bundle else None,
         )
         with ExitStack() as held:
             if self.output is not None:
@@ -140,22 +143,20 @@ class Evaluate(VolumeCommand):
             left_out = f"{len(unpredicted)} of {len(references)} references have no prediction and are left out"
             say("evaluate", f"{left_out}, such as {next(iter(unpredicted))} (--complete counts them as failed)")
 
-    def labels_to_score(self) -> tuple[dict[int, str] | None, Regions | None]:
+    def labels_to_score(self, bundle: Path | None) -> tuple[dict[int, str] | None, Regions | None]:
         """Return the names of the labels to score by number (None for all), and the regions to score instead, if any.
 
         Raises:
-            ValueError: a label or the bundle is invalid, both are given, or a label or name is given twice or ignored.
+            ValueError: a label or the bundle is invalid, both are given, or a label or name is given twice.
         """
-        if self.labels and self.bundle:
+        if self.labels and bundle:
             raise ValueError(f"labels: {' '.join(self.labels)}: must not be given together with a bundle")
-        if self.bundle:
-            return label_parts(bundle_path(self.bundle))
+        if bundle:
+            return label_parts(bundle)
         parsed = [parse_label(text) for text in self.labels]
-        for kind, given in zip(("label", "name"), zip(*parsed, strict=True), strict=False):
+        for kind, given in (("label", [str(label) for label, _ in parsed]), ("name", [name for _, name in parsed])):
             if twice := [value for value in given if given.count(value) > 1]:
                 raise ValueError(f"labels: {kind} {twice[0]}: must be given once")
-        if self.ignore in dict(parsed):
-            raise ValueError(f"ignore: {self.ignore}: must not be among the labels to score")
         return dict(parsed) or None, None
 
 

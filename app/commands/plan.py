@@ -38,7 +38,7 @@ class Plan(ComputingCommand):
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="BUNDLE")]
     """Folder of the bundle: a new or empty one, or that of an earlier plan, whose files are replaced."""
     hours: Annotated[float | None, tyro.conf.arg(metavar="HOURS", help_behavior_hint="(default: no limit)")] = None
-    """Time in which the training of a fold is to end on this device, with its validations. Spacing, network, patch and
+    """Time that the training of a fold may take on this device, validations included. Spacing, network, patch and
     number of steps follow from it; their costs are measured by short trainings."""
     memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "8GB"
     """Memory that a training step may need beyond the weights; it is measured on this device."""

@@ -22,13 +22,12 @@ from hybridseg.bundles import bundle_path
 from .command import BUNDLE_DEFAULT, PrecisionName, VolumeCommand, make_folder
 
 if TYPE_CHECKING:
-    from hybridseg.app.inference.formats import FormatReport, FormatWriter
+    from hybridseg.app.inference.completion import Completion
+    from hybridseg.app.inference.existing import Work
+    from hybridseg.app.inference.formats import FormatWriter
     from hybridseg.app.inference.predictor import Data
     from hybridseg.app.inference.run_record import RunRecord
     from hybridseg.transforms.datasets.inputs import InputCase
-    from hybridseg.transforms.errors import PathLike
-
-    Work = tuple[InputCase, PredictedCase]
 
 Format = Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dicom-seg", "rtstruct", "itk-snap"]
 RECORDED_OPTIONS = ("series", "fill_gaps", "grid_of", "overlap", "batch", "tta", "largest_component")
@@ -57,7 +56,7 @@ class Predict(VolumeCommand):
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """auto, cpu, cuda or cuda:N; auto uses a GPU if there is one."""
     precision: Annotated[PrecisionName | None, tyro.conf.arg(help_behavior_hint=BUNDLE_DEFAULT)] = None
-    """Precision of the network's computations; auto uses bf16 where it is measured to be faster than fp32, fp16 needs a
+    """Precision of the network's computations; auto uses bf16 on devices where it is faster than fp32; fp16 needs a
     CUDA GPU."""
     overlap: Annotated[float | None, tyro.conf.arg(metavar="SHARE", help_behavior_hint=BUNDLE_DEFAULT)] = None
     """Overlap of neighbouring windows, 0 to below 1; more is slower and slightly better."""
@@ -92,7 +91,7 @@ class Predict(VolumeCommand):
         """Segment the volumes.
 
         Returns:
-            0 if every case has a label map in each format, 1 if some cases failed.
+            0 if every case has a label map in each format, 1 if a case failed or probabilities are missing.
 
         Raises:
             ValueError: an input, the output, the bundle, its weights, the device or an option is invalid; another run
@@ -123,11 +122,13 @@ class Predict(VolumeCommand):
 
     def predict(self, bundle: Path, cases: Sequence[InputCase], settings: Mapping[str, Any]) -> int:
         """Segment the cases in the output folder, which this run holds; return the exit code."""
+        from hybridseg.app.inference.completion import lacks_probabilities
+        from hybridseg.app.inference.existing import check_existing, list_work
         from hybridseg.app.inference.run_record import RunRecord
 
-        every = self.list_work(cases)
+        every = list_work(cases, self.output, overwrite=self.overwrite)
         run_record = RunRecord(self.output)
-        self.check_existing(every, run_record, settings)
+        check_existing(every, run_record, settings, keep_existing=self.keep_existing)
         work = every[distributed.rank() :: distributed.world_size()]
         for _, case in work:
             if case.outcome == "skipped":
@@ -135,12 +136,8 @@ class Predict(VolumeCommand):
         formats = self.format_writer(bundle)
         if distributed.rank() == 0:
             formats.write_label_names()
-        self.write_missing_formats(formats, work, run_record, input_channels(bundle))
-        if self.statistics:
-            self.measure_skipped(bundle, work, run_record)
-        if self.preview:
-            self.draw_skipped(bundle, work, run_record)
-        lacking = self.cases_without_probabilities(every)
+        self.completion(bundle, formats).run(work, run_record)
+        lacking = self.probabilities and distributed.rank() == 0 and lacks_probabilities(self.output, every)
         waiting = [item for item in work if item[1].outcome == "waiting"]
         if waiting:
             planned = every if distributed.rank() == 0 else work
@@ -156,7 +153,7 @@ class Predict(VolumeCommand):
         run_record.merge(other for _, other in records)
         predicted = [case for part, _ in records for case in part]
         self.print_cases(predicted)
-        failed = bool(lacking) or not all(case.is_complete for case in predicted)
+        failed = lacking or not all(case.is_complete for case in predicted)
         try:
             run_record.write(finished=True)
         except OSError as error:
@@ -185,63 +182,6 @@ class Predict(VolumeCommand):
         )
         written = {own, *(os.path.join(own, name) for name in get_args(Format))}
         return [case for case in found if written.isdisjoint(map(os.path.realpath, case.images))]
-
-    def list_work(self, cases: Sequence[InputCase]) -> list[Work]:
-        """List the cases of all processes, waiting or skipped.
-
-        Raises:
-            ValueError: an output would replace an input, of the same case or of another.
-        """
-        from hybridseg.app.inference.outputs import case_files
-        from hybridseg.app.inference.run_record import input_state
-
-        read = {file_identity(image) for case in cases for image in case.images} - {None}
-        work = []
-        for case in cases:
-            output = self.output / f"{case.name}.nii.gz"
-            inputs = [os.fspath(image) for image in case.images]
-            states = [input_state(path) for path in inputs]
-            predicted = PredictedCase(case=case.name, inputs=inputs, input_states=states, output=str(output))
-            for path in case_files(self.output, case.name):
-                if file_identity(path) in read:
-                    raise ValueError(f"output: {path}: must be another file than the inputs")
-            if output.exists():
-                predicted.outcome = "waiting" if self.overwrite else "skipped"
-            work.append((case, predicted))
-        return work
-
-    def check_existing(self, work: Sequence[Work], run_record: RunRecord, settings: Mapping[str, Any]) -> None:
-        """Check that existing label maps were made as this run would make them.
-
-        Raises:
-            ValueError: a label map was made otherwise, and `keep_existing` is False.
-        """
-        from hybridseg.app.inference.provenance import find_difference
-        from hybridseg.transforms.io.dicom.series import DicomFolder
-
-        skipped = [(case, predicted) for case, predicted in work if predicted.outcome == "skipped"]
-        unknown, different = [], []
-        for case, predicted in skipped:
-            earlier = run_record.earlier.get(case.name, {})
-            if distributed.rank() == 0 and (reason := changed_input(earlier, predicted)):
-                say("predict", f"{predicted.output}: {reason}: skipped")
-            made = run_record.known_settings(case.name)
-            if made is None:
-                unknown.append(predicted.output)
-            elif found := find_difference(made, settings, dicom=isinstance(case.images[0], DicomFolder)):
-                different.append((predicted.output, *found))
-        if different:
-            output, name, before, after = different[0]
-            count = f"{len(different)} of {len(skipped)} existing label maps were made otherwise"
-            line = f"output: {output}: made with {name} {before}, not {after}: {count}"
-            if not self.keep_existing:
-                rule = "use --overwrite to segment them again, --keep-existing to keep them, or another folder"
-                raise ValueError(f"{line}: {rule}")
-            if distributed.rank() == 0:
-                say("predict", f"{line}: kept")
-        if unknown and distributed.rank() == 0:
-            also = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-            say("predict", f"{unknown[0]}{also}: no record of what made the label map: skipped")
 
     def warn_of_unread_files(self, cases: Sequence[InputCase]) -> None:
         """Print which volumes and slices in and below the inputs are not read."""
@@ -279,86 +219,26 @@ class Predict(VolumeCommand):
             debug=self.debug,
         )
 
-    def write_missing_formats(
-        self, formats: FormatWriter, work: Sequence[Work], run_record: RunRecord, channels: int
-    ) -> None:
-        """Write formats that were not wanted or not possible when a label map was made, from that label map."""
-        from hybridseg.app.inference.formats import write_from_label_map
+    def completion(self, bundle: Path, formats: FormatWriter) -> Completion:
+        """Return what makes formats, statistics and pictures of label maps that exist.
 
-        for case, predicted in work:
-            if predicted.outcome == "skipped" and formats.missing(case.name):
-                with predicted.stage("formats", debug=self.debug):
-                    self.note_report(predicted, write_from_label_map(formats, case, Path(predicted.output), channels))
-                self.print_lines(predicted)
-                run_record.note(predicted.record())
-
-    def note_report(self, predicted: PredictedCase, report: FormatReport) -> None:
-        """Record what happened when a case was written in other formats."""
-        predicted.outside = report.outside
-        predicted.notes += report.notes
-        predicted.unwritten = report.unwritten if self.format else None
-
-    def print_lines(self, predicted: PredictedCase) -> None:
-        """Print what the user should know about a case."""
-        for line in predicted.lines:
-            say("predict", line)
-
-    def measure_skipped(self, bundle: Path, work: Sequence[Work], run_record: RunRecord) -> None:
-        """Measure label maps that exist but are not in the statistics, as after an interrupted run."""
-        written = [item for item in work if item[1].outcome == "skipped" and item[1].case not in run_record.statistics]
-        if not written:
-            return
-        from hybridseg.app.inference.outputs import measure_written
+        Raises:
+            VolumeError: a config of the bundle is invalid.
+        """
+        from hybridseg.app.inference.completion import Completion
 
         names, _ = label_parts(bundle)
-        channels = input_channels(bundle)
-        chosen = {label: names[label] for label in self.chosen_labels(names)}
-        for case, predicted in tqdm(written, desc="statistics", unit="case", leave=False, disable=None):
-            rows: Sequence[Mapping[str, Any]] = ()
-            with predicted.stage("statistics", debug=self.debug):
-                measured = measure_written(
-                    case, Path(predicted.output), channels=channels, label_names=chosen, grid_of=self.grid_of
-                )
-                rows = [asdict(row) for row in measured]
-            if predicted.error is not None:
-                say("predict", predicted.error)
-            run_record.note(predicted.record(), rows)
-
-    def draw_skipped(self, bundle: Path, work: Sequence[Work], run_record: RunRecord) -> None:
-        """Draw the cases whose label map exists, but not their picture."""
-        from hybridseg.app.inference.outputs import draw_written, preview_path
-
-        names, _ = label_parts(bundle)
-        chosen = {label: names[label] for label in self.chosen_labels(names)}
-        for case, predicted in work:
-            if predicted.outcome != "skipped" or preview_path(self.output, case.name).exists():
-                continue
-            with predicted.stage("preview", debug=self.debug):
-                draw_written(
-                    case,
-                    Path(predicted.output),
-                    channels=input_channels(bundle),
-                    label_names=chosen,
-                    window=shown_window(bundle),
-                    grid_of=self.grid_of,
-                )
-            if predicted.error is not None:
-                say("predict", predicted.error)
-                run_record.note(predicted.record())
-
-    def cases_without_probabilities(self, work: Sequence[Work]) -> list[str]:
-        """Report and return the skipped cases of all processes whose probabilities are wanted and do not exist."""
-        from hybridseg.app.inference.outputs import probabilities_path
-
-        if not self.probabilities or distributed.rank() > 0:
-            return []
-        skipped = [predicted.case for _, predicted in work if predicted.outcome in ("skipped", "failed")]
-        lacking = [case for case in skipped if not probabilities_path(self.output, case).exists()]
-        if lacking:
-            also = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-            rule = "written only with the label map, which exists: use --overwrite"
-            say("predict", f"{probabilities_path(self.output, lacking[0])}{also}: does not exist: {rule}")
-        return lacking
+        return Completion(
+            folder=self.output,
+            formats=formats,
+            channels=input_channels(bundle),
+            label_names={label: names[label] for label in self.chosen_labels(names)},
+            window=shown_window(bundle),
+            grid_of=self.grid_of,
+            statistics=self.statistics,
+            preview=self.preview,
+            debug=self.debug,
+        )
 
     def segment(
         self,
@@ -417,14 +297,15 @@ class Predict(VolumeCommand):
         def finish(case: InputCase, data: Data) -> None:
             measured, report = outputs.write(case, data)
             rows[case.name] = [asdict(row) for row in measured]
-            self.note_report(predicted[case.name], report)
+            predicted[case.name].note_formats(report, wanted=bool(self.format))
 
         done = segment_cases(predictor, work, finish, probabilities=self.probabilities, debug=self.debug)
         hidden = None if distributed.rank() == 0 else True
         noted = set()
         try:
             for case in tqdm(done, total=len(work), desc="cases", unit="case", leave=False, disable=hidden):
-                self.print_lines(case)
+                for line in case.lines:
+                    say("predict", line)
                 run_record.note(case.record(), rows.pop(case.case, ()))
                 noted.add(case.case)
                 self.save(run_record)
@@ -481,30 +362,3 @@ class Predict(VolumeCommand):
         skipped = sum(case.outcome == "skipped" for case in cases)
         print(f"{written} of {len(cases)} cases written to {self.output}", end="")
         print(f", {skipped} skipped: already there (use --overwrite to segment them again)" if skipped else "")
-
-
-def changed_input(earlier: Mapping[str, Any], now: PredictedCase) -> str | None:
-    """Return how the inputs of a case differ from those that its label map was made from, as recorded; None if not."""
-    before = earlier.get("inputs") or []
-    if other := other_input(before, now.inputs):
-        return f"made from {other[0]}, not {other[1]}"
-    known = zip(before, now.inputs, earlier.get("input_states") or [], now.input_states, strict=False)
-    changed = [path for old, path, was, is_now in known if os.path.exists(old) and was != is_now]
-    return f"made before {', '.join(changed)} changed" if changed else None
-
-
-def file_identity(path: PathLike) -> tuple[int, int] | None:
-    """Return what two names of one file have in common; None if there is no such file."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def other_input(before: Sequence[str], inputs: Sequence[str]) -> tuple[str, str] | None:
-    """Return the first input that is another file than before, as both exist; None if there is none."""
-    for old, new in zip(before, inputs, strict=False):
-        if os.path.exists(old) and os.path.exists(new) and not os.path.samefile(old, new):
-            return old, new
-    return None

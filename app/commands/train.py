@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from hybridseg.app.bundling.config import literal
-from hybridseg.app.bundling.monai_command import as_word, bundle_run, show_command
+from hybridseg.app.bundling.monai_command import as_word, bundle_run, quoted, show_command
 from hybridseg.app.bundling.overrides import SEPARATOR, check_key, read_settings
 from hybridseg.app.runtime.child_process import run_child
 from hybridseg.app.runtime.console import say
@@ -41,6 +41,8 @@ KEYS: Mapping[str, str] = {
     "resume": "resume",
 }
 """The key of train.json that each option sets, by field."""
+TEXTS = ("mlflow", "wandb")
+"""Options whose values are texts, whatever Python or MONAI would read in them."""
 SUBSETS: Mapping[str, str] = {"training": "train::dataset::data", "validation": "validate::dataset::data"}
 
 
@@ -72,7 +74,7 @@ class Train(ComputingCommand):
     ] = None
     """Folder of prepared cases, which trainings with the same preprocessing can share; see `hybridseg store`."""
     precision: Annotated[PrecisionName | None, tyro.conf.arg(help_behavior_hint=BUNDLE_DEFAULT)] = None
-    """Precision of the network's computations; auto uses bf16 where it is measured to be faster than fp32, fp16 needs a
+    """Precision of the network's computations; auto uses bf16 on devices where it is faster than fp32; fp16 needs a
     CUDA GPU."""
     mlflow: Annotated[str | None, tyro.conf.arg(metavar="URI|FOLDER", help_behavior_hint="")] = None
     """Also track the training in MLflow, at this address or in this folder."""
@@ -144,7 +146,7 @@ class Train(ComputingCommand):
             value = getattr(self, option)
             is_default = value is None or value is False or (option, value) == ("device", "auto")
             if not is_default:  # 0 is a seed and a fold
-                given[key] = value
+                given[key] = quoted(value) if option in TEXTS else value
         settings = read_settings(self.set)
         if twice := given.keys() & settings.keys():
             raise ValueError(f"set: {min(twice)!r}: must be set once; an option or argument sets it too")

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hybridseg.app.bundling.config import inference_config, label_parts, label_rois, series_channels
-
-TRAIN = "train.json"
+from hybridseg.app.bundling.config import ignore_label, inference_config, label_parts, label_rois, series_channels
 
 
 def check_bundles(roots: Sequence[Path], output: Path) -> None:
@@ -24,17 +22,17 @@ def check_bundles(roots: Sequence[Path], output: Path) -> None:
         raise ValueError(f"bundles: {', '.join(root.name for root in roots)}: must have different names")
     for root in roots:
         if "networks" in inference_config(root).get("network_def", {}):
-            raise ValueError(f"bundle: {root}: is an ensemble: must be the bundle that its members were trained by")
+            raise ValueError(f"bundle: {root}: is an ensemble: must be the bundle that its members were trained with")
         if (output / root.name).resolve() == root:
             raise ValueError(f"output: {output}: holds the bundle, which the result would replace")
     first, *others = roots
     for other in others:
-        if label_parts(other) != label_parts(first):
-            raise ValueError(f"bundles: {other.name}: must have the labels of {first.name}")
+        if (label_parts(other), ignore_label(other)) != (label_parts(first), ignore_label(first)):
+            raise ValueError(f"bundles: {other.name}: must have the labels of {first.name}, also the ignored one")
         if sources(other) != sources(first):
             raise ValueError(f"bundles: {other.name}: must have the channels and rois of {first.name}")
 
 
 def sources(root: Path) -> tuple[object, object]:
     """Return from which contours and channels a bundle takes its cases."""
-    return label_rois(root, TRAIN), series_channels(root)
+    return label_rois(root, "train.json"), series_channels(root)

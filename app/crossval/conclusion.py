@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Any
 
 from hybridseg.app.bundling.ensemble import Member, can_be_joined, write_ensemble
 from hybridseg.app.evaluation.tables import summary_table
@@ -22,11 +22,8 @@ from .scores import as_good, case_dice, fold_table, worst_cases
 from .split import Split
 from .trainings import WEIGHTS, fold_folder
 
-
-class PredictCases(Protocol):
-    """Predict cases with a bundle into `predictions` of a folder; return whether any failed."""
-
-    def __call__(self, folder: Path, cases: Sequence[LabelledCase], bundle: str) -> bool: ...
+PredictCases = Callable[[Path, Sequence[LabelledCase], str], bool]
+"""Predicts cases with a bundle into `predictions` of a folder; returns whether any failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,22 +50,22 @@ class Conclusion:
 
     def measure(self, roots: Sequence[Path]) -> list[Configuration]:
         """Tune and score each bundle, and the ensemble of several."""
-        found = [self.measured(root.name, [root]) for root in roots]
+        found = [self.measure_one(root.name, [root]) for root in roots]
         if len(roots) > 1 and not can_be_joined(roots):
             say("crossval", "the bundles differ in more than their networks, so their ensemble is not tried")
         elif len(roots) > 1:
             name = "+".join(root.name for root in roots)
             if all(self.predict_ensemble(name, roots, fold) for fold in range(len(self.split.folds))):
-                found.append(self.measured(name, roots))
+                found.append(self.measure_one(name, roots))
         return found
 
     def predict_ensemble(self, name: str, roots: Sequence[Path], fold: int) -> bool:
         """Predict the cases of a fold with the ensemble of several bundles; return whether all could be predicted."""
         folder = fold_folder(self.output, name, fold)
         write_ensemble(folder / "bundle", [(root, self.weights(root, fold)) for root in roots])
-        return self.predicted(folder, self.split.folds[fold], folder / "bundle")
+        return self.predict_all(folder, self.split.folds[fold], folder / "bundle")
 
-    def measured(self, name: str, members: Sequence[Path]) -> Configuration:
+    def measure_one(self, name: str, members: Sequence[Path]) -> Configuration:
         """Tune and score the out-of-fold predictions of a configuration."""
         folds = range(len(self.split.folds))
         return measure_configuration(
@@ -86,7 +83,7 @@ class Conclusion:
         """Return the weights of a fold of a bundle."""
         return fold_folder(self.output, root.name, fold) / WEIGHTS
 
-    def predicted(self, folder: Path, names: Sequence[str], bundle: Path) -> bool:
+    def predict_all(self, folder: Path, names: Sequence[str], bundle: Path) -> bool:
         """Predict cases into `predictions` of a folder; return whether all could be, and report it if not."""
         if failed := self.predict(folder, [self.cases[name] for name in names], str(bundle)):
             self.failures.add(folder.name, f"{folder}: some cases could not be predicted")
@@ -140,7 +137,7 @@ class Conclusion:
 
     def test_dice(self, chosen: Configuration, folder: Path, bundle: Path) -> Mapping[str, float]:
         """Predict the test cases with a bundle; return the mean Dice of each."""
-        self.predicted(folder, self.split.test, bundle)
+        self.predict_all(folder, self.split.test, bundle)
         maps = {name: folder / "predictions" / f"{name}.nii.gz" for name in self.split.test}
         scores = score_maps(
             {name: path for name, path in maps.items() if path.is_file()},

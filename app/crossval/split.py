@@ -47,7 +47,7 @@ def read_split(path: Path) -> Split:
     """Read the split that `write_split` wrote.
 
     Raises:
-        VolumeError: it cannot be read, or was edited to what is no split.
+        VolumeError: it cannot be read, or is not a valid split.
     """
     record = read_json(path)
     names = [item.name for item in fields(Split)]
@@ -71,7 +71,7 @@ def check_patients(path: Path, patients: Any, lists: Mapping[str, Sequence[str]]
         lists: names of the cases of each fold, and of the test cases.
 
     Raises:
-        VolumeError: they are not.
+        VolumeError: a case has no patient, or a patient is in two lists.
     """
     if not isinstance(patients, Mapping) or not all(isinstance(patient, str) for patient in patients.values()):
         raise VolumeError(path, "patients", "must have the patient of each case")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hybridseg.app.bundling.config import literal
 from hybridseg.app.runtime.parent import WATCH, terminate_with_parent
-from hybridseg.app.runtime.threads import available_processors
+from hybridseg.app.runtime.threads import use_threads
 from hybridseg.app.training.run_folder import latest_epoch
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.json_files import read_json, write_json
@@ -183,8 +183,8 @@ def train_folds(
 def start(training: Training, device: str, *, alone: bool, at_once: int) -> subprocess.Popen[bytes]:
     """Start a training, or resume it."""
     training.record(STARTED)
-    environment = {"OMP_NUM_THREADS": str(max(1, available_processors() // at_once))} if not alone else {}
-    environment = {**environment, **os.environ, WATCH: str(os.getpid())}
+    with use_threads(processes=at_once):
+        environment = {**os.environ, WATCH: str(os.getpid())}
     before_exec = terminate_with_parent()
     command = training.command(device)
     if alone:

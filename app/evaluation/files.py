@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hybridseg.app.labels.files import load_labels
-from hybridseg.app.labels.label_maps import resample_labels
+from hybridseg.app.labels.label_maps import LabelMap, resample_labels
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.grid import grid_difference
 from hybridseg.transforms.io.names import case_name
@@ -48,6 +51,32 @@ def score_files(
     case = case_name(prediction)
     if reference is None:
         raise VolumeError(prediction, f"no reference named {case}", "every prediction needs a reference of its name")
+    predicted, wanted, affine = load_pair(prediction, reference, resample=resample)
+    return score_case(
+        predicted,
+        wanted,
+        affine=affine,
+        label_names=label_names,
+        regions=regions,
+        ignore=ignore,
+        tolerance=tolerance,
+        case=case,
+    )
+
+
+def load_pair(
+    prediction: Path, reference: Reference, *, resample: bool = False
+) -> tuple[LabelMap, LabelMap, NDArray[np.floating]]:
+    """Load a predicted and a reference label map (X, Y, Z) on one grid, and the affine (4, 4) to RAS mm.
+
+    Args:
+        prediction: file of the predicted label map.
+        reference: file of the reference label map, or of named masks, which are put on the prediction's grid.
+        resample: resample a prediction on another grid to the reference's, by nearest neighbour.
+
+    Raises:
+        ValueError: a file is not a label map, or the grids differ and `resample` is False.
+    """
     predicted, affine = load_labels(prediction)
     wanted, reference_affine = load_labels(reference, grid_of=prediction)
     if difference := grid_difference(predicted.shape, affine, wanted.shape, reference_affine):
@@ -55,13 +84,4 @@ def score_files(
             rule = f"must be on the grid of {reference}, or resampled with --resample"
             raise VolumeError(prediction, difference, rule)
         predicted = resample_labels(predicted, affine, wanted.shape, reference_affine)
-    return score_case(
-        predicted,
-        wanted,
-        affine=reference_affine,
-        label_names=label_names,
-        regions=regions,
-        ignore=ignore,
-        tolerance=tolerance,
-        case=case,
-    )
+    return predicted, wanted, reference_affine

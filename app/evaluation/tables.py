@@ -28,7 +28,7 @@ def write_reports(scores: Sequence[LabelScore], output_dir: str | Path, *, toler
     """
     folder = Path(output_dir)
     records = [asdict(score) for score in scores]
-    (folder / "summary.json").unlink(missing_ok=True)  # a run that ends early leaves no summary of other scores
+    (folder / "summary.json").unlink(missing_ok=True)  # if writing fails, no old summary stays beside new scores
     write_csv(folder / "scores.csv", [field.name for field in fields(LabelScore)], records)
     for name, content in (("scores", records), ("summary", summary_record(scores, tolerance=tolerance))):
         write_json(folder / f"{name}.json", content)

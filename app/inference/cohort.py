@@ -18,6 +18,7 @@ from hybridseg.app.runtime.machine import peak_memory_bytes
 if TYPE_CHECKING:
     from hybridseg.transforms.datasets.inputs import InputCase
 
+    from .formats import FormatReport
     from .predictor import Data, Predictor
 
 CaseStatus = Literal["waiting", "written", "skipped", "failed"]
@@ -72,6 +73,12 @@ class PredictedCase:
     def record(self) -> dict[str, Any]:
         """Return the record for JSON."""
         return asdict(self)
+
+    def note_formats(self, report: FormatReport, *, wanted: bool) -> None:
+        """Record what happened when the case was written in other formats, if any were wanted."""
+        self.outside = report.outside
+        self.notes += report.notes
+        self.unwritten = report.unwritten if wanted else None
 
     def fail(self, message: str) -> None:
         """Note that the case failed, and why."""

@@ -12,7 +12,6 @@ import torch
 from monai.data import MetaTensor
 
 from hybridseg.app.labels.keep import keep_labels, keep_largest_components
-from hybridseg.app.labels.label_maps import compact_labels
 from hybridseg.app.labels.label_statistics import LabelStatistics, label_statistics
 from hybridseg.transforms.datasets.inputs import InputCase
 from hybridseg.transforms.io.atomic import replacing
@@ -81,14 +80,13 @@ class Outputs:
             if self.preview:
                 self.draw_preview(case, image, MetaTensor(torch.from_numpy(labels)[None], affine=restored.affine))
         path = self.folder / f"{case.name}.nii.gz"
-        if path.exists():
-            self.discard(case.name)
+        self.discard(case.name)  # also where only the label map was removed: formats that exist are not written again
         source = grid_source(case, self.predictor.grid_of)
         write_labels(labels, path, reference=source, affine=affine, structures=self.formats.structures)
         return rows, self.formats.write(case, labels, affine, data.get("scan"))
 
     def discard(self, case: str) -> None:
-        """Remove the files of a case that belong to its label map, which is about to be replaced."""
+        """Remove the files of a case that were made with an earlier label map."""
         self.formats.discard(case)
         if not self.preview:
             preview_path(self.folder, case).unlink(missing_ok=True)
@@ -119,7 +117,7 @@ class Outputs:
         )
 
 
-def case_files(folder: Path, case: str) -> list[Path]:
+def output_files(folder: Path, case: str) -> list[Path]:
     """Return every file that a prediction may write, replace or remove for a case, its label map first."""
     formats = [format_path(folder, case, name) for name in FOLDERS]
     return [folder / f"{case}.nii.gz", preview_path(folder, case), probabilities_path(folder, case), *formats]
@@ -149,33 +147,6 @@ def draw_preview(
 
     first = MetaTensor(image.as_tensor()[:1], affine=image.affine)
     draw_case(path, image=first, prediction=prediction, label_names=label_names, title=title, window=window)
-
-
-def draw_written(
-    case: InputCase,
-    path: Path,
-    *,
-    channels: int,
-    label_names: Mapping[int, str],
-    window: tuple[float, float] | None,
-    grid_of: int = 0,
-) -> None:
-    """Draw a case whose label map was written earlier.
-
-    Args:
-        case: the case.
-        path: file of its label map.
-        channels: number of channels of its image.
-        label_names: names of the labels to draw, by number.
-        window: as for `draw_case`.
-        grid_of: the channel on whose grid the label map is.
-
-    Raises:
-        VolumeError: a file cannot be read, or the grids differ.
-    """
-    volumes = load_on_grid(case, channels=channels, grid_of=grid_of, labels=path)
-    picture = preview_path(path.parent, case.name)
-    draw_preview(picture, volumes["image"], volumes["labels"], label_names=label_names, title=case.name, window=window)
 
 
 def load_on_grid(
@@ -210,28 +181,6 @@ def load_on_grid(
     image: MetaTensor = loaded["image"]
     loaded["image"] = image[[order.index(index) for index in range(len(order))]] if len(order) > 1 else image
     return {str(name): volume for name, volume in loaded.items()}
-
-
-def measure_written(
-    case: InputCase, path: Path, *, channels: int, label_names: Mapping[int, str], grid_of: int = 0
-) -> list[LabelStatistics]:
-    """Measure a case whose label map was written earlier.
-
-    Args:
-        case: the case.
-        path: file of its label map.
-        channels: number of channels of its image.
-        label_names: names of the labels to measure, by number.
-        grid_of: the channel on whose grid the label map is.
-
-    Raises:
-        VolumeError: a file cannot be read, or the grids differ.
-    """
-    volumes = load_on_grid(case, channels=channels, grid_of=grid_of, labels=path)
-    image = volumes["image"]
-    images = [channel.numpy() for channel in image.as_tensor()]
-    labels = compact_labels(volumes["labels"].as_tensor()[0])
-    return label_statistics(labels, images, affine=image.affine.numpy(), label_names=label_names, case=case.name)
 
 
 def write_probabilities(logits: torch.Tensor, affine: torch.Tensor, path: Path, *, are_classes: bool) -> None:

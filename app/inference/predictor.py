@@ -75,7 +75,6 @@ class Predictor:
         window: intensity window to display CT, in HU; None for other bundles.
         grid_of: the channel on whose grid labels are returned.
         device: device of the network.
-        precision: what was chosen, what is used and why; None if the bundle's inferer is not a `WindowInferer`.
         network: the network, in evaluation mode.
         checkpoints: files of its weights.
     """
@@ -133,9 +132,6 @@ class Predictor:
             if isinstance(load, LoadVolumed):
                 self.preprocessing.transforms = (load, measure_image, *others)
         self.inferer = item("inferer")
-        self.precision: dict[str, str] | None = None
-        if isinstance(self.inferer, WindowInferer):
-            self.precision = choose_precision(self.inferer.precision, self.device).record()
         self.postprocessing = item("postprocessing")
         given = [checkpoint] if isinstance(checkpoint, str | os.PathLike) else list(checkpoint or [item("checkpoint")])
         self.checkpoints = [Path(path) for path in given]
@@ -162,6 +158,12 @@ class Predictor:
             ValueError: the file cannot be segmented; MONAI may wrap the error in a RuntimeError.
         """
         return self.restore(self.infer(self.prepare({"image": image}), progress))["pred"]
+
+    @property
+    def precision(self) -> dict[str, str] | None:
+        """What precision was chosen, what is used and why; None if the bundle's inferer is not a `WindowInferer`."""
+        is_ours = isinstance(self.inferer, WindowInferer)
+        return choose_precision(self.inferer.precision, self.device).record() if is_ours else None
 
     @torch.inference_mode()
     def prepare(self, case: Mapping[Any, Any]) -> Data:

@@ -6,7 +6,6 @@ of the last run that segmented a case. What earlier runs recorded about a label 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,10 +14,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from hybridseg.app.runtime.record import digest, now
-from hybridseg.transforms.errors import PathLike, VolumeError
+from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.atomic import write_csv
 from hybridseg.transforms.io.json_files import as_json, read_json, write_json
-from hybridseg.transforms.store.identity import files_of
 
 from .cohort import CaseStatus
 from .provenance import SHOWN_DIGITS
@@ -121,7 +119,7 @@ class RunRecord:
             self.cases[name] = {**case, "run": self.run, "finished": now()}
         else:  # a label map that an earlier run made stays
             made = earlier if earlier is not None and self.has_label_map(name) else {}
-            inputs = {key: made[key] for key in ("inputs", "input_states") if key in made}
+            inputs = {key: made.get(key) or [] for key in ("inputs", "input_states")} if made else {}
             self.cases[name] = {**case, **inputs, "run": made.get("run")}
             statistics = statistics or self.earlier_statistics.get(name, ())
         if statistics:
@@ -271,14 +269,3 @@ def file_state(path: Path) -> list[float] | None:
     except OSError:
         return None
     return [status.st_size, status.st_mtime]
-
-
-def input_state(path: PathLike) -> list[float] | None:
-    """Return what tells an input from one that replaces it: see `file_state`; of a folder, number of files and time."""
-    try:
-        if os.path.isdir(path):
-            return [len(os.listdir(path)), os.stat(path).st_mtime]
-        files = [os.stat(file) for file in files_of(path)]
-    except OSError:
-        return None
-    return [sum(file.st_size for file in files), max(file.st_mtime for file in files)] if files else None

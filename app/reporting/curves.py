@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PER_ITERATION = ("train_loss", "Loss")
-"""Tags that are logged at every iteration, by earlier versions and by MONAI's handler; others are at every epoch."""
+"""Tags logged at every iteration, by earlier versions and by MONAI's handler; all others are logged at every epoch."""
 EVENTS = "events.out.tfevents.*"
 
 

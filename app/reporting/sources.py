@@ -8,12 +8,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 from tqdm import tqdm
 
 from hybridseg.app.bundling.config import input_modalities
+from hybridseg.app.evaluation.files import load_pair
 from hybridseg.app.evaluation.metrics import LabelScore, Outcome
 from hybridseg.app.inference.run_record import RunRecord
-from hybridseg.app.labels.files import load_labels
 from hybridseg.app.labels.label_maps import count_labels
 from hybridseg.transforms.datasets.inputs import DicomChoice, InputCase, as_image
 from hybridseg.transforms.errors import PathLike, VolumeError
@@ -151,7 +152,7 @@ def scores_for(
     """Find scores of a cohort that `hybridseg evaluate` wrote, and the tolerance of their surface Dice in mm.
 
     Scores beside the label maps are used only if they are newer than the label maps and references and have the same
-    cases, labels, tolerance, and numbers of reference voxels.
+    cases, labels, tolerance, and numbers of voxels in both label maps.
 
     Args:
         cohort: the cohort.
@@ -166,7 +167,8 @@ def scores_for(
         VolumeError: the chosen scores cannot be read, or have other cases or another tolerance.
     """
     path = (chosen or folder) / SCORES
-    if chosen is None and not newer_than(path, [*cohort.predictions.values(), *cohort.references.values()]):
+    maps = [*cohort.predictions.values(), *cohort.references.values()]
+    if chosen is None and not (newer_than(path, maps) and (folder / SUMMARY).is_file()):
         return None
     scores, measured_at = read_scores(path.parent)
     cases = {score.case for score in scores}
@@ -197,10 +199,12 @@ def have_same_maps(scores: Iterable[LabelScore], cohort: Cohort) -> bool:
     compared = {case: path for case, path in cohort.references.items() if case in by_case}
     for case, path in tqdm(compared.items(), desc="earlier scores", unit="case", leave=False, disable=None):
         try:
-            reference, _ = load_labels(path, grid_of=cohort.predictions[case])
-            prediction, _ = load_labels(cohort.predictions[case])
+            prediction, reference, _ = load_pair(cohort.predictions[case], path, resample=cohort.resample)
         except ValueError:  # reported when it is scored
             return False
+        if cohort.ignore is not None:
+            ignored = reference == cohort.ignore
+            prediction, reference = np.where(ignored, 0, prediction), np.where(ignored, 0, reference)
         counts = [dict(enumerate(count_labels(labels).tolist())) for labels in (reference, prediction)]
         for score in by_case[case]:
             found = [sum(count.get(label, 0) for label in cohort.members(score)) for count in counts]

@@ -16,7 +16,7 @@ def rank() -> int:
         ValueError: `RANK` or `WORLD_SIZE` is not as torchrun sets it.
     """
     size = world_size()
-    return read_number("RANK", 0, 0, size - 1) if size > 1 else 0  # others leave RANK behind
+    return read_number("RANK", 0, 0, size - 1) if size > 1 else 0  # RANK alone may be left from another program
 
 
 def world_size() -> int:

@@ -79,7 +79,7 @@ def versions() -> Mapping[str, str]:
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
-    """Return what of a machine can change a result or its time, for the record of a run."""
+    """Return the properties of the machine that can change a result or its time, for the record of a run."""
     import torch
 
     return {"device": device_name(device), "processor": processor_name(), "threads": torch.get_num_threads()}

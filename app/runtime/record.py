@@ -1,4 +1,4 @@
-"""What the records of runs share: checksums, and the time of day."""
+"""Checksums and date for the records of runs."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from .options import check_at_least
@@ -17,6 +18,9 @@ MOST = 1024
 """Threads that OpenMP can start on any machine."""
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Microseconds of CPU time that a Linux container may use, and in how many microseconds; or `max`."""
+
+_shares: ContextVar[bool] = ContextVar("shares", default=False)
+"""Whether `OMP_NUM_THREADS` was set by an enclosing block of `use_threads` that nobody gave a number."""
 
 
 def available_processors() -> int:
@@ -44,11 +48,14 @@ def use_threads(threads: int | None = None, *, processes: int = 1) -> Iterator[N
     check_at_least(1, threads=threads)
     if threads is not None and threads > MOST:
         raise ValueError(f"threads: {threads}: must be at most {MOST}")
+    shares = threads is None
     if threads is None:
-        if OPENMP in os.environ or (processes == 1 and available_processors() == os.cpu_count()):
-            yield  # PyTorch's own choice, one thread for each core
+        is_given = OPENMP in os.environ and not _shares.get()
+        if is_given or (processes == 1 and (_shares.get() or available_processors() == os.cpu_count())):
+            yield  # the user's choice, or PyTorch's: one thread for each core
             return
         threads = max(1, available_processors() // processes)
+    token = _shares.set(shares)
     before = {name: os.environ.get(name) for name in VARIABLES}
     os.environ.update(dict.fromkeys(VARIABLES, str(threads)))
     torch = sys.modules.get("torch")  # if it is imported later, it reads the variable
@@ -60,8 +67,9 @@ def use_threads(threads: int | None = None, *, processes: int = 1) -> Iterator[N
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+        _shares.reset(token)
         if torch:
             torch.set_num_threads(used)

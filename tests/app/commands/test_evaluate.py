@@ -220,6 +220,7 @@ def test_complete_fails_if_a_prediction_is_missing(maps: tuple[Path, Path]) -> N
         (["--labels", "1=a", "01=b"], "labels: label 1: must be given once"),
         (["--labels", "1=a", "2=a"], "labels: name a: must be given once"),
         (["--labels", "1=a", "2=b", "--ignore", "2"], "ignore: 2: must not be among the labels to score"),
+        (["--bundle", "phantom_ct_segmentation", "--ignore", "2"], "ignore: 2: must not be among the labels to score"),
         (["--labels", "1", "--bundle", "phantom_ct_segmentation"], "must not be given together with a bundle"),
         (["--bundle", "liver"], "must be the name of a shipped bundle"),
     ],

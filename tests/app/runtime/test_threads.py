@@ -37,6 +37,20 @@ def test_processes_share_the_processors(monkeypatch: pytest.MonkeyPatch) -> None
     assert OPENMP not in os.environ
 
 
+def test_processes_share_also_within_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(OPENMP)
+    monkeypatch.setattr(threads, "available_processors", lambda: (os.cpu_count() or 1) + 7)
+    with use_threads():
+        command = int(os.environ[OPENMP])
+        with use_threads():
+            assert int(os.environ[OPENMP]) == command
+        with use_threads(processes=2):
+            assert int(os.environ[OPENMP]) == command // 2
+        assert int(os.environ[OPENMP]) == command
+    with use_threads(4), use_threads(processes=2):
+        assert os.environ[OPENMP] == "4"
+
+
 @pytest.mark.parametrize(
     ("text", "most"), [("100000 100000", 1), ("50000 100000", 1), ("max 100000", 10**6), ("", 10**6)]
 )
