@@ -7,7 +7,7 @@ WORKERS ?= 2
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-PYTEST := $(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile
+PYTEST := $(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 .PHONY: help install demo test test-all lint audit format docs notebooks clean
 

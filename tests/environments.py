@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 
 def make_environment(folder: Path, requirements: Iterable[str]) -> Path:
-    """Make an environment with packages and all that these require.
+    """Make an environment with packages and all that these require, without pip.
 
     Args:
         folder: folder of the environment; created.
@@ -22,7 +22,7 @@ def make_environment(folder: Path, requirements: Iterable[str]) -> Path:
     Returns:
         Its Python.
     """
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
     purelib = "import sysconfig; print(sysconfig.get_path('purelib'))"
     packages = Path(subprocess.run([python, "-c", purelib], check=True, capture_output=True, text=True).stdout.strip())

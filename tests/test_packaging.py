@@ -31,6 +31,11 @@ def run(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
+def pip(python: str | Path, *command: str | Path) -> str:
+    """Run this environment's pip on a Python."""
+    return run(sys.executable, "-m", "pip", "--python", python, *command, cwd=ROOT)
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel built from a copy of the tree: a build folder left in the tree would leak into it."""
@@ -39,7 +44,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
-    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", out, tree, cwd=out)
+    pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", out, tree)
     (path,) = out.glob("*.whl")
     return path
 
@@ -53,7 +58,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = make_environment(
         tmp_path_factory.mktemp("environment"), (text for text in needed if "extra ==" not in text)
     )
-    run(python, "-m", "pip", "install", "--no-deps", "--no-index", wheel, cwd=tmp_path_factory.getbasetemp())
+    pip(python, "install", "--no-deps", "--no-index", wheel)
     return python
 
 
@@ -124,7 +129,7 @@ def bare_python(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_packed_bundle_runs_with_packages_of_its_metadata(packed: Path, bare_python: Path, tmp_path: Path) -> None:
-    listed = json.loads(run(bare_python, "-m", "pip", "list", "--format", "json", cwd=tmp_path))
+    listed = json.loads(pip(bare_python, "list", "--format", "json"))
     installed = {entry["name"].lower() for entry in listed}
     assert installed.isdisjoint(
         {"hybridseg", "highdicom", "isal", "matplotlib", "scipy", "tensorboard", "tqdm", "tyro"}

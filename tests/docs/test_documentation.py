@@ -24,6 +24,8 @@ PAGES = (
     "howto/pack.md",
 )
 """The pages with commands to run, in the order in which they build on each other."""
+SHORTER = {"hybridseg demo -o demo": "hybridseg demo -o demo --epochs 2"}
+"""Commands that the tests shorten."""
 BLOCK = re.compile(r"^```(?P<kind>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
 NOT_RUN = re.compile(r"^\*Not run by the tests[^\n]*:\*\n\n```text\n", re.MULTILINE)
@@ -39,7 +41,10 @@ def run(words: list[str], folder: Path) -> None:
 def test_every_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
     for page in PAGES:
-        for block in BLOCK.finditer((DOCS / page).read_text(encoding="utf-8")):
+        text = (DOCS / page).read_text(encoding="utf-8")
+        for command, shorter in SHORTER.items():
+            text = text.replace(f"\n{command}\n", f"\n{shorter}\n")
+        for block in BLOCK.finditer(text):
             if block["kind"] == "bash":
                 run(["bash", "-euo", "pipefail", "-c", block["text"]], tmp_path)
             elif block["title"]:

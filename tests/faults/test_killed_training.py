@@ -102,11 +102,11 @@ def test_run_killed_after_a_checkpoint_equals_the_other(dataset: Path, uninterru
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
-def test_run_killed_at_ten_random_moments_equals_the_other(
+def test_run_killed_at_five_random_moments_equals_the_other(
     dataset: Path, uninterrupted: Path, tmp_path: Path, workers: int
 ) -> None:
     moments = random.Random(workers)
-    for _ in range(10):
+    for _ in range(5):
         process = start(dataset, tmp_path, workers)
         if moments.random() < 0.5:  # while an epoch is trained, or a checkpoint is written
             wait_for_epoch(process, tmp_path, min(latest_epoch(tmp_path) + 1, EPOCHS - 1))

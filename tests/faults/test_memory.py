@@ -97,16 +97,16 @@ def test_case_that_does_not_fit_fails_and_the_process_lives(bundle: Path, tmp_pa
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["evaluate", "report"])
 def test_memory_does_not_grow_with_the_cases(tmp_path: Path, command: str) -> None:
-    labels = np.zeros((48, 48, 48), np.uint8)  # 0.11 MB, so that one map kept of each case would be 110 MB
+    labels = np.zeros((48, 48, 48), np.uint8)  # 0.11 MB, so that one map kept of each case would be 55 MB
     labels[10:20, 10:20, 10:20] = 1
     for folder in ("labels", "truth"):
         write_volume(tmp_path / folder / "case_0.nii.gz", labels)
     done = subprocess.run(
-        [sys.executable, "-c", PEAK, tmp_path, command, "100", "1100"], capture_output=True, text=True, check=False
+        [sys.executable, "-c", PEAK, tmp_path, command, "100", "600"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     few, many = (int(line) for line in done.stdout.splitlines() if line.isdecimal())
-    assert many - few < 30e6  # 30 kB for each of 1000 more cases
+    assert many - few < 15e6  # 30 kB for each of 500 more cases
 
 
 def test_limit_on_memory_fails_the_case_and_names_the_option(bundle: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,9 +22,17 @@ def read(path: Path) -> nbformat.NotebookNode:
     return nbformat.read(path, as_version=4)
 
 
-def run(path: Path) -> nbformat.NotebookNode:
-    """Run a notebook from its first cell to its last, in a new kernel and an empty folder; return it."""
+def run(path: Path, shorter: Mapping[str, str] | None = None) -> nbformat.NotebookNode:
+    """Run a notebook from its first cell to its last, in a new kernel and an empty folder; return it.
+
+    Args:
+        path: file of the notebook.
+        shorter: text of its cells, and what runs in its place.
+    """
     notebook = read(path)
+    for cell in notebook.cells:
+        for text, other in (shorter or {}).items():
+            cell.source = cell.source.replace(text, other)
     with TemporaryDirectory() as folder:
         NotebookClient(
             notebook,
