@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -25,6 +26,8 @@ from .report_pages import Page
 SHAPE = (18, 14, 12)
 SPACING = np.diag([2.0, 1.5, 3.0, 1.0])
 """The affine of voxels 2 x 1.5 x 3 mm."""
+FAST_PLAN = shlex.split("--preset tiny --spacing 8 8 8 --patch 32 32 32 --memory 400MB --device cpu")
+"""Options of `plan` that make the plan and the steps of its training fast."""
 
 
 @dataclass

@@ -17,7 +17,7 @@ from hybridseg.transforms.phantoms import write_phantoms
 
 from ..app.commands.test_crossval import dataset, trainable
 from ..app.commands.test_predict_existing import record
-from ..app.conftest import bundle, hybridseg, label_maps, predict, volume
+from ..app.conftest import FAST_PLAN, bundle, hybridseg, label_maps, predict, volume
 
 __all__ = ["bundle", "dataset", "trainable", "volume"]
 
@@ -86,8 +86,7 @@ def wait(process: subprocess.Popen[bytes], begun: Callable[[], bool]) -> psutil.
 @pytest.mark.slow
 def test_second_plan_ends_at_once_and_a_killed_one_is_repeated(tmp_path: Path) -> None:
     data, planned = write_phantoms(tmp_path / "organs", 4, seed=4), tmp_path / "organs_ct_segmentation"
-    words: list[str | Path] = ["plan", data, "-o", planned, "--memory", "400MB", "--device", "cpu", "--preset", "tiny"]
-    words += ["--spacing", "8", "8", "8", "--patch", "32", "32", "32", "--jobs", "1"]
+    words: list[str | Path] = ["plan", data, "-o", planned, *FAST_PLAN, "--jobs", "1"]
     with start(*words) as first:
         try:
             wait(first, (planned / ".hybridseg.lock").exists)

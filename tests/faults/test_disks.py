@@ -25,7 +25,7 @@ from hybridseg.transforms.io.dicom.derived import save_whole
 from hybridseg.transforms.phantoms import write_phantoms
 from hybridseg.transforms.store import Store, is_ready
 
-from ..app.conftest import bundle, cohort, hybridseg, predict, voxels_of, write_volume
+from ..app.conftest import FAST_PLAN, bundle, cohort, hybridseg, predict, voxels_of, write_volume
 from ..transforms.store.volumes import preprocessing, write_case
 
 __all__ = ["bundle", "cohort"]
@@ -212,8 +212,7 @@ def test_dicom_object_is_whole_or_absent(disk: tuple[Path, Full], room: int) -> 
 def test_plan_is_whole_or_absent(tmp_path: Path, disk: tuple[Path, Full]) -> None:
     folder, full = disk
     dataset = write_phantoms(tmp_path / "organs", 5, seed=4)
-    words = ["--memory", "400MB", "--device", "cpu", "--preset", "tiny", "--spacing", "8", "8", "8"]
-    words += ["--patch", "32", "32", "32", "--jobs", "1"]
+    words = [*FAST_PLAN, "--jobs", "1"]
     bundle = folder / "organs_ct_segmentation"
     with full(10) as reason:
         result = hybridseg("plan", dataset, "-o", bundle, *words)

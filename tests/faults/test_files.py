@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import multiprocessing
 import os
 import resource
 import tempfile
@@ -23,10 +22,10 @@ from hybridseg.transforms.io.atomic import remove_abandoned
 from hybridseg.transforms.io.dicom.series import open_series
 from hybridseg.transforms.io.dicom.stored import HAS_MEMORY_FILES, private_file
 
+from ..kills import FORK
 from ..transforms.io.dicom.dicom_files import write_series
 from ..transforms.io.volume_files import AFFINE, VOXELS, change_header, load, write_itk, write_nifti
 
-FORK = multiprocessing.get_context("fork")
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 GIB = 1 << 30

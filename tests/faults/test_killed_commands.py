@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -19,9 +17,9 @@ from hybridseg.app.bundling.writer import write_bundle
 from hybridseg.app.training.run_folder import latest_epoch
 from hybridseg.transforms.phantoms import write_phantoms
 
-from ..app.conftest import hybridseg
+from ..app.conftest import FAST_PLAN, hybridseg
+from ..kills import kill_often
 
-FORK = multiprocessing.get_context("fork")
 SETTINGS = {
     "modality": "MRI",
     "channels": 1,
@@ -102,13 +100,7 @@ def test_bundle_is_replaced_as_a_whole_at_any_moment(tmp_path: Path) -> None:
         write(folder, preset)
         expected.append(configs(folder))
     assert expected[0].keys() == expected[1].keys()
-    moments = random.Random(0)
-    for _ in range(10):
-        process = FORK.Process(target=write_often, args=(folder,), daemon=True)
-        process.start()
-        process.join(moments.uniform(0, 0.3))
-        process.kill()
-        process.join()
+    for _ in kill_often(write_often, folder, times=10, seconds=0.3):
         assert configs(folder) in expected
     write(folder, "tiny")
     assert configs(folder) == expected[1]
@@ -118,8 +110,7 @@ def test_bundle_is_replaced_as_a_whole_at_any_moment(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_killed_plan_leaves_the_earlier_or_the_new_bundle(dataset: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "organs_ct_segmentation"
-    words = ["plan", str(dataset), "-o", str(bundle), "--memory", "400MB", "--device", "cpu", "--preset", "tiny"]
-    words += ["--spacing", "8", "8", "8", "--patch", "32", "32", "32", "--jobs", "1", "--folds"]
+    words = ["plan", str(dataset), "-o", str(bundle), *FAST_PLAN, "--jobs", "1", "--folds"]
     assert hybridseg(*words, "4").code == 0
     (bundle / "configs" / "notes.txt").write_text("kept")
     for moment, left in (("before", 4), ("after", 2)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -95,19 +96,8 @@ def test_bundles_with_other_contours_cannot_be_compared(contoured: Path, export:
 
 def test_commands_of_the_folds_are_printed(trainable: Path, dataset: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    words: list[str | Path] = [
-        "crossval",
-        trainable,
-        dataset,
-        "-o",
-        out,
-        "--folds",
-        "2",
-        "--epochs",
-        "3",
-        "--set",
-        "learning_rate=0.01",
-    ]
+    options = shlex.split("--folds 2 --epochs 3 --set learning_rate=0.01")
+    words: list[str | Path] = ["crossval", trainable, dataset, "-o", out, *options]
     result = hybridseg(*words, "--print-commands")
     assert result.code == 0, result.err
     first, second, last = result.out.splitlines()
@@ -155,16 +145,8 @@ def test_folder_keeps_its_folds(trainable: Path, dataset: Path, tmp_path: Path) 
 
 
 def test_folder_keeps_the_options_of_its_trainings(trainable: Path, dataset: Path, tmp_path: Path) -> None:
-    words: list[str | Path] = [
-        "crossval",
-        trainable,
-        dataset,
-        "-o",
-        tmp_path / "out",
-        "--folds",
-        "2",
-        "--print-commands",
-    ]
+    options = shlex.split("--folds 2 --print-commands")
+    words: list[str | Path] = ["crossval", trainable, dataset, "-o", tmp_path / "out", *options]
     assert hybridseg(*words).code == 0
     folder = tmp_path / "out" / "folds" / trainable.name / "fold_0"
     folder.mkdir(parents=True)
@@ -184,19 +166,8 @@ def test_other_folders_are_not_written_to(trainable: Path, dataset: Path, tmp_pa
 
 @pytest.mark.slow
 def test_failed_training_is_reported_and_the_others_run(trainable: Path, dataset: Path, tmp_path: Path) -> None:
-    words: list[str | Path] = [
-        "crossval",
-        trainable,
-        dataset,
-        "-o",
-        tmp_path / "out",
-        "--folds",
-        "2",
-        "--jobs",
-        "2",
-        "--epochs",
-        "1",
-    ]
+    options = shlex.split("--folds 2 --jobs 2 --epochs 1")
+    words: list[str | Path] = ["crossval", trainable, dataset, "-o", tmp_path / "out", *options]
     broken = ["--set", "train::sampler::_target_=no.such.class"]
     result = hybridseg(*words, *broken)
     assert result.code == 1
@@ -208,19 +179,8 @@ def test_failed_training_is_reported_and_the_others_run(trainable: Path, dataset
 @pytest.mark.timeout(1200)
 def test_folds_become_one_bundle(trainable: Path, dataset: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    words: list[str | Path] = [
-        "crossval",
-        trainable,
-        dataset,
-        "-o",
-        out,
-        "--folds",
-        "2",
-        "--epochs",
-        "2",
-        "--device",
-        "cpu",
-    ]
+    options = shlex.split("--folds 2 --epochs 2 --device cpu")
+    words: list[str | Path] = ["crossval", trainable, dataset, "-o", out, *options]
     one_fold = hybridseg(*words, "--fold", "1")
     assert one_fold.code == 0, one_fold.err
     assert not (out / trainable.name).exists()

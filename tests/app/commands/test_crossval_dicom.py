@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -47,25 +48,8 @@ def export(tmp_path: Path) -> Path:
 
 def test_pet_ct_with_contours_is_planned_and_cross_validated(export: Path, tmp_path: Path) -> None:
     bundle, out = tmp_path / "tumour_petct_segmentation", tmp_path / "out"
-    planned = hybridseg(
-        *("plan", export, "-o", bundle, "--channels", "CT", "PET", "--roi", "GTV*=1", "--folds", "2"),
-        *(
-            "--preset",
-            "tiny",
-            "--patch",
-            "16",
-            "16",
-            "16",
-            "--spacing",
-            "2",
-            "2",
-            "2",
-            "--device",
-            "cpu",
-            "--jobs",
-            "1",
-        ),
-    )
+    options = "--channels CT PET --roi 'GTV*=1' --folds 2 --preset tiny --patch 16 16 16 --spacing 2 2 2 --device cpu"
+    planned = hybridseg("plan", export, "-o", bundle, *shlex.split(options), "--jobs", "1")
     assert planned.code == 0, planned.err
     result = hybridseg("crossval", bundle, export, "-o", out, "--epochs", "1", "--device", "cpu")
     assert result.code == 0, result.err

@@ -13,24 +13,7 @@ import pytest
 
 from hybridseg.transforms.phantoms import write_heads, write_phantoms
 
-from ..conftest import hybridseg, read_volume, write_volume
-
-FAST = (
-    "--memory",
-    "400MB",
-    "--device",
-    "cpu",
-    "--preset",
-    "tiny",
-    "--spacing",
-    "8",
-    "8",
-    "8",
-    "--patch",
-    "32",
-    "32",
-    "32",
-)
+from ..conftest import FAST_PLAN, hybridseg, read_volume, write_volume
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +24,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def planned(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundle = tmp_path_factory.mktemp("planned") / "organs_ct_segmentation"
-    result = hybridseg("plan", phantoms, "-o", bundle, *FAST)
+    result = hybridseg("plan", phantoms, "-o", bundle, *FAST_PLAN)
     assert result.code == 0, result.err
     assert "5 cases in decathlon layout, 5 without problems" in result.out
     assert " for each fold on cpu " in result.out
@@ -79,7 +62,7 @@ def test_record_and_readme_have_every_decision(planned: Path) -> None:
 
 
 def test_plan_for_a_given_time_is_written(phantoms: Path, tmp_path: Path) -> None:
-    result = hybridseg("plan", phantoms, "-o", tmp_path / "bundle", *FAST, "--hours", "100")
+    result = hybridseg("plan", phantoms, "-o", tmp_path / "bundle", *FAST_PLAN, "--hours", "100")
     assert result.code == 0, result.err
     assert "more steps are not expected to gain" in result.out
     plan = json.loads((tmp_path / "bundle" / "plan.json").read_text())
@@ -111,7 +94,7 @@ def test_planned_bundle_trains_and_predicts(planned: Path, phantoms: Path, tmp_p
 
 def test_cases_with_problems_are_reported_and_left_out(phantoms: Path, tmp_path: Path) -> None:
     dataset = broken_copy(phantoms, tmp_path / "data")
-    result = hybridseg("plan", dataset, "-o", tmp_path / "bundle", *FAST, "--json")
+    result = hybridseg("plan", dataset, "-o", tmp_path / "bundle", *FAST_PLAN, "--json")
     assert result.code == 1
     first, second, third = result.err.strip().splitlines()
     assert "phantom_001 is left out: " in first
@@ -129,7 +112,7 @@ def test_measured_cases_are_not_measured_again(planned: Path, phantoms: Path) ->
     results = sorted((planned / "plan" / "cases").iterdir())
     written = [result.stat().st_mtime_ns for result in results]
     train = (planned / "configs" / "train.json").read_text()
-    assert hybridseg("plan", phantoms, "-o", planned, *FAST).code == 0
+    assert hybridseg("plan", phantoms, "-o", planned, *FAST_PLAN).code == 0
     assert [result.stat().st_mtime_ns for result in results] == written
     assert (planned / "configs" / "train.json").read_text() == train
 
@@ -141,7 +124,9 @@ def test_cases_of_a_patient_share_a_fold(phantoms: Path, tmp_path: Path) -> None
             (dataset / target).mkdir(parents=True, exist_ok=True)
             source = phantoms / kind / f"phantom_{number:03}.nii.gz"
             shutil.copy(source, dataset / target / f"patient{number // 2}_{number}.nii.gz")
-    result = hybridseg("plan", dataset, "-o", tmp_path / "bundle", *FAST, "--patient", "^[^_]+", "--channels", "CT")
+    result = hybridseg(
+        "plan", dataset, "-o", tmp_path / "bundle", *FAST_PLAN, "--patient", "^[^_]+", "--channels", "CT"
+    )
     assert result.code == 0, result.err
     decisions = json.loads((tmp_path / "bundle" / "plan.json").read_text())["decisions"]
     assert {"name": "modality", "value": "CT"}.items() <= decisions[3].items()  # pairs cannot say so themselves
@@ -152,7 +137,7 @@ def test_cases_of_a_patient_share_a_fold(phantoms: Path, tmp_path: Path) -> None
 def test_regions_are_segmented_in_place_of_labels(tmp_path: Path) -> None:
     heads = write_heads(tmp_path / "heads", 2, seed=0)
     regions = ("--regions", "whole=1,2,3", "core=2,3", "enhancing=3")
-    result = hybridseg("plan", heads, "-o", tmp_path / "bundle", *FAST, *regions)
+    result = hybridseg("plan", heads, "-o", tmp_path / "bundle", *FAST_PLAN, *regions)
     assert result.code == 0, result.err
     train = json.loads((tmp_path / "bundle" / "configs" / "train.json").read_text())
     assert train["regions"] == {"whole": [1, 2, 3], "core": [2, 3], "enhancing": [3]}
@@ -167,7 +152,7 @@ def test_regions_are_segmented_in_place_of_labels(tmp_path: Path) -> None:
 
 def test_folder_with_other_files_is_left_alone(phantoms: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
-    result = hybridseg("plan", phantoms, "-o", tmp_path, *FAST)
+    result = hybridseg("plan", phantoms, "-o", tmp_path, *FAST_PLAN)
     assert result.code == 2
     assert "must be empty, or the folder of an earlier plan (with plan.json)" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
@@ -176,7 +161,7 @@ def test_folder_with_other_files_is_left_alone(phantoms: Path, tmp_path: Path) -
 def test_folder_named_plan_does_not_mark_a_planned_bundle(phantoms: Path, tmp_path: Path) -> None:
     (tmp_path / "plan").mkdir()
     (tmp_path / "LICENSE").write_text("mine")
-    result = hybridseg("plan", phantoms, "-o", tmp_path, *FAST)
+    result = hybridseg("plan", phantoms, "-o", tmp_path, *FAST_PLAN)
     assert result.code == 2
     assert "must be empty, or the folder of an earlier plan" in result.err
     assert (tmp_path / "LICENSE").read_text() == "mine"
@@ -185,7 +170,7 @@ def test_folder_named_plan_does_not_mark_a_planned_bundle(phantoms: Path, tmp_pa
 def test_bundle_with_weights_is_not_planned_again(phantoms: Path, tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "plan.json").write_text("{}")
-    result = hybridseg("plan", phantoms, "-o", tmp_path, *FAST)
+    result = hybridseg("plan", phantoms, "-o", tmp_path, *FAST_PLAN)
     assert result.code == 2
     assert "holds weights in models, trained by its earlier plan: use another folder" in result.err
 
@@ -212,7 +197,7 @@ def test_bundle_with_weights_is_not_planned_again(phantoms: Path, tmp_path: Path
     ],
 )
 def test_wrong_usage_is_a_one_line_error(words: list[str], message: str, phantoms: Path, tmp_path: Path) -> None:
-    given = [word for word in FAST if word not in ("--device", "cpu")] if "--device" in words else list(FAST)
+    given = [word for word in FAST_PLAN if word not in ("--device", "cpu")] if "--device" in words else FAST_PLAN
     result = hybridseg("plan", phantoms, "-o", tmp_path / "bundle", *given, *words)
     assert result.code == 2
     assert message in result.err

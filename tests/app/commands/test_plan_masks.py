@@ -7,31 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import hybridseg
+from ..conftest import FAST_PLAN, hybridseg
 
 ROI = ("--roi", "GTV_Mass*=1")
-FAST = (
-    "--preset",
-    "tiny",
-    "--spacing",
-    "8",
-    "8",
-    "8",
-    "--patch",
-    "32",
-    "32",
-    "32",
-    "--memory",
-    "400MB",
-    "--device",
-    "cpu",
-)
 
 
 @pytest.mark.slow
 def test_an_export_with_rtstruct_is_planned_trained_and_scored(data_dir: Path, tmp_path: Path) -> None:
     export, bundle, run = data_dir / "sarcoma_dicom", tmp_path / "gtv_ct_segmentation", tmp_path / "run"
-    planned = hybridseg("plan", export, "-o", bundle, "--channels", "CT", *ROI, *FAST)
+    planned = hybridseg("plan", export, "-o", bundle, "--channels", "CT", *ROI, *FAST_PLAN)
     assert planned.code == 0, planned.err
     assert "3 cases in dicom layout, 3 without problems" in planned.out
     config = json.loads((bundle / "configs" / "train.json").read_text())

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 
 from hybridseg.app.inference.predictor import Predictor
 
-from ..conftest import hybridseg, label_maps, predict, write_volume
+from ..conftest import hybridseg, label_maps, predict, voxels_of, write_volume
 from ..report_pages import Page
 
 Volume = Callable[[str], Path]
@@ -174,6 +175,19 @@ def test_new_label_map_leaves_nothing_of_an_earlier_one(bundle: Path, tmp_path: 
     assert predict(bundle, output, one, "--overwrite", "--checkpoint", other).code == 0
     files = sorted(str(path.relative_to(output)) for path in output.rglob("*") if path.is_file())
     assert files == ["one.nii.gz", "run.json", "two.png"]
+
+
+def test_format_of_a_removed_label_map_is_written_again(bundle: Path, tmp_path: Path, volume: Volume) -> None:
+    output, one, other = tmp_path / "out", volume("one"), other_weights(bundle, tmp_path / "other.pt")
+    words: list[str | Path] = [one, "--format", "nrrd"]
+    assert predict(bundle, output, *words).code == 0
+    earlier = voxels_of(output / "one.nii.gz")
+    (output / "one.nii.gz").unlink()
+    assert predict(bundle, output, *words, "--checkpoint", other).code == 0
+    new = voxels_of(output / "one.nii.gz")
+    assert not np.array_equal(new, earlier)
+    written = sitk.GetArrayFromImage(sitk.ReadImage(output / "nrrd" / "one.nrrd"))
+    np.testing.assert_array_equal(written.T, new)
 
 
 def test_picture_is_drawn_from_an_existing_label_map(bundle: Path, tmp_path: Path, volume: Volume) -> None:

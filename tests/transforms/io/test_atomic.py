@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
-import multiprocessing
 import os
-import random
 import time
 from collections.abc import Iterable
 from multiprocessing.connection import Connection
@@ -24,9 +22,9 @@ from hybridseg.transforms.io.atomic import (
     write_csv,
 )
 
+from ...kills import FORK, kill_often
+
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-FORK = multiprocessing.get_context("fork")
-"""A process that imports everything anew takes many times as long."""
 
 
 def hold(path: Path, parent: Connection) -> None:
@@ -161,13 +159,7 @@ def test_failure_leaves_the_old_folder_and_names_the_file(tmp_path: Path) -> Non
 def test_killed_process_leaves_one_of_two_folders_whole(tmp_path: Path) -> None:
     path = tmp_path / "folder"
     write_folder(path, "x")
-    moments = random.Random(0)
-    for _ in range(20):
-        process = FORK.Process(target=replace_often, args=(path,), daemon=True)
-        process.start()
-        process.join(moments.uniform(0, 0.05))
-        process.kill()
-        process.join()
+    for _ in kill_often(replace_often, path, times=20, seconds=0.05):
         assert content(path) in ({"a": "x", "b": "x"}, {"a": "y", "b": "y"})
     atomic.remove_abandoned(tmp_path)
     assert list(tmp_path.iterdir()) == [path]
