@@ -205,9 +205,7 @@ def test_missing_probabilities_of_an_existing_label_map_fail(bundle: Path, tmp_p
     result = predict(bundle, output, *images, "--probabilities")
     rule = "probabilities are written together with the label map only: use --overwrite"
     assert result.code == 1
-    assert result.err == (
-        f"hybridseg predict: {output / 'probabilities' / 'one.nii.gz'} and 1 more: missing: {rule}\n"
-    )
+    assert result.err == (f"hybridseg predict: {output / 'probabilities' / 'one.nii.gz'} and 1 more: missing: {rule}\n")
     assert predict(bundle, output, *images, "--probabilities", "--overwrite").code == 0
     assert predict(bundle, output, *images, "--probabilities").code == 0
 
