@@ -11,7 +11,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from hybridseg.transforms import LoadVolumed, VolumeError
-from hybridseg.transforms.io.dicom.pet_header import mean_decay_time
+from hybridseg.transforms.io.dicom.pet_classic import mean_decay_time
 
 from .dicom_files import SHAPE, VOXELS, write_series
 

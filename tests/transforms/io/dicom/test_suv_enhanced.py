@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from hybridseg.transforms import LoadVolumed, VolumeError
-from hybridseg.transforms.io.dicom.pet_header import mean_decay_time
+from hybridseg.transforms.io.dicom.pet_classic import mean_decay_time
 
 from .dicom_files import VOXELS
 from .pydicom_files import Change, nothing, sequence, write_classic, write_enhanced
