@@ -28,7 +28,7 @@ UNITS_BY_CODE = {"g/ml{SUVbw}": SUV_UNITS, "{SUVbw}g/ml": SUV_UNITS, "Bq/ml": AC
 
 
 class PetFrame:
-    """What SUV need of a frame of a multi-frame PET.
+    """What is read of a frame of a multi-frame PET.
 
     Args:
         part: the slice.
@@ -78,7 +78,7 @@ class PetFrame:
         """Return what the rescaled voxels are multiplied by.
 
         Raises:
-            VolumeError: the header lacks what SUV need, or its units are others.
+            VolumeError: the header lacks what SUV needs, or its units are others.
         """
         units, to_units = self.units()
         if units == SUV_UNITS:
@@ -87,7 +87,7 @@ class PetFrame:
         if header.text("AttenuationCorrected") == "NO":
             raise VolumeError(self.path, "a PET with AttenuationCorrected NO", "must be corrected for attenuation")
         if (count := len(self.dataset.get("RadiopharmaceuticalInformationSequence") or ())) > 1:
-            raise VolumeError(self.path, f"a PET with {count} radiopharmaceuticals", "SUV need a single one")
+            raise VolumeError(self.path, f"a PET with {count} radiopharmaceuticals", "SUV needs a single one")
         weight, dose = header.number("PatientWeight", "kg"), header.number("RadionuclideTotalDose", "MBq")
         megabecquerels = dose < LOWEST_DOSE  # nobody is given so many of these, but some programs write Bq
         return (
@@ -139,7 +139,7 @@ class PetFrame:
             return moment
         factor = self.number("PETFrameCorrectionFactorsSequence", "DecayFactor", default=0.0)
         if factor <= 0:
-            rule = "SUV need it, or DecayFactor of each frame"
+            rule = "SUV needs it, or DecayFactor of each frame"
             raise VolumeError(self.path, "a PET without DecayCorrectionDateTime", rule)
         return self.acquired() - timedelta(seconds=header.number("RadionuclideHalfLife", "s") * log2(factor))
 
@@ -154,7 +154,7 @@ class PetFrame:
             return moment
         began = parse_time(self.text(content, "FrameAcquisitionDateTime"))
         if began is None:
-            rule = "SUV need it, or FrameAcquisitionDateTime"
+            rule = "SUV needs it, or FrameAcquisitionDateTime"
             raise VolumeError(self.path, f"{self.name}: a PET without FrameReferenceDateTime", rule)
         duration = self.number(content, "FrameAcquisitionDuration", default=0.0) / 1000  # stored in ms
         return began + timedelta(seconds=mean_decay_time(duration, self.header.number("RadionuclideHalfLife", "s")))

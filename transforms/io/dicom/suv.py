@@ -29,7 +29,7 @@ def suv_scales(slices: Sequence[Slice]) -> list[float] | None:
         A factor for each slice; None for other modalities, and for a PET that is in SUV already.
 
     Raises:
-        VolumeError: the header lacks what SUV need, such as the dose or the weight, or its units are others.
+        VolumeError: the header lacks what SUV needs, such as the dose or the weight, or its units are others.
     """
     if slices[0].header.text.get("Modality") != PET:
         return None

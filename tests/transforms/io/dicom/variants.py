@@ -1,4 +1,4 @@
-"""Check how DICOM is read that is written from one small volume: as this volume, or as an error of one line."""
+"""Checks of DICOM written from one small volume: it is read as that volume, or fails with a one-line error."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def in_series(uid: str, **attributes: Any) -> Callable[[Any, int], None]:
 
 def zipped(folder: Path) -> Path:
     with zipfile.ZipFile(folder.with_suffix(".zip"), "w") as archive:
-        for file in folder.iterdir():
-            archive.write(file, f"DOE^JANE/{file.name}")
+        for file in filter(Path.is_file, folder.rglob("*")):
+            archive.write(file, f"DOE^JANE/{file.relative_to(folder)}")
     return folder.with_suffix(".zip")
 
 
