@@ -72,7 +72,7 @@ def find_patients(
 
 
 def same_ids(cases: Sequence[LabelledCase]) -> list[list[str]]:
-    """List the names of DICOM cases with the same PatientID; none if all have the same, as anonymisation leaves it.
+    """List the names of DICOM cases with the same PatientID; none if it is the only one, as anonymisation leaves it.
 
     Raises:
         VolumeError: a file cannot be read.
@@ -83,7 +83,7 @@ def same_ids(cases: Sequence[LabelledCase]) -> list[list[str]]:
         if is_dicom_source(first):
             by_id.setdefault(read_patient_id(first), []).append(case["case"])
     known = [names for patient, names in by_id.items() if patient]
-    return [names for names in known if len(names) > 1] if len(by_id) > 1 else []
+    return [names for names in known if len(names) > 1] if len(known) > 1 else []
 
 
 def is_dicom_source(image: str | DicomFolder) -> bool:
