@@ -90,7 +90,7 @@ def write_classic(
         intercept: RescaleIntercept.
         change: changes the dataset of each slice.
         save: saves a dataset at a path; by default as explicit little endian.
-        prefix: begin of the names of files.
+        prefix: start of the names of files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for index, position in enumerate(positions):
