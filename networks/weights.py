@@ -123,10 +123,8 @@ def check_same_network(path: Path, wanted: Mapping[str, Any], found: Mapping[str
         if (shape := shape_of(found[name])) != (own := shape_of(wanted[name])):
             differences.append(f"{name} has shape {shape} instead of {own}")
     if differences:
-        count, more = (
-            len(differences),
-            f" and {len(differences) - MOST_NAMED} more" if len(differences) > MOST_NAMED else "",
-        )
+        count = len(differences)
+        more = f" and {count - MOST_NAMED} more" if count > MOST_NAMED else ""
         what = f"{count} tensor{'s differ' if count > 1 else ' differs'}: {', '.join(differences[:MOST_NAMED])}{more}"
         raise WeightsError(path, what, "must be the weights of this network")
 

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 import pytest
 
-from hybridseg.transforms import LoadVolumed, VolumeError
+from hybridseg.transforms import VolumeError
 from hybridseg.transforms.io.dicom.pet_classic import mean_decay_time
 
 from .dicom_files import VOXELS
-from .pydicom_files import EVEN, Change, nothing, sequence, write_classic, write_enhanced
-from .variants import zipped
+from .pydicom_files import EVEN, Change, nothing, sequence, write_classic, write_converted, write_enhanced
+from .variants import load, zipped
 
 pytest.importorskip("highdicom", reason="needs the extra dicom")
 
@@ -90,14 +89,9 @@ def write_pet(folder: Path, change: Change, *, injection: dict[str, Any] | None 
     return write_enhanced(folder, modality="PT", change=change, change_file=change_file)
 
 
-def load(folder: Path) -> np.ndarray:
-    volume: np.ndarray = LoadVolumed("image")({"image": folder})["image"][0].numpy()
-    return volume
-
-
 def factors(folder: Path) -> np.ndarray:
     """Return what the voxels of each slice were multiplied by."""
-    loaded = load(folder)
+    loaded = load(folder)[0]
     found: np.ndarray = np.median(loaded / np.where(VOXELS == 0, 1, VOXELS), axis=(0, 1))
     np.testing.assert_allclose(loaded, VOXELS * found, rtol=1e-5, atol=1e-6)
     return found
@@ -175,8 +169,8 @@ def test_files_of_one_name_keep_their_own_units(tmp_path: Path, zipped_folders: 
 
 
 def test_frames_equal_the_slices_stored_classically(tmp_path: Path) -> None:
-    frames = load(write_pet(tmp_path / "frames", in_units("BQML")))
-    slices = load(write_classic(tmp_path / "slices", modality="PT", change=classic()))
+    frames = load(write_pet(tmp_path / "frames", in_units("BQML")))[0]
+    slices = load(write_classic(tmp_path / "slices", modality="PT", change=classic()))[0]
     np.testing.assert_allclose(frames, slices, rtol=1e-6)
 
 
@@ -212,25 +206,12 @@ def test_decay_factors_give_the_time_that_is_missing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("correction", ["START", "NONE", "ADMIN"])
 def test_converted_frames_equal_the_slices_they_were_made_of(tmp_path: Path, correction: str) -> None:
-    from highdicom.legacy import LegacyConvertedEnhancedPETImage
-
     def change(dataset: Any, index: int) -> None:
         classic(DecayCorrection=correction, ActualFrameDuration=240_000)(dataset, index)
         dataset.AcquisitionTime = f"{frame_time(index):%H%M%S}"
-        dataset.InstanceNumber = index + 1
-        for name in ("StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID"):
-            setattr(dataset, name, "")
-        dataset.PatientSex = dataset.PatientBirthDate = dataset.Manufacturer = dataset.PositionReferenceIndicator = ""
 
-    folder = write_classic(tmp_path / "slices", modality="PT", change=change)
-    slices = [pydicom.dcmread(file) for file in sorted(folder.iterdir())]
-    for part in slices:
-        part.PixelSpacing = list(part.PixelSpacing)
-    (tmp_path / "frames").mkdir()
-    LegacyConvertedEnhancedPETImage(
-        slices, series_instance_uid="1.2.3.5", series_number=5, sop_instance_uid="1.2.3.6", instance_number=1
-    ).save_as(tmp_path / "frames" / "multi")
-    np.testing.assert_allclose(load(tmp_path / "frames"), load(folder), rtol=1e-6)
+    frames = write_converted(tmp_path, modality="PT", change=change)
+    np.testing.assert_allclose(load(frames)[0], load(tmp_path / "slices")[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

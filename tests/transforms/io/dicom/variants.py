@@ -59,12 +59,17 @@ def zipped(folder: Path) -> Path:
     return folder.with_suffix(".zip")
 
 
-def two_in_one_series(name: str, *values: Any, chosen: str | None = "4/2") -> Callable[[Path], DicomFolder]:
+def two_in_one_series(
+    name: str, *values: Any, modality: str = "CT", chosen: str | None = "4/2"
+) -> Callable[[Path], DicomFolder]:
     """Write a series with two volumes that differ in an attribute, and that of the known volume last."""
+
+    units = {"Units": "GML"} if modality == "PT" else {}
 
     def write(folder: Path) -> DicomFolder:
         for prefix, voxels, value in zip("ab", (VOXELS[::-1], VOXELS), values, strict=True):
-            write_classic(folder, voxels, prefix=prefix, change=in_series(SERIES, SeriesNumber=4, **{name: value}))
+            change = in_series(SERIES, SeriesNumber=4, **units, **{name: value})
+            write_classic(folder, voxels, modality=modality, prefix=prefix, change=change)
         return DicomFolder(folder, chosen)
 
     return write
