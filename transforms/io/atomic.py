@@ -83,7 +83,7 @@ def replacing_folder(path: PathLike) -> Iterator[Path]:
 
     An earlier folder is replaced as a whole. Where the system can exchange two folders (Linux, on local file systems),
     a killed process leaves either the earlier or the new one. Elsewhere the earlier one is `.<name>.old` for a moment,
-    and stays so if the process is killed in it; the next one that replaces `path` removes it.
+    and stays there if the process is killed in it, until `path` is written again.
 
     Args:
         path: where the finished folder goes.

@@ -46,7 +46,8 @@ MOST_HALF_LIVES = 10
 EARLY = timedelta(minutes=10)
 """A dynamic scan may begin this long before the injection."""
 DAY = timedelta(days=1)
-DATE_AND_TIME = re.compile(r"(\d{8,14})(\.\d*)?([+-]\d{4})?")
+DATE_AND_TIME = re.compile(r"(\d{8,14})(\.\d*)?(?:([+-][01]\d[0-5]\d)|[+-].*)?")
+"""The date and time, a fraction of a second, and an offset from UTC, which is ignored if it is damaged."""
 
 logger = logging.getLogger(__name__)
 
@@ -173,8 +174,9 @@ class PetHeader:
         Raises:
             VolumeError: one is missing.
         """
-        date, clock = self.text(f"{event}Date"), self.text(f"{event}Time")
-        found = parse_time(date + clock + self.text("TimezoneOffsetFromUTC")) if len(date) == 8 and clock else None
+        date, clock, offset = (self.text(name) for name in (f"{event}Date", f"{event}Time", "TimezoneOffsetFromUTC"))
+        local = offset if offset.startswith(("+", "-")) else ""
+        found = parse_time(date + clock + local) if len(date) == 8 and clock else None
         if found is None:
             raise VolumeError(
                 self.path, f"a PET with {event}Date {date!r} and {event}Time {clock!r}", "both are needed"

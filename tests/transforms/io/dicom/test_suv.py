@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from hybridseg.transforms import LoadVolumed, VolumeError
-from hybridseg.transforms.io.dicom.pet_classic import mean_decay_time
+from hybridseg.transforms.io.dicom.pet_classic import mean_decay_time, parse_time
 
 from .dicom_files import SHAPE, VOXELS, write_series
 
@@ -240,6 +241,13 @@ def test_offsets_from_utc_are_computed(tmp_path: Path, injected: str, offset: st
     """Without an offset at both times, they are local ones."""
     values = {**HOUR, "RadiopharmaceuticalStartDateTime": injected, "TimezoneOffsetFromUTC": offset}
     np.testing.assert_allclose(factors(write_pet(tmp_path / "pet", **values)), DECAYED, rtol=1e-6)
+
+
+@pytest.mark.parametrize("offset", ["+1", "+0999", "-CET"])
+def test_damaged_offset_from_utc_is_ignored(tmp_path: Path, offset: str) -> None:
+    values = {**HOUR, "TimezoneOffsetFromUTC": offset}
+    np.testing.assert_allclose(factors(write_pet(tmp_path / "pet", **values)), DECAYED, rtol=1e-6)
+    assert parse_time(f"20201217090000.5{offset}") == datetime(2020, 12, 17, 9, microsecond=500_000)
 
 
 def test_ge_stores_the_scan_time_of_a_processed_series(tmp_path: Path) -> None:
