@@ -49,10 +49,9 @@ def running_bundle() -> str:
     """
     packed = Path(__file__).resolve().parents[2]
     default = str(packed) if _is_bundle(packed) else "."
-    for config in running_configs()[:1]:
-        folder = config.resolve().parent.parent
-        return str(folder) if _is_bundle(folder) else default
-    return default
+    configs = running_configs()
+    folder = configs[0].resolve().parent.parent if configs else packed
+    return str(folder) if _is_bundle(folder) else default
 
 
 def running_configs() -> list[Path]:

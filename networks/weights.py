@@ -12,8 +12,8 @@ from zipfile import ZIP_STORED, ZipFile, is_zipfile
 import torch
 from torch import Tensor, nn
 
-NAMED = 3
-"""Differences of a file from the network that an error names."""
+MOST_NAMED = 3
+"""Most differences that an error lists."""
 
 
 class WeightsError(ValueError):
@@ -123,8 +123,9 @@ def check_same_network(path: Path, wanted: Mapping[str, Any], found: Mapping[str
         if (shape := shape_of(found[name])) != (own := shape_of(wanted[name])):
             differences.append(f"{name} has shape {shape} instead of {own}")
     if differences:
-        count, more = len(differences), f" and {len(differences) - NAMED} more" if len(differences) > NAMED else ""
-        what = f"{count} tensor{'s differ' if count > 1 else ' differs'}: {', '.join(differences[:NAMED])}{more}"
+        count = len(differences)
+        more = f" and {count - MOST_NAMED} more" if count > MOST_NAMED else ""
+        what = f"{count} tensor{'s differ' if count > 1 else ' differs'}: {', '.join(differences[:MOST_NAMED])}{more}"
         raise WeightsError(path, what, "must be the weights of this network")
 
 

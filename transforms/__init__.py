@@ -6,6 +6,7 @@ from .errors import VolumeError
 from .ignore import ClearIgnoredd
 from .inferers import MixedPrecisionInferer, WindowInferer
 from .io import LoadVolumed, WriteLabelsd, case_name, find_volumes, write_labels
+from .label_values import class_names
 from .pipelines import channel_preprocessing, ct_preprocessing, mri_preprocessing, postprocessing
 from .regions import LabelsToRegionsd, region_labels
 from .spatial import RestoreLabelsd, restore_labels
@@ -22,6 +23,7 @@ __all__ = [
     "augmentation",
     "case_name",
     "channel_preprocessing",
+    "class_names",
     "ct_preprocessing",
     "find_cases",
     "find_volumes",

@@ -74,7 +74,7 @@ def augmentation(
     Noise, blur, brightness, low resolution and gamma follow nnU-Net (Isensee et al. 2021, supplementary note 4), but
     milder and by MONAI's transforms. When a patch is rotated and scaled, the share of each label in a voxel is
     interpolated and the greatest share wins, so the surfaces of labels stay smooth. Voxels without annotation have a
-    share like a label: where it is more than half, or the greatest, the result is without annotation too.
+    share like a label: where it is the greatest, the result is without annotation too.
 
     Args:
         patch_size: voxels along (D, H, W); smaller volumes are padded.
@@ -87,7 +87,8 @@ def augmentation(
         modalities: `CT`, `PET` or `MRI` of each channel, whose intensities are then changed by themselves, as suits the
             modality. Empty changes those of all channels together.
         regions: convert the labels to these regions as the last step, when they take the memory of a patch only.
-        labels: the values of all labels, whose numbers the label map has; for regions, see `LabelsToRegionsd`.
+        labels: values of all labels, needed with `regions` if the label map has been numbered; see
+            `LabelsToRegionsd`.
         ignore: number of the voxels without annotation, which the loss leaves out; no patch is centred on one.
 
     Returns:

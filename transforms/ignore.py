@@ -15,9 +15,9 @@ from monai.transforms import MapTransform
 
 
 class ClearIgnoredd(MapTransform):
-    """Set the voxels without annotation to 0 in label maps, predictions and masks of regions, so that none counts.
+    """Set voxels without annotation to 0 in label maps, predictions and masks of regions, so that metrics skip them.
 
-    A prediction may be logits of classes, of which the background then is the first of equals.
+    Logits become equal there, and argmax takes the first class, the background.
 
     Args:
         keys: entries (C, D, H, W) on one grid.

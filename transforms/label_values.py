@@ -6,7 +6,7 @@ their values: label maps are numbered when they are loaded, and what the network
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,19 @@ def label_values(labels: Iterable[int | str]) -> tuple[int, ...]:
     if not values or values[0] < 1 or values[-1] > GREATEST_LABEL or len(set(values)) < len(values):
         raise ValueError(f"labels: {given}: must be different integers from 1 to {GREATEST_LABEL}")
     return tuple(values)
+
+
+def class_names(label_names: Mapping[str, str]) -> list[str]:
+    """Return the names of labels in the order of their values, which is that of a network's classes.
+
+    Args:
+        label_names: name of each label by its value.
+
+    Examples:
+        >>> class_names({"500": "liver", "20": "spleen"})
+        ['spleen', 'liver']
+    """
+    return [label_names[label] for label in sorted(label_names, key=int)]
 
 
 def number_labels(path: PathLike, labels: NDArray[np.floating], values: Sequence[int]) -> None:

@@ -20,7 +20,6 @@ from monai.transforms import (
 )
 
 from .components import RemoveComponentsd
-from .grid import GREATEST_LABEL
 from .intensity import CorrectBiasFieldd, ZScoreBodyd
 from .io.load import LoadVolumed
 from .io.save import WriteLabelsd
@@ -37,7 +36,6 @@ def mri_preprocessing(
     keys: Sequence[str] = (IMAGE,),
     *,
     spacing: Sequence[float],
-    classes: int = GREATEST_LABEL + 1,
     labels: Iterable[int | str] | None = None,
     channels: int = 1,
     crop_margin: int | None = None,
@@ -51,7 +49,6 @@ def mri_preprocessing(
     Args:
         keys: `image`, and `label` if there is one.
         spacing: voxel size along (right, anterior, superior), in mm.
-        classes: number of labels, background included; a label map with higher labels is an error.
         labels: the values that label maps may have besides 0, such as the keys of `label_names`; the network gets their
             numbers from 1, in the order of the values. None leaves the values.
         channels: number of channels that an image must have.
@@ -74,7 +71,6 @@ def mri_preprocessing(
             *geometry(
                 keys,
                 spacing=spacing,
-                classes=classes,
                 labels=labels,
                 modalities=["MRI"] * channels,
                 crop_margin=crop_margin,
@@ -91,7 +87,6 @@ def ct_preprocessing(
     *,
     spacing: Sequence[float],
     window: Sequence[float],
-    classes: int = GREATEST_LABEL + 1,
     labels: Iterable[int | str] | None = None,
     crop_margin: int | None = None,
 ) -> Compose:
@@ -101,7 +96,6 @@ def ct_preprocessing(
         keys: `image`, and `label` if there is one.
         spacing: voxel size along (right, anterior, superior), in mm.
         window: (lowest, highest) HU: intensities are clipped to them and scaled to the range -1 to 1.
-        classes: number of labels, background included; a label map with higher labels is an error.
         labels: the values that label maps may have besides 0, such as the keys of `label_names`; the network gets their
             numbers from 1, in the order of the values. None leaves the values.
         crop_margin: crop to the body plus this many voxels of the file on each side; None keeps the field of view.
@@ -115,7 +109,7 @@ def ct_preprocessing(
     low, high = window
     if not high > low:
         raise ValueError(f"window: {low} to {high} HU: the highest must be above the lowest")
-    steps = geometry(keys, spacing=spacing, classes=classes, labels=labels, modalities=["CT"], crop_margin=crop_margin)
+    steps = geometry(keys, spacing=spacing, labels=labels, modalities=["CT"], crop_margin=crop_margin)
     scale = ScaleIntensityRanged(image_keys(keys), a_min=low, a_max=high, b_min=-1.0, b_max=1.0, clip=True)
     return Compose([*steps, scale])
 
@@ -126,7 +120,6 @@ def channel_preprocessing(
     spacing: Sequence[float],
     modalities: Mapping[str, str],
     windows: Mapping[str, Sequence[float]] | None = None,
-    classes: int = GREATEST_LABEL + 1,
     labels: Iterable[int | str] | None = None,
     crop_margin: int | None = None,
     grid_of: int = 0,
@@ -143,7 +136,6 @@ def channel_preprocessing(
         spacing: voxel size along (right, anterior, superior), in mm.
         modalities: `CT`, `PET` or `MRI` of each channel by its name, in the order of the channels.
         windows: (lowest, highest) HU of each CT by its name.
-        classes: number of labels, background included; a label map with higher labels is an error.
         labels: the values that label maps may have besides 0, such as the keys of `label_names`; the network gets their
             numbers from 1, in the order of the values. None leaves the values.
         crop_margin: crop to the body in the first channel, and in those on its grid, plus this many voxels of its file
@@ -163,7 +155,6 @@ def channel_preprocessing(
     steps = geometry(
         keys,
         spacing=spacing,
-        classes=classes,
         labels=labels,
         modalities=kinds,
         crop_margin=crop_margin,
@@ -177,7 +168,6 @@ def geometry(
     keys: Sequence[str],
     *,
     spacing: Sequence[float],
-    classes: int,
     labels: Iterable[int | str] | None = None,
     modalities: Sequence[str],
     crop_margin: int | None,
@@ -196,9 +186,7 @@ def geometry(
         raise ValueError(f"crop_margin: {crop_margin}: must not be negative")
     check_modalities(modalities)
     channels = len(modalities)
-    load = LoadVolumed(
-        keys, channels=channels, classes=classes, labels=labels, orientation="RAS", one_grid=channels == 1
-    )
+    load = LoadVolumed(keys, channels=channels, labels=labels, orientation="RAS", one_grid=channels == 1)
     check = CheckModalitiesd(image_keys(keys), modalities=modalities)
     crop: list[Transform] = []
     if crop_margin is not None:

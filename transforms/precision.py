@@ -117,6 +117,7 @@ def computes_bfloat16(device: torch.device) -> bool:
     return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
+@functools.cache  # asked for every batch
 def time_ratio() -> float:
     """Return the time of bfloat16 relative to float32 on this processor, as measured now or before."""
     file = ratio_file()

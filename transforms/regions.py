@@ -2,8 +2,8 @@
 
 A bundle lists regions in order with their labels: `{"whole tumour": [1, 2, 3], "tumour core": [2, 3]}`. A network has
 one sigmoid output per region and none for the background. To get a label map back, each region writes one label, in
-order, later regions over earlier ones. This is nnU-Net's `regions_class_order` (Isensee et al. 2021), derived here from
-the regions instead of given.
+order, later regions over earlier ones. This is nnU-Net's `regions_class_order` (Isensee et al. 2021), derived: here the
+first label of a region that no later region has; `regions_class_order` of a dataset puts another first.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class LabelsToRegionsd(MapTransform):
         allow_missing_keys: skip keys that a case lacks.
 
     Raises:
-        ValueError: the regions are invalid; see `region_labels`.
+        ValueError: the regions are invalid, see `region_labels`, or have a value that is not among the labels.
     """
 
     def __init__(
@@ -108,8 +108,13 @@ class LabelsToRegionsd(MapTransform):
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         region_labels(regions)
-        numbers = {} if labels is None else {value: number for number, value in enumerate(label_values(labels), 1)}
-        self.regions = [torch.tensor([numbers.get(label, label) for label in members]) for members in regions.values()]
+        values = sorted({label for members in regions.values() for label in members})
+        numbers = {value: value for value in values}
+        if labels is not None:
+            numbers = {value: number for number, value in enumerate(label_values(labels), 1)}
+        if unknown := [value for value in values if value not in numbers]:
+            raise ValueError(f"regions: {unknown}: must be among the labels {', '.join(map(str, numbers))}")
+        self.regions = [torch.tensor([numbers[label] for label in members]) for members in regions.values()]
         self.ignore = ignore
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hybridseg.app.inference.formats import FormatWriter
     from hybridseg.app.inference.predictor import Data
     from hybridseg.app.inference.run_record import RunRecord
-    from hybridseg.transforms.datasets.inputs import InputCase
+    from hybridseg.transforms.datasets.input_case import InputCase
 
 Format = Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dicom-seg", "rtstruct", "itk-snap"]
 RECORDED_OPTIONS = ("series", "fill_gaps", "grid_of", "overlap", "batch", "tta", "largest_component")
@@ -185,7 +185,7 @@ class Predict(VolumeCommand):
 
     def warn_of_unread_files(self, cases: Sequence[InputCase]) -> None:
         """Print which volumes and slices in and below the inputs are not read."""
-        from hybridseg.transforms.datasets.inputs import beside_slices, other_slices, passed_over
+        from hybridseg.transforms.datasets.skipped_inputs import beside_slices, other_slices, passed_over
 
         if distributed.rank() > 0:
             return

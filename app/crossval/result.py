@@ -17,7 +17,7 @@ from hybridseg.app.reporting.contents import Contents
 from hybridseg.app.reporting.page import render_page
 from hybridseg.app.runtime.machine import versions
 from hybridseg.transforms.datasets.dataset import LabelledCase, image_files
-from hybridseg.transforms.datasets.inputs import InputCase
+from hybridseg.transforms.datasets.input_case import InputCase
 from hybridseg.transforms.io.atomic import replacing
 from hybridseg.transforms.io.json_files import read_json, write_json
 

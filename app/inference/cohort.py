@@ -16,7 +16,7 @@ from hybridseg.app.runtime.failed_cases import catch_failure
 from hybridseg.app.runtime.machine import peak_memory_bytes
 
 if TYPE_CHECKING:
-    from hybridseg.transforms.datasets.inputs import InputCase
+    from hybridseg.transforms.datasets.input_case import InputCase
 
     from .formats import FormatReport
     from .predictor import Data, Predictor

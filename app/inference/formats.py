@@ -17,11 +17,11 @@ from hybridseg.app.bundling.config import label_structures
 from hybridseg.app.bundling.training_data import Scan, TrainingData
 from hybridseg.app.labels.label_maps import LabelMap, compact_labels
 from hybridseg.app.runtime.failed_cases import catch_failure
-from hybridseg.transforms.datasets.inputs import InputCase
+from hybridseg.transforms.datasets.input_case import InputCase
 from hybridseg.transforms.errors import VolumeError
-from hybridseg.transforms.io.dicom.segmentation import write_segmentation
 from hybridseg.transforms.io.dicom.series import DicomFolder, open_series
-from hybridseg.transforms.io.dicom.structure_set import write_structure_set
+from hybridseg.transforms.io.dicom.writing.segmentation import write_segmentation
+from hybridseg.transforms.io.dicom.writing.structure_set import write_structure_set
 from hybridseg.transforms.io.label_formats import write_itk_labels, write_itk_snap_labels
 from hybridseg.transforms.io.load import LoadVolumed
 from hybridseg.transforms.structures import Structure

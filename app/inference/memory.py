@@ -21,7 +21,7 @@ from monai.transforms import CropForegroundd
 from torch import nn
 
 from hybridseg.networks.inspection.cost import count_activation_bytes
-from hybridseg.transforms.datasets.inputs import InputCase
+from hybridseg.transforms.datasets.input_case import InputCase
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.grid import voxel_lengths
 from hybridseg.transforms.inferers import WindowInferer

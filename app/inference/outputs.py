@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 
 from hybridseg.app.labels.keep import keep_labels, keep_largest_components
 from hybridseg.app.labels.label_statistics import LabelStatistics, label_statistics
-from hybridseg.transforms.datasets.inputs import InputCase
+from hybridseg.transforms.datasets.input_case import InputCase
 from hybridseg.transforms.io.atomic import replacing
 from hybridseg.transforms.io.load import LoadVolumed
 from hybridseg.transforms.io.save import write_labels

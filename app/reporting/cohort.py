@@ -15,7 +15,7 @@ from hybridseg.app.evaluation.metrics import LabelScore
 from hybridseg.app.evaluation.references import Reference
 from hybridseg.app.labels.files import load_labels
 from hybridseg.app.runtime.failed_cases import CaseFailures
-from hybridseg.transforms.datasets.inputs import InputCase
+from hybridseg.transforms.datasets.input_case import InputCase
 from hybridseg.transforms.regions import Regions
 
 from .outliers import LabelVolume, cohort_volumes, label_volumes

@@ -19,7 +19,7 @@ from hybridseg.app.figures.panels import PANEL, best_slice, draw_panel, grey_win
 from hybridseg.app.figures.planes import PLANES
 from hybridseg.app.labels.files import load_labels
 from hybridseg.app.labels.label_maps import resample_labels
-from hybridseg.transforms.datasets.inputs import InputCase
+from hybridseg.transforms.datasets.input_case import InputCase
 from hybridseg.transforms.grid import voxel_lengths
 from hybridseg.transforms.io.checks import shares_grid
 from hybridseg.transforms.io.load import LoadVolumed, open_volume

@@ -16,7 +16,8 @@ from hybridseg.app.evaluation.files import load_pair
 from hybridseg.app.evaluation.metrics import LabelScore, Outcome
 from hybridseg.app.inference.run_record import RunRecord
 from hybridseg.app.labels.label_maps import count_labels
-from hybridseg.transforms.datasets.inputs import DicomChoice, InputCase, as_image
+from hybridseg.transforms.datasets.input_case import DicomChoice, InputCase
+from hybridseg.transforms.datasets.input_list import as_image
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.json_files import read_json
 from hybridseg.transforms.io.names import case_name, find_volumes, list_volumes

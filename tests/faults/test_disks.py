@@ -21,7 +21,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from hybridseg.app.training import BestModel, Checkpoints
 from hybridseg.transforms.errors import VolumeError
-from hybridseg.transforms.io.dicom.derived import save_whole
+from hybridseg.transforms.io.dicom.writing.derived import save_whole
 from hybridseg.transforms.phantoms import write_phantoms
 from hybridseg.transforms.store import Store, is_ready
 

@@ -26,13 +26,13 @@ def test_no_patch_is_centred_on_a_voxel_without_annotation() -> None:
     assert 15 < centres.count(1) < 35
 
 
-def test_case_without_annotation_gives_patches_all_the_same() -> None:
+def test_case_without_annotation_still_gives_patches() -> None:
     label = torch.full((1, 4, 4, 4), IGNORE, dtype=torch.uint8)
     (patch,) = RandPatchesd(["label"], "label", (2, 2, 2), ignore=IGNORE)({"label": label})
     assert (patch["label"] == IGNORE).all()
 
 
-def test_voxel_is_ignored_from_half_its_share_on() -> None:
+def test_voxel_is_ignored_where_that_share_is_greatest() -> None:
     label = torch.tensor([1, 1, IGNORE, IGNORE], dtype=torch.uint8).view(1, 1, 1, 4).expand(1, 2, 2, 4).contiguous()
     shares = torch.tensor([0.3, 0.49, 0.51, 0.8])
     points = torch.zeros(1, 1, 4, 3)

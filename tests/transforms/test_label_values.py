@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from hybridseg.transforms import LoadVolumed, VolumeError, restore_labels
+from hybridseg.transforms import LoadVolumed, VolumeError, class_names, restore_labels
 from hybridseg.transforms.label_values import label_values
 
 VALUES = (500, 600, 820)
@@ -27,6 +27,14 @@ def test_labels_are_numbered_in_the_order_of_their_values(tmp_path: Path, labels
     numbered = LoadVolumed(["label"], labels=labels)({"label": path})["label"]
     assert numbered.flatten().tolist() == [0, 3, 1, 2, 1]
     assert LoadVolumed(["label"])({"label": path})["label"].flatten().tolist() == [0, 820, 500, 600, 500]
+
+
+def test_names_are_in_the_order_of_classes(tmp_path: Path) -> None:
+    """Not in that of the file, nor in that of the values as text."""
+    names = {"820": "spleen", "9": "liver", "1000": "aorta"}
+    path = write(tmp_path / "a.nii.gz", 9, 820, 1000)
+    classes = LoadVolumed(["label"], labels=names)({"label": path})["label"].flatten().int().tolist()
+    assert [class_names(names)[number - 1] for number in classes] == ["liver", "spleen", "aorta"]
 
 
 def test_unknown_value_is_an_error_that_names_file_and_value(tmp_path: Path) -> None:

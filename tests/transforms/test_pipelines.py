@@ -63,11 +63,11 @@ def test_cropping_a_scan_of_air_is_an_error(tmp_path):
     assert one_line(caught.value) == f"{tmp_path / 'air.nii.gz'}: no voxel brighter than air: there must be a body"
 
 
-def test_label_above_the_last_class_is_an_error(case):
-    pipeline = ct_preprocessing(["image", "label"], spacing=(4, 4, 4), classes=5, window=(-200, 300))
+def test_label_without_a_class_is_an_error(case):
+    pipeline = ct_preprocessing(["image", "label"], spacing=(4, 4, 4), labels=range(1, 5), window=(-200, 300))
     with pytest.raises(RuntimeError) as caught:
         apply(pipeline, case)
-    assert "labels from 0 to 5: must be from 0 to 4" in str(caught.value.__cause__)
+    assert "label.nii.gz: labels 5: must be among 0, 1, 2, 3, 4" in str(caught.value.__cause__)
 
 
 def test_crop_keeps_the_body(case):

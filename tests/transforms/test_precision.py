@@ -24,15 +24,22 @@ CPU = torch.device("cpu")
 def own_cache(tmp_path, monkeypatch):
     """Remember measurements in a folder of the test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    prefers_bfloat16.cache_clear()
+    forget()
     yield
+    forget()
+
+
+def forget():
+    """Forget what this process knows, as a new one."""
     prefers_bfloat16.cache_clear()
+    time_ratio.cache_clear()
 
 
 def test_measurement_is_remembered():
     ratio = time_ratio()
     assert ratio > 0
     assert json.loads(ratio_file().read_text()) == {"ratio": ratio}
+    forget()
     assert time_ratio() == ratio
 
 
@@ -58,6 +65,22 @@ def test_unwritable_cache_is_no_error(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert time_ratio() > 0
+
+
+def test_one_process_measures_once(tmp_path, monkeypatch):
+    """Also where the measurement cannot be remembered for other processes."""
+    measurements = []
+
+    def measure():
+        measurements.append(measure_ratio())
+        return measurements[-1]
+
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(precision, "computes_bfloat16", lambda device: True)
+    monkeypatch.setattr(precision, "measure_ratio", measure)
+    assert choose_precision("auto", CPU) == choose_precision("auto", CPU)
+    assert len(measurements) == 1
 
 
 def test_processor_without_bfloat16_is_not_measured(monkeypatch):

@@ -69,6 +69,19 @@ def test_invalid_regions_are_errors(regions: dict[str, Any], message: str) -> No
         LabelsToRegionsd("label", regions)
 
 
+def test_regions_of_numbered_label_maps() -> None:
+    regions = {"whole": [20, 500, 7], "core": [500]}
+    numbers = torch.arange(4.0).reshape(1, 4, 1, 1)
+    masks = LabelsToRegionsd("label", regions, labels={"500": "core", "7": "edge", "20": "rim"})({"label": numbers})
+    assert masks["label"][:, :, 0, 0].tolist() == [[0, 1, 1, 1], [0, 0, 0, 1]]
+
+
+def test_value_that_is_no_label_is_an_error() -> None:
+    """Its number would be that of another label."""
+    with pytest.raises(ValueError, match=r"regions: \[1, 3\]: must be among the labels 2, 20, 500"):
+        LabelsToRegionsd("label", {"whole": [3, 2, 500], "core": [1]}, labels=(500, 20, 2))
+
+
 def test_regions_keep_the_affine() -> None:
     labels = MetaTensor(
         torch.tensor([0.0, 1, 2, 3]).reshape(1, 4, 1, 1), affine=torch.diag(torch.tensor([2.0, 3, 4, 1]))

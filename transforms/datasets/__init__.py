@@ -2,7 +2,8 @@
 
 from .dataset import Dataset, LabelledCase, open_dataset, read_dataset
 from .folds import make_folds
-from .inputs import InputCase, find_cases
+from .input_case import InputCase
+from .inputs import find_cases
 from .splits import split_cases
 
 __all__ = [

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
 
 from hybridseg.transforms.io.dicom.patient import read_patient_id
-from hybridseg.transforms.io.dicom.series import ZIP_EXTENSION, DicomFolder
+from hybridseg.transforms.io.dicom.series import is_series
 from hybridseg.transforms.io.load import LoadVolumed, read_header
 from hybridseg.transforms.io.names import volume_extension
 
@@ -72,7 +71,7 @@ def find_patients(
 
 
 def same_ids(cases: Sequence[LabelledCase]) -> list[list[str]]:
-    """List the names of DICOM cases with the same PatientID; none if all have the same, as anonymisation leaves it.
+    """List the names of DICOM cases with the same PatientID; none if it is the only one, as anonymisation leaves it.
 
     Raises:
         VolumeError: a file cannot be read.
@@ -80,15 +79,10 @@ def same_ids(cases: Sequence[LabelledCase]) -> list[list[str]]:
     by_id: dict[str, list[str]] = {}
     for case in cases:
         first = image_files(case)[0]
-        if is_dicom_source(first):
+        if is_series(first):
             by_id.setdefault(read_patient_id(first), []).append(case["case"])
     known = [names for patient, names in by_id.items() if patient]
-    return [names for names in known if len(names) > 1] if len(by_id) > 1 else []
-
-
-def is_dicom_source(image: str | DicomFolder) -> bool:
-    """Return whether an image is a DICOM series: a folder, or a zip of one."""
-    return isinstance(image, DicomFolder) or image.lower().endswith(ZIP_EXTENSION) or Path(image).is_dir()
+    return [names for names in known if len(names) > 1] if len(known) > 1 else []
 
 
 def same_images(cases: Iterable[LabelledCase]) -> list[list[str]]:

@@ -16,7 +16,7 @@ from hybridseg.transforms.io.json_files import read_json, write_json
 from hybridseg.transforms.io.masks import Rois
 
 from .dataset import LabelledCase, read_dataset
-from .patients import parse_patient, recognise_patients
+from .grouping import Patients, find_patients
 
 SUBSETS = ("training", "validation", "test")
 
@@ -42,7 +42,7 @@ def split_cases(
 
     If the dataset has any of the listed cases, the file is used: missing cases are counted in a warning, and cases that
     are not listed are ignored, so that a test case is never used for training. Otherwise the cases are shuffled by the
-    seed, those of a patient together where the names say which these are. The split is saved as
+    seed, those of a patient together where their names or DICOM headers say which these are. The split is saved as
     `<run_dir>/split.json`, and a repeated or resumed run reads it from there, even if cases were added since. A run
     with checkpoints keeps its split, so that training cases never move to validation or test.
     Under torchrun all ranks make the same split, and only rank 0 writes it.
@@ -81,7 +81,7 @@ def split_cases(
     record: dict[str, Any] = dict(names or {})
     if names is None:
         draw = {"seed": seed, "fractions": list(fractions)}
-        names = _saved_names(cases, run_dir, draw) or shuffled_names(sorted(cases), seed, fractions)
+        names = _saved_names(cases, run_dir, draw) or shuffled_names(_patients_of(cases), seed, fractions)
         record = draw | names
     for subset in required:
         if not names[subset]:
@@ -136,23 +136,28 @@ def _check_training_cases(run_dir: Path, names: Names) -> None:
         raise VolumeError(saved, found, "a run must resume with its own split: the same fold and seed")
 
 
-def shuffled_names(names: list[str], seed: int, fractions: Sequence[float]) -> Names:
+def _patients_of(cases: Mapping[str, LabelledCase]) -> Patients:
+    """Find the patients of cases, and log how."""
+    patients = find_patients([cases[name] for name in sorted(cases)], compare_images=False)
+    for assumption in patients.assumptions:
+        logger.info(assumption)
+    return patients
+
+
+def shuffled_names(patients: Patients, seed: int, fractions: Sequence[float]) -> Names:
     """Shuffle patients and split them by the fractions, with at least one per fraction above 0 if possible.
 
-    The cases of a patient, where the names have a common pattern, stay together; otherwise each case counts by itself.
+    Returns:
+        The names of the cases of each subset; those of a patient are in the same.
     """
-    patient_of = parse_patient(recognise_patients(names))
     by_patient: dict[str, list[str]] = {}
-    for name in names:
-        by_patient.setdefault(patient_of(name), []).append(name)
-    patients = [*by_patient]
-    if len(patients) < len(names):
-        logger.info("%d cases of %d patients by their names, whose cases stay together", len(names), len(patients))
-    shuffled = random.Random(seed).sample(patients, len(patients))
+    for name, patient in patients.by_case.items():
+        by_patient.setdefault(patient, []).append(name)
+    shuffled = random.Random(seed).sample([*by_patient], len(by_patient))
     wanted = dict(zip(SUBSETS, (*fractions, 0.0), strict=False))
-    sizes = {subset: max(1, round(part * len(patients))) if part else 0 for subset, part in wanted.items()}
-    validation = len(patients) - sizes["test"] - sizes["validation"]  # where the training cases end
-    test = len(patients) - sizes["test"]
+    sizes = {subset: max(1, round(part * len(shuffled))) if part else 0 for subset, part in wanted.items()}
+    validation = len(shuffled) - sizes["test"] - sizes["validation"]  # where the training cases end
+    test = len(shuffled) - sizes["test"]
     cuts = (slice(0, max(0, validation)), slice(max(0, validation), test), slice(test, None))
     return {
         subset: sorted(name for patient in shuffled[cut] for name in by_patient[patient])

@@ -82,7 +82,8 @@ def replacing_folder(path: PathLike) -> Iterator[Path]:
     """Yield a temporary folder to fill, which becomes `path` when the block succeeds and is removed when it fails.
 
     An earlier folder is replaced as a whole. Where the system can exchange two folders (Linux, on local file systems),
-    a killed process leaves either the earlier or the new one; elsewhere there is a moment without any.
+    a killed process leaves either the earlier or the new one. Elsewhere the earlier one is `.<name>.old` for a moment,
+    and stays there if the process is killed in it, until `path` is written again.
 
     Args:
         path: where the finished folder goes.
@@ -103,10 +104,8 @@ def replacing_folder(path: PathLike) -> Iterator[Path]:
         if not final.is_dir():
             temporary.rename(final)
         elif not exchange(temporary, final):
-            aside = temporary_path(final.parent)
-            final.rename(aside)
-            temporary.rename(final)
-            shutil.rmtree(aside, ignore_errors=True)
+            replace_in_two_steps(temporary, final)
+        shutil.rmtree(old_name(final), ignore_errors=True)
     except OSError as error:
         named = Path(os.fsdecode(error.filename or temporary))
         if error.errno is not None and named.is_relative_to(temporary):
@@ -115,6 +114,28 @@ def replacing_folder(path: PathLike) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)  # the earlier one, if they were exchanged
+
+
+def replace_in_two_steps(new: Path, folder: Path) -> None:
+    """Replace a folder by a new one where the two cannot be exchanged; the earlier one is kept as `old_name`.
+
+    Raises:
+        OSError: a folder cannot be renamed; the earlier one is in its place again.
+    """
+    old = old_name(folder)
+    shutil.rmtree(old, ignore_errors=True)  # of a killed process
+    folder.rename(old)
+    try:
+        new.rename(folder)
+    except BaseException:
+        with suppress(OSError):  # another process was faster
+            old.rename(folder)
+        raise
+
+
+def old_name(folder: Path) -> Path:
+    """Return where a folder is while it is replaced in two steps."""
+    return folder.with_name(f".{folder.name}.old")
 
 
 def exchange(first: Path, second: Path) -> bool:

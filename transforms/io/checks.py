@@ -120,19 +120,19 @@ def check_image(path: PathLike, image: NDArray[np.floating]) -> None:
             raise VolumeError(path, f"all voxels are {lowest:g}{where}", "voxels must differ to show anything")
 
 
-def check_label_map(path: PathLike, labels: NDArray[np.floating], classes: int = GREATEST_LABEL + 1) -> None:
-    """Check the voxels of a label map (D, H, W) with labels from 0 to `classes` - 1.
+def check_label_map(path: PathLike, labels: NDArray[np.floating]) -> None:
+    """Check the voxels of a label map (D, H, W).
 
     Raises:
-        VolumeError: voxels that are not finite, not integers, negative or above the last class.
+        VolumeError: voxels that are not finite, not integers, negative or above 65535.
     """
     lowest, highest = finite_range(path, labels)
     fractional = np.abs(labels - labels.round()) > INTEGER_TOLERANCE
     if fractional.any():
         value = float(labels[fractional][0])
         raise VolumeError(path, f"{int(fractional.sum())} labels such as {value:g}", "labels must be integers")
-    if lowest < -INTEGER_TOLERANCE or highest > classes - 1 + INTEGER_TOLERANCE:
-        raise VolumeError(path, f"labels from {lowest:g} to {highest:g}", f"must be from 0 to {classes - 1}")
+    if lowest < -INTEGER_TOLERANCE or highest > GREATEST_LABEL + INTEGER_TOLERANCE:
+        raise VolumeError(path, f"labels from {lowest:g} to {highest:g}", f"must be from 0 to {GREATEST_LABEL}")
 
 
 def finite_range(path: PathLike, volume: NDArray[np.floating]) -> tuple[float, float]:

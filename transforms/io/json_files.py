@@ -36,15 +36,15 @@ def read_json(path: Path) -> Any:
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object of JSON, in which no key may stand twice: the last would silently count.
+    """Return an object of JSON; a repeated key is an error, since json would keep only the last.
 
     Raises:
-        ValueError: one does.
+        ValueError: a key is repeated.
     """
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"{key!r} stands twice in an object")
+            raise ValueError(f"duplicate key {key!r}")
         found[key] = value
     return found
 

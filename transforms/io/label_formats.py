@@ -85,14 +85,14 @@ def slicer_fields(labels: NDArray[np.integer], structures: Sequence[Structure]) 
         labels: (X, Y, Z).
         structures: its labels.
     """
+    from scipy.ndimage import find_objects  # packed bundles run without scipy
+
     fields = {
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
         "Segmentation_MasterRepresentation": "Binary labelmap",
         "Segmentation_SourceRepresentation": "Binary labelmap",
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
     }
-    from scipy.ndimage import find_objects  # packed bundles run without scipy
-
     boxes = find_objects(labels)
     for index, structure in enumerate(structures):
         segment = {

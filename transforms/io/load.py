@@ -22,12 +22,11 @@ from monai.utils import ImageMetaKey, MetaKeys, ensure_tuple
 from numpy.typing import NDArray
 
 from hybridseg.transforms.errors import PathLike, VolumeError
-from hybridseg.transforms.grid import GREATEST_LABEL
 from hybridseg.transforms.label_values import label_values, number_labels
 
 from .checks import check_channel, check_grid, check_header, check_image, check_label_map, shares_grid
 from .dicom.reader import DicomReader
-from .dicom.series import ZIP_EXTENSION, DicomFolder, open_series
+from .dicom.series import is_series, open_series
 from .header import VolumeHeader, unreadable_is_volume_error
 from .in_memory import NAME, MemoryReader
 from .itk import SimpleITKReader, read_itk_header
@@ -101,7 +100,7 @@ def open_volume(path: Any, max_bytes: int | None = None, grid: VolumeHeader | No
         masks = MaskReader(path, grid or mask_grid(path))  # pyright: ignore[reportArgumentType] # one class by two names
         yield Source(path, masks.header, masks)  # pyright: ignore[reportArgumentType]
         return
-    if isinstance(path, DicomFolder) or Path(path).is_dir() or Path(path).suffix.lower() == ZIP_EXTENSION:
+    if is_series(path):
         with open_series(path) as series:
             header: VolumeHeader = series.header  # pyright: ignore[reportAssignmentType] # one class by two names
             yield Source(path, header, DicomReader(series, max_bytes))
@@ -142,7 +141,6 @@ class LoadVolumed(MapTransform):
         label_keys: the keys of label maps: one channel of integers from 0, on the grid of the first image. Unlike an
             image, a label map may be all zero.
         channels: channels of each image.
-        classes: number of labels of a label map, background included: 0 to `classes` - 1.
         labels: the values that a label map may have besides 0, such as the keys of a bundle's
             `label_names`; the label map gets their numbers from 1, in the order of the values. None keeps the values.
         orientation: directions for D, H and W, such as `RAS`, as close as flips and permutations allow; None keeps the
@@ -164,7 +162,6 @@ class LoadVolumed(MapTransform):
         keys: KeysCollection,
         label_keys: KeysCollection = ("label",),
         channels: int = 1,
-        classes: int = GREATEST_LABEL + 1,
         labels: Iterable[int | str] | None = None,
         orientation: str | None = None,
         allow_missing_keys: bool = False,
@@ -178,7 +175,6 @@ class LoadVolumed(MapTransform):
             raise ValueError(f"max_bytes: {max_bytes}: must be at least 1")
         self.label_keys = frozenset(ensure_tuple(label_keys))
         self.channels = channels
-        self.classes = classes
         self.values = None if labels is None else label_values(labels)
         self.orientation = orientation
         self.max_bytes = max_bytes
@@ -246,7 +242,7 @@ class LoadVolumed(MapTransform):
                 array, meta[MetaKeys.AFFINE] = reorient(array, affine, self.orientation)
             array = array.astype(np.float32)  # keeps the memory order of the file, which is the fastest
         if is_label:
-            check_label_map(path, array, self.classes)
+            check_label_map(path, array)
             np.round(array, out=array)
             if self.values is not None:
                 number_labels(path, array, self.values)

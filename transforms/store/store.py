@@ -170,6 +170,7 @@ def prune(store: PathLike, days: float) -> Iterator[StoredCase]:
         OSError: the folder cannot be read.
     """
     for item in list(stored_cases(store)):
-        if item.days > 1 if item.state == INCOMPLETE else item.state or item.days > days:
+        most = 1 if item.state == INCOMPLETE else days
+        if item.state not in ("", INCOMPLETE) or item.days > most:
             remove_entry(item.folder)
             yield item

@@ -13,7 +13,7 @@ import torch
 from monai.inferers import SimpleInferer
 
 from hybridseg.app.inference.cohort import PredictedCase, segment_cases
-from hybridseg.transforms.datasets.inputs import InputCase
+from hybridseg.transforms.datasets.input_case import InputCase
 
 
 class InterruptedPredictor:

@@ -26,7 +26,7 @@ from hybridseg.app.inference.memory import (
     window_bytes,
 )
 from hybridseg.app.inference.predictor import Data, Predictor
-from hybridseg.transforms.datasets.inputs import InputCase
+from hybridseg.transforms.datasets.input_case import InputCase
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.load import read_header
 from hybridseg.transforms.precision import choose_precision

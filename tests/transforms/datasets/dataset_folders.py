@@ -10,6 +10,14 @@ A = ["a.nii.gz"]
 """The image or the label map of a single case."""
 
 
+def touch(folder: Path, *names: str) -> list[Path]:
+    """Make empty files in a folder; return their paths."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return [folder / name for name in names]
+
+
 def make_dataset(folder: Path, images: list[str], labels: list[str], listing: Any = None) -> Path:
     """Make empty files, and dataset.json if `listing` is given."""
     for name, files in (("imagesTr", images), ("labelsTr", labels)):

@@ -61,9 +61,13 @@ def test_studies_with_one_patient_id_are_one_patient(tmp_path: Path) -> None:
     assert len(set(find_patients(cases, pattern=".*").by_case.values())) == 5
 
 
-def test_one_patient_id_of_all_cases_tells_nothing(tmp_path: Path) -> None:
-    patients = find_patients([dicom_case(tmp_path / name, name, "ANONYMOUS") for name in ("liver", "spleen")])
-    assert (patients("liver"), patients("spleen"), patients.assumptions) == ("liver", "spleen", [])
+@pytest.mark.parametrize("ids", [("ANONYMOUS", "ANONYMOUS"), ("ANONYMOUS", "ANONYMOUS", ""), ("", "", "MRN1")])
+def test_patient_id_shared_by_all_cases_is_ignored(tmp_path: Path, ids: tuple[str, ...]) -> None:
+    """By all that have one."""
+    names = ("liver", "spleen", "kidney")[: len(ids)]
+    cases = [dicom_case(tmp_path / name, name, patient) for name, patient in zip(names, ids, strict=True)]
+    patients = find_patients(cases)
+    assert (patients.by_case, patients.assumptions) == ({name: name for name in names}, [])
 
 
 def test_all_cases_of_two_patients_with_one_image_join(tmp_path: Path) -> None:

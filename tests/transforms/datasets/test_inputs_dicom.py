@@ -12,7 +12,8 @@ import pytest
 from pydicom.uid import BasicTextSRStorage
 
 from hybridseg.transforms import LoadVolumed, VolumeError, find_cases
-from hybridseg.transforms.datasets.inputs import InputCase, beside_slices, other_slices, passed_over
+from hybridseg.transforms.datasets.input_case import InputCase
+from hybridseg.transforms.datasets.skipped_inputs import beside_slices, other_slices
 from hybridseg.transforms.io.dicom import DicomFolder
 
 from ..io.dicom.dicom_files import VOXELS
@@ -51,13 +52,6 @@ def test_volumes_beside_slices_are_not_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(LoadVolumed("image")(case.entry)["image"][0].numpy(), VOXELS)
     assert beside_slices(cases) == [mask, tmp_path / "p1" / "report.zip"]
     assert find_cases([mask]) == [InputCase("mask", (mask,))]
-
-
-def test_slices_below_slices_are_listed(tmp_path: Path) -> None:
-    write_classic(tmp_path / "p1")
-    write_classic(tmp_path / "p1" / "old")
-    assert [case.name for case in find_cases([tmp_path / "p1"])] == ["p1"]
-    assert passed_over([tmp_path / "p1"]) == [tmp_path / "p1" / "old"]
 
 
 def test_multi_frame_file_beside_a_volume_is_the_case(tmp_path: Path) -> None:
@@ -187,13 +181,3 @@ def test_real_patients_are_cases_of_ct_and_pet(data_dir: Path) -> None:
         ct, suv = (LoadVolumed("image")({"image": image})["image"] for image in case.images)
         assert float(ct.min()) == -1000
         assert 0 <= float(suv.min()) < float(suv.max()) < 40
-
-
-def test_list_may_name_the_series_of_each_case(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "cases.csv").write_text("case,image,series\np,a,4\nq,b,\n")
-    assert find_cases([tmp_path / "cases.csv"]) == [
-        InputCase("p", (DicomFolder(tmp_path / "a", "4"),)),
-        InputCase("q", (DicomFolder(tmp_path / "b"),)),
-    ]

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from hypothesis import strategies as st
 
 from hybridseg.transforms import VolumeError, split_cases
 from hybridseg.transforms.datasets.dataset import LabelledCase
+from hybridseg.transforms.datasets.grouping import Patients
 from hybridseg.transforms.datasets.splits import read_folds, shuffled_names
+
+from ..io.dicom.dicom_files import write_series
 
 LISTED = {"training": ["a", "b", "c"], "validation": ["d"], "test": ["e"]}
 
@@ -24,8 +28,8 @@ def split_file(tmp_path: Path) -> Path:
     return path
 
 
-def make_dataset(folder: Path, names: str) -> Path:
-    """Make a dataset with a case for each letter."""
+def make_dataset(folder: Path, names: Iterable[str]) -> Path:
+    """Make a dataset with a case for each name, such as for each letter of a text."""
     for part in ("imagesTr", "labelsTr"):
         (folder / part).mkdir(parents=True, exist_ok=True)
         for name in names:
@@ -186,7 +190,7 @@ def test_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.Monke
 )
 def test_every_case_is_in_one_subset_and_none_is_empty(count: int, seed: int, fractions: tuple[float, ...]) -> None:
     cases = [f"{index:03}" for index in range(count)]
-    split = shuffled_names(cases, seed, fractions)
+    split = shuffled_names(Patients({name: name for name in cases}), seed, fractions)
     assert sorted(split["training"] + split["validation"] + split["test"]) == cases
     for subset, fraction in zip(split, fractions, strict=False):
         assert bool(split[subset]) == bool(fraction)
@@ -194,14 +198,29 @@ def test_every_case_is_in_one_subset_and_none_is_empty(count: int, seed: int, fr
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_cases_of_a_patient_stay_together(seed: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_cases_of_a_patient_stay_together(tmp_path: Path, seed: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     cases = [f"patient{patient:03d}_frame{frame:02d}" for patient in range(8) for frame in (1, 2)]
-    split = shuffled_names(cases, seed, (0.5, 0.25, 0.25))
+    split = names(split_cases(make_dataset(tmp_path, cases), seed=seed, fractions=(0.5, 0.25, 0.25)))
     patients = [{name[:10] for name in listed} for listed in split.values()]
     assert list(map(len, patients)) == [4, 2, 2]
     assert len(set.union(*patients)) == 8
-    assert caplog.messages == ["16 cases of 8 patients by their names, whose cases stay together"]
+    assert caplog.messages == ["16 cases of 8 patients, by their names: patient000_frame01 is of patient000"]
+
+
+def test_cases_with_one_patient_id_stay_together(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Though their names do not tell it."""
+    caplog.set_level(logging.INFO)
+    ids = {"iron": "1", "lead": "2", "gold": "1", "zinc": "3"}
+    for name, patient in ids.items():
+        write_series(tmp_path / name, tags={"0010|0020": patient})
+        (tmp_path / f"{name}.nii.gz").touch()
+    listed = [{"image": name, "label": f"{name}.nii.gz"} for name in ids]
+    (tmp_path / "dataset.json").write_text(json.dumps({"training": listed}))
+    for seed in range(5):
+        split = names(split_cases(tmp_path, seed=seed, fractions=(0.5, 0.5)))
+        assert not {ids[name] for name in split["training"]} & {ids[name] for name in split["validation"]}
+    assert caplog.messages == 5 * ["gold and iron have the same PatientID and count as one patient"]
 
 
 @pytest.mark.parametrize("fractions", [(1.0,), (0.5, 0.6), (1.5, -0.5), (0.25, 0.25, 0.25, 0.25)])

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import itertools
 import os
+import shutil
+import sys
 import time
 from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,6 +148,52 @@ def test_folder_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.Monke
     write_folder(path, "y")
     assert content(path) == {"a": "y", "b": "y"}
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_earlier_folder_is_back_if_the_second_rename_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "folder"
+    write_folder(path, "x")
+    names = []
+
+    def exchange(first: Path, second: Path) -> bool:
+        """Remove the new folder, so that it cannot be renamed."""
+        names.append(first.name)
+        shutil.rmtree(first)
+        return False
+
+    monkeypatch.setattr(atomic, "exchange", exchange)
+    with pytest.raises(FileNotFoundError, match=rf"'{path}'"):
+        write_folder(path, "y")
+    assert len(names) == 1
+    assert content(path) == {"a": "x", "b": "x"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def kill_between_renames(path: Path) -> None:
+    """Replace a folder in two steps; die when the earlier one is moved and the new one is not."""
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "os.rename" and arguments[1] == str(path):
+            os._exit(9)
+
+    sys.addaudithook(watch)
+    write_folder(path, "y")
+
+
+def test_kill_between_two_renames_leaves_the_old_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atomic, "exchange", lambda first, second: False)
+    path = tmp_path / "folder"
+    write_folder(path, "x")
+    process = FORK.Process(target=kill_between_renames, args=(path,), daemon=True)
+    process.start()
+    process.join()
+    assert process.exitcode == 9
+    atomic.remove_abandoned(tmp_path)
+    assert list(tmp_path.iterdir()) == [tmp_path / ".folder.old"]
+    assert content(tmp_path / ".folder.old") == {"a": "x", "b": "x"}
+    write_folder(path, "z")
+    assert content(path) == {"a": "z", "b": "z"}
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_failure_leaves_the_old_folder_and_names_the_file(tmp_path: Path) -> None:

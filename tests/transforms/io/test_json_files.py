@@ -57,5 +57,5 @@ def test_unreadable_file_is_one_line(tmp_path: Path, content: bytes | None, mess
 def test_key_that_stands_twice_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "list.json"
     path.write_text('[{"case": "x", "image": "a", "image": "b"}]')
-    with pytest.raises(VolumeError, match=r"list.json: 'image' stands twice in an object: must be a JSON file"):
+    with pytest.raises(VolumeError, match=r"list.json: duplicate key 'image': must be a JSON file"):
         read_json(path)

@@ -91,7 +91,9 @@ def test_written_folder_is_a_four_channel_decathlon_dataset(tmp_path):
     for case in cases:
         assert isinstance(case["image"], str)
         assert nib.Nifti1Image.from_filename(case["image"]).shape[3:] == (4,)
-    preprocessing = mri_preprocessing(["image", "label"], spacing=(4, 4, 4), classes=4, channels=4, crop_margin=2)
+    preprocessing = mri_preprocessing(
+        ["image", "label"], spacing=(4, 4, 4), labels=range(1, 4), channels=4, crop_margin=2
+    )
     loaded: Any = preprocessing(cases[0])
     assert loaded["image"].shape[0] == 4
     assert loaded["image"].shape[1:] == loaded["label"].shape[1:]

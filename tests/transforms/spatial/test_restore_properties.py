@@ -86,7 +86,7 @@ def write_case(folder: Path, grid: Grid, labels: Array) -> nib.Nifti1Image:
 def there_and_back(folder: Path, spacing: Any, crop_margin: int | None = None) -> Array:
     """Restore labels (X, Y, Z) from the logits of a perfect network on a grid of this spacing."""
     keys = ("image", "label")
-    steps = geometry(keys, spacing=spacing, classes=CLASSES, modalities=["CT"], crop_margin=crop_margin)
+    steps = geometry(keys, spacing=spacing, labels=range(1, CLASSES), modalities=["CT"], crop_margin=crop_margin)
     case: Any = Compose(steps)({key: str(next(folder.glob(f"{key}.nii*"))) for key in keys})
     case["pred"] = one_hot(case["label"].as_tensor()[0].long(), CLASSES).movedim(-1, 0).float()
     return RestoreLabelsd()(case)["pred"].numpy()[0]

@@ -29,4 +29,4 @@ def write_case(folder: Path, name: str = "a", seed: int = 0) -> dict[str, str]:
 
 def preprocessing(spacing: float = 1.0) -> list[Transform]:
     """Return the steps of `mri_preprocessing` for such a case."""
-    return list(mri_preprocessing(["image", "label"], spacing=[spacing] * 3, classes=3).transforms)
+    return list(mri_preprocessing(["image", "label"], spacing=[spacing] * 3, labels=range(1, 3)).transforms)

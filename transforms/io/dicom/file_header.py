@@ -64,7 +64,7 @@ def read_dicom_header(path: Path, stream: BinaryIO, size: int) -> DicomHeader:
 
     Args:
         path: the file, for errors.
-        stream: opened at its begin.
+        stream: opened at its start.
         size: its bytes.
 
     Raises:
@@ -128,7 +128,7 @@ def is_image(path: Path, header: DicomHeader) -> bool:
     if header.is_cut or "Rows" in header.numbers or "Image Storage" in UID_dictionary.get(sop_class, ("",))[0]:
         raise VolumeError(path, "an image without pixel data", "must be a whole file")
     if not WELL_FORMED_UID.fullmatch(sop_class) and not header.is_directory:
-        raise VolumeError(path, "not DICOM, or cut off at its begin", "must be a whole DICOM file")
+        raise VolumeError(path, "not DICOM, or its start is missing", "must be a whole DICOM file")
     return False
 
 

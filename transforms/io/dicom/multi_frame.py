@@ -11,10 +11,12 @@ from typing import Any
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.header import unreadable_is_volume_error
 
-from .elements import inflated, quiet_pydicom
+from .elements import quiet_pydicom, select_elements
 from .file_header import frame_count
 from .slices import Instance, Slice, check_voxels, place_slice
 from .volumes import SAME_PLACE_DIGITS, STACK, split_volumes
+
+SHARED, EACH = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 
 PLACE = (
     ("PlanePositionSequence", "ImagePositionPatient"),
@@ -69,13 +71,9 @@ def list_frames(instance: Instance) -> list[Frame]:
     path = instance.path
     check_voxels(instance)
     count = frame_count(path, instance.header)
-    groups = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-    with unreadable_is_volume_error(path), instance.stored.open() as file, quiet_pydicom():
-        from pydicom import dcmread
-
-        stream, _ = inflated(path, file, instance.stored.size)
-        dataset = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=[*groups])
-        shared, own = (list(dataset.get(name) or []) for name in groups)
+    dataset = select_elements(instance.stored, (SHARED, EACH))
+    with unreadable_is_volume_error(path), quiet_pydicom():
+        shared, own = (list(dataset.get(name) or []) for name in (SHARED, EACH))
         if len(own) != count or len(shared) > 1:
             raise VolumeError(path, f"{len(own)} functional groups for {count} frames", "every frame must have one")
         common = shared[0] if shared else None

@@ -115,6 +115,12 @@ class DicomSeries:
         return self.stack.labels_on_slices(labels)
 
 
+def is_series(source: PathLike) -> bool:
+    """Return whether a volume is read as a DICOM series: from a folder, or from a zip of one."""
+    path = Path(source)
+    return isinstance(source, DicomFolder) or path.is_dir() or path.suffix.lower() == ZIP_EXTENSION
+
+
 @contextmanager
 def open_series(source: PathLike) -> Iterator[DicomSeries]:
     """Find the slices of a series and check that they form a volume; a zip is open until the block ends.

@@ -165,7 +165,7 @@ def as_slice(instance: Instance) -> Slice:
         raise VolumeError(path, f"{frames} frames of SOP class {header.text.get('SOPClassUID')}", f"must be {known}")
     if MOSAIC in header.text.get("ImageType", "").split("\\"):
         raise VolumeError(path, "a mosaic of slices in one image", "convert it first, for example with dcm2niix")
-    if (slope := header.text.get("RescaleSlope", "")) and not is_number_but_zero(slope):
+    if (slope := header.text.get("RescaleSlope", "")) and not is_nonzero_number(slope):
         raise VolumeError(path, f"RescaleSlope {slope!r}", "must be a number other than 0")
     check_voxels(instance)
     return place_slice(instance, header.text)
@@ -225,7 +225,7 @@ def place_slice(instance: Instance, place: Mapping[str, str], frame: int | None 
     )
 
 
-def is_number_but_zero(text: str) -> bool:
+def is_nonzero_number(text: str) -> bool:
     """Return whether a text is a finite number other than 0."""
     try:
         return bool(np.isfinite(float(text)) and float(text))

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
+import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     CTImageStorage,
     EnhancedCTImageStorage,
     EnhancedMRImageStorage,
     EnhancedPETImageStorage,
     ExplicitVRLittleEndian,
+    JPEG2000Lossless,
     MRImageStorage,
     PositronEmissionTomographyImageStorage,
     generate_uid,
@@ -24,6 +30,13 @@ from .dicom_files import OBLIQUE, ORIGIN, SPACING, VOXELS
 
 CLASSIC = {"CT": CTImageStorage, "MR": MRImageStorage, "PT": PositronEmissionTomographyImageStorage}
 ENHANCED = {"CT": EnhancedCTImageStorage, "MR": EnhancedMRImageStorage, "PT": EnhancedPETImageStorage}
+CONVERTED = {"CT": "LegacyConvertedEnhancedCTImage", "PT": "LegacyConvertedEnhancedPETImage"}
+"""The class of highdicom that converts slices of a modality to frames."""
+NEEDED = (
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+    *("PatientSex", "PatientBirthDate", "Manufacturer", "PositionReferenceIndicator"),
+)
+"""What highdicom needs in these slices, though it may be empty."""
 SERIES = "1.2.3"
 
 Change = Callable[[Any, int], object]
@@ -90,7 +103,7 @@ def write_classic(
         intercept: RescaleIntercept.
         change: changes the dataset of each slice.
         save: saves a dataset at a path; by default as explicit little endian.
-        prefix: begin of the names of files.
+        prefix: start of the names of files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for index, position in enumerate(positions):
@@ -169,3 +182,47 @@ def write_enhanced(
     change_file(dataset)
     dataset.save_as(folder / name, enforce_file_format=True)
     return folder
+
+
+def write_converted(folder: Path, *, modality: str = "CT", change: Change = nothing) -> Path:
+    """Write slices to `slices` in a folder, and convert them to a multi-frame file in `frames`; return the latter.
+
+    Args:
+        folder: created if missing.
+        modality: CT or PT.
+        change: changes the dataset of each slice.
+    """
+    legacy = pytest.importorskip("highdicom", reason="needs the extra dicom").legacy
+
+    def complete(dataset: Any, index: int) -> None:
+        for name in NEEDED:
+            setattr(dataset, name, "")
+        dataset.AcquisitionDate, dataset.AcquisitionTime, dataset.InstanceNumber = "20200101", "120000", index + 1
+        change(dataset, index)
+
+    write_classic(folder / "slices", modality=modality, change=complete)
+    slices = [pydicom.dcmread(file) for file in sorted((folder / "slices").iterdir())]
+    for part in slices:
+        part.PixelSpacing = list(part.PixelSpacing)
+    frames = getattr(legacy, CONVERTED[modality])(
+        slices, series_instance_uid="1.2.3.5", series_number=5, sop_instance_uid="1.2.3.6", instance_number=1
+    )
+    (folder / "frames").mkdir()
+    frames.save_as(folder / "frames" / "multi")
+    return folder / "frames"
+
+
+def jpeg_2000(dataset: Any) -> None:
+    """Compress the plane, or the frames, of a dataset."""
+    frames = []
+    for frame in np.frombuffer(dataset.PixelData, "<u2").reshape(-1, dataset.Rows, dataset.Columns):
+        content = io.BytesIO()
+        Image.fromarray(frame).save(content, "JPEG2000", no_jp2=True, irreversible=False)
+        frames.append(content.getvalue())
+    dataset.PixelData, dataset["PixelData"].VR = encapsulate(frames), "OB"
+    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+
+
+def without_place(group: Any, index: int) -> None:
+    """Remove the place of a frame."""
+    del group.PlanePositionSequence

@@ -21,7 +21,7 @@ from hybridseg.transforms import VolumeError
 from hybridseg.transforms.io.dicom import DicomFolder, open_series
 
 from .dicom_files import OBLIQUE, SPACING, VOXELS
-from .pydicom_files import EVEN, SERIES, positions_along, write_classic, write_enhanced
+from .pydicom_files import EVEN, SERIES, positions_along, without_place, write_classic, write_enhanced
 from .variants import check_error, check_known_volume, in_series, load
 
 
@@ -53,10 +53,6 @@ def with_broken_neighbours(folder: Path) -> DicomFolder:
     (folder / "garbage.dcm").write_bytes(b"no DICOM at all")
     write_enhanced(folder, modality="MR", change_file=in_enhanced_series("1.2.5"), change=without_place)
     return DicomFolder(folder, "4")
-
-
-def without_place(group: Any, index: int) -> None:
-    del group.PlanePositionSequence
 
 
 def in_enhanced_series(uid: str) -> Callable[[Any], None]:

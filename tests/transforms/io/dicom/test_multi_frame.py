@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import sys
 from collections.abc import Callable
@@ -10,12 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 import pytest
-from PIL import Image
-from pydicom.encaps import encapsulate
 from pydicom.uid import (
-    JPEG2000Lossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
@@ -26,22 +21,17 @@ from hybridseg.transforms import VolumeError
 from hybridseg.transforms.io.dicom import DicomFolder, open_series
 
 from .dicom_files import VOXELS
-from .pydicom_files import EVEN, SERIES, sequence, write_classic, write_enhanced
+from .pydicom_files import (
+    EVEN,
+    SERIES,
+    jpeg_2000,
+    sequence,
+    without_place,
+    write_classic,
+    write_converted,
+    write_enhanced,
+)
 from .variants import check_error, check_known_volume, load, zipped
-
-
-def jpeg_2000(dataset: Any) -> None:
-    frames = []
-    for frame in np.frombuffer(dataset.PixelData, "<u2").reshape(-1, dataset.Rows, dataset.Columns):
-        content = io.BytesIO()
-        Image.fromarray(frame).save(content, "JPEG2000", no_jp2=True, irreversible=False)
-        frames.append(content.getvalue())
-    dataset.PixelData, dataset["PixelData"].VR = encapsulate(frames), "OB"
-    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
-
-
-def without_place(group: Any, index: int) -> None:
-    del group.PlanePositionSequence
 
 
 def volumes_by(name: str, *values: Any, **others: Any) -> Callable[[Any, int], None]:
@@ -101,28 +91,6 @@ def one_file_per_frame(folder: Path) -> Path:
     return folder
 
 
-def legacy_converted(folder: Path) -> Path:
-    highdicom = pytest.importorskip("highdicom")
-    write_classic(folder / "classic", change=lambda dataset, index: setattr(dataset, "InstanceNumber", index + 1))
-    slices = [pydicom.dcmread(file) for file in sorted((folder / "classic").iterdir())]
-    for part in slices:
-        for name in ("StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID"):
-            setattr(part, name, "")
-        part.PatientSex, part.PatientBirthDate, part.Manufacturer, part.PixelSpacing = (
-            "",
-            "",
-            "",
-            list(part.PixelSpacing),
-        )
-        part.AcquisitionDate, part.AcquisitionTime = "20200101", "120000"
-        part.PositionReferenceIndicator = ""
-    (folder / "enhanced").mkdir()
-    highdicom.legacy.LegacyConvertedEnhancedCTImage(
-        slices, series_instance_uid="1.2.3.5", series_number=5, sop_instance_uid="1.2.3.6", instance_number=1
-    ).save_as(folder / "enhanced" / "multi")
-    return folder / "enhanced"
-
-
 def secondary_capture(dataset: Any) -> None:
     dataset.SOPClassUID = MultiFrameGrayscaleWordSecondaryCaptureImageStorage
 
@@ -151,7 +119,7 @@ READ: dict[str, Callable[[Path], Path | DicomFolder]] = {
     "enhanced CT, JPEG-LS": lambda folder: write_enhanced(folder, change_file=lambda d: d.compress(JPEGLSLossless)),
     "enhanced CT, JPEG 2000": lambda folder: write_enhanced(folder, change_file=jpeg_2000),
     "enhanced CT for display": lambda folder: write_enhanced(folder, change_file=mapped_frames),
-    "legacy converted CT": legacy_converted,
+    "legacy converted CT": write_converted,
     "enhanced MR": lambda folder: write_enhanced(folder, modality="MR"),
     "enhanced MR, two times": two_volumes("FrameContentSequence.TemporalPositionIndex", 1, 2),
     "enhanced MR, two stacks": two_volumes("FrameContentSequence.StackID", "1", "2", chosen=f"{SERIES}/2"),

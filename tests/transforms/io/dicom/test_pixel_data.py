@@ -137,8 +137,8 @@ def compress_and_cut(file: Path, keep: int) -> None:
 REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "twice the rows": (edit(scale_rows(2)), "pixel data of 6144 bytes, 128 rows, 48 columns and 16 bits need 12288:"),
     "half the rows": (edit(scale_rows(0.5)), "pixel data of 6144 bytes, 32 rows, 48 columns and 16 bits need 3072:"),
-    "no bytes": (cut(0), "not DICOM, or cut off at its begin: must be a whole DICOM file"),
-    "cut in its preamble": (cut(100), "not DICOM, or cut off"),
+    "no bytes": (cut(0), "not DICOM, or its start is missing: must be a whole DICOM file"),
+    "cut in its preamble": (cut(100), "not DICOM, or its start is missing"),
     "cut before its image": (cut(600), "an image without pixel data: must be a whole file"),
     "cut in its last bytes": (cut(-2), "pixel data of 6144 bytes, the last 2 are missing"),
     "no bits": (edit(lambda dataset: setattr(dataset, "BitsStored", 0)), "BitsStored 0, HighBit 15: BitsStored must"),

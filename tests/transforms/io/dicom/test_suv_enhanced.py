@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 import pytest
 
-from hybridseg.transforms import LoadVolumed, VolumeError
-from hybridseg.transforms.io.dicom.pet_header import mean_decay_time
+from hybridseg.transforms import VolumeError
+from hybridseg.transforms.io.dicom.pet_classic import mean_decay_time
 
 from .dicom_files import VOXELS
-from .pydicom_files import Change, nothing, sequence, write_classic, write_enhanced
+from .pydicom_files import EVEN, Change, nothing, sequence, write_classic, write_converted, write_enhanced
+from .variants import load, zipped
 
 pytest.importorskip("highdicom", reason="needs the extra dicom")
 
@@ -89,14 +89,9 @@ def write_pet(folder: Path, change: Change, *, injection: dict[str, Any] | None 
     return write_enhanced(folder, modality="PT", change=change, change_file=change_file)
 
 
-def load(folder: Path) -> np.ndarray:
-    volume: np.ndarray = LoadVolumed("image")({"image": folder})["image"][0].numpy()
-    return volume
-
-
 def factors(folder: Path) -> np.ndarray:
     """Return what the voxels of each slice were multiplied by."""
-    loaded = load(folder)
+    loaded = load(folder)[0]
     found: np.ndarray = np.median(loaded / np.where(VOXELS == 0, 1, VOXELS), axis=(0, 1))
     np.testing.assert_allclose(loaded, VOXELS * found, rtol=1e-5, atol=1e-6)
     return found
@@ -134,7 +129,7 @@ def test_activity_becomes_suv_as_computed_by_hand(tmp_path: Path) -> None:
         (mapped("g/ml{SUVbw}", 1), 1),
         (in_units("GML"), 1),
     ],
-    ids=["Bq/ml", "Bq/ml, slope 2", "SUV, slope 0.5", "SUV, older code", "SUV by RescaleType"],
+    ids=["Bq/ml", "Bq/ml, slope 2", "SUV, other spelling, slope 0.5", "SUV", "SUV by RescaleType"],
 )
 def test_units_are_known_by_their_code(tmp_path: Path, change: Change, scale: float) -> None:
     np.testing.assert_allclose(factors(write_pet(tmp_path / "pet", change)), scale, rtol=1e-5)
@@ -145,14 +140,42 @@ def test_dose_in_bq_is_recognised(tmp_path: Path) -> None:
     np.testing.assert_allclose(factors(folder), SUV_OF_EXAMPLE, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("corrected_to", "injected", "seconds"),
+    [("20201217090000", "20201217090000.9", -0.9), ("20201217100000+0100", "20201217080000+0000", 3600)],
+    ids=["rounded to the second", "offsets from UTC"],
+)
+def test_time_between_injection_and_scan(tmp_path: Path, corrected_to: str, injected: str, seconds: float) -> None:
+    injection = {"RadiopharmaceuticalStartDateTime": injected}
+    folder = write_pet(tmp_path / "pet", in_units("BQML"), injection=injection, DecayCorrectionDateTime=corrected_to)
+    expected = WEIGHT * 1000 / (DOSE * 1e6) * 2 ** (seconds / HALF_LIFE)
+    np.testing.assert_allclose(factors(folder), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("zipped_folders", [False, True])
+def test_files_of_one_name_keep_their_own_units(tmp_path: Path, zipped_folders: bool) -> None:
+    """Of two files with half of the slices each, the second has another factor to SUV."""
+    for part, (slope, planes) in enumerate(((1, slice(0, 2)), (2, slice(2, 5)))):
+        write_enhanced(
+            tmp_path / "series" / str(part) if zipped_folders else tmp_path / "series",
+            {0: VOXELS[:, :, planes]},
+            modality="PT",
+            positions=EVEN[planes],
+            change=mapped("g/ml{SUVbw}", slope),
+            name="multi" if zipped_folders else f"multi{part}",
+        )
+    source = zipped(tmp_path / "series") if zipped_folders else tmp_path / "series"
+    np.testing.assert_allclose(factors(source), [1, 1, 2, 2, 2], rtol=1e-5)
+
+
 def test_frames_equal_the_slices_stored_classically(tmp_path: Path) -> None:
-    frames = load(write_pet(tmp_path / "frames", in_units("BQML")))
-    slices = load(write_classic(tmp_path / "slices", modality="PT", change=classic()))
+    frames = load(write_pet(tmp_path / "frames", in_units("BQML")))[0]
+    slices = load(write_classic(tmp_path / "slices", modality="PT", change=classic()))[0]
     np.testing.assert_allclose(frames, slices, rtol=1e-6)
 
 
 def test_frames_without_decay_correction_decay_to_their_times(tmp_path: Path) -> None:
-    """The time of a frame is stored, or follows from the begin of its acquisition, as for classic slices."""
+    """The time of a frame is stored, or follows from the start of its acquisition, as for classic slices."""
     passed = np.array([(frame_time(index) - INJECTED).total_seconds() for index in range(5)])
     expected = WEIGHT * 1000 / (DOSE * 1e6) * 2 ** (passed / HALF_LIFE)
     not_corrected: dict[str, Any] = {"DecayCorrected": "NO", "DecayCorrectionDateTime": None}
@@ -183,25 +206,12 @@ def test_decay_factors_give_the_time_that_is_missing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("correction", ["START", "NONE", "ADMIN"])
 def test_converted_frames_equal_the_slices_they_were_made_of(tmp_path: Path, correction: str) -> None:
-    from highdicom.legacy import LegacyConvertedEnhancedPETImage
-
     def change(dataset: Any, index: int) -> None:
         classic(DecayCorrection=correction, ActualFrameDuration=240_000)(dataset, index)
         dataset.AcquisitionTime = f"{frame_time(index):%H%M%S}"
-        dataset.InstanceNumber = index + 1
-        for name in ("StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID"):
-            setattr(dataset, name, "")
-        dataset.PatientSex = dataset.PatientBirthDate = dataset.Manufacturer = dataset.PositionReferenceIndicator = ""
 
-    folder = write_classic(tmp_path / "slices", modality="PT", change=change)
-    slices = [pydicom.dcmread(file) for file in sorted(folder.iterdir())]
-    for part in slices:
-        part.PixelSpacing = list(part.PixelSpacing)
-    (tmp_path / "frames").mkdir()
-    LegacyConvertedEnhancedPETImage(
-        slices, series_instance_uid="1.2.3.5", series_number=5, sop_instance_uid="1.2.3.6", instance_number=1
-    ).save_as(tmp_path / "frames" / "multi")
-    np.testing.assert_allclose(load(tmp_path / "frames"), load(folder), rtol=1e-6)
+    frames = write_converted(tmp_path, modality="PT", change=change)
+    np.testing.assert_allclose(load(frames)[0], load(tmp_path / "slices")[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -210,33 +220,33 @@ def test_converted_frames_equal_the_slices_they_were_made_of(tmp_path: Path, cor
         (nothing, {}, "frame 1: an enhanced PET in HU: must be in SUV or Bq/ml, by RescaleType GML or BQML"),
         (mapped("{counts}/s", 1), {}, "frame 1: an enhanced PET in US, {counts}/s, {counts}: must be in SUV or Bq/ml"),
         (mapped("Bq/ml", 2, 3.0), {}, "real-world values of slope 2 and intercept 6: must be a multiple of the"),
-        (in_units("BQML"), {"PatientWeight": None}, "a PET with PatientWeight '': SUV need it, in kg, above 0"),
+        (in_units("BQML"), {"PatientWeight": None}, "a PET with PatientWeight '': SUV needs it, in kg, above 0"),
         (in_units("BQML"), {"AttenuationCorrected": "NO"}, "must be corrected for attenuation"),
         (in_units("BQML"), {"DecayCorrected": None}, "a PET with DecayCorrected '': must be YES or NO"),
         (
             in_units("BQML"),
             {"DecayCorrectionDateTime": None},
-            "a PET without DecayCorrectionDateTime: SUV need it, or DecayFactor of each frame",
+            "a PET without DecayCorrectionDateTime: SUV needs it, or DecayFactor of each frame",
         ),
         (
             in_units("BQML"),
             {"RadiopharmaceuticalInformationSequence": None},
-            "a PET with RadionuclideTotalDose '': SUV need it, in MBq, above 0",
+            "a PET with RadionuclideTotalDose '': SUV needs it, in MBq, above 0",
         ),
         (
             in_units("BQML"),
             {"injection": {"RadiopharmaceuticalStartDateTime": None}},
-            "a PET injected at '': SUV need RadiopharmaceuticalStartTime or its DateTime",
+            "a PET injected at '': SUV needs RadiopharmaceuticalStartDateTime or RadiopharmaceuticalStartTime",
         ),
         (
             in_units("BQML"),
             {"injection": {"RadionuclideHalfLife": None}},
-            "a PET with RadionuclideHalfLife '': SUV need it, in s, above 0",
+            "a PET with RadionuclideHalfLife '': SUV needs it, in s, above 0",
         ),
         (
             in_units("BQML"),
             {"RadiopharmaceuticalInformationSequence": [*sequence(), *sequence()]},
-            "a PET with 2 radiopharmaceuticals: SUV need a single one",
+            "a PET with 2 radiopharmaceuticals: SUV needs a single one",
         ),
     ],
 )

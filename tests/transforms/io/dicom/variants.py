@@ -1,4 +1,4 @@
-"""Check how DICOM is read that is written from one small volume: as this volume, or as an error of one line."""
+"""Checks of DICOM written from one small volume: it is read as that volume, or fails with a one-line error."""
 
 from __future__ import annotations
 
@@ -54,17 +54,22 @@ def in_series(uid: str, **attributes: Any) -> Callable[[Any, int], None]:
 
 def zipped(folder: Path) -> Path:
     with zipfile.ZipFile(folder.with_suffix(".zip"), "w") as archive:
-        for file in folder.iterdir():
-            archive.write(file, f"DOE^JANE/{file.name}")
+        for file in filter(Path.is_file, folder.rglob("*")):
+            archive.write(file, f"DOE^JANE/{file.relative_to(folder)}")
     return folder.with_suffix(".zip")
 
 
-def two_in_one_series(name: str, *values: Any, chosen: str | None = "4/2") -> Callable[[Path], DicomFolder]:
+def two_in_one_series(
+    name: str, *values: Any, modality: str = "CT", chosen: str | None = "4/2"
+) -> Callable[[Path], DicomFolder]:
     """Write a series with two volumes that differ in an attribute, and that of the known volume last."""
+
+    units = {"Units": "GML"} if modality == "PT" else {}
 
     def write(folder: Path) -> DicomFolder:
         for prefix, voxels, value in zip("ab", (VOXELS[::-1], VOXELS), values, strict=True):
-            write_classic(folder, voxels, prefix=prefix, change=in_series(SERIES, SeriesNumber=4, **{name: value}))
+            change = in_series(SERIES, SeriesNumber=4, **units, **{name: value})
+            write_classic(folder, voxels, modality=modality, prefix=prefix, change=change)
         return DicomFolder(folder, chosen)
 
     return write

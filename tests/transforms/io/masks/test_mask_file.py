@@ -14,7 +14,7 @@ from pydicom import Dataset
 from hybridseg.transforms import VolumeError
 from hybridseg.transforms.io import LoadVolumed
 from hybridseg.transforms.io.dicom import open_series, write_segmentation
-from hybridseg.transforms.io.dicom.structure_set import write_structure_set
+from hybridseg.transforms.io.dicom.writing.structure_set import write_structure_set
 from hybridseg.transforms.io.label_formats import write_itk_labels
 from hybridseg.transforms.io.masks import MaskFile
 from hybridseg.transforms.structures import describe_structures

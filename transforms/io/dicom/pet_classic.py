@@ -1,4 +1,4 @@
-"""What SUV need of the header of PET slices: units, dose, weight, and the times of injection and scan.
+"""What is read of PET headers to compute SUV: units, dose, weight, and the times of injection and scan.
 
 Which time the voxels are decay-corrected to, and what vendors store instead, follows the pseudo-code of RSNA's
 Quantitative Imaging Biomarkers Alliance (QIBA wiki, Standardized Uptake Value). Beyond it, a decay correction to the
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -33,16 +34,20 @@ PHILIPS_SUV, PHILIPS_ACTIVITY = 0x70531000, 0x70531009
 
 TAGS = (
     *("Units", "SUVType", "DecayCorrection", "CorrectedImage", "PatientWeight", "SeriesDate", "SeriesTime"),
-    *("AcquisitionDate", "AcquisitionTime", "FrameReferenceTime", "ActualFrameDuration"),
+    *("AcquisitionDate", "AcquisitionTime", "TimezoneOffsetFromUTC", "FrameReferenceTime", "ActualFrameDuration"),
     *("RadiopharmaceuticalInformationSequence", GE_SCAN_TIME, PHILIPS_SUV, PHILIPS_ACTIVITY),
 )
-"""What SUV need of the header of a slice."""
+"""What is read of the header of a slice."""
 
 LOWEST_DOSE = 1e4
 """Bq; a lower dose is in MBq or mCi, against the standard."""
-MOST_HALF_LIVES = 20
-"""No tracer is scanned so many half-lives after its injection: the dates are wrong."""
+MOST_HALF_LIVES = 10
+"""No tracer is scanned so many half-lives after its injection: the dates are wrong. A day is 13 of fluorine-18."""
+EARLY = timedelta(minutes=10)
+"""A dynamic scan may begin this long before the injection."""
 DAY = timedelta(days=1)
+DATE_AND_TIME = re.compile(r"(\d{8,14})(\.\d*)?(?:([+-][01]\d[0-5]\d)|[+-].*)?")
+"""The date and time, a fraction of a second, and an offset from UTC, which is ignored if it is damaged."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +56,7 @@ def scales_of(headers: Sequence[PetHeader]) -> list[float] | None:
     """Return the factor of each slice of a series; None if it is in SUV already.
 
     Raises:
-        VolumeError: a header lacks what SUV need, such as the dose or the weight, or its units are others.
+        VolumeError: a header lacks what SUV needs, such as the dose or the weight, or its units are others.
     """
     first = headers[0]
     if first.text("Units") == SUV_UNITS:
@@ -63,7 +68,7 @@ def scales_of(headers: Sequence[PetHeader]) -> list[float] | None:
 
 
 class PetHeader:
-    """What SUV need of the header of a PET slice.
+    """What is read of the header of a PET slice, to compute SUV.
 
     Args:
         path: the file, for errors.
@@ -85,7 +90,7 @@ class PetHeader:
             began: when the scan began, which the voxels are decay-corrected to; None if they are to another time.
 
         Raises:
-            VolumeError: the header lacks what SUV need, or its units are others.
+            VolumeError: the header lacks what SUV needs, or its units are others.
         """
         units = self.text("Units")
         to_activity = 1.0
@@ -123,13 +128,13 @@ class PetHeader:
         return began
 
     def remaining(self, until: datetime) -> float:
-        """Return the share of the injected dose that is left at a time.
+        """Return the share of the injected dose that is left at a time; above 1 before the injection.
 
         Raises:
             VolumeError: the time of the injection is missing, or the dates are wrong.
         """
         half_life = self.number("RadionuclideHalfLife", "s")
-        passed = (until - self.injected(until)).total_seconds()
+        passed = elapsed(self.injected(until), until).total_seconds()
         if passed > MOST_HALF_LIVES * half_life:
             found = f"injected {passed:.0f} s before the scan, at a half-life of {half_life:g} s"
             raise VolumeError(self.path, found, f"must be at most {MOST_HALF_LIVES} half-lives")
@@ -138,22 +143,22 @@ class PetHeader:
     def injected(self, until: datetime) -> datetime:
         """Return when the tracer was injected; where only the time of day is known, within a day before the scan.
 
-        Dates may have been shifted by an anonymisation, so one after the scan does not count.
+        Dates may have been shifted by an anonymisation, so one after the scan does not count. Dynamic scans begin
+        shortly before the injection.
 
         Raises:
             VolumeError: the time is missing.
         """
         whole = self.text("RadiopharmaceuticalStartDateTime", self.injection)
         moment = parse_time(whole)
-        if moment is not None and moment <= until:
+        if moment is not None and elapsed(until, moment) <= EARLY:
             return moment
         clock = self.text("RadiopharmaceuticalStartTime", self.injection) or whole[8:]
         same_day = parse_time(f"{until:%Y%m%d}{clock}") if clock else None
         if same_day is None:
-            raise VolumeError(
-                self.path, f"a PET injected at {clock!r}", "SUV need RadiopharmaceuticalStartTime or its DateTime"
-            )
-        return same_day if same_day <= until else same_day - DAY  # the scan was after midnight
+            rule = "SUV needs RadiopharmaceuticalStartDateTime or RadiopharmaceuticalStartTime"
+            raise VolumeError(self.path, f"a PET injected at {clock!r}", rule)
+        return same_day if elapsed(until, same_day) <= EARLY else same_day - DAY  # the scan was after midnight
 
     def acquired(self) -> datetime:
         """Return when the acquisition of the slice began.
@@ -169,8 +174,9 @@ class PetHeader:
         Raises:
             VolumeError: one is missing.
         """
-        date, clock = self.text(f"{event}Date"), self.text(f"{event}Time")
-        found = parse_time(date + clock) if len(date) == 8 and clock else None
+        date, clock, offset = (self.text(name) for name in (f"{event}Date", f"{event}Time", "TimezoneOffsetFromUTC"))
+        local = offset if offset.startswith(("+", "-")) else ""
+        found = parse_time(date + clock + local) if len(date) == 8 and clock else None
         if found is None:
             raise VolumeError(
                 self.path, f"a PET with {event}Date {date!r} and {event}Time {clock!r}", "both are needed"
@@ -195,7 +201,7 @@ class PetHeader:
         except ValueError:
             value = 0.0
         if not 0 < value < math.inf:
-            raise VolumeError(self.path, f"a PET with {name} {text!r}", f"SUV need it, in {unit}, above 0")
+            raise VolumeError(self.path, f"a PET with {name} {text!r}", f"SUV needs it, in {unit}, above 0")
         return value
 
     def seconds(self, name: str) -> float:
@@ -226,14 +232,14 @@ def scan_time(headers: Sequence[PetHeader]) -> datetime:
 
     It is the time of the series, unless that is after an acquisition, as in a series that was reconstructed later. Then
     GE stores it. Otherwise it follows from the acquisition of a bed position: FrameReferenceTime is the time from the
-    begin of the scan to the moment of the mean count rate of the frame.
+    start of the scan to the moment of the mean count rate of the frame.
 
     Raises:
         VolumeError: a time is missing.
     """
-    earliest = min(headers, key=lambda header: header.acquired())
+    earliest = min(headers, key=lambda header: header.acquired().replace(tzinfo=None))
     series = headers[0].moment("Series")
-    if series <= earliest.acquired():
+    if elapsed(series, earliest.acquired()) >= timedelta(0):
         return series
     if (stored := headers[0].private_time(GE_SCAN_TIME)) is not None:
         return stored
@@ -250,11 +256,21 @@ def mean_decay_time(duration: float, half_life: float) -> float:
     return duration * math.log(decayed / -math.expm1(-decayed)) / decayed if decayed else 0.0
 
 
+def elapsed(first: datetime, second: datetime) -> timedelta:
+    """Return the time between two moments; if one has no offset from UTC, both are local times."""
+    if first.tzinfo is None or second.tzinfo is None:
+        first, second = first.replace(tzinfo=None), second.replace(tzinfo=None)
+    return second - first
+
+
 def parse_time(text: str) -> datetime | None:
-    """Parse a date and time of DICOM, such as 20201217084500.00; None if it is none. An offset from UTC is ignored."""
-    whole, _, fraction = text.strip(" \0").split("+")[0].split("-")[0].partition(".")
+    """Parse a date and time of DICOM, such as 20201217084500.00 or 20201217084500+0100; None if it is none."""
+    match = DATE_AND_TIME.fullmatch(text.strip(" \0"))
+    if match is None:
+        return None
+    whole, fraction, offset = (part or "" for part in match.groups())
     try:
-        moment = datetime.strptime(whole[:14].ljust(14, "0"), "%Y%m%d%H%M%S") if len(whole) >= 8 else None
-        return moment + timedelta(seconds=float(f"0.{fraction}")) if moment and fraction else moment
+        moment = datetime.strptime(whole.ljust(14, "0") + offset, f"%Y%m%d%H%M%S{'%z' if offset else ''}")
     except ValueError:
         return None
+    return moment + timedelta(seconds=float(f"0{fraction}"))

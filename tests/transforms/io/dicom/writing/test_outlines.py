@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hybridseg.transforms.io.dicom.outlines import outline
+from hybridseg.transforms.io.dicom.writing.outlines import outline
 
 from .derived_files import fill
 

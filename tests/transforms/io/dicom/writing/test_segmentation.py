@@ -18,8 +18,8 @@ from hybridseg.transforms.io.dicom import DicomSeries, open_series, write_segmen
 from hybridseg.transforms.io.json_files import read_json
 from hybridseg.transforms.structures import describe_structures
 
+from ..dicom_files import write_series
 from .derived_files import KINDS, LABELS, NAMES, classic, standard_errors, with_values
-from .dicom_files import write_series
 
 hd = pytest.importorskip("highdicom", reason="needs the extra `dicom`")
 

@@ -16,6 +16,8 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from hybridseg.transforms.errors import PathLike
+from hybridseg.transforms.io.dicom.series import DicomSeries
+from hybridseg.transforms.io.dicom.slices import Slice
 from hybridseg.transforms.structures import ANATOMY, Structure
 
 from .derived import (
@@ -30,8 +32,6 @@ from .derived import (
 )
 from .outlines import Contour, outline
 from .segmentation import short_code
-from .series import DicomSeries
-from .slices import Slice
 
 CONTOUR_DATA = 0x30060050
 DETACHED_STUDY = "1.2.840.10008.3.1.2.3.1"

@@ -19,6 +19,7 @@ from pydicom.uid import CTImageStorage, generate_uid
 from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.extras import install_command
 from hybridseg.transforms.grid import label_dtype, voxel_lengths
+from hybridseg.transforms.io.dicom.series import DicomSeries
 from hybridseg.transforms.structures import Structure, Triplet
 
 from .derived import (
@@ -32,7 +33,6 @@ from .derived import (
     present_structures,
     save_whole,
 )
-from .series import DicomSeries
 
 
 def write_segmentation(

@@ -18,10 +18,9 @@ from pydicom.valuerep import validate_value
 
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.atomic import replacing
+from hybridseg.transforms.io.dicom.elements import quiet_pydicom
+from hybridseg.transforms.io.dicom.series import DicomSeries
 from hybridseg.transforms.structures import Structure
-
-from .elements import quiet_pydicom
-from .series import DicomSeries
 
 PATIENT_AND_STUDY = {
     "PatientID": "LO",

@@ -15,8 +15,8 @@ from pydicom import DataElement
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import NuclearMedicineImageStorage, RTImageStorage
 
-from .dicom_files import OBLIQUE, SHAPE, SPACING, VOXELS
-from .pydicom_files import EVEN, Change, positions_along, write_classic, write_enhanced
+from ..dicom_files import OBLIQUE, SHAPE, SPACING, VOXELS
+from ..pydicom_files import EVEN, Change, positions_along, write_classic, write_enhanced
 
 NAMES = {1: "liver", 4: "kidney_left", 5: "something new", 9: "spleen"}
 LABELS = np.zeros(SHAPE, np.uint8)
