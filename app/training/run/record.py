@@ -14,13 +14,12 @@ from ignite.engine import Engine, Events
 
 from hybridseg.app.runtime.machine import describe_machine, versions
 from hybridseg.app.runtime.record import digest, now
+from hybridseg.app.training.best_model import BestModel
+from hybridseg.app.training.prepared import PreparedDataset
 from hybridseg.bundles import running_configs
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.json_files import read_json, write_json
 from hybridseg.transforms.precision import choose_precision
-
-from .handlers import BestModel
-from .prepared import PreparedDataset
 
 RUN = "run.json"
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 
-from hybridseg.app.training.metrics import TrainingMetrics, label_dice
+from hybridseg.app.training.progress.metrics import TrainingMetrics, label_dice
 
 
 def train(losses: list[float], norms: list[float], validator: Engine) -> dict[str, float]:

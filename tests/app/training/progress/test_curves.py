@@ -11,7 +11,7 @@ from ignite.engine import Engine, Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hybridseg.app.reporting.curves import read_curves
-from hybridseg.app.training.curves import Curves
+from hybridseg.app.training.progress.curves import Curves
 
 
 def train(run_dir: Path, *, epochs: int = 2, **trackers: Any) -> None:
@@ -81,7 +81,7 @@ def test_wandb_runs_without_a_network(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("tracker", ["mlflow", "wandb"])
 def test_tracker_that_is_not_installed_is_an_error(tmp_path: Path, tracker: str, monkeypatch) -> None:
-    monkeypatch.setattr("hybridseg.app.training.trackers.find_spec", lambda name: None)
+    monkeypatch.setattr("hybridseg.app.training.progress.trackers.find_spec", lambda name: None)
     trackers: dict[str, Any] = {tracker: "there"}
     with pytest.raises(ValueError, match=rf"{tracker}: there: .* is not installed: pip install '.\[{tracker}\]'"):
         train(tmp_path / "run", **trackers)

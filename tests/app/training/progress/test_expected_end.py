@@ -7,7 +7,7 @@ import re
 import pytest
 from ignite.engine import Engine, Events
 
-from hybridseg.app.training.expected_end import ExpectedEnd, remaining_seconds
+from hybridseg.app.training.progress.expected_end import ExpectedEnd, remaining_seconds
 
 STEP, VALIDATION = 3.0, 10.0
 """Seconds of a step and of a validation; an epoch has two steps."""

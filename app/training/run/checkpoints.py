@@ -16,10 +16,10 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR
 
+from hybridseg.app.training.best_model import can_choose
 from hybridseg.networks import read_tensors
 from hybridseg.networks.weights import WeightsError, check_finite, check_same_network
 
-from .handlers import can_choose
 from .run_folder import checkpoint_epochs, checkpoint_path
 from .saving import save_tensors
 

@@ -12,7 +12,7 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 from monai.networks import one_hot
 
-from hybridseg.app.training.overlays import CASES, Overlays, cut_slice, number_labels
+from hybridseg.app.training.progress.overlays import CASES, Overlays, cut_slice, number_labels
 
 LABELS = torch.zeros(1, 8, 6, 4, dtype=torch.long)
 LABELS[0, 2:5, 1:4, 2] = 1

@@ -12,14 +12,14 @@ import torch
 from ignite.engine import Engine
 from monai.transforms import Compose
 
-from hybridseg.app.training.handlers import BestModel
+from hybridseg.app.training.best_model import BestModel
 from hybridseg.app.training.prepared import PreparedDataset
-from hybridseg.app.training.record import TrainingRecord, read_overrides
+from hybridseg.app.training.run.record import TrainingRecord, read_overrides
 from hybridseg.bundles import bundle_path
 from hybridseg.transforms import LoadVolumed
 from hybridseg.transforms.errors import VolumeError
 
-from ..conftest import write_volume
+from ...conftest import write_volume
 
 BUNDLE = bundle_path("phantom_ct_segmentation")
 

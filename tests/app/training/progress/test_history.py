@@ -6,7 +6,7 @@ from pathlib import Path
 
 import matplotlib.image
 
-from hybridseg.app.training.history import PICTURE, TABLE, History, read_rows
+from hybridseg.app.training.progress.history import PICTURE, TABLE, History, read_rows
 
 
 def test_resumed_run_continues_the_table(tmp_path: Path) -> None:
