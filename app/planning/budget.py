@@ -187,7 +187,9 @@ def schedule_within(
         ValueError: fewer than `FEWEST_STEPS` steps fit.
     """
     if work.steps_within(seconds, cost) < FEWEST_STEPS:
-        least = round_up(work.seconds(cost, FEWEST_STEPS, 1) / (1 - MARGIN) / 3600)
+        steps = FEWEST_STEPS * work.step_seconds(cost)
+        own = max(steps + work.validation_seconds(cost), steps / (1 - VALIDATING))
+        least = round_up((work.fixed_seconds(cost) + own) / (1 - MARGIN) / 3600)
         start, cases = show_time(work.fixed_seconds(cost)), work.training + work.validation
         needed = (
             f"{start} to start and to prepare {cases} cases, {show_time(work.validation_seconds(cost))} to validate"
@@ -204,7 +206,8 @@ def divide(steps: int, validations: int, training: int, batch_size: int) -> Sche
         per_epoch = math.ceil(steps / EPOCHS)
         samples = per_epoch * batch_size
     epochs = steps // per_epoch
-    interval = math.ceil(epochs / validations)
+    shortest = math.ceil(epochs / validations)
+    interval = min(range(shortest, 2 * shortest), key=lambda length: epochs % length)  # leaves out the fewest epochs
     epochs -= epochs % interval
     return Schedule(steps=epochs * per_epoch, epochs=epochs, samples_per_epoch=samples, val_interval=interval)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -96,7 +97,7 @@ class TrainingRecord:
         self.entry |= {
             "epochs": trainer.state.epoch,
             "best_epoch": best.epoch or None,
-            "best_score": best.score if best.epoch else None,
+            "best_score": best.score if math.isfinite(best.score) else None,
         }
         write_json(self.path, {"runs": [*self.earlier, self.entry]})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from hybridseg.app.planning.budget import (
     Schedule,
     Workload,
     choose,
+    divide,
     estimate,
     list_candidates,
     measure_and_choose,
@@ -50,11 +52,16 @@ def test_training_ends_within_the_time_and_with_a_validation(seconds: float, cas
     per_epoch = math.ceil((schedule.samples_per_epoch or work.training) / 2)
     assert schedule.steps == per_epoch * schedule.epochs
     assert 10 <= schedule.epochs <= 200
+    assert schedule.steps >= 0.9 * min(5000, work.steps_within(seconds, COST))
 
 
 def test_no_more_steps_are_made_than_are_of_use() -> None:
     assert fit(1e9).steps == 5000
     assert fit(1e9).validations == 25
+
+
+def test_few_steps_are_left_out_where_validations_do_not_divide_them() -> None:
+    assert divide(2910, 3, 30, 2).steps == 2910
 
 
 def test_validations_take_a_tenth_of_the_time() -> None:
@@ -73,6 +80,16 @@ def test_too_little_time_is_an_error_that_says_how_much_is_needed() -> None:
     with pytest.raises(ValueError, match=rule):
         fit(36.0)
     assert fit(0.022 * 3600).steps >= 15
+
+
+@pytest.mark.parametrize("step_seconds", [0.01, 0.9, 60.0])
+@pytest.mark.parametrize("validation_seconds", [0.001, 0.5, 60.0])
+def test_time_that_an_error_advises_is_enough(step_seconds: float, validation_seconds: float) -> None:
+    cost = replace(COST, step_seconds=step_seconds, validation_seconds=validation_seconds)
+    with pytest.raises(ValueError, match="must be at least") as error:
+        fit(1.0, cost=cost)
+    (hours,) = re.findall(r"at least ([\d.]+)", str(error.value))
+    assert fit(3600 * float(hours), cost=cost).steps > 0
 
 
 def test_gpu_computes_while_data_is_loaded() -> None:

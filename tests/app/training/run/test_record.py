@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ def cases(tmp_path: Path) -> PreparedDataset:
     return PreparedDataset([{"case": "a", "image": str(volume)}], Compose([LoadVolumed(["image"])]))
 
 
-def train(run_dir: Path, cases: PreparedDataset, epochs: int, *, resumed: int = 0, fail: bool = False) -> Any:
+def train(
+    run_dir: Path, cases: PreparedDataset, epochs: int, *, resumed: int = 0, fail: bool = False, score: float = 0.5
+) -> Any:
     """Train some epochs, or fail in the last one, and return the record."""
 
     def step(engine: Engine, batch: int) -> None:
@@ -43,7 +46,7 @@ def train(run_dir: Path, cases: PreparedDataset, epochs: int, *, resumed: int = 
     record = TrainingRecord(run_dir, BUNDLE, precision="fp32", seed=7, best=best, datasets={"training": cases})
     record.attach(trainer)
     trainer.load_state_dict({"epoch": resumed, "max_epochs": epochs, "epoch_length": 1})
-    best.score, best.epoch = 0.5, 1
+    best.score, best.epoch = score, 1
     if fail:
         with pytest.raises(RuntimeError, match="power cut"):
             trainer.run([0], max_epochs=epochs)
@@ -71,6 +74,11 @@ def test_resumed_training_adds_an_entry(tmp_path: Path, cases: PreparedDataset) 
     assert (killed["epochs"], killed["finished"]) == (1, None)
     assert (resumed["resumed_from_epoch"], resumed["epochs"]) == (1, 3)
     assert resumed["finished"] is not None
+
+
+def test_training_without_labels_to_validate_has_no_best_score(tmp_path: Path, cases: PreparedDataset) -> None:
+    (start,) = train(tmp_path, cases, 1, score=-math.inf)
+    assert (start["best_epoch"], start["best_score"]) == (1, None)
 
 
 def test_record_of_something_else_is_not_overwritten(tmp_path: Path, cases: PreparedDataset) -> None:
