@@ -112,16 +112,18 @@ class Workload:
         training: number of training cases.
         validation: number of validation cases.
         on_gpu: whether data is loaded while the device computes.
+        loaders: processes that load it then.
     """
 
     training: int
     validation: int
     on_gpu: bool = False
+    loaders: int = 1
 
     def step_seconds(self, cost: TrainingCost) -> float:
         """Return the time of a step with its data. On a CPU, loading and computing share the cores."""
         if self.on_gpu:
-            return max(cost.step_seconds, cost.data_seconds)
+            return max(cost.step_seconds, cost.data_seconds / max(1, self.loaders))
         return cost.step_seconds + cost.data_seconds
 
     def validation_seconds(self, cost: TrainingCost) -> float:
@@ -131,7 +133,7 @@ class Workload:
     def fixed_seconds(self, cost: TrainingCost) -> float:
         """Return the time to start and to prepare all cases."""
         seconds = cost.preparation_seconds * (self.training + self.validation)
-        return cost.start_seconds + seconds / max(1, workers(seconds, cost.bytes))
+        return cost.start_seconds + seconds / max(1, workers(seconds, cost.preparation_bytes))
 
     def seconds(self, cost: TrainingCost, steps: int, validations: int) -> float:
         """Return the time of a training."""
@@ -248,8 +250,8 @@ def choose(
 def estimate(candidate: Candidate, costs: Mapping[Candidate, TrainingCost | None]) -> TrainingCost | None:
     """Return what a candidate costs: as measured, or estimated from the most similar one that was measured.
 
-    Time and memory of a step grow with the voxels of a patch and with what a preset computes for each, those of a
-    validation and of preparing a case with the voxels of the volume.
+    Time and memory of a step grow with the voxels of a patch and with what a preset computes for each. The time of a
+    validation, and time and memory to prepare a case, grow with the voxels of the volume.
 
     Returns:
         The cost; None if memory ran out with it, or with a smaller patch of the same network.
@@ -277,6 +279,7 @@ def estimate(candidate: Candidate, costs: Mapping[Candidate, TrainingCost | None
         data_seconds=cost.data_seconds * patch,
         validation_seconds=cost.validation_seconds * volume * network,
         preparation_seconds=cost.preparation_seconds * volume,
+        preparation_bytes=round(cost.preparation_bytes * volume),
     )
 
 

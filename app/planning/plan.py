@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from hybridseg.app.bundling.readme import plan_docs
 from hybridseg.app.bundling.training_data import TrainingData, measured_scan
-from hybridseg.app.bundling.writer import configure, write_bundle
+from hybridseg.app.bundling.writer import configure, template_for, write_bundle
 from hybridseg.app.runtime.machine import choose_device, device_name
 from hybridseg.app.runtime.options import check_at_least, check_positive, parse_size
+from hybridseg.app.runtime.threads import available_processors
 from hybridseg.networks import PRESETS
 from hybridseg.transforms.datasets.dataset import Dataset, open_dataset
 from hybridseg.transforms.datasets.folds import make_folds
@@ -24,7 +25,7 @@ from hybridseg.transforms.datasets.names import DICOM_CODES
 from hybridseg.transforms.datasets.patients import parse_patient
 from hybridseg.transforms.datasets.splits import read_folds
 from hybridseg.transforms.errors import PathLike
-from hybridseg.transforms.io.json_files import write_json
+from hybridseg.transforms.io.json_files import read_json, write_json
 from hybridseg.transforms.io.masks import Rois
 from hybridseg.transforms.regions import region_labels
 
@@ -310,7 +311,13 @@ def make_decisions(
             within the hours of the options.
     """
     device, facts = choose_device(options.device), summarise_cases(sound)
-    work = Workload(training=sum(map(len, folds[1:])), validation=len(folds[0]), on_gpu=device.type == "cuda")
+    template = template_for({"regions": dataset.regions} if dataset.regions else {})
+    work = Workload(
+        training=sum(map(len, folds[1:])),
+        validation=len(folds[0]),
+        on_gpu=device.type == "cuda",
+        loaders=min(read_json(template / "configs" / "train.json")["num_workers"], available_processors()),
+    )
     memory = parse_size(memory=options.memory)
     with tqdm(desc="measuring a training step", unit="patch", leave=False, disable=None) as bar:
 

@@ -31,6 +31,7 @@ COST = TrainingCost(
     data_seconds=0.1,
     validation_seconds=0.5,
     preparation_seconds=0.0,
+    preparation_bytes=10**8,
     start_seconds=40.0,
 )
 WORK = Workload(training=80, validation=20)
@@ -95,6 +96,15 @@ def test_time_that_an_error_advises_is_enough(step_seconds: float, validation_se
 def test_gpu_computes_while_data_is_loaded() -> None:
     assert replace(WORK, on_gpu=True).step_seconds(COST) == 0.9
     assert WORK.step_seconds(COST) == 1.0
+    slow = replace(COST, data_seconds=3.6)
+    assert [replace(WORK, on_gpu=True, loaders=loaders).step_seconds(slow) for loaders in (0, 1, 2)] == [3.6, 3.6, 1.8]
+
+
+def test_cases_are_prepared_one_by_one_where_each_needs_all_memory() -> None:
+    cost = replace(COST, preparation_seconds=10.0)
+    needy = replace(cost, preparation_bytes=10**15)
+    assert WORK.fixed_seconds(needy) == 1040.0
+    assert WORK.fixed_seconds(replace(cost, bytes=10**15)) == WORK.fixed_seconds(cost)
 
 
 def test_patch_shrinks_to_the_labels_then_the_network_then_the_grid() -> None:
@@ -144,6 +154,7 @@ def test_cost_grows_with_patch_network_and_volume() -> None:
         step_seconds=COST.step_seconds / 2,
         data_seconds=COST.data_seconds / 2,
         validation_seconds=COST.validation_seconds / 2,
+        preparation_bytes=COST.preparation_bytes // 2,
     )
     cheaper = estimate(TINY, {SMALL: COST})
     assert cheaper is not None
