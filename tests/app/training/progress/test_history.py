@@ -32,7 +32,7 @@ def test_new_run_replaces_the_table(tmp_path: Path) -> None:
 
 
 def test_damaged_table_is_replaced(tmp_path: Path) -> None:
-    for text in ("epoch,loss\n1,high\n", "loss\n1\n"):
+    for text in ("epoch,loss\n1,high\n", "loss\n1\n", "epoch,loss\n1,2,3\n", "loss,epoch\n1\n"):
         (tmp_path / TABLE).write_text(text)
         assert read_rows(tmp_path / TABLE) == []
 
