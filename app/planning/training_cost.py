@@ -6,6 +6,7 @@ on this device, with the bundle's own data loading, augmentation, network, loss 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from hybridseg.app.runtime.machine import peak_memory, synchronize
 from hybridseg.app.training.step import Step
 from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.io.json_files import write_json
+
+from .case_fingerprint import CaseFingerprint
 
 STEPS = 6
 """Steps that are measured; the first is slower, since it allocates memory."""
@@ -77,6 +80,14 @@ def measure_training(config: Mapping[str, Any], dataset: PathLike, cases: Sequen
     waited = perf_counter() - start
     measured = answer.pop("measured_seconds")
     return TrainingCost(**answer, start_seconds=waited - measured)
+
+
+def typical_cases(sound: Sequence[CaseFingerprint]) -> list[str]:
+    """Return the names of two labelled cases of a size that is not far from the mean."""
+    voxels = {case.case: math.prod(case.shape or ()) for case in sound if case.labelled_voxels}
+    voxels = voxels if len(voxels) > 1 else {case.case: math.prod(case.shape or ()) for case in sound}
+    mean = sum(voxels.values()) / len(voxels)
+    return sorted(voxels, key=lambda name: abs(voxels[name] - mean))[:2]
 
 
 def train_on_cases(config: Mapping[str, Any], cases: Sequence[str]) -> dict[str, Any]:
