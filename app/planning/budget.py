@@ -1,8 +1,8 @@
 """Choose spacing, network and patch so that a training ends within a time, and learns most in it.
 
 The first steps of a training gain most (docs/ablation/LOG.md), and a cheaper candidate makes more of them. So the
-candidates are asked, from the best with unlimited time to the cheapest, how many of their steps fit into the time, and
-the first with enough is taken. First the patch shrinks, down to one that holds the labels of a typical case; then the
+candidates are tried in order, the best with unlimited time first and the cheapest last; the first that can make enough
+steps in the time is taken. First the patch shrinks, down to one that holds the labels of a typical case; then the
 network; then the voxels grow.
 
 What a candidate costs is estimated from those that were measured before; the one that is chosen is measured itself,
@@ -243,7 +243,8 @@ def choose(
         if steps[candidate] >= candidate.enough_steps:
             return candidate
     if not steps:
-        raise ValueError(f"memory: {memory / 1e9:g} GB: must hold a step of the smallest plan")
+        rule = "too little for the smallest network and patch: raise it"
+        raise ValueError(f"memory: {memory / 1e9:g} GB: {rule}")
     return max(steps, key=steps.__getitem__)
 
 
@@ -302,7 +303,8 @@ def measure_and_choose(
     choice = min(candidates, key=lambda candidate: COST[candidate.preset] * candidate.patch_voxels)
     costs = {choice: measure(choice)}
     if costs[choice] is None:
-        raise ValueError(f"memory: {memory / 1e9:g} GB: must hold a step of the smallest plan")
+        rule = "the device ran out of memory with the smallest network and patch"
+        raise ValueError(f"memory: {memory / 1e9:g} GB: {rule}")
     while True:
         choice = choose(candidates, costs, work, seconds=seconds, memory=memory)
         if choice in costs:

@@ -12,6 +12,7 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
+from .average import AverageWeights, undistributed
 from .finite import is_finite
 from .run.saving import save_tensors
 
@@ -35,12 +36,12 @@ class BestModel:
     last are kept. The file is a state dict of tensors; it is replaced as a whole.
 
     Args:
-        network: the network in training.
+        network: the network in training, or the average of its weights.
         path: the file to write, such as `<run_dir>/model.pt`.
     """
 
     def __init__(self, network: torch.nn.Module, path: str | Path) -> None:
-        self.network = getattr(network, "module", network)  # within DistributedDataParallel
+        self.network = network.module if isinstance(network, AverageWeights) else undistributed(network)
         self.path = Path(path)
         self.score = -math.inf
         self.epoch = 0

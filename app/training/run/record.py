@@ -6,7 +6,6 @@ import math
 import os
 import sys
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from hybridseg.app.runtime.machine import describe_machine, versions
 from hybridseg.app.runtime.record import digest, now
 from hybridseg.app.training.best_model import BestModel
 from hybridseg.app.training.prepared import PreparedDataset
-from hybridseg.bundles import running_configs
+from hybridseg.bundles import running_configs, running_options
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.json_files import read_json, write_json
 from hybridseg.transforms.precision import choose_precision
@@ -140,6 +139,4 @@ def read_overrides() -> dict[str, str]:
     """Return what MONAI's command line sets, by key; empty if another program runs the training."""
     if not running_configs():
         return {}
-    words = [part for word in sys.argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
-    options = {option.removeprefix("--"): value for option, value in pairwise(words) if option.startswith("--")}
-    return {option: value for option, value in options.items() if option.replace("-", "_") != "config_file"}
+    return {option: value for option, value in running_options().items() if option != "config_file"}

@@ -141,7 +141,7 @@ def test_network_is_the_best_with_enough_steps(seconds: float, preset: str) -> N
 def test_networks_that_need_too_much_memory_are_not_chosen() -> None:
     assert choose([SMALL, TINY], {SMALL: COST}, WORK, seconds=1e6, memory=8 * 10**8) == TINY
     assert choose([SMALL, TINY], {SMALL: None, TINY: COST}, WORK, seconds=1e6, memory=10**10) == TINY
-    with pytest.raises(ValueError, match=r"memory: 0.001 GB: must hold a step of the smallest plan"):
+    with pytest.raises(ValueError, match=r"memory: 0.001 GB: too little for the smallest network and patch: raise it"):
         choose([SMALL, TINY], {SMALL: COST}, WORK, seconds=1e6, memory=10**6)
 
 
@@ -177,6 +177,12 @@ def test_choice_is_measured_until_it_stays() -> None:
     choice, costs = measure_and_choose([SMALL, TINY], measure, WORK, seconds=5000.0, memory=10**10)
     assert choice == TINY  # since small was slower than estimated
     assert measured == list(costs) == [TINY, SMALL]
+
+
+def test_device_without_memory_for_the_smallest_is_an_error() -> None:
+    rule = "memory: 10 GB: the device ran out of memory with the smallest network and patch"
+    with pytest.raises(ValueError, match=rule):
+        measure_and_choose([SMALL, TINY], lambda candidate: None, WORK, seconds=5000.0, memory=10**10)
 
 
 def test_only_a_few_candidates_are_measured() -> None:
