@@ -99,8 +99,8 @@ def test_data_digest_follows_names_and_contents(tmp_path: Path, cases: PreparedD
 
 
 def test_overrides_are_those_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["run", "--config_file", "['a/train.json', 'b.json']", "--seed", "3", "--fold=1"]
+    words = ["run", "--config-file", "['a/train.json', 'b.json']", "--seed", "3", "--fold=1", "--max-epochs=2"]
     monkeypatch.setattr(sys, "argv", ["monai.bundle", *words])
-    assert read_overrides() == {"seed": "3", "fold": "1"}
+    assert read_overrides() == {"seed": "3", "fold": "1", "max_epochs": "2"}
     monkeypatch.setattr(sys, "argv", ["notebook", "--port=3"])
     assert read_overrides() == {}
