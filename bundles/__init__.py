@@ -6,7 +6,7 @@ from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 
-__all__ = ["bundle_names", "bundle_path", "running_bundle", "running_configs"]
+__all__ = ["bundle_names", "bundle_path", "running_bundle", "running_configs", "running_options"]
 
 
 def bundle_names() -> list[str]:
@@ -56,11 +56,17 @@ def running_bundle() -> str:
 
 def running_configs() -> list[Path]:
     """Return the files of `--config_file` on MONAI's command line; empty without that option."""
+    value = running_options().get("config_file")
+    if value is None:
+        return []
+    return [Path(file) for file in (literal_eval(value) if value.startswith(("[", "(")) else [value])]
+
+
+def running_options() -> dict[str, str]:
+    """Return the options of MONAI's command line by name, such as `config_file`, with `_` where they have `-`."""
     words = [part for word in sys.argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
-    for option, value in pairwise(words):
-        if option in ("--config_file", "--config-file"):
-            return [Path(file) for file in (literal_eval(value) if value.startswith(("[", "(")) else [value])]
-    return []
+    pairs = [(option, value) for option, value in pairwise(words) if option.startswith("--")]
+    return {option.removeprefix("--").replace("-", "_"): value for option, value in pairs}
 
 
 def _is_bundle(folder: Path) -> bool:

@@ -6,8 +6,10 @@
 #
 #     scripts/gpu_check.sh > gpu.txt
 #
-# Without a GPU it says so and exits with 1. DEVICE=cpu with a small SIZE and GRID tries the script itself.
+# It needs `pip install '.[bench]'`, for SwinUNETR. It exits with 1 without a GPU, or if the training fails.
+# DEVICE=cpu with a small SIZE and GRID tries the script itself.
 set -euo pipefail
+failed=0
 
 DEVICE=${DEVICE:-cuda}
 SIZE=${SIZE:-96 96 96}
@@ -52,9 +54,13 @@ resize(str(first), grid, folder / "ct.nii.gz")
 EOF
 hybridseg train phantom_ct_segmentation "$folder/phantoms" --run-dir "$folder/run" --device "$DEVICE" --precision auto \
     --epochs 3 --set num_workers="$WORKERS" --set network_def::preset="${networks[0]}" --set patch_size="[${SIZE// /, }]" \
-    --set spacing="[$SPACING, $SPACING, $SPACING]" > "$folder/train.txt" 2>&1 || tail -n 5 "$folder/train.txt"
+    --set spacing="[$SPACING, $SPACING, $SPACING]" > "$folder/train.txt" 2>&1 || {
+    failed=1
+    tail -n 5 "$folder/train.txt"
+}
 grep "^epoch" "$folder/run/training.log" || true
 
 title "prediction of a CT of $GRID voxels"
 hybridseg predict "$folder/ct.nii.gz" -o "$folder/labels" --bundle phantom_ct_segmentation --device "$DEVICE" --json
 title "done"
+exit "$failed"

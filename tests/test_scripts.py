@@ -34,3 +34,13 @@ def test_gpu_check_runs_on_a_cpu() -> None:
     assert "DynUNet" in done.stdout
     assert "epoch    3/3" in done.stdout
     assert '"outcome": "written"' in done.stdout
+
+
+@pytest.mark.parametrize(("failing", "code"), [("train", 1), ("nothing", 0)])
+def test_gpu_check_fails_where_the_training_fails(tmp_path: Path, failing: str, code: int) -> None:
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *" {failing} "*) exit 2 ;; esac\n')
+    program.chmod(0o755)
+    done = run(DEVICE="cpu", PYTHON=str(program))
+    assert done.returncode == code, done.stderr
+    assert "== done" in done.stdout  # the other parts are measured

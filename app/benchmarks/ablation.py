@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from hybridseg.app.runtime.child_process import ChildError
 from hybridseg.app.runtime.console import one_line
-from hybridseg.app.training.run_folder import latest_checkpoint
+from hybridseg.app.training.run.run_folder import latest_checkpoint
 from hybridseg.app.training.step import Step
 from hybridseg.transforms.io.json_files import read_json, write_json
 

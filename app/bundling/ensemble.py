@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hybridseg.app.training.saving import save_tensors
+from hybridseg.app.training.run.saving import save_tensors
 from hybridseg.networks.ensemble import average_weights, ensemble_weights
 from hybridseg.networks.weights import read_weights
 from hybridseg.transforms.io.atomic import replacing_folder

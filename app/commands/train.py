@@ -18,8 +18,8 @@ from hybridseg.app.runtime.console import say
 from hybridseg.app.runtime.folder_lock import folder_lock
 from hybridseg.app.runtime.options import check_at_least
 from hybridseg.app.runtime.threads import use_threads
-from hybridseg.app.training.run_folder import latest_epoch
-from hybridseg.app.training.trackers import check_trackers
+from hybridseg.app.training.progress.trackers import check_trackers
+from hybridseg.app.training.run.run_folder import latest_epoch
 from hybridseg.bundles import bundle_path
 
 from .command import BUNDLE_DEFAULT, ComputingCommand, PrecisionName, make_folder

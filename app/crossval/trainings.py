@@ -14,7 +14,7 @@ from pathlib import Path
 from hybridseg.app.bundling.config import literal
 from hybridseg.app.runtime.parent import WATCH, terminate_with_parent
 from hybridseg.app.runtime.threads import use_threads
-from hybridseg.app.training.run_folder import latest_epoch
+from hybridseg.app.training.run.run_folder import latest_epoch
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.json_files import read_json, write_json
 

@@ -7,7 +7,8 @@ from hybridseg.app.runtime.lazy import lazy_names
 if TYPE_CHECKING:
     from .case_fingerprint import CaseFingerprint
     from .dataset_fingerprint import DatasetFingerprint, summarise_cases
-    from .plan import BundlePlan, PlanOptions, plan_bundle
+    from .options import PlanOptions
+    from .plan import BundlePlan, plan_bundle
     from .planner import Decision, Planner
     from .survey import survey_dataset
     from .timing import Timing, describe_timing
@@ -31,7 +32,8 @@ __getattr__ = lazy_names(
     {
         "case_fingerprint": ["CaseFingerprint"],
         "dataset_fingerprint": ["DatasetFingerprint", "summarise_cases"],
-        "plan": ["BundlePlan", "PlanOptions", "plan_bundle"],
+        "options": ["PlanOptions"],
+        "plan": ["BundlePlan", "plan_bundle"],
         "planner": ["Decision", "Planner"],
         "survey": ["survey_dataset"],
         "timing": ["Timing", "describe_timing"],

@@ -1,8 +1,8 @@
 """Choose spacing, network and patch so that a training ends within a time, and learns most in it.
 
 The first steps of a training gain most (docs/ablation/LOG.md), and a cheaper candidate makes more of them. So the
-candidates are asked, from the best with unlimited time to the cheapest, how many of their steps fit into the time, and
-the first with enough is taken. First the patch shrinks, down to one that holds the labels of a typical case; then the
+candidates are tried in order, the best with unlimited time first and the cheapest last; the first that can make enough
+steps in the time is taken. First the patch shrinks, down to one that holds the labels of a typical case; then the
 network; then the voxels grow.
 
 What a candidate costs is estimated from those that were measured before; the one that is chosen is measured itself,
@@ -112,16 +112,18 @@ class Workload:
         training: number of training cases.
         validation: number of validation cases.
         on_gpu: whether data is loaded while the device computes.
+        loaders: processes that load it then.
     """
 
     training: int
     validation: int
     on_gpu: bool = False
+    loaders: int = 1
 
     def step_seconds(self, cost: TrainingCost) -> float:
         """Return the time of a step with its data. On a CPU, loading and computing share the cores."""
         if self.on_gpu:
-            return max(cost.step_seconds, cost.data_seconds)
+            return max(cost.step_seconds, cost.data_seconds / max(1, self.loaders))
         return cost.step_seconds + cost.data_seconds
 
     def validation_seconds(self, cost: TrainingCost) -> float:
@@ -131,7 +133,7 @@ class Workload:
     def fixed_seconds(self, cost: TrainingCost) -> float:
         """Return the time to start and to prepare all cases."""
         seconds = cost.preparation_seconds * (self.training + self.validation)
-        return cost.start_seconds + seconds / max(1, workers(seconds, cost.bytes))
+        return cost.start_seconds + seconds / max(1, workers(seconds, cost.preparation_bytes))
 
     def seconds(self, cost: TrainingCost, steps: int, validations: int) -> float:
         """Return the time of a training."""
@@ -187,7 +189,9 @@ def schedule_within(
         ValueError: fewer than `FEWEST_STEPS` steps fit.
     """
     if work.steps_within(seconds, cost) < FEWEST_STEPS:
-        least = round_up(work.seconds(cost, FEWEST_STEPS, 1) / (1 - MARGIN) / 3600)
+        steps = FEWEST_STEPS * work.step_seconds(cost)
+        own = max(steps + work.validation_seconds(cost), steps / (1 - VALIDATING))
+        least = round_up((work.fixed_seconds(cost) + own) / (1 - MARGIN) / 3600)
         start, cases = show_time(work.fixed_seconds(cost)), work.training + work.validation
         needed = (
             f"{start} to start and to prepare {cases} cases, {show_time(work.validation_seconds(cost))} to validate"
@@ -204,7 +208,8 @@ def divide(steps: int, validations: int, training: int, batch_size: int) -> Sche
         per_epoch = math.ceil(steps / EPOCHS)
         samples = per_epoch * batch_size
     epochs = steps // per_epoch
-    interval = math.ceil(epochs / validations)
+    shortest = math.ceil(epochs / validations)
+    interval = min(range(shortest, 2 * shortest), key=lambda length: epochs % length)  # leaves out the fewest epochs
     epochs -= epochs % interval
     return Schedule(steps=epochs * per_epoch, epochs=epochs, samples_per_epoch=samples, val_interval=interval)
 
@@ -238,15 +243,16 @@ def choose(
         if steps[candidate] >= candidate.enough_steps:
             return candidate
     if not steps:
-        raise ValueError(f"memory: {memory / 1e9:g} GB: must hold a step of the smallest plan")
+        rule = "too little for the smallest network and patch: raise it"
+        raise ValueError(f"memory: {memory / 1e9:g} GB: {rule}")
     return max(steps, key=steps.__getitem__)
 
 
 def estimate(candidate: Candidate, costs: Mapping[Candidate, TrainingCost | None]) -> TrainingCost | None:
     """Return what a candidate costs: as measured, or estimated from the most similar one that was measured.
 
-    Time and memory of a step grow with the voxels of a patch and with what a preset computes for each, those of a
-    validation and of preparing a case with the voxels of the volume.
+    Time and memory of a step grow with the voxels of a patch and with what a preset computes for each. The time of a
+    validation, and time and memory to prepare a case, grow with the voxels of the volume.
 
     Returns:
         The cost; None if memory ran out with it, or with a smaller patch of the same network.
@@ -274,6 +280,7 @@ def estimate(candidate: Candidate, costs: Mapping[Candidate, TrainingCost | None
         data_seconds=cost.data_seconds * patch,
         validation_seconds=cost.validation_seconds * volume * network,
         preparation_seconds=cost.preparation_seconds * volume,
+        preparation_bytes=round(cost.preparation_bytes * volume),
     )
 
 
@@ -296,7 +303,8 @@ def measure_and_choose(
     choice = min(candidates, key=lambda candidate: COST[candidate.preset] * candidate.patch_voxels)
     costs = {choice: measure(choice)}
     if costs[choice] is None:
-        raise ValueError(f"memory: {memory / 1e9:g} GB: must hold a step of the smallest plan")
+        rule = "the device ran out of memory with the smallest network and patch"
+        raise ValueError(f"memory: {memory / 1e9:g} GB: {rule}")
     while True:
         choice = choose(candidates, costs, work, seconds=seconds, memory=memory)
         if choice in costs:

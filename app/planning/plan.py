@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from hybridseg.app.bundling.readme import plan_docs
 from hybridseg.app.bundling.training_data import TrainingData, measured_scan
-from hybridseg.app.bundling.writer import configure, write_bundle
-from hybridseg.app.runtime.machine import choose_device, device_name
-from hybridseg.app.runtime.options import check_at_least, check_positive, parse_size
-from hybridseg.networks import PRESETS
+from hybridseg.app.bundling.writer import write_bundle
+from hybridseg.app.runtime.machine import choose_device
 from hybridseg.transforms.datasets.dataset import Dataset, open_dataset
-from hybridseg.transforms.datasets.folds import make_folds
-from hybridseg.transforms.datasets.grouping import Patients, find_patients, split_patients
+from hybridseg.transforms.datasets.grouping import find_patients
 from hybridseg.transforms.datasets.names import DICOM_CODES
 from hybridseg.transforms.datasets.patients import parse_patient
 from hybridseg.transforms.datasets.splits import read_folds
 from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.io.json_files import write_json
-from hybridseg.transforms.io.masks import Rois
 from hybridseg.transforms.regions import region_labels
 
-from .budget import Workload
 from .case_fingerprint import CaseFingerprint
-from .dataset_fingerprint import summarise_cases
-from .planner import Decision, Measure, Planner
-from .step_cost import StepCost, measure_step
+from .decisions import make_decisions
+from .folds import draw_folds, explain_folds, use_folds
+from .options import PlanOptions
+from .planner import Decision
 from .survey import (
     default_jobs,
     survey_dataset,
@@ -41,8 +34,7 @@ from .survey import (
     warn_of_rare_labels,
     write_integrity_report,
 )
-from .timing import TimePlanner, Timing
-from .training_cost import TrainingCost, measure_training
+from .timing import Timing
 
 logger = logging.getLogger(__name__)
 
@@ -50,64 +42,6 @@ RECORD = "plan.json"
 """File that marks a folder as planned, so that another plan may replace its files."""
 WORK = "plan"
 """Folder within the bundle for what was measured."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanOptions:
-    """Options of a plan, checked when they are made.
-
-    Args:
-        memory: what a training step may need beyond the weights, such as `8GB`.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`, to measure training steps on.
-        jobs: number of processes that measure cases; None for more of them the larger the files are.
-        channels: names of the images' channels, in place of the dataset's; `CT` means HU, `PET` SUV.
-        regions: the labels of each region, in place of the dataset's regions.
-        rois: labels by pattern of ROI names, in place of the dataset's.
-        folds: number of folds of the cross-validation; fewer if there are too few patients.
-        patient: regular expression that finds the patient in the name of a case; None to recognise patients by common
-            patterns of names.
-        split_file: file with the folds, in place of folds drawn by the seed: a split file, or nnU-Net's
-            `splits_final.json`.
-        seed: of the folds and the training.
-        spacing: along right, anterior, superior, in mm; None to plan it.
-        patch: in voxels; None to plan it.
-        preset: name of the network; None to plan it.
-        hours: time in which a training of a fold is to end, on the device; None for a plan without a limit.
-
-    Raises:
-        ValueError: an option breaks its rule.
-    """
-
-    memory: str = "8GB"
-    device: str = "auto"
-    jobs: int | None = None
-    channels: tuple[str, ...] = ()
-    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    rois: Rois = field(default_factory=dict)
-    folds: int = 5
-    patient: str | None = None
-    split_file: Path | None = None
-    seed: int = 0
-    spacing: tuple[float, float, float] | None = None
-    patch: tuple[int, int, int] | None = None
-    preset: str | None = None
-    hours: float | None = None
-
-    def __post_init__(self) -> None:
-        parse_size(memory=self.memory)
-        parse_patient(self.patient)
-        check_at_least(2, folds=self.folds)
-        check_at_least(0, seed=self.seed)
-        check_at_least(1, jobs=self.jobs)
-        check_positive(spacing=self.spacing, patch=self.patch, hours=self.hours)
-        if self.preset is not None and self.preset not in PRESETS:
-            raise ValueError(f"preset: {self.preset!r}: must be one of {', '.join(PRESETS)}")
-
-    @property
-    def given(self) -> dict[str, Any]:
-        """The decisions that the user has made, by key of the configuration."""
-        chosen = {"spacing": self.spacing, "patch_size": self.patch, "preset": self.preset}
-        return {name: value for name, value in chosen.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +118,7 @@ def plan_bundle(
     choose_device(options.device)  # every option is checked before hours of measuring
     dataset = adapt_dataset(open_dataset(dataset_dir, rois=options.rois, channels=options.channels), options)
     given = {} if options.split_file is None else read_folds(options.split_file)
-    for case in dataset.cases:
+    for case in dataset.cases:  # so is whether the pattern finds a patient in every name
         parse_patient(options.patient)(case["case"])
     cases = survey_dataset(dataset, work / "cases", jobs=options.jobs or default_jobs(dataset))
     write_integrity_report(cases, work / "integrity.csv")
@@ -193,8 +127,8 @@ def plan_bundle(
     sound = [case for case in cases if case.is_sound]
     warn_of_absent_labels(dataset, sound)
     warn_of_rare_labels(dataset, sound)
-    names = [case.case for case in sound]
-    labelled = [case for case in dataset.cases if case["case"] in names]  # none with the image of another
+    names = {case.case for case in sound}
+    labelled = [case for case in dataset.cases if case["case"] in names]  # the survey has left out copies of an image
     patients = find_patients(labelled, options.patient, compare_images=False)
     if options.split_file is None:
         split = draw_folds(dataset, patients, options)
@@ -239,128 +173,6 @@ def adapt_dataset(dataset: Dataset, options: PlanOptions) -> Dataset:
     if dataset.regions:
         region_labels(dataset.regions)
     return dataset
-
-
-def draw_folds(dataset: Dataset, patients: Patients, options: PlanOptions) -> dict[str, Any]:
-    """Divide the cases without problems into folds.
-
-    Raises:
-        ValueError: they belong to fewer than two patients.
-    """
-    count = len(set(patients.by_case.values()))
-    if count < 2:
-        found = f"patients with cases without problems: {count}"
-        raise ValueError(f"dataset: {dataset.folder}: {found}: must be at least 2")
-    names = list(patients.by_case)
-    folds = make_folds(names, folds=min(options.folds, count), seed=options.seed, patient=patients)
-    return {"folds": folds, "test": []}
-
-
-def use_folds(split: Mapping[str, Any], patients: Patients, path: Path) -> dict[str, Any]:
-    """Return given folds without the cases that the dataset lacks or that have problems, and log how many these are.
-
-    Also warns of patients with cases in several folds.
-
-    Raises:
-        ValueError: a fold would be empty.
-    """
-    names = patients.by_case
-    folds = [[name for name in fold if name in names] for fold in split["folds"]]
-    listed = [name for fold in (*split["folds"], split["test"]) for name in fold]
-    if missing := len([name for name in listed if name not in names]):
-        logger.warning("%d of %d cases of %s are missing or have problems", missing, len(listed), path)
-    if unused := len(set(names) - set(listed)):
-        logger.warning("%d cases are not listed in %s and are ignored", unused, path)
-    if [] in folds:
-        rule = "must have a case of the dataset that has no problems"
-        raise ValueError(f"split_file: {path}: fold {folds.index([])}: {rule}")
-    test = [name for name in split["test"] if name in names]
-    if divided := split_patients([*folds, test], patients):
-        found = "%d patients, such as %s, have cases in several folds of %s, or in folds and test"
-        logger.warning(found, len(divided), divided[0], path)
-    return {"folds": folds, "test": test}
-
-
-def explain_folds(split: Mapping[str, Any], patients: Patients, options: PlanOptions) -> Decision:
-    """Return the number of folds, and what was assumed about patients."""
-    count = len(set(patients.by_case.values()))
-    if options.split_file is not None:
-        reason = f"The folds of {options.split_file.name}."
-    elif count == len(patients.by_case):
-        reason = "Every case counts as a patient of its own; --patient names another rule."
-    else:
-        given = [f"{len(patients.by_case)} cases of {count} patients, as given"] if options.patient else []
-        reason = " ".join(f"{line}." for line in ("Cases of a patient share a fold", *given, *patients.assumptions))
-    return Decision("folds", len(split["folds"]), reason)
-
-
-def make_decisions(
-    dataset: Dataset, sound: Sequence[CaseFingerprint], folds: Sequence[Sequence[str]], options: PlanOptions
-) -> tuple[dict[str, Decision], Timing]:
-    """Make the decisions, measuring training steps and a short training on the device of the options.
-
-    Args:
-        dataset: the dataset, with the channels and regions of the options.
-        sound: its cases without problems.
-        folds: the names of each fold's cases.
-        options: how to plan.
-
-    Raises:
-        ValueError: labels do not suit a network, even the smallest patch needs too much memory, or no training ends
-            within the hours of the options.
-    """
-    device, facts = choose_device(options.device), summarise_cases(sound)
-    work = Workload(training=sum(map(len, folds[1:])), validation=len(folds[0]), on_gpu=device.type == "cuda")
-    memory = parse_size(memory=options.memory)
-    with tqdm(desc="measuring a training step", unit="patch", leave=False, disable=None) as bar:
-
-        def configured(settings: Mapping[str, Any]) -> dict[str, Any]:
-            bar.set_postfix_str(" x ".join(map(str, settings["patch_size"])))
-            return configure("train.json", {**settings, "device": f"$torch.device('{device}')"})
-
-        def measure(settings: Mapping[str, Any]) -> StepCost | None:
-            labels = len(settings.get("regions", [0]))
-            cost = measure_step(configured(settings), channels=settings["channels"], label_channels=labels)
-            bar.update()
-            return cost
-
-        def short_training(decisions: Mapping[str, Decision]) -> TrainingCost | None:
-            settings = {name: decision.value for name, decision in decisions.items()} | {"rois": dict(dataset.rois)}
-            cost = measure_training(configured(settings), dataset.folder, typical_cases(sound))
-            bar.update()
-            return cost
-
-        def planner(given: Mapping[str, Any], reasons: Mapping[str, str], measure: Measure = no_cost) -> Planner:
-            return Planner(
-                dataset, facts, training=work.training, memory=memory, measure=measure, given=given, reasons=reasons
-            )
-
-        times = TimePlanner(
-            make_planner=planner,
-            measure=short_training,
-            work=work,
-            facts=facts,
-            given=options.given,
-            memory=memory,
-            device=f"{device.type} ({device_name(device)})",
-        )
-        if options.hours is not None:
-            return times.plan_within(3600 * options.hours)
-        decisions = planner(options.given, {}, measure).plan()
-        return decisions, times.time_plan(decisions)
-
-
-def no_cost(settings: Mapping[str, Any]) -> StepCost:
-    """Return that a step costs nothing, for a patch that has been chosen already."""
-    return StepCost(0, 0.0)
-
-
-def typical_cases(sound: Sequence[CaseFingerprint]) -> list[str]:
-    """Return the names of two labelled cases of a size that is not far from the mean."""
-    voxels = {case.case: math.prod(case.shape or ()) for case in sound if case.labelled_voxels}
-    voxels = voxels if len(voxels) > 1 else {case.case: math.prod(case.shape or ()) for case in sound}
-    mean = sum(voxels.values()) / len(voxels)
-    return sorted(voxels, key=lambda name: abs(voxels[name] - mean))[:2]
 
 
 def write_plan(plan: BundlePlan, folder: Path) -> None:

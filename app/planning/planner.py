@@ -134,7 +134,7 @@ class Planner:
         unnamed = f"The numbers found in the {source}, since the dataset does not name its labels."
         self.decide("label_names", names, "Named by the dataset." if self.dataset.label_names else unnamed)
         if self.dataset.regions:
-            region_labels(self.dataset.regions)
+            region_labels(self.dataset.regions)  # which checks them
             regions = {name: list(labels) for name, labels in self.dataset.regions.items()}
             outside = sorted(set(numbers) - {label for labels in regions.values() for label in labels})
             rest = f" In no region, and so background: {', '.join(map(str, outside))}." if outside else ""

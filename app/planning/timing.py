@@ -29,7 +29,7 @@ SHORTER = {"half": 1 / 2, "a quarter": 1 / 4, "a tenth": 1 / 10}
 """Shares of a plan's time for which the plan says what would change."""
 LONG = 86400
 """Seconds from which a plan recommends a time, of `RECOMMENDED` hours."""
-RECOMMENDED = (1, 2, 4, 8, 12, 24)
+RECOMMENDED = 24
 
 MakePlanner = Callable[[Mapping[str, Any], Mapping[str, str]], Planner]
 """From given settings and their reasons to a planner."""
@@ -71,7 +71,7 @@ class Timing:
         enough_steps: number of steps that makes the preset worth its cost.
         budget_seconds: the time that was given; None if none was.
         shorter: what less time would change, by share of the time.
-        recommended_hours: a time in which a training is expected to converge, if this one takes more than a day.
+        recommended_hours: hours to try instead, if this plan takes more than a day.
     """
 
     device: str
@@ -165,7 +165,8 @@ class TimePlanner:
         """
         cost = self.measure(decisions)
         if cost is None:
-            raise ValueError(f"memory: {self.memory / 1e9:g} GB: the device has less: must hold a short training")
+            rule = "the short training that measures the time ran out of memory: use a smaller --memory or --patch"
+            raise ValueError(f"memory: {self.memory / 1e9:g} GB: {rule}")
         value = {name: decision.value for name, decision in decisions.items()}
         shape = typical_shape(self.facts.median_extent_mm, value["spacing"])
         plan = Candidate(tuple(value["spacing"]), value["preset"], tuple(value["patch_size"]), math.prod(shape))
@@ -183,8 +184,7 @@ class TimePlanner:
         shorter = {share: within(part * timing.seconds) for share, part in SHORTER.items()}
         if timing.seconds <= LONG:
             return replace(timing, shorter=shorter)
-        enough = (hours for hours in RECOMMENDED if (less := within(3600 * hours)).steps == STEPS[less.preset])
-        return replace(timing, shorter=shorter, recommended_hours=next(enough, RECOMMENDED[-1]))
+        return replace(timing, shorter=shorter, recommended_hours=RECOMMENDED)
 
     def time_of(self, plan: Candidate, cost: TrainingCost, steps: int, validations: int) -> Timing:
         """Return the expected time of a training."""
@@ -211,9 +211,9 @@ class TimePlanner:
         def steps(candidate: Candidate) -> str:
             cost = estimate(candidate, costs)
             if cost is None or cost.bytes > self.memory:
-                return "needs too much memory"
+                return "would need too much memory, by estimate"
             number = max(0, self.work.steps_within(seconds, cost))
-            return f"would get {number} steps, of which {candidate.enough_steps} are enough"
+            return f"would get {number} steps and needs {candidate.enough_steps}"
 
         better = candidates[: candidates.index(choice)]
         cost = costs[choice]
@@ -236,14 +236,17 @@ class TimePlanner:
 
 def settings_of(candidate: Candidate) -> dict[str, Any]:
     """Return the settings of a candidate."""
-    names = ("spacing", "patch_size")
-    return {"preset": candidate.preset} | {name: list(getattr(candidate, name)) for name in names}
+    return {
+        "preset": candidate.preset,
+        "spacing": list(candidate.spacing),
+        "patch_size": list(candidate.patch_size),
+    }
 
 
 def left_over(seconds: float, timing: Timing, most_steps: int) -> str:
-    """Return what is done with the rest of a given time, in a sentence."""
+    """Return why a given time is not used as a whole, in a sentence."""
     if timing.steps > 0.9 * most_steps:
-        return f"{show_time(seconds)} were given; more steps are not expected to gain."
+        return f"The rest of {show_time(seconds)} is not used: more steps are not expected to improve the result."
     return f"{MARGIN:.0%} of {show_time(seconds)} are left for what is not measured."
 
 
@@ -269,7 +272,8 @@ def describe_timing(timing: Timing, command: str) -> list[str]:
     """
     lines = [timing.explained]
     if timing.budget_seconds is not None and timing.steps < timing.enough_steps:
-        lines.append(f"{timing.steps} steps are few: more time is worth it, at least for {timing.enough_steps} steps")
+        least = f"for at least {timing.enough_steps} steps"
+        lines.append(f"{timing.steps} steps are few: allow more time if you can, {least}")
     for share, plan in timing.shorter.items():
         grid, patch = (" x ".join(f"{value:g}" for value in values) for values in (plan.spacing, plan.patch_size))
         network = f"preset {plan.preset}, patch {patch}, spacing {grid} mm"

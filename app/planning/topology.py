@@ -145,7 +145,8 @@ def patch_sizes(shape: Sequence[int], spacing: Sequence[float], stride: Triple) 
 def least_patch(labelled_mm: Sequence[float], spacing: Sequence[float], shape: Sequence[int], stride: Triple) -> Triple:
     """Return the smallest patch that is worth training with: it holds the labels of a typical case, if these are small.
 
-    In cardiac MRI, a patch that just holds the heart learns more in the same time than a larger one
+    It keeps `FEWEST_VOXELS` along each axis at the coarsest scale, as far as a volume has them. In cardiac MRI, a patch
+    that just holds the heart learns more in the same time than a larger one
     (docs/ablation/LOG.md).
 
     Args:
@@ -155,6 +156,9 @@ def least_patch(labelled_mm: Sequence[float], spacing: Sequence[float], shape: S
         stride: stride of the network's coarsest scale, in voxels.
     """
     labels = (AROUND_LABELS * length / edge for length, edge in zip(labelled_mm, spacing, strict=True))
-    wanted = (min(n, length, LEAST_PATCH) for n, length in zip(shape, labels, strict=True))
+    wanted = (
+        min(n, max(min(length, LEAST_PATCH), FEWEST_VOXELS * step))
+        for n, length, step in zip(shape, labels, stride, strict=True)
+    )
     depth, height, width = (math.ceil(length / step) * step for length, step in zip(wanted, stride, strict=True))
     return depth, height, width

@@ -1,19 +1,21 @@
 """Measure what a planned training costs, by a short one: on two real cases, in a process of its own.
 
-One case is prepared as for training, some steps are made with patches of it, and the other is validated: every part of
-a training on this device, with the bundle's own data loading, augmentation, network, loss and metric.
+Both cases are prepared, some steps are made with patches of one, and the other is validated: every part of a training
+on this device, with the bundle's own data loading, augmentation, network, loss and metric.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
+import torch
 from monai.bundle import ConfigParser
 
 from hybridseg.app.runtime.child_process import ChildError, answer_json, run_json
@@ -22,10 +24,12 @@ from hybridseg.app.training.step import Step
 from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.io.json_files import write_json
 
+from .case_fingerprint import CaseFingerprint
+
 STEPS = 6
 """Steps that are measured; the first is slower, since it allocates memory."""
 ENOUGH_SECONDS = 8.0
-"""Time of steps after which no other is made."""
+"""Seconds of steps after which measuring stops."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class TrainingCost:
         data_seconds: time to read and augment the patches of a step.
         validation_seconds: time to validate one case.
         preparation_seconds: time to prepare one case.
+        preparation_bytes: peak memory to prepare one case.
         start_seconds: time from the start of the process to the first case.
     """
 
@@ -46,6 +51,7 @@ class TrainingCost:
     data_seconds: float
     validation_seconds: float
     preparation_seconds: float
+    preparation_bytes: int
     start_seconds: float
 
 
@@ -72,15 +78,23 @@ def measure_training(config: Mapping[str, Any], dataset: PathLike, cases: Sequen
             return None
         raise
     waited = perf_counter() - start
-    cost = TrainingCost(**answer)
-    return replace(cost, start_seconds=waited - cost.start_seconds)  # what the child could not measure
+    measured = answer.pop("measured_seconds")
+    return TrainingCost(**answer, start_seconds=waited - measured)
+
+
+def typical_cases(sound: Sequence[CaseFingerprint]) -> list[str]:
+    """Return the names of two labelled cases of a size that is not far from the mean."""
+    voxels = {case.case: math.prod(case.shape or ()) for case in sound if case.labelled_voxels}
+    voxels = voxels if len(voxels) > 1 else {case.case: math.prod(case.shape or ()) for case in sound}
+    mean = sum(voxels.values()) / len(voxels)
+    return sorted(voxels, key=lambda name: abs(voxels[name] - mean))[:2]
 
 
 def train_on_cases(config: Mapping[str, Any], cases: Sequence[str]) -> dict[str, Any]:
     """Make a short training in this process; see `measure_training`.
 
     Returns:
-        A `TrainingCost`, of which `start_seconds` is the time of all that was measured.
+        The fields of a `TrainingCost` except `start_seconds`; `measured_seconds`, the time of all that was measured.
     """
     with TemporaryDirectory() as folder:
         split = Path(folder) / "split.json"
@@ -91,8 +105,12 @@ def train_on_cases(config: Mapping[str, Any], cases: Sequence[str]) -> dict[str,
         parser["validate::handlers"] = []
         step = Step(parser)
         begin = perf_counter()
-        batches = iter(parser.get_parsed_content("train::dataloader"))
+        parser.get_parsed_content("train::dataset")  # the first case, for which modules are imported
+        prepare = perf_counter()
+        with peak_memory(torch.device("cpu")) as preparation_peak:
+            parser.get_parsed_content("validate::dataset")
         prepared = perf_counter()
+        batches = iter(parser.get_parsed_content("train::dataloader"))
         loading: list[float] = []
         stepping: list[float] = []
         with peak_memory(step.device) as peak:
@@ -108,15 +126,15 @@ def train_on_cases(config: Mapping[str, Any], cases: Sequence[str]) -> dict[str,
         validate = perf_counter()
         evaluator.run()
         end = perf_counter()
-    cost = TrainingCost(
-        bytes=peak[0],
-        step_seconds=median(stepping[1:] or stepping),
-        data_seconds=median(loading[1:] or loading),
-        validation_seconds=end - validate,
-        preparation_seconds=prepared - begin,
-        start_seconds=end - begin,
-    )
-    return asdict(cost)
+    return {
+        "bytes": peak[0],
+        "step_seconds": median(stepping[1:] or stepping),
+        "data_seconds": median(loading[1:] or loading),
+        "validation_seconds": end - validate,
+        "preparation_seconds": prepared - prepare,
+        "preparation_bytes": preparation_peak[0],
+        "measured_seconds": end - begin,
+    }
 
 
 if __name__ == "__main__":

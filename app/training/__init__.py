@@ -7,20 +7,14 @@ from hybridseg.app.runtime.lazy import lazy_names
 if TYPE_CHECKING:
     from .annotated_loss import AnnotatedLoss
     from .average import AverageWeights, UpdateAverage
-    from .checkpoints import Checkpoints, EarlyStop
-    from .curves import Curves
-    from .expected_end import ExpectedEnd, remaining_seconds
+    from .best_model import BestModel
     from .finite import FiniteGradients
-    from .handlers import BestModel, TrainingProgress
-    from .idle import IdleTime
-    from .metrics import TrainingMetrics
     from .prepared import PreparedDataset
     from .pretrained import load_pretrained
-    from .record import TrainingRecord
+    from .progress import Curves, TrainingMetrics, TrainingProgress
     from .reproducibility import SeededDataset, SeededSampler, SeedEpochs
-    from .run_folder import latest_checkpoint, latest_epoch
+    from .run import Checkpoints, EarlyStop, TrainingRecord, latest_checkpoint, latest_epoch, start_run
     from .schedule import warmup_cosine
-    from .start import start_run
     from .step import Step
 
 __all__ = [
@@ -30,9 +24,7 @@ __all__ = [
     "Checkpoints",
     "Curves",
     "EarlyStop",
-    "ExpectedEnd",
     "FiniteGradients",
-    "IdleTime",
     "PreparedDataset",
     "SeedEpochs",
     "SeededDataset",
@@ -45,7 +37,6 @@ __all__ = [
     "latest_checkpoint",
     "latest_epoch",
     "load_pretrained",
-    "remaining_seconds",
     "start_run",
     "warmup_cosine",
 ]
@@ -55,20 +46,14 @@ __getattr__ = lazy_names(
     {
         "annotated_loss": ["AnnotatedLoss"],
         "average": ["AverageWeights", "UpdateAverage"],
-        "checkpoints": ["Checkpoints", "EarlyStop"],
-        "curves": ["Curves"],
-        "expected_end": ["ExpectedEnd", "remaining_seconds"],
+        "best_model": ["BestModel"],
         "finite": ["FiniteGradients"],
-        "handlers": ["BestModel", "TrainingProgress"],
-        "idle": ["IdleTime"],
-        "metrics": ["TrainingMetrics"],
         "prepared": ["PreparedDataset"],
         "pretrained": ["load_pretrained"],
-        "record": ["TrainingRecord"],
+        "progress": ["Curves", "TrainingMetrics", "TrainingProgress"],
         "reproducibility": ["SeededDataset", "SeededSampler", "SeedEpochs"],
-        "run_folder": ["latest_checkpoint", "latest_epoch"],
+        "run": ["Checkpoints", "EarlyStop", "TrainingRecord", "latest_checkpoint", "latest_epoch", "start_run"],
         "schedule": ["warmup_cosine"],
-        "start": ["start_run"],
         "step": ["Step"],
     },
 )

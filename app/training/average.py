@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 EXPONENT = 16.97
@@ -29,7 +30,7 @@ class AverageWeights(AveragedModel):
     """
 
     def __init__(self, network: nn.Module) -> None:
-        super().__init__(plain(network), multi_avg_fn=update)
+        super().__init__(undistributed(network), multi_avg_fn=update)
 
 
 class UpdateAverage:
@@ -42,7 +43,7 @@ class UpdateAverage:
 
     def __init__(self, average: AverageWeights, network: nn.Module) -> None:
         self.average = average
-        self.network = plain(network)
+        self.network = undistributed(network)
 
     def attach(self, trainer: Engine) -> None:
         """Register with the trainer; MONAI's engines call this for each handler."""
@@ -53,11 +54,9 @@ class UpdateAverage:
         self.average.update_parameters(self.network)
 
 
-def plain(network: nn.Module) -> nn.Module:
+def undistributed(network: nn.Module) -> nn.Module:
     """Return a network without DistributedDataParallel around it."""
-    module = getattr(network, "module", network)
-    assert isinstance(module, nn.Module)
-    return module
+    return network.module if isinstance(network, DistributedDataParallel) else network
 
 
 @torch.no_grad()

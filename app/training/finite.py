@@ -13,7 +13,7 @@ from ignite.engine import Engine
 from monai.engines import IterationEvents
 from torch import Tensor, nn
 
-from .run_folder import latest_checkpoint
+from .run.run_folder import latest_checkpoint
 
 SCALER_LIMIT = 10
 """Batches in a row whose gradient may overflow while the loss scaler of float16 looks for its scale."""

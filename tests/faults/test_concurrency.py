@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hybridseg.app.training.run_folder import latest_epoch
+from hybridseg.app.training.run.run_folder import latest_epoch
 from hybridseg.transforms.phantoms import write_phantoms
 
 from ..app.commands.test_crossval import dataset, trainable

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hybridseg.app.training.run_folder import latest_epoch
+from hybridseg.app.training.run.run_folder import latest_epoch
 from hybridseg.bundles import bundle_path
 from hybridseg.transforms.phantoms import write_phantoms
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from hybridseg.app.bundling.writer import write_bundle
-from hybridseg.app.training.run_folder import latest_epoch
+from hybridseg.app.training.run.run_folder import latest_epoch
 from hybridseg.transforms.phantoms import write_phantoms
 
 from ..app.conftest import FAST_PLAN, hybridseg

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import torch
 
-from hybridseg.app.training.run_folder import latest_epoch
+from hybridseg.app.training.run.run_folder import latest_epoch
 from hybridseg.bundles import bundle_path
 from hybridseg.transforms.phantoms.abdomen import write_phantoms
 

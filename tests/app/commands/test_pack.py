@@ -68,7 +68,7 @@ def test_zip_holds_the_bundle_its_code_and_no_commands(name: str, tmp_path: Path
     assert changed == {"configs/metadata.json"}
     code = {path for path in packed.keys() - own.keys() if path.startswith("hybridseg/")}
     assert packed.keys() - own.keys() - code == {"RUN.md"}
-    for path in ("__init__.py", "LICENSE", "app/training/handlers.py", "bundles/__init__.py", "networks/py.typed"):
+    for path in ("__init__.py", "LICENSE", "app/training/best_model.py", "bundles/__init__.py", "networks/py.typed"):
         assert f"hybridseg/{path}" in code
     assert not [path for path in code if path.endswith(("cli.py", "predict.py"))]
     assert len(packed["hybridseg/LICENSE"]) > 10_000

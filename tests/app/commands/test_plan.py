@@ -64,7 +64,7 @@ def test_record_and_readme_have_every_decision(planned: Path) -> None:
 def test_plan_for_a_given_time_is_written(phantoms: Path, tmp_path: Path) -> None:
     result = hybridseg("plan", phantoms, "-o", tmp_path / "bundle", *FAST_PLAN, "--hours", "100")
     assert result.code == 0, result.err
-    assert "more steps are not expected to gain" in result.out
+    assert "more steps are not expected to improve the result" in result.out
     plan = json.loads((tmp_path / "bundle" / "plan.json").read_text())
     train = json.loads((tmp_path / "bundle" / "configs" / "train.json").read_text())
     assert (plan["time"]["budget_seconds"], plan["time"]["steps"]) == (360000, 5000)

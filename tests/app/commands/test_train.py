@@ -92,6 +92,17 @@ def test_several_processes_run_under_torchrun(started: Any, dataset: Path, tmp_p
     assert "multi_gpu_train.json" in started[0][started[0].index("--config_file") + 1]
 
 
+@pytest.mark.parametrize(("tracker", "name"), [("mlflow", "MLflow"), ("wandb", "Weights & Biases")])
+def test_tracker_that_is_not_installed_starts_nothing(
+    started: Any, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tracker: str, name: str
+) -> None:
+    monkeypatch.setattr("hybridseg.app.training.progress.trackers.find_spec", lambda package: None)
+    result = hybridseg("train", BUNDLE, dataset, "-o", tmp_path / "run", f"--{tracker}", "mine")
+    assert (result.code, result.out, started) == (2, "", [])
+    assert f"{tracker}: mine: {name} is not installed: pip install '.[{tracker}]'" in result.err
+    assert result.err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -102,8 +113,6 @@ def test_several_processes_run_under_torchrun(started: Any, dataset: Path, tmp_p
         (["--set", "max_epochs"], "set: 'max_epochs': must be key=value"),
         (["--set", "precision=auto", "--set", "precision=fp32"], "set: 'precision': must be set once"),
         (["--precision", "fp16", "--device", "cpu"], "precision: 'fp16': must be auto, fp32 or bf16 on cpu"),
-        (["--mlflow", "runs"], "mlflow: runs: MLflow is not installed: pip install"),
-        (["--wandb", "mine"], "wandb: mine: Weights & Biases is not installed: pip install"),
         (["--threads", "0"], "threads: 0: must be at least 1"),
         (["--set", "max_epochs=2", "--epochs", "2"], "set: 'max_epochs': must be set once; an option"),
         (["--fold", "1"], "fold: 1: must be 0 unless a split file has folds"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from hybridseg.app.planning.budget import (
     Schedule,
     Workload,
     choose,
+    divide,
     estimate,
     list_candidates,
     measure_and_choose,
@@ -29,6 +31,7 @@ COST = TrainingCost(
     data_seconds=0.1,
     validation_seconds=0.5,
     preparation_seconds=0.0,
+    preparation_bytes=10**8,
     start_seconds=40.0,
 )
 WORK = Workload(training=80, validation=20)
@@ -50,11 +53,16 @@ def test_training_ends_within_the_time_and_with_a_validation(seconds: float, cas
     per_epoch = math.ceil((schedule.samples_per_epoch or work.training) / 2)
     assert schedule.steps == per_epoch * schedule.epochs
     assert 10 <= schedule.epochs <= 200
+    assert schedule.steps >= 0.9 * min(5000, work.steps_within(seconds, COST))
 
 
 def test_no_more_steps_are_made_than_are_of_use() -> None:
     assert fit(1e9).steps == 5000
     assert fit(1e9).validations == 25
+
+
+def test_few_steps_are_left_out_where_validations_do_not_divide_them() -> None:
+    assert divide(2910, 3, 30, 2).steps == 2910
 
 
 def test_validations_take_a_tenth_of_the_time() -> None:
@@ -75,9 +83,28 @@ def test_too_little_time_is_an_error_that_says_how_much_is_needed() -> None:
     assert fit(0.022 * 3600).steps >= 15
 
 
+@pytest.mark.parametrize("step_seconds", [0.01, 0.9, 60.0])
+@pytest.mark.parametrize("validation_seconds", [0.001, 0.5, 60.0])
+def test_time_that_an_error_advises_is_enough(step_seconds: float, validation_seconds: float) -> None:
+    cost = replace(COST, step_seconds=step_seconds, validation_seconds=validation_seconds)
+    with pytest.raises(ValueError, match="must be at least") as error:
+        fit(1.0, cost=cost)
+    (hours,) = re.findall(r"at least ([\d.]+)", str(error.value))
+    assert fit(3600 * float(hours), cost=cost).steps > 0
+
+
 def test_gpu_computes_while_data_is_loaded() -> None:
     assert replace(WORK, on_gpu=True).step_seconds(COST) == 0.9
     assert WORK.step_seconds(COST) == 1.0
+    slow = replace(COST, data_seconds=3.6)
+    assert [replace(WORK, on_gpu=True, loaders=loaders).step_seconds(slow) for loaders in (0, 1, 2)] == [3.6, 3.6, 1.8]
+
+
+def test_cases_are_prepared_one_by_one_where_each_needs_all_memory() -> None:
+    cost = replace(COST, preparation_seconds=10.0)
+    needy = replace(cost, preparation_bytes=10**15)
+    assert WORK.fixed_seconds(needy) == 1040.0
+    assert WORK.fixed_seconds(replace(cost, bytes=10**15)) == WORK.fixed_seconds(cost)
 
 
 def test_patch_shrinks_to_the_labels_then_the_network_then_the_grid() -> None:
@@ -114,7 +141,7 @@ def test_network_is_the_best_with_enough_steps(seconds: float, preset: str) -> N
 def test_networks_that_need_too_much_memory_are_not_chosen() -> None:
     assert choose([SMALL, TINY], {SMALL: COST}, WORK, seconds=1e6, memory=8 * 10**8) == TINY
     assert choose([SMALL, TINY], {SMALL: None, TINY: COST}, WORK, seconds=1e6, memory=10**10) == TINY
-    with pytest.raises(ValueError, match=r"memory: 0.001 GB: must hold a step of the smallest plan"):
+    with pytest.raises(ValueError, match=r"memory: 0.001 GB: too little for the smallest network and patch: raise it"):
         choose([SMALL, TINY], {SMALL: COST}, WORK, seconds=1e6, memory=10**6)
 
 
@@ -127,6 +154,7 @@ def test_cost_grows_with_patch_network_and_volume() -> None:
         step_seconds=COST.step_seconds / 2,
         data_seconds=COST.data_seconds / 2,
         validation_seconds=COST.validation_seconds / 2,
+        preparation_bytes=COST.preparation_bytes // 2,
     )
     cheaper = estimate(TINY, {SMALL: COST})
     assert cheaper is not None
@@ -149,6 +177,12 @@ def test_choice_is_measured_until_it_stays() -> None:
     choice, costs = measure_and_choose([SMALL, TINY], measure, WORK, seconds=5000.0, memory=10**10)
     assert choice == TINY  # since small was slower than estimated
     assert measured == list(costs) == [TINY, SMALL]
+
+
+def test_device_without_memory_for_the_smallest_is_an_error() -> None:
+    rule = "memory: 10 GB: the device ran out of memory with the smallest network and patch"
+    with pytest.raises(ValueError, match=rule):
+        measure_and_choose([SMALL, TINY], lambda candidate: None, WORK, seconds=5000.0, memory=10**10)
 
 
 def test_only_a_few_candidates_are_measured() -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -47,50 +45,6 @@ def test_plan_is_reported_recorded_and_written(tmp_path: Path) -> None:
 def test_dataset_folder_cannot_be_the_bundle(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"output: .*: must not be the folder of the dataset"):
         plan_bundle(tmp_path, tmp_path / "." / "x" / "..")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"memory": "lots"}, "memory: 'lots': must be a size such as 8GB or 500MB"),
-        ({"patient": "("}, r"patient: '\(': must be a regular expression"),
-        ({"folds": 1}, "folds: 1: must be at least 2"),
-        ({"seed": -1}, "seed: -1: must be at least 0"),
-        ({"patch": (0, 8, 8)}, r"patch: \(0, 8, 8\): must be positive and finite"),
-        ({"preset": "huge"}, "preset: 'huge': must be one of tiny, small, light, base"),
-    ],
-)
-def test_options_are_checked_when_they_are_made(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        PlanOptions(**options)
-
-
-def test_cases_of_few_patients_share_a_fold(tmp_path: Path) -> None:
-    make_dataset(tmp_path / "set", [f"p{patient}_{visit}" for patient in range(3) for visit in ("pre", "post")])
-    plan = plan_bundle(tmp_path / "set", tmp_path / "bundle", OPTIONS)
-    assert sorted(map(list, plan.folds)) == [[f"p{patient}_post", f"p{patient}_pre"] for patient in range(3)]
-    assert "cases of 3 patients, by their names: p" in plan.decisions["folds"].reason
-
-
-def test_given_folds_are_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    make_dataset(tmp_path / "set", "abc")
-    splits = [{"train": ["b", "x"], "val": ["a"]}, {"train": ["a"], "val": ["b", "x"]}]
-    path = tmp_path / "splits_final.json"
-    path.write_text(json.dumps(splits))
-    plan = plan_bundle(tmp_path / "set", tmp_path / "bundle", replace(OPTIONS, split_file=path))
-    written = json.loads((tmp_path / "bundle" / "configs" / "split.json").read_text())
-    assert written == plan.split == {"folds": [["a"], ["b"]], "test": []}
-    assert plan.decisions["folds"].reason == "The folds of splits_final.json."
-    assert "1 of 3 cases of" in caplog.text
-    assert "1 cases are not listed in" in caplog.text
-
-
-def test_given_folds_without_sound_cases_are_an_error(tmp_path: Path) -> None:
-    make_dataset(tmp_path / "set", "abc")
-    path = tmp_path / "split.json"
-    path.write_text(json.dumps({"folds": [["a", "b"], ["x"]]}))
-    with pytest.raises(ValueError, match=r"split.json: fold 1: must have a case of the dataset that has no problems"):
-        plan_bundle(tmp_path / "set", tmp_path / "bundle", replace(OPTIONS, split_file=path))
 
 
 def test_label_that_no_case_has_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

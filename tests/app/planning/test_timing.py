@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,7 +34,7 @@ def planner(given: Mapping[str, Any], reasons: Mapping[str, str]) -> Planner:
 
 def measure(decisions: Mapping[str, Decision]) -> TrainingCost:
     seconds = SECONDS_PER_VOXEL[decisions["preset"].value] * math.prod(decisions["patch_size"].value)
-    return TrainingCost(10**8, seconds, seconds / 10, 0.5, 0.2, 30.0)
+    return TrainingCost(10**8, seconds, seconds / 10, 0.5, 0.2, 10**8, 30.0)
 
 
 def times(**given: Any) -> TimePlanner:
@@ -56,7 +58,7 @@ def test_plan_within_a_time_takes_what_is_worth_it_and_says_why() -> None:
     assert timing.seconds < 1200
     assert value["patience"] == timing.validations == value["max_epochs"] // value["val_interval"]
     assert decisions["spacing"].reason.startswith("The median spacing of the dataset")
-    assert "enough for preset light; base would get" in decisions["preset"].reason
+    assert re.search(r"enough for preset light; base would get \d+ steps and needs 3750\.", decisions["preset"].reason)
     assert "the next larger patch" in decisions["patch_size"].reason
     assert f"{timing.steps} steps of " in decisions["max_epochs"].reason
     assert "10% of 20.0 minutes are left" in decisions["max_epochs"].reason
@@ -68,14 +70,15 @@ def test_more_time_is_never_spent_on_a_cheaper_plan() -> None:
     assert ladder == sorted(ladder, reverse=True)
     assert ladder[0] > ladder[-1] == 0
     assert chosen[-1]["patch_size"].value == [224, 256, 10]
-    assert "more steps are not expected to gain" in chosen[-1]["max_epochs"].reason
+    assert "more steps are not expected to improve the result" in chosen[-1]["max_epochs"].reason
 
 
 def test_little_time_takes_a_coarser_grid_and_says_that_it_is_little() -> None:
     decisions, timing = times().plan_within(85)
     assert decisions["spacing"].value == [3.0, 3.0, 10.0]
     assert decisions["spacing"].reason.startswith("Coarser than planned without a given time, 1.5 x 1.5 x 10 mm")
-    assert f"{timing.steps} steps are few" in describe_timing(timing, "hybridseg plan d -o b")[1]
+    few = f"{timing.steps} steps are few: allow more time if you can, for at least {timing.enough_steps} steps"
+    assert few in describe_timing(timing, "hybridseg plan d -o b")[1]
 
 
 def test_settings_of_the_user_stay() -> None:
@@ -94,6 +97,12 @@ def test_plan_without_a_time_says_what_less_time_would_change() -> None:
     assert lines[1].startswith("half of it, 8.8 hours: about 11")
     assert "a tenth of it" in lines[3]
     assert len(lines) == 4
+
+
+def test_device_without_memory_for_the_plan_is_an_error() -> None:
+    rule = "memory: 10 GB: the short training that measures the time ran out of memory: use a smaller --memory or"
+    with pytest.raises(ValueError, match=rule):
+        replace(times(), measure=lambda decisions: None).time_plan(planner({}, {}).plan())
 
 
 def test_plan_of_more_than_a_day_recommends_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ def test_patches_are_multiples_of_the_stride_up_to_a_volume(
 
 @pytest.mark.parametrize(
     ("labelled_mm", "patch"),
-    [((100.0, 90.0, 60.0), (64, 64, 8)), ((400.0, 90.0, 60.0), (96, 64, 8)), ((1.0, 1.0, 1.0), (16, 16, 2))],
+    [((100.0, 90.0, 60.0), (64, 64, 8)), ((400.0, 90.0, 60.0), (96, 64, 8)), ((1.0, 1.0, 1.0), (64, 64, 8))],
 )
 def test_least_patch_holds_the_labels(labelled_mm: tuple[float, float, float], patch: tuple[int, int, int]) -> None:
     assert least_patch(labelled_mm, (2.0, 2.0, 10.0), (200, 200, 9), (16, 16, 2)) == patch

@@ -7,14 +7,10 @@ import re
 import pytest
 from ignite.engine import Engine, Events
 
-from hybridseg.app.training.expected_end import ExpectedEnd, remaining_seconds
+from hybridseg.app.training.progress.expected_end import ExpectedEnd
 
-STEP, VALIDATION = 3.0, 10.0
-"""Seconds of a step and of a validation; an epoch has two steps."""
-
-
-def test_rest_is_epochs_and_validations() -> None:
-    assert remaining_seconds(2.5, 60.0, 1, 10.0) == 160.0
+STEP, VALIDATION, SAVING = 3.0, 10.0, 1.0
+"""Seconds of a step, of a validation and of a checkpoint; an epoch has two steps and a checkpoint."""
 
 
 @pytest.mark.parametrize(
@@ -22,21 +18,22 @@ def test_rest_is_epochs_and_validations() -> None:
     [
         (1, 5 * STEP),  # the first epoch is extrapolated, and no validation is known
         (2, 4 * STEP),
-        (4, 2 * STEP),  # the validation of the second epoch follows
-        (5, STEP + VALIDATION),
+        (4, 2 * STEP + SAVING),  # the validation of the second epoch follows
+        (5, (2 * STEP + SAVING) / 2 + VALIDATION),
     ],
 )
 def test_rest_is_extrapolated_at_every_step(step: int, seconds: float) -> None:
     now, found = [0.0], {}
 
-    def advance(engine: Engine, batch: int) -> None:
-        now[0] += STEP
+    def wait(seconds: float) -> None:
+        now[0] += seconds
 
-    trainer, validator = Engine(advance), Engine(lambda engine, batch: now.__setitem__(0, now[0] + VALIDATION))
+    trainer, validator = Engine(lambda engine, batch: wait(STEP)), Engine(lambda engine, batch: wait(VALIDATION))
     validate = Events.EPOCH_COMPLETED(lambda engine, epoch: epoch > 1)
     trainer.add_event_handler(validate, lambda: validator.run([0]))
     expected = ExpectedEnd(validator, 1, lambda: now[0])
     expected.attach(trainer)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: wait(SAVING))
     trainer.add_event_handler(
         Events.ITERATION_COMPLETED,
         lambda: found.update({trainer.state.iteration: expected.seconds_left(trainer)}),

@@ -1,24 +1,22 @@
-"""Handlers of a training: keep the best weights, and report progress."""
+"""Report the progress of a training: a bar over each epoch, and a line in the log after it."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import ignite.distributed as idist
-import torch
 from ignite.engine import Engine, Events
 from ignite.handlers.tqdm_logger import ProgressBar
 
+from hybridseg.app.training.best_model import BestModel, can_choose
+
 from .expected_end import ExpectedEnd
-from .finite import is_finite
 from .metrics import label_dice
-from .saving import save_tensors
 
 TRAINING_PARTS = {
     "loss": "loss {:.4f}",
@@ -32,57 +30,6 @@ SHOWN_LABELS, LOWEST_LABELS = 8, 3
 """Labels whose Dice the line shows; of more labels, only the lowest."""
 
 logger = logging.getLogger("hybridseg.training")
-
-
-def can_choose(validator: Engine) -> bool:
-    """Return whether a validation says which weights are better: not if no validation case has a label to score.
-
-    MONAI's mean of scores that are all undefined is 0, as that of the worst network.
-    """
-    state: Any = validator.state
-    scores = getattr(state, "metric_details", {}).get(getattr(state, "key_metric_name", None))
-    return scores is None or not bool(torch.isnan(scores).all())
-
-
-class BestModel:
-    """Save the weights after each validation that beats the best one so far.
-
-    If no validation case has a label, nothing can choose, and the weights are saved after each validation, so that the
-    last are kept. The file is a state dict of tensors; it is replaced as a whole.
-
-    Args:
-        network: the network in training.
-        path: the file to write, such as `<run_dir>/model.pt`.
-    """
-
-    def __init__(self, network: torch.nn.Module, path: str | Path) -> None:
-        self.network = getattr(network, "module", network)  # within DistributedDataParallel
-        self.path = Path(path)
-        self.score = -math.inf
-        self.epoch = 0
-
-    def attach(self, validator: Engine) -> None:
-        """Register with the validator; MONAI's engines call this for each handler."""
-        validator.add_event_handler(Events.COMPLETED, self)
-
-    def __call__(self, validator: Engine) -> None:
-        state: Any = validator.state  # MONAI's engines add the key metric
-        score = float(state.metrics[state.key_metric_name]) if can_choose(validator) else -math.inf
-        if score > self.score or score == -math.inf == self.score:
-            if not is_finite(self.network.state_dict().values()):
-                logger.warning(f"epoch {state.epoch}: weights are not finite: {self.path} was not written")
-                return
-            self.score, self.epoch = score, state.epoch
-            if idist.get_rank() == 0:
-                save_tensors(self.network.state_dict(), self.path)
-
-    def state_dict(self) -> dict[str, float]:
-        """Return the state for a checkpoint: the best score and its epoch."""
-        return {"score": self.score, "epoch": self.epoch}
-
-    def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Restore the state from a checkpoint."""
-        self.score, self.epoch = state["score"], int(state["epoch"])
 
 
 class TrainingProgress:
@@ -147,7 +94,8 @@ class TrainingProgress:
         if len(shown) > SHOWN_LABELS:
             shown, hint = sorted(shown, key=lambda item: item[1])[:LOWEST_LABELS], "lowest: "
         labels = ", ".join(f"{name} {value:.3f}" for name, value in shown)
-        yield f"{state.key_metric_name} {state.metrics[state.key_metric_name]:.4f}{f' ({hint}{labels})' * bool(shown)}"
+        mean = f"{state.key_metric_name} {state.metrics[state.key_metric_name]:.4f}"
+        yield f"{mean} ({hint}{labels})" if shown else mean
         yield f"best {self.best.score:.4f} at epoch {self.best.epoch}"
 
     def time_parts(self, trainer: Engine) -> Iterator[str]:
@@ -161,8 +109,8 @@ class TrainingProgress:
         """Log at the end where the best weights are."""
         if self.best.epoch and self.best.score == -math.inf:
             logger.warning(
-                f"no validation case has a label, so nothing could choose the best weights and nothing stopped early: "
-                f"the last ones, of epoch {self.best.epoch}, are in {self.best.path}. Validate on cases with labels."
+                f"no validation case has a label, so the best weights are unknown: {self.best.path} has those of "
+                f"the last validation, epoch {self.best.epoch}. Validate on cases with labels."
             )
         elif self.best.epoch:
             logger.info(f"best weights, of epoch {self.best.epoch}: {self.best.path}")

@@ -104,25 +104,25 @@ def cut_slice(case: Mapping[str, Any], labels: int) -> Slice:
             labels do not overlap.
         labels: number of labels.
     """
-    reference, prediction = (number_labels(case[key], labels) for key in ("label", "pred"))
-    index = int((reference > 0).sum((0, 1)).argmax())
+    covered = (case["label"][-labels:] > 0.5).any(0)
+    index = int(covered.sum((0, 1)).argmax())
+    image, label, prediction = (plain(case[key][..., index]) for key in ("image", "label", "pred"))
     spacing = getattr(case["image"], "pixdim", torch.ones(3))
     return Slice(
         case=str(case.get("case", "")),
-        image=plain(case["image"])[0, :, :, index].numpy(),
-        reference=reference[..., index].numpy(),
-        prediction=prediction[..., index].numpy(),
+        image=image[0].numpy(),
+        reference=number_labels(label, labels).numpy(),
+        prediction=number_labels(prediction, labels).numpy(),
         aspect=float(spacing[1] / spacing[0]),
     )
 
 
-def plain(volume: Any) -> Tensor:
-    """Return a volume on the CPU, without its metadata."""
-    return convert_to_tensor(volume, device="cpu", track_meta=False)
+def plain(part: Any) -> Tensor:
+    """Return a copy of a part of a volume on the CPU, without its metadata; the volume is not kept in memory."""
+    return convert_to_tensor(part, device="cpu", track_meta=False).clone()
 
 
 def number_labels(channels: Tensor, labels: int) -> Tensor:
-    """Return the number of the last channel that covers each voxel (X, Y, Z), from 1; 0 where none does."""
-    masks = plain(channels)[-labels:] > 0.5
-    numbers = torch.arange(1, labels + 1).view(-1, 1, 1, 1)
-    return (masks * numbers).amax(0)
+    """Return the number of the last channel (K, X, Y) that covers each voxel (X, Y), from 1; 0 where none does."""
+    numbers = torch.arange(1, labels + 1).view(-1, 1, 1)
+    return ((channels[-labels:] > 0.5) * numbers).amax(0)

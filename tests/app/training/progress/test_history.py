@@ -6,7 +6,7 @@ from pathlib import Path
 
 import matplotlib.image
 
-from hybridseg.app.training.history import PICTURE, TABLE, History, read_rows
+from hybridseg.app.training.progress.history import PICTURE, TABLE, History, read_rows
 
 
 def test_resumed_run_continues_the_table(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_new_run_replaces_the_table(tmp_path: Path) -> None:
 
 
 def test_damaged_table_is_replaced(tmp_path: Path) -> None:
-    for text in ("epoch,loss\n1,high\n", "loss\n1\n"):
+    for text in ("epoch,loss\n1,high\n", "loss\n1\n", "epoch,loss\n1,2,3\n", "loss,epoch\n1\n"):
         (tmp_path / TABLE).write_text(text)
         assert read_rows(tmp_path / TABLE) == []
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 
-from hybridseg.app.training.checkpoints import Checkpoints, EarlyStop
-from hybridseg.app.training.run_folder import latest_checkpoint
+from hybridseg.app.training.run.checkpoints import Checkpoints, EarlyStop
+from hybridseg.app.training.run.run_folder import latest_checkpoint
 from hybridseg.app.training.schedule import warmup_cosine
 
 

@@ -67,7 +67,7 @@ class History:
 
 def read_rows(path: Path) -> list[Row]:
     """Read a table; empty if it is not there or cannot be read."""
-    with suppress(OSError, ValueError, KeyError), path.open(encoding="utf-8", newline="") as file:
+    with suppress(OSError, ValueError, KeyError, TypeError, csv.Error), path.open(encoding="utf-8", newline="") as file:
         return [
             {EPOCH: int(row.pop(EPOCH)), **{name: float(value) for name, value in row.items() if value}}
             for row in csv.DictReader(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from ignite.engine import Engine, Events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hybridseg.app.reporting.curves import read_curves
-from hybridseg.app.training.curves import Curves
+from hybridseg.app.training.progress.curves import Curves
 
 
-def train(run_dir: Path, *, epochs: int = 2, **trackers: Any) -> None:
+def train(run_dir: Path, *, epochs: int = 2, labels: bool = True, **trackers: Any) -> None:
     """Train a few epochs, with a validation in each, that show curves and pictures."""
     run_dir.mkdir(exist_ok=True)
     mask = torch.zeros(2, 8, 8, 4)
@@ -28,7 +29,8 @@ def train(run_dir: Path, *, epochs: int = 2, **trackers: Any) -> None:
         validator.run([0])
 
     def score() -> None:
-        validator.state.metrics = {"val_mean_dice": 0.5, "dice/liver": 0.25}
+        validator.state.metrics = {"val_mean_dice": 0.5, "dice/liver": 0.25} if labels else {"val_mean_dice": 0.0}
+        validator.state.metric_details = {"val_mean_dice": torch.tensor([[0.5 if labels else math.nan]])}
 
     trainer.add_event_handler(Events.EPOCH_COMPLETED, validate)
     validator.add_event_handler(Events.EPOCH_COMPLETED, score)
@@ -60,6 +62,11 @@ def test_files_are_written_without_any_tracker(tmp_path: Path) -> None:
     ]
 
 
+def test_mean_without_labels_is_not_recorded_as_zero(tmp_path: Path) -> None:
+    train(tmp_path / "run", tensorboard=False, labels=False)
+    assert (tmp_path / "run" / "progress.csv").read_text().splitlines()[0] == "epoch,loss,learning_rate"
+
+
 def test_mlflow_has_metrics_and_pictures(tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
     train(tmp_path / "run", mlflow=str(tmp_path / "store"))
@@ -81,7 +88,7 @@ def test_wandb_runs_without_a_network(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("tracker", ["mlflow", "wandb"])
 def test_tracker_that_is_not_installed_is_an_error(tmp_path: Path, tracker: str, monkeypatch) -> None:
-    monkeypatch.setattr("hybridseg.app.training.trackers.find_spec", lambda name: None)
+    monkeypatch.setattr("hybridseg.app.training.progress.trackers.find_spec", lambda name: None)
     trackers: dict[str, Any] = {tracker: "there"}
     with pytest.raises(ValueError, match=rf"{tracker}: there: .* is not installed: pip install '.\[{tracker}\]'"):
         train(tmp_path / "run", **trackers)

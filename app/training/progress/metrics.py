@@ -22,9 +22,9 @@ SPECIAL = re.compile(r"[^\w .\-]")
 class TrainingMetrics:
     """Put what each epoch shows into `state.metrics` of the trainer, and the Dice of each label into the validator's.
 
-    The trainer has the mean `loss`, the `learning_rate`, the mean `gradient_norm` (as `FiniteGradients` finds it),
-    `samples_per_second`, of all processes, and `waiting`, the share of the time that the device waits for data. The
-    validator has `dice/LABEL` for each label: the mean over the cases whose reference has it.
+    The trainer has the mean `loss` and `samples_per_second` of all processes, the `learning_rate`, the mean
+    `gradient_norm` (as `FiniteGradients` finds it), and `waiting`, the share of the time that the device waits for
+    data. The validator has `dice/LABEL` for each label: the mean over the cases whose reference has it.
 
     Args:
         validator: the engine that validates, whose key metric is MONAI's `MeanDice`.
@@ -53,7 +53,7 @@ class TrainingMetrics:
         trainer.state.metrics["learning_rate"] = trainer.optimizer.param_groups[0]["lr"]
 
     def add(self, trainer: Engine) -> None:
-        """Add a step; `loss` is the mean of the epoch so far, which the progress bar shows."""
+        """Add a step; `loss` is this process's mean of the epoch so far, which the progress bar shows."""
         state: Any = trainer.state
         self.losses.append(state.output["loss"].item())
         state.metrics["loss"] = sum(self.losses) / len(self.losses)
@@ -62,8 +62,9 @@ class TrainingMetrics:
         self.samples += len(state.batch["image"])
 
     def finish(self, trainer: Engine) -> None:
-        """End an epoch."""
+        """End an epoch, in every process."""
         metrics = trainer.state.metrics
+        metrics["loss"] = idist.all_reduce(metrics["loss"]) / idist.get_world_size()  # of all processes
         if self.norms:
             metrics["gradient_norm"] = sum(self.norms) / len(self.norms)
         metrics["samples_per_second"] = self.samples * idist.get_world_size() / max(self.idle.seconds, 1e-9)

@@ -11,6 +11,8 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from ignite.handlers import global_step_from_engine
 
+from hybridseg.app.training.best_model import can_choose
+
 from .history import MEAN, History
 from .overlays import PICTURE, Overlays
 from .trackers import Tracker, open_trackers
@@ -91,7 +93,8 @@ class Curves:
             return
         self.validated = False
         scores = dict(state.metrics)
-        self.history.add(epoch, {**metrics, MEAN: scores.pop(state.key_metric_name), **scores})
+        mean = scores.pop(state.key_metric_name)
+        self.history.add(epoch, {**metrics, **({MEAN: mean} if can_choose(self.validator) else {}), **scores})
         if find_spec("matplotlib"):
             self.add_picture("progress", self.history.draw(), epoch)
             if self.overlays.slices:

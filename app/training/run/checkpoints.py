@@ -13,13 +13,13 @@ from ignite.handlers import Checkpoint
 from ignite.handlers.checkpoint import BaseSaveHandler
 from monai.handlers import CheckpointLoader, EarlyStopHandler
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LambdaLR
 
+from hybridseg.app.training.average import undistributed
+from hybridseg.app.training.best_model import can_choose
 from hybridseg.networks import read_tensors
 from hybridseg.networks.weights import WeightsError, check_finite, check_same_network
 
-from .handlers import can_choose
 from .run_folder import checkpoint_epochs, checkpoint_path
 from .saving import save_tensors
 
@@ -183,11 +183,6 @@ def is_checkpoint(content: Any, objects: Mapping[str, Any]) -> bool:
     return isinstance(content, Mapping) and all(
         isinstance(content.get(name), Mapping) for name in ("trainer", *objects)
     )
-
-
-def undistributed(network: nn.Module) -> nn.Module:
-    """Return a network without DistributedDataParallel around it, as checkpoints have it."""
-    return network.module if isinstance(network, DistributedDataParallel) else network
 
 
 class EarlyStop(EarlyStopHandler):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hybridseg.app.training.run_folder import latest_checkpoint
+from hybridseg.app.training.run.run_folder import latest_checkpoint
 
 
 def test_latest_checkpoint_is_that_of_the_last_epoch(tmp_path: Path) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,12 @@ from ignite.engine import Engine, Events
 
 from hybridseg.app.runtime.machine import describe_machine, versions
 from hybridseg.app.runtime.record import digest, now
-from hybridseg.bundles import running_configs
+from hybridseg.app.training.best_model import BestModel
+from hybridseg.app.training.prepared import PreparedDataset
+from hybridseg.bundles import running_configs, running_options
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.json_files import read_json, write_json
 from hybridseg.transforms.precision import choose_precision
-
-from .handlers import BestModel
-from .prepared import PreparedDataset
 
 RUN = "run.json"
 
@@ -97,7 +96,7 @@ class TrainingRecord:
         self.entry |= {
             "epochs": trainer.state.epoch,
             "best_epoch": best.epoch or None,
-            "best_score": best.score if best.epoch else None,
+            "best_score": best.score if math.isfinite(best.score) else None,
         }
         write_json(self.path, {"runs": [*self.earlier, self.entry]})
 
@@ -140,6 +139,4 @@ def read_overrides() -> dict[str, str]:
     """Return what MONAI's command line sets, by key; empty if another program runs the training."""
     if not running_configs():
         return {}
-    words = [part for word in sys.argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
-    options = {option.removeprefix("--"): value for option, value in pairwise(words) if option.startswith("--")}
-    return {option: value for option, value in options.items() if option.replace("-", "_") != "config_file"}
+    return {option: value for option, value in running_options().items() if option != "config_file"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,14 @@ import torch
 from ignite.engine import Engine
 from monai.transforms import Compose
 
-from hybridseg.app.training.handlers import BestModel
+from hybridseg.app.training.best_model import BestModel
 from hybridseg.app.training.prepared import PreparedDataset
-from hybridseg.app.training.record import TrainingRecord, read_overrides
+from hybridseg.app.training.run.record import TrainingRecord, read_overrides
 from hybridseg.bundles import bundle_path
 from hybridseg.transforms import LoadVolumed
 from hybridseg.transforms.errors import VolumeError
 
-from ..conftest import write_volume
+from ...conftest import write_volume
 
 BUNDLE = bundle_path("phantom_ct_segmentation")
 
@@ -30,7 +31,9 @@ def cases(tmp_path: Path) -> PreparedDataset:
     return PreparedDataset([{"case": "a", "image": str(volume)}], Compose([LoadVolumed(["image"])]))
 
 
-def train(run_dir: Path, cases: PreparedDataset, epochs: int, *, resumed: int = 0, fail: bool = False) -> Any:
+def train(
+    run_dir: Path, cases: PreparedDataset, epochs: int, *, resumed: int = 0, fail: bool = False, score: float = 0.5
+) -> Any:
     """Train some epochs, or fail in the last one, and return the record."""
 
     def step(engine: Engine, batch: int) -> None:
@@ -43,7 +46,7 @@ def train(run_dir: Path, cases: PreparedDataset, epochs: int, *, resumed: int = 
     record = TrainingRecord(run_dir, BUNDLE, precision="fp32", seed=7, best=best, datasets={"training": cases})
     record.attach(trainer)
     trainer.load_state_dict({"epoch": resumed, "max_epochs": epochs, "epoch_length": 1})
-    best.score, best.epoch = 0.5, 1
+    best.score, best.epoch = score, 1
     if fail:
         with pytest.raises(RuntimeError, match="power cut"):
             trainer.run([0], max_epochs=epochs)
@@ -73,6 +76,11 @@ def test_resumed_training_adds_an_entry(tmp_path: Path, cases: PreparedDataset) 
     assert resumed["finished"] is not None
 
 
+def test_training_without_labels_to_validate_has_no_best_score(tmp_path: Path, cases: PreparedDataset) -> None:
+    (start,) = train(tmp_path, cases, 1, score=-math.inf)
+    assert (start["best_epoch"], start["best_score"]) == (1, None)
+
+
 def test_record_of_something_else_is_not_overwritten(tmp_path: Path, cases: PreparedDataset) -> None:
     (tmp_path / "run.json").write_text('{"runs": {}, "cases": []}')
     with pytest.raises(VolumeError, match=r"run.json: not the record of a training: must be written by a training"):
@@ -91,8 +99,8 @@ def test_data_digest_follows_names_and_contents(tmp_path: Path, cases: PreparedD
 
 
 def test_overrides_are_those_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["run", "--config_file", "['a/train.json', 'b.json']", "--seed", "3", "--fold=1"]
+    words = ["run", "--config-file", "['a/train.json', 'b.json']", "--seed", "3", "--fold=1", "--max-epochs=2"]
     monkeypatch.setattr(sys, "argv", ["monai.bundle", *words])
-    assert read_overrides() == {"seed": "3", "fold": "1"}
+    assert read_overrides() == {"seed": "3", "fold": "1", "max_epochs": "2"}
     monkeypatch.setattr(sys, "argv", ["notebook", "--port=3"])
     assert read_overrides() == {}

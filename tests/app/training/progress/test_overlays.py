@@ -12,7 +12,7 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 from monai.networks import one_hot
 
-from hybridseg.app.training.overlays import CASES, Overlays, cut_slice, number_labels
+from hybridseg.app.training.progress.overlays import CASES, Overlays, cut_slice, number_labels
 
 LABELS = torch.zeros(1, 8, 6, 4, dtype=torch.long)
 LABELS[0, 2:5, 1:4, 2] = 1
@@ -34,8 +34,14 @@ def test_slice_has_the_largest_area_of_the_reference() -> None:
     assert (part.case, part.aspect) == ("a", 2.0)
 
 
+def test_slices_are_copies_so_that_volumes_are_not_kept() -> None:
+    validated = case("a")
+    part = cut_slice(validated, labels=2)
+    assert not np.shares_memory(part.image, validated["image"].numpy())
+
+
 def test_overlapping_regions_show_the_last_on_top() -> None:
-    whole, core = torch.zeros(2, 1, 1, 3)
+    whole, core = torch.zeros(2, 1, 3)
     whole[..., :2], core[..., :1] = 1, 1
     assert number_labels(torch.stack([whole, core]), 2).flatten().tolist() == [2, 1, 0]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from ignite.engine import Engine
 
-from hybridseg.app.training.idle import IdleTime
+from hybridseg.app.training.progress.idle import IdleTime
 
 
 class Clock:

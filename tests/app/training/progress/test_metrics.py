@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from ignite.engine import Engine, Events
 
-from hybridseg.app.training.metrics import TrainingMetrics, label_dice
+from hybridseg.app.training.progress.metrics import TrainingMetrics, label_dice
+
+LOSS_OF_PROCESSES = """
+import json, sys, torch, torch.distributed as dist
+from ignite.engine import Engine
+from hybridseg.app.training.progress.metrics import TrainingMetrics
+
+dist.init_process_group("gloo")
+trainer = Engine(lambda engine, batch: {"loss": torch.tensor(1.0 + 2 * dist.get_rank())})
+trainer.optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+TrainingMetrics(Engine(lambda engine, batch: None), []).attach(trainer)
+metrics = trainer.run([{"image": torch.zeros(1)}]).metrics
+if dist.get_rank() == 0:
+    print(json.dumps(metrics["loss"]))
+dist.destroy_process_group()
+"""
 
 
 def train(losses: list[float], norms: list[float], validator: Engine) -> dict[str, float]:
@@ -39,6 +58,14 @@ def test_epoch_is_measured() -> None:
     }
     assert metrics["samples_per_second"] > 0
     assert 0 <= metrics["waiting"] <= 1
+
+
+def test_loss_is_the_mean_over_processes(tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(LOSS_OF_PROCESSES)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = subprocess.run([*launcher, tmp_path / "job.py"], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == 2.0
 
 
 def test_steps_that_a_loss_scaler_skipped_have_no_norm() -> None:
