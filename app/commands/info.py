@@ -50,7 +50,7 @@ class Info(Command):
             print(as_json(record))
             return 0
         rows = [["bundle", "version", "weights"]]
-        rows += [[bundle["name"], bundle["version"], "yes" if bundle["weights"] else "no"] for bundle in bundles]
+        rows += [[bundle["name"], bundle["version"], bundle["weights_license"] or "no"] for bundle in bundles]
         for line, task in zip(align(rows), ["task", *(bundle["task"] for bundle in bundles)], strict=True):
             print(f"{line}  {task}")
         print()
@@ -67,7 +67,7 @@ class Info(Command):
 
 
 def describe_bundle(name: str) -> dict[str, Any]:
-    """Return name, version, task and folder of a shipped bundle, and whether it has weights."""
+    """Return name, version, task and folder of a shipped bundle, whether it has weights, and their licence."""
     from hybridseg.transforms.io.json_files import read_json
 
     folder = bundle_path(name)
@@ -77,6 +77,7 @@ def describe_bundle(name: str) -> dict[str, Any]:
         "version": metadata["version"],
         "task": metadata["task"],
         "weights": (folder / "models" / "model.pt").is_file(),
+        "weights_license": metadata.get("weights_license"),
         "path": str(folder),
     }
 

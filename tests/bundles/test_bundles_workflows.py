@@ -130,10 +130,17 @@ def test_two_processes_train_together(run, folder):
     assert checkpoint["trainer"]["epoch_length"] == 2  # three training cases, shared by two processes
 
 
-def test_hippocampus_weights_reach_their_published_dice(data_dir, tmp_path):
-    bundle = bundle_path("hippocampus_mri_segmentation")
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("hippocampus_mri_segmentation", "Task04_Hippocampus"),
+        pytest.param("cardiac_cine_mri_segmentation", "cardiac_cine_mri", marks=pytest.mark.slow),
+    ],
+)
+def test_weights_reach_their_published_dice(name, folder, data_dir, tmp_path):
+    bundle = bundle_path(name)
     files = str([str(bundle / "configs" / name) for name in ("inference.json", "evaluate.json")])
-    options = ["--dataset_dir", str(data_dir / "Task04_Hippocampus"), "--output_dir", "scores", "--device", "cpu"]
+    options = ["--dataset_dir", str(data_dir / folder), "--output_dir", "scores", "--device", "cpu"]
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", files, *options]
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert finished.returncode == 0, finished.stderr[-3000:]
