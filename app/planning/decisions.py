@@ -82,10 +82,11 @@ def make_decisions(
         )
         if options.hours is not None:
             return times.plan_within(3600 * options.hours)
-        decisions = planner(options.given, {}, measure).plan()
+        # A given patch leaves nothing to choose: the short training measures its step too.
+        decisions = planner(options.given, {}, no_cost if "patch_size" in options.given else measure).plan()
         return decisions, times.time_plan(decisions)
 
 
 def no_cost(settings: Mapping[str, Any]) -> StepCost:
-    """Stand in for a measurement where the patch is given."""
+    """Stand in for a measurement where the patch is given or chosen by time."""
     return StepCost(0, 0.0)

@@ -62,11 +62,8 @@ def largest_that_fits(
     voxels = [math.prod(size) for size in sizes]
     best = cost(sizes[0])
     if best is None or best.bytes > memory:
-        needed = "more than the device has" if best is None else f"{best.bytes / 1e9:.2f} GB"
-        shown = " x ".join(map(str, sizes[0]))
-        smallest = "the smallest patch" if len(sizes) > 1 else "the patch"
-        rule = f"must hold a step with {smallest}, {shown}, which needs {needed}"
-        raise ValueError(f"memory: {memory / 1e9:g} GB: {rule}")
+        patch = "the smallest patch" if len(sizes) > 1 else "the patch"
+        raise memory_error(memory, sizes[0], best and best.bytes, patch=patch)
     fits, too_large = 0, len(sizes)
     while fits + 1 < too_large:
         expected = min(voxels[fits] * memory / best.bytes, GROWTH * voxels[fits])
@@ -78,6 +75,22 @@ def largest_that_fits(
         else:
             too_large = index
     return sizes[fits], best
+
+
+def memory_error(memory: int, size: Sequence[int], needed: int | None, *, patch: str = "the patch") -> ValueError:
+    """Return the error for a step that does not fit into the memory.
+
+    Args:
+        memory: bytes that a step may need.
+        size: the patch (D, H, W) in voxels.
+        needed: bytes that the step needs; None if memory ran out.
+        patch: what the patch is.
+    """
+    shown, needs = (
+        " x ".join(map(str, size)),
+        "more than the device has" if needed is None else f"{needed / 1e9:.2f} GB",
+    )
+    return ValueError(f"memory: {memory / 1e9:g} GB: must hold a step with {patch}, {shown}, which needs {needs}")
 
 
 def measure_step(config: Mapping[str, Any], *, channels: int, label_channels: int) -> StepCost | None:

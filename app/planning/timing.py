@@ -22,6 +22,7 @@ from .budget import (
 )
 from .dataset_fingerprint import DatasetFingerprint
 from .planner import STEPS, Decision, Planner
+from .step_cost import memory_error
 from .topology import typical_shape
 from .training_cost import TrainingCost
 
@@ -161,13 +162,12 @@ class TimePlanner:
         """Return how long a plan takes that was made without a given time, and what less time would change.
 
         Raises:
-            ValueError: memory ran out.
+            ValueError: memory ran out, or a step with a given patch needs more than it may.
         """
         cost = self.measure(decisions)
-        if cost is None:
-            rule = "the short training that measures the time ran out of memory: use a smaller --memory or --patch"
-            raise ValueError(f"memory: {self.memory / 1e9:g} GB: {rule}")
         value = {name: decision.value for name, decision in decisions.items()}
+        if cost is None or ("patch_size" in self.given and cost.bytes > self.memory):
+            raise memory_error(self.memory, value["patch_size"], cost and cost.bytes)
         shape = typical_shape(self.facts.median_extent_mm, value["spacing"])
         plan = Candidate(tuple(value["spacing"]), value["preset"], tuple(value["patch_size"]), math.prod(shape))
         steps = value["max_epochs"] * math.ceil(self.work.training / value["batch_size"])

@@ -10,13 +10,13 @@ import pytest
 from .execution import FOLDER, LIVE, outputs, read, run
 
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-SLOW = {"01_data_and_plan", "02_train", "05_inside_the_network", "06_pet_ct"}
+SLOW = {"01_data_and_plan", "02_train", "05_inside_the_network", "06_pet_ct", "07_cardiac_function"}
 NEEDS = {"03_predict_and_inspect": "ipyniivue", "05_inside_the_network": "nilearn"}
 """Packages without which a notebook cannot run; without the others, it shows pictures instead of widgets."""
-NEED_DATA = {"06_pet_ct"}
+NEED_DATA = {"06_pet_ct", "07_cardiac_function"}
 """Notebooks on real volumes, whose folder an environment variable names."""
-SHORTER = {"02_train": {"epochs=30": "epochs=6"}}
-"""Trainings that are shorter in the tests."""
+SHORTER = {"02_train": {"epochs=30": "epochs=6"}, "07_cardiac_function": {'split["test"]': 'split["test"][:6]'}}
+"""What takes less time in the tests."""
 LARGEST = 300_000
 """Bytes of a notebook."""
 PLACES = re.compile(r"(?:/tmp/|/home/|/root/|/Users/|[A-Z]:\\)|\bat 0x")

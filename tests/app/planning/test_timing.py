@@ -100,9 +100,16 @@ def test_plan_without_a_time_says_what_less_time_would_change() -> None:
 
 
 def test_device_without_memory_for_the_plan_is_an_error() -> None:
-    rule = "memory: 10 GB: the short training that measures the time ran out of memory: use a smaller --memory or"
+    rule = "memory: 10 GB: must hold a step with the patch, .*, which needs more than the device has"
     with pytest.raises(ValueError, match=rule):
         replace(times(), measure=lambda decisions: None).time_plan(planner({}, {}).plan())
+
+
+def test_given_patch_that_does_not_fit_is_an_error() -> None:
+    needed = replace(measure(planner({}, {}).plan()), bytes=11 * 10**9)
+    given = times(preset="small", patch_size=[64, 64, 10])
+    with pytest.raises(ValueError, match=r"must hold a step with the patch, 64 x 64 x 10, which needs 11\.00 GB"):
+        replace(given, measure=lambda decisions: needed).time_plan(planner(given.given, {}).plan())
 
 
 def test_plan_of_more_than_a_day_recommends_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
