@@ -63,7 +63,7 @@ def largest_that_fits(
     best = cost(sizes[0])
     if best is None or best.bytes > memory:
         patch = "the smallest patch" if len(sizes) > 1 else "the patch"
-        raise memory_error(memory, sizes[0], best and best.bytes, patch=patch)
+        raise memory_error(memory, sizes[0], best.bytes if best else None, patch=patch)
     fits, too_large = 0, len(sizes)
     while fits + 1 < too_large:
         expected = min(voxels[fits] * memory / best.bytes, GROWTH * voxels[fits])

@@ -167,7 +167,7 @@ class TimePlanner:
         cost = self.measure(decisions)
         value = {name: decision.value for name, decision in decisions.items()}
         if cost is None or ("patch_size" in self.given and cost.bytes > self.memory):
-            raise memory_error(self.memory, value["patch_size"], cost and cost.bytes)
+            raise memory_error(self.memory, value["patch_size"], cost.bytes if cost else None)
         shape = typical_shape(self.facts.median_extent_mm, value["spacing"])
         plan = Candidate(tuple(value["spacing"]), value["preset"], tuple(value["patch_size"]), math.prod(shape))
         steps = value["max_epochs"] * math.ceil(self.work.training / value["batch_size"])
