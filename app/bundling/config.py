@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from hybridseg.app.runtime.config_values import broken_rule
 
 if TYPE_CHECKING:
     from hybridseg.transforms.regions import Regions
@@ -21,18 +23,25 @@ MOVED: Mapping[str, str] = {
     "hybridseg.app.weights": "hybridseg.app.training",
 }
 """Names in the configs of bundles that earlier versions wrote, and their names now."""
+NEEDED = ("label_names", "preprocessing", "network", "checkpoint", "inferer", "postprocessing")
+"""Keys without which an `inference.json` cannot segment."""
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """Read a config of a bundle.
 
     Raises:
-        VolumeError: it cannot be read, or names modules that have moved.
+        VolumeError: it cannot be read, a key has an invalid value, or it names modules that have moved.
     """
     from hybridseg.transforms.errors import VolumeError
     from hybridseg.transforms.io.json_files import read_json
 
-    config: dict[str, Any] = read_json(path)
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise VolumeError(path, f"a {type(config).__name__}", "must be an object with the keys of a config")
+    if broken := broken_rule(config):
+        key, value, rule = broken
+        raise VolumeError(path, f"{key}: {value}", rule)
     names = {name for text in strings(config) for name in HYBRIDSEG_NAME.findall(text)}
     moved = {next((old for old in MOVED if f"{name}.".startswith(f"{old}.")), None) for name in names}
     if replacements := [f"{old} by {new}" for old, new in MOVED.items() if old in moved]:
@@ -69,57 +78,53 @@ def inference_config(bundle: Path) -> Mapping[str, Any]:
     """Read the `inference.json` of a bundle.
 
     Raises:
-        VolumeError: it cannot be read.
+        VolumeError: it cannot be read, lacks a key, or a key has an invalid value.
     """
-    return read_config(bundle / "configs" / "inference.json")
+    from hybridseg.transforms.errors import VolumeError
+
+    path = bundle / "configs" / "inference.json"
+    config = read_config(path)
+    if missing := [key for key in NEEDED if key not in config]:
+        raise VolumeError(path, f"no {missing[0]}", f"must have {', '.join(NEEDED)}")
+    return config
+
+
+def optional_config(bundle: Path, name: str) -> Mapping[str, Any]:
+    """Read another config of a bundle, such as its `evaluate.json`; empty if it has none.
+
+    Raises:
+        VolumeError: it cannot be read, or a key has an invalid value.
+    """
+    path = bundle / "configs" / name
+    return read_config(path) if path.is_file() else {}
 
 
 def label_parts(bundle: Path) -> tuple[dict[int, str], Regions | None]:
     """Return the names of a bundle's labels by number, and its regions of labels, if it has any.
 
     Raises:
-        VolumeError: its `inference.json` cannot be read, or does not name its labels by number.
+        VolumeError: its `inference.json` cannot be used.
     """
-    from hybridseg.transforms.errors import VolumeError
-
-    config, path = inference_config(bundle), bundle / "configs" / "inference.json"
-    names = config.get("label_names")
-    if not isinstance(names, Mapping) or not names:
-        raise VolumeError(path, "no label_names", "every label's number needs a name there")
-    if other := [label for label in names if not str(label).isdecimal()]:
-        raise VolumeError(path, f"label {other[0]!r}", "must be a whole number from 0")
-    return {int(label): name for label, name in names.items()}, config.get("regions")
+    config = inference_config(bundle)
+    return {int(label): name for label, name in config["label_names"].items()}, config.get("regions")
 
 
 def label_rois(bundle: Path, file: str = "evaluate.json") -> dict[str, int]:
     """Return the labels by pattern of ROI names that a config of a bundle has; empty without any.
 
     Raises:
-        VolumeError: the config cannot be read.
-        ValueError: they have another form.
+        VolumeError: the config cannot be used.
     """
-    from hybridseg.transforms.io.json_files import read_json
-    from hybridseg.transforms.io.masks import check_rois
-
-    config = bundle / "configs" / file
-    rois = read_json(config).get("rois", {}) if config.is_file() else {}
-    check_rois(rois)
-    return dict(rois)
+    return dict(optional_config(bundle, file).get("rois", {}))
 
 
 def ignore_label(bundle: Path) -> int | None:
     """Return the label of voxels without annotation in the references of a bundle; None if it names none.
 
     Raises:
-        VolumeError: its `evaluate.json` cannot be read, or the label is not a whole number from 1.
+        VolumeError: its `evaluate.json` cannot be used.
     """
-    from hybridseg.transforms.errors import VolumeError
-    from hybridseg.transforms.io.json_files import read_json
-
-    config = bundle / "configs" / "evaluate.json"
-    found: int | None = read_json(config).get("ignore_label") if config.is_file() else None
-    if found is not None and (type(found) is not int or found < 1):
-        raise VolumeError(config, f"ignore_label {found!r}", "must be a whole number from 1")
+    found: int | None = optional_config(bundle, "evaluate.json").get("ignore_label")
     return found
 
 
@@ -136,15 +141,13 @@ def input_channels(bundle: Path) -> int:
 def input_modalities(bundle: Path) -> tuple[str | None, ...]:
     """Return the DICOM modality of each image channel of a bundle, such as CT or PT; None if its configs do not say."""
     from hybridseg.transforms.datasets.names import DICOM_CODES
-    from hybridseg.transforms.io.json_files import read_json
 
     channels = input_channels(bundle)
     named = inference_config(bundle).get("modalities")
     if isinstance(named, Mapping) and len(named) == channels:
         return tuple(DICOM_CODES.get(modality, modality) for modality in named.values())
-    metadata = bundle / "configs" / "metadata.json"
     try:
-        modality = read_json(metadata)["network_data_format"]["inputs"]["image"]["modality"]
+        modality = optional_config(bundle, "metadata.json")["network_data_format"]["inputs"]["image"]["modality"]
     except (KeyError, TypeError, ValueError):  # no file, or another format
         modality = None
     return (modality if modality in ("CT", "MR", "PT") else None,) * channels
@@ -168,15 +171,12 @@ def shown_window(bundle: Path) -> tuple[float, float] | None:
     config = inference_config(bundle)
     first = next(iter(config.get("modalities") or ()), None)
     window = config.get("window") or (config.get("windows") or {}).get(first)
-    return (float(window[0]), float(window[1])) if isinstance(window, Sequence) and len(window) == 2 else None
+    return (float(window[0]), float(window[1])) if isinstance(window, list) else None
 
 
 def bundle_version(bundle: Path) -> str | None:
     """Return the version in a bundle's `metadata.json`, or None if there is none."""
-    from hybridseg.transforms.io.json_files import read_json
-
-    metadata = bundle / "configs" / "metadata.json"
-    version = read_json(metadata).get("version") if metadata.is_file() else None
+    version = optional_config(bundle, "metadata.json").get("version")
     return None if version is None else str(version)
 
 
@@ -190,12 +190,11 @@ def label_structures(bundle: Path) -> list[Structure]:
         VolumeError: a file cannot be read, or does not name its labels, or a code or colour is invalid.
     """
     from hybridseg.transforms.errors import VolumeError
-    from hybridseg.transforms.io.json_files import read_json
     from hybridseg.transforms.structures import describe_structures
 
     names, _ = label_parts(bundle)
     path = bundle / "configs" / "metadata.json"
-    colours = read_json(path).get("label_colours", {}) if path.is_file() else {}
+    colours = optional_config(bundle, path.name).get("label_colours", {})
     for name, colour in colours.items():
         if not isinstance(colour, str) or not COLOUR.fullmatch(colour):
             raise VolumeError(path, f"label_colours: {name}: {colour!r}", "must be a colour such as #ff9f43")

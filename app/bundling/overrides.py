@@ -10,8 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-NONE = "$None"
-"""How a config says None: MONAI's command line ignores a plain None."""
+from hybridseg.app.runtime.config_values import NONE, broken_rule
 
 SEPARATOR = "::"
 """Between the parts of a key, such as `train::trainer::max_epochs`; MONAI takes `#` too."""
@@ -33,6 +32,18 @@ def read_settings(words: Iterable[str]) -> dict[str, str]:
             raise ValueError(f"set: {key!r}: must be set once")
         settings[key] = NONE if value in ("None", "null") else value
     return settings
+
+
+def check_settings(settings: Mapping[str, str]) -> None:
+    """Check the values of `read_settings`, as MONAI's command line will read them.
+
+    Raises:
+        ValueError: a value is invalid.
+    """
+    from fire.parser import DefaultParseValue
+
+    if broken := broken_rule({key: DefaultParseValue(value) for key, value in settings.items()}):
+        raise ValueError(f"set: {': '.join(broken)}")
 
 
 def check_key(key: str, field: str, config: Mapping[str, Any], file: Path) -> None:

@@ -48,8 +48,11 @@ def pack_bundle(bundle: Path, output: Path) -> list[str]:
         The names of the modules in the zip.
 
     Raises:
-        VolumeError: a config cannot be read, or names code that is not packed; the file cannot be written.
+        VolumeError: a config cannot be read, or names code that is not packed; a file of the bundle is a link to
+            somewhere else; the zip is in the bundle's folder, or cannot be written.
     """
+    if output.resolve().is_relative_to(bundle.resolve()):
+        raise VolumeError(output, "is in the bundle's folder", "must be outside, where it is not packed itself")
     check_configs(bundle)
     own = bundle_files(bundle)
     own |= {name: hide_dataset_path(text) for name, text in own.items() if re.fullmatch(r"configs/[^/]+\.json", name)}
@@ -90,11 +93,20 @@ def check_configs(bundle: Path) -> None:
 
 
 def bundle_files(bundle: Path) -> dict[str, bytes]:
-    """Read the bundle's own files: their contents by path within the bundle."""
-    found = [path for part in PARTS for path in (bundle / part, *(bundle / part).rglob("*")) if path.is_file()]
+    """Read the bundle's own files: their contents by path within the bundle.
+
+    Raises:
+        VolumeError: a file or folder is a link to something outside the bundle, which would be packed unnoticed, or to
+            nothing.
+    """
+    found = [path for part in PARTS for path in (bundle / part, *(bundle / part).rglob("*"))]
     hidden = (".", "__pycache__")
     kept = [path for path in found if not any(part.startswith(hidden) for part in path.relative_to(bundle).parts)]
-    return {path.relative_to(bundle).as_posix(): path.read_bytes() for path in kept}
+    for path in kept:
+        inside = path.resolve().is_relative_to(bundle.resolve())
+        if path.is_symlink() and not (inside and path.is_file()):
+            raise VolumeError(path, f"a link to {path.readlink()}", "must link to a file of the bundle, or be a copy")
+    return {path.relative_to(bundle).as_posix(): path.read_bytes() for path in kept if path.is_file()}
 
 
 def hide_dataset_path(config: bytes) -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from hybridseg.app.bundling.config import inference_config, label_parts, label_rois, read_config, series_channels
-from hybridseg.app.bundling.overrides import read_settings
+from hybridseg.app.bundling.overrides import check_settings, read_settings
 from hybridseg.app.runtime.console import say
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.app.runtime.folder_lock import folder_lock
@@ -147,6 +147,7 @@ class Crossval(ComputingCommand):
             raise ValueError(f"set: {min(own)!r}: must not be set: the cross-validation sets it")
         if own := read_settings(self.set).keys() & {"rois", "modalities"}:
             raise ValueError(f"set: {min(own)!r}: must be set in the bundle's configs, by which the cases are scored")
+        check_settings(read_settings(self.set))
         roots = [bundle_path(name) for name in (self.bundle, *self.bundles)]
         check_bundles(roots, self.output)
         return roots

@@ -116,9 +116,9 @@ class Evaluate(VolumeCommand):
                         resample=self.resample,
                     )
             if self.output is not None:
-                write_reports(scores, self.output, tolerance=self.tolerance)
+                write_reports(scores, self.output, tolerance=self.tolerance, ignore=ignore, resample=self.resample)
             if self.json:
-                record = summary_record(scores, tolerance=self.tolerance)
+                record = summary_record(scores, tolerance=self.tolerance, ignore=ignore, resample=self.resample)
                 print(as_json({**record, "scores": [asdict(score) for score in scores], "errors": failures.messages}))
             else:
                 if scores:

@@ -41,6 +41,11 @@ KEYS: Mapping[str, str] = {
     "resume": "resume",
 }
 """The key of train.json that each option sets, by field."""
+OPTIONS: Mapping[str, str] = {
+    "dataset_dir": "dataset",
+    **{key: option.replace("_", "-") for option, key in KEYS.items()},
+}
+"""The name of the option or argument that sets each key, in messages."""
 TEXTS = ("mlflow", "wandb")
 """Options whose values are texts, whatever Python or MONAI would read in them."""
 SUBSETS: Mapping[str, str] = {"training": "train::dataset::data", "validation": "validate::dataset::data"}
@@ -114,6 +119,7 @@ class Train(ComputingCommand):
         check_trackers(mlflow=self.mlflow, wandb=self.wandb)
         config = self.read_config(configs, overrides)
         config["bundle_root"] = literal(root)
+        self.check_values(config, configs, overrides)
         run_dir = self.check_run_folder(config)
         if self.pretrained is not None:
             from hybridseg.networks.weights import read_weights
@@ -166,12 +172,28 @@ class Train(ComputingCommand):
         config = ConfigParser(read_config(configs[0]))
         for path in configs[1:]:
             config.update(read_config(path))
-        options = {key: option.replace("_", "-") for option, key in KEYS.items()} | {"dataset_dir": "dataset"}
         for key in (*overrides, "run_dir"):
-            check_key(key, options.get(key, "set"), config.get(), configs[0])
+            check_key(key, OPTIONS.get(key, "set"), config.get(), configs[0])
         for key, value in overrides.items():
             config[key] = DefaultParseValue(as_word(value)) if isinstance(value, str | Path) else value
         return config
+
+    def check_values(self, config: ConfigParser, configs: Sequence[Path], overrides: Mapping[str, object]) -> None:
+        """Check the values of the training, also those that the config computes.
+
+        Raises:
+            ValueError: a value cannot be used, or cannot be computed.
+        """
+        from hybridseg.app.runtime.config_values import PART, RULES, broken_rule
+        from hybridseg.transforms.errors import VolumeError
+
+        rules = {key: RULES.get(key.rpartition(SEPARATOR)[2], PART) for key in {**config.get(), **overrides}}
+        known = [key for key, rule in rules.items() if rule is not PART]
+        if broken := broken_rule({key: config.get_parsed_content(key) for key in known}):
+            key, value, rule = broken
+            if key in overrides:
+                raise ValueError(f"{OPTIONS.get(key, f'set: {key}')}: {value}: {rule}")
+            raise VolumeError(configs[0], f"{key}: {value}", rule)
 
     def check_run_folder(self, config: ConfigParser) -> Path:
         """Make the run folder if needed, and return it.

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hybridseg.app.bundling.config import ignore_label, inference_config, label_parts, label_rois, series_channels
+from hybridseg.app.bundling.config import (
+    ignore_label,
+    inference_config,
+    label_parts,
+    label_rois,
+    read_config,
+    series_channels,
+)
 
 
 def check_bundles(roots: Sequence[Path], output: Path) -> None:
@@ -21,6 +28,7 @@ def check_bundles(roots: Sequence[Path], output: Path) -> None:
     if len({root.name for root in roots}) < len(roots):
         raise ValueError(f"bundles: {', '.join(root.name for root in roots)}: must have different names")
     for root in roots:
+        read_config(root / "configs" / "train.json")
         if "networks" in inference_config(root).get("network_def", {}):
             raise ValueError(f"bundle: {root}: is an ensemble: must be the bundle that its members were trained with")
         if (output / root.name).resolve() == root:

@@ -139,8 +139,8 @@ def write_report(
         tolerance: of the surface Dice, in mm.
         pictures: largest number of cases to draw, worst first.
     """
-    write_reports(chosen.scores, output, tolerance=tolerance)
     source, predictions = chosen.members[0], chosen.predictions
+    write_reports(chosen.scores, output, tolerance=tolerance, ignore=predictions.ignore)
     cohort = Cohort(
         predictions=chosen.maps,
         references={case: as_reference(predictions.cases[case]["label"], {}) for case in chosen.maps},

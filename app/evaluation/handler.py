@@ -81,6 +81,6 @@ class ScoreCases:
         """Write `scores.csv`, `scores.json` and `summary.json`, and log the table."""
         from .tables import summary_table, write_reports
 
-        write_reports(self.scores, self.output_dir, tolerance=self.tolerance)
+        write_reports(self.scores, self.output_dir, tolerance=self.tolerance, ignore=self.ignore)
         table = summary_table(self.scores, tolerance=self.tolerance)
         logging.getLogger("hybridseg.evaluation").info(f"{table}\nscores written to {self.output_dir}")

@@ -15,13 +15,22 @@ from .metrics import LabelScore
 from .summary import Spread, Summary, summarise_scores
 
 
-def write_reports(scores: Sequence[LabelScore], output_dir: str | Path, *, tolerance: float) -> None:
+def write_reports(
+    scores: Sequence[LabelScore],
+    output_dir: str | Path,
+    *,
+    tolerance: float,
+    ignore: int | None = None,
+    resample: bool = False,
+) -> None:
     """Write `scores.csv` and `scores.json`, a record for each case and label, and `summary.json`.
 
     Args:
         scores: of all cases.
         output_dir: folder to write to; created if needed.
         tolerance: of the surface Dice, in mm.
+        ignore: label of voxels without annotation that counted for nothing; None if there was none.
+        resample: whether predictions on another grid were resampled.
 
     Raises:
         OSError: a file cannot be written.
@@ -30,16 +39,21 @@ def write_reports(scores: Sequence[LabelScore], output_dir: str | Path, *, toler
     records = [asdict(score) for score in scores]
     (folder / "summary.json").unlink(missing_ok=True)  # if writing fails, no old summary stays beside new scores
     write_csv(folder / "scores.csv", [field.name for field in fields(LabelScore)], records)
-    for name, content in (("scores", records), ("summary", summary_record(scores, tolerance=tolerance))):
+    summary = summary_record(scores, tolerance=tolerance, ignore=ignore, resample=resample)
+    for name, content in (("scores", records), ("summary", summary)):
         write_json(folder / f"{name}.json", content)
 
 
-def summary_record(scores: Sequence[LabelScore], *, tolerance: float) -> dict[str, Any]:
-    """Return the summary of the scores as a record for JSON; `tolerance` is that of the surface Dice, in mm."""
+def summary_record(
+    scores: Sequence[LabelScore], *, tolerance: float, ignore: int | None = None, resample: bool = False
+) -> dict[str, Any]:
+    """Return the summary of the scores, with the options of `write_reports` that made them, as a record for JSON."""
     *labels, overall = summarise_scores(scores)
     return {
         "cases": len({score.case for score in scores}),
         "tolerance_mm": tolerance,
+        "ignore": ignore,
+        "resample": resample,
         "labels": [asdict(label) for label in labels],
         "overall": asdict(overall),
     }

@@ -16,7 +16,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose
 from torch import nn
 
-from hybridseg.app.bundling.config import literal, read_config, shown_window
+from hybridseg.app.bundling.config import inference_config, literal, shown_window
 from hybridseg.app.bundling.training_data import measured_scan, percentiles
 from hybridseg.app.runtime.machine import choose_device
 from hybridseg.bundles import bundle_path
@@ -94,7 +94,7 @@ class Predictor:
         root = bundle_path(bundle)
         self.device = choose_device(device)
         config_file = root / "configs" / "inference.json"
-        config = ConfigParser(read_config(config_file))
+        config = ConfigParser(dict(inference_config(root)))
         config["bundle_root"] = literal(root)
         config["device"] = f"$torch.device('{self.device}')"
         config["output_dir"] = None  # labels are returned, not written
@@ -113,11 +113,7 @@ class Predictor:
         if grid_of:
             config["preprocessing"]["grid_of"] = grid_of
 
-        def item(name: str) -> Any:
-            if name not in config:
-                raise VolumeError(config_file, f"no item {name!r}", "an inference configuration needs it")
-            return config.get_parsed_content(name)
-
+        item = config.get_parsed_content
         self.bundle = root.name
         self.window = shown_window(root)
         self.grid_of = grid_of

@@ -135,8 +135,8 @@ def describe_cohort(
     if folder is not None:
         facts.setdefault("Bundle", folder.name)
     if (found := scores_for(cohort, predictions, chosen=scores, tolerance=tolerance)) is not None:
-        cohort.scores, tolerance = found
-        facts["Scores"] = "of an earlier evaluation"
+        cohort.scores, tolerance = found.scores, found.tolerance
+        facts["Scores"] = found.describe()
     elif references is not None:
         cohort.score(tolerance or TOLERANCE)
     else:

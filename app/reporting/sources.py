@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,7 +26,17 @@ from hybridseg.transforms.io.names import case_name, find_volumes, list_volumes
 from .cohort import Cohort
 
 SCORES, SUMMARY = "scores.json", "summary.json"
-MEASURES = ("reference_ml", "prediction_ml", "volume_difference_ml", "dice", "surface_dice", "hd95", "assd")
+COUNTS = ("label", "reference_voxels", "prediction_voxels")
+MEASURES: Mapping[str, tuple[float, float]] = {
+    "reference_ml": (0, inf),
+    "prediction_ml": (0, inf),
+    "volume_difference_ml": (-inf, inf),
+    "dice": (0, 1),
+    "surface_dice": (0, 1),
+    "hd95": (0, inf),
+    "assd": (0, inf),
+}
+"""The measures of a score, each with its smallest and its largest value; any may be None."""
 SCORES_RULE = "must be written by hybridseg evaluate -o"
 
 
@@ -38,23 +49,50 @@ def run_record(predictions: Path) -> RunRecord:
     return RunRecord(predictions if predictions.is_dir() else predictions.parent)
 
 
-def read_scores(folder: Path) -> tuple[list[LabelScore], float]:
-    """Read the scores that `hybridseg evaluate` wrote to a folder, and the tolerance of their surface Dice in mm.
+@dataclass(frozen=True, kw_only=True)
+class EarlierScores:
+    """Scores that `hybridseg evaluate` wrote, and how they were measured.
+
+    Args:
+        scores: of cases and labels.
+        tolerance: of the surface Dice, in mm.
+        ignore: label of voxels without annotation, which counted for nothing; None if there was none.
+        resample: whether label maps on another grid were resampled.
+        recorded: whether `ignore` and `resample` are known; earlier versions did not record them.
+    """
+
+    scores: list[LabelScore]
+    tolerance: float
+    ignore: int | None
+    resample: bool
+    recorded: bool
+
+    def describe(self) -> str:
+        """Return how they were measured, in words."""
+        ignored = "" if self.ignore is None else f", label {self.ignore} ignored"
+        return f"of an earlier evaluation{ignored}{', label maps resampled' if self.resample else ''}"
+
+
+def read_scores(folder: Path) -> EarlierScores:
+    """Read the scores that `hybridseg evaluate` wrote to a folder.
 
     Raises:
         VolumeError: the files are missing, or are not such scores.
     """
-    path = folder / SCORES
+    path, summary_path = folder / SCORES, folder / SUMMARY
     records = read_json(path)
     if not isinstance(records, list) or not all(is_score(row) for row in records):
         raise VolumeError(path, "no list of scores", SCORES_RULE)
-    try:
-        tolerance = float(read_json(folder / SUMMARY)["tolerance_mm"])
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, VolumeError):
-            raise
-        raise VolumeError(folder / SUMMARY, "no tolerance_mm", SCORES_RULE) from error
-    return [LabelScore(**row) for row in records], tolerance
+    summary = read_json(summary_path)
+    tolerance = summary.get("tolerance_mm") if isinstance(summary, Mapping) else None
+    if not in_range(tolerance, 0, inf) or tolerance == 0:
+        raise VolumeError(summary_path, "no tolerance_mm", SCORES_RULE)
+    ignore, resample = summary.get("ignore"), summary.get("resample", False)
+    if not (ignore is None or (type(ignore) is int and ignore > 0)) or type(resample) is not bool:
+        raise VolumeError(summary_path, "no options of the scores", SCORES_RULE)
+    scores = [LabelScore(**row) for row in records]
+    recorded = "ignore" in summary
+    return EarlierScores(scores=scores, tolerance=float(tolerance), ignore=ignore, resample=resample, recorded=recorded)
 
 
 def is_score(row: Any) -> bool:
@@ -62,8 +100,13 @@ def is_score(row: Any) -> bool:
     if not isinstance(row, Mapping) or set(row) != {field.name for field in fields(LabelScore)}:
         return False
     words = all(isinstance(row[name], str) for name in ("case", "name")) and row["outcome"] in get_args(Outcome)
-    counts = all(type(row[name]) is int for name in ("label", "reference_voxels", "prediction_voxels"))
-    return words and counts and all(row[name] is None or type(row[name]) in (int, float) for name in MEASURES)
+    counts = all(type(row[name]) is int and row[name] >= 0 for name in COUNTS)
+    return words and counts and all(row[name] is None or in_range(row[name], *MEASURES[name]) for name in MEASURES)
+
+
+def in_range(value: Any, least: float, most: float) -> bool:
+    """Whether a value is a finite number in a range."""
+    return type(value) in (int, float) and isfinite(value) and least <= value <= most
 
 
 def newer_than(path: Path, others: Iterable[PathLike]) -> bool:
@@ -147,13 +190,11 @@ def case_files(path: Path, *, may_be_empty: bool = False) -> dict[str, Path]:
     return {case_name(volume): volume for volume in find_volumes([path])}
 
 
-def scores_for(
-    cohort: Cohort, folder: Path, *, chosen: Path | None, tolerance: float | None
-) -> tuple[list[LabelScore], float] | None:
-    """Find scores of a cohort that `hybridseg evaluate` wrote, and the tolerance of their surface Dice in mm.
+def scores_for(cohort: Cohort, folder: Path, *, chosen: Path | None, tolerance: float | None) -> EarlierScores | None:
+    """Find scores of a cohort that `hybridseg evaluate` wrote.
 
     Scores beside the label maps are used only if they are newer than the label maps and references and have the same
-    cases, labels, tolerance, and numbers of voxels in both label maps.
+    cases, labels, tolerance, ignored label, and numbers of voxels in both label maps.
 
     Args:
         cohort: the cohort.
@@ -165,46 +206,52 @@ def scores_for(
         None if there are no scores to use.
 
     Raises:
-        VolumeError: the chosen scores cannot be read, or have other cases or another tolerance.
+        VolumeError: the scores cannot be read, or the chosen ones have other cases, another tolerance, or ignore
+            another label.
     """
     path = (chosen or folder) / SCORES
     maps = [*cohort.predictions.values(), *cohort.references.values()]
     if chosen is None and not (newer_than(path, maps) and (folder / SUMMARY).is_file()):
         return None
-    scores, measured_at = read_scores(path.parent)
-    cases = {score.case for score in scores}
+    found = read_scores(path.parent)
+    cases = {score.case for score in found.scores}
+    known = cohort.regions or cohort.label_names
+    comparable = known is not None and found.recorded  # without a bundle, the cohort's own label is not known
+    same_ignore = not comparable or found.ignore == cohort.ignore
     if chosen is not None:
         if unknown := sorted(cases - set(cohort.predictions)):
             raise VolumeError(path, f"scores of {unknown[0]!r}", f"must be of the label maps in {folder}")
-        if tolerance not in (None, measured_at):
-            raise VolumeError(
-                path, f"surface Dice at {measured_at:g} mm", f"must be at the tolerance, {tolerance:g} mm"
-            )
-        return scores, measured_at
-    known = cohort.regions or cohort.label_names
+        if tolerance not in (None, found.tolerance):
+            rule = f"must be at the tolerance, {tolerance:g} mm"
+            raise VolumeError(path, f"surface Dice at {found.tolerance:g} mm", rule)
+        if not same_ignore:
+            rule = f"must be {cohort.ignore}, the label that the bundle ignores"
+            raise VolumeError(path, f"ignore {found.ignore}", rule)
+        return found
     names = None if known is None else {*(known if cohort.regions else known.values())}
-    matching = cases == set(cohort.predictions) and tolerance in (None, measured_at)
-    matching = matching and (names is None or {score.name for score in scores} <= names)
-    return (scores, measured_at) if matching and have_same_maps(scores, cohort) else None
+    matching = cases == set(cohort.predictions) and tolerance in (None, found.tolerance) and same_ignore
+    matching = matching and (names is None or {score.name for score in found.scores} <= names)
+    return found if matching and have_same_maps(found, cohort) else None
 
 
-def have_same_maps(scores: Iterable[LabelScore], cohort: Cohort) -> bool:
+def have_same_maps(found: EarlierScores, cohort: Cohort) -> bool:
     """Whether each label has as many voxels in the label maps of a cohort, and in its references, as in the scores.
 
     The scores do not record their files, and times do not tell: copied files keep theirs. Another reader's label maps,
     or those of other weights, differ in their numbers of voxels.
     """
     by_case: dict[str, list[LabelScore]] = {}
-    for score in scores:
+    resample = found.resample or cohort.resample
+    for score in found.scores:
         by_case.setdefault(score.case, []).append(score)
     compared = {case: path for case, path in cohort.references.items() if case in by_case}
     for case, path in tqdm(compared.items(), desc="earlier scores", unit="case", leave=False, disable=None):
         try:
-            prediction, reference, _ = load_pair(cohort.predictions[case], path, resample=cohort.resample)
+            prediction, reference, _ = load_pair(cohort.predictions[case], path, resample=resample)
         except ValueError:  # reported when it is scored
             return False
-        if cohort.ignore is not None:
-            ignored = reference == cohort.ignore
+        if (ignore := cohort.ignore if cohort.label_names else found.ignore) is not None:
+            ignored = reference == ignore
             prediction, reference = np.where(ignored, 0, prediction), np.where(ignored, 0, reference)
         counts = [dict(enumerate(count_labels(labels).tolist())) for labels in (reference, prediction)]
         for score in by_case[case]:

@@ -122,6 +122,7 @@ def test_commands_of_the_folds_are_printed(trainable: Path, dataset: Path, tmp_p
         (["--patient", "^q"], "patient: '^q': must be found in the name of every case: not in 'p0_visit1'"),
         (["--jobs", "0"], "jobs: 0: must be at least 1"),
         (["--set", "fold=2"], "set: 'fold': must not be set: the cross-validation sets it"),
+        (["--set", "batch_size=0"], "set: batch_size: 0: must be a whole number from 1"),
         (["--set", "rois={}"], "set: 'rois': must be set in the bundle's configs, by which the cases are scored"),
         (["--average-weights", "--folds", "2"], "average_weights: needs test cases in the bundle's split file"),
         (["--bundles", "phantom_ct_segmentation"], "bundles: phantom_ct_segmentation: must have the labels of"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -104,6 +105,37 @@ def test_unwritable_file_is_a_one_line_error(
     assert (result.code, result.out) == (2, "")
     assert message in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_zip_in_the_bundle_is_an_error(tmp_path: Path, bundle: Path) -> None:
+    own = shutil.copytree(bundle, tmp_path / "own")
+    (tmp_path / "link").symlink_to(own)
+    before = sorted(own.rglob("*"))
+    for output in (own / "own.zip", own / "models" / "own.zip", tmp_path / "link" / "docs" / "own.zip"):
+        result = hybridseg("pack", own, "-o", output)
+        assert (result.code, result.out) == (2, "")
+        assert f"{output}: is in the bundle's folder: must be outside" in result.err
+    assert sorted(own.rglob("*")) == before
+
+
+@pytest.mark.parametrize("target", ["elsewhere.txt", "elsewhere", "nothing"])
+def test_link_out_of_the_bundle_is_an_error(tmp_path: Path, bundle: Path, target: str) -> None:
+    own = shutil.copytree(bundle, tmp_path / "own")
+    (tmp_path / "elsewhere.txt").write_text("private")
+    (tmp_path / "elsewhere").mkdir()
+    (own / "docs" / "link").symlink_to(tmp_path / target)
+    result = hybridseg("pack", own, "-o", tmp_path / "own.zip")
+    assert (result.code, result.out) == (2, "")
+    assert f"link: a link to {tmp_path / target}: must link to a file of the bundle, or be a copy" in result.err
+    assert not (tmp_path / "own.zip").exists()
+
+
+def test_link_within_the_bundle_is_packed_as_a_file(tmp_path: Path, bundle: Path) -> None:
+    own = shutil.copytree(bundle, tmp_path / "own")
+    (own / "docs" / "same.md").symlink_to("README.md")
+    assert hybridseg("pack", own, "-o", tmp_path / "own.zip").code == 0
+    with zipfile.ZipFile(tmp_path / "own.zip") as archive:
+        assert archive.read("own/docs/same.md") == archive.read("own/docs/README.md")
 
 
 def test_packed_bundle_runs_without_hybridseg(unpacked: Path, tmp_path: Path) -> None:

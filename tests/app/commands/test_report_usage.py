@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import asdict
+from math import nan
 from pathlib import Path
 
 import pytest
+
+from hybridseg.app.evaluation.metrics import LabelScore
+from hybridseg.bundles import bundle_path
 
 from ..conftest import hybridseg
 
@@ -38,11 +44,31 @@ def test_wrong_usage_is_one_line_and_writes_nothing(
     assert sorted(cohort.rglob("*")) == before
 
 
+def score(**values: object) -> dict[str, object]:
+    """Return the record of a score with other values."""
+    sound = LabelScore("good", 1, "one", "found", 10, 10, 1.0, 1.0, 0.0, 0.5, 0.5, 1.0, 1.0)
+    return {**asdict(sound), **values}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("run.json", {"cases": ["one"]}, "run.json: invalid list of cases: must be written by hybridseg predict"),
         ("scores.json", [{"case": "good"}], "scores.json: no list of scores: must be written by hybridseg evaluate -o"),
+        ("scores.json", [score(dice=7.0)], "scores.json: no list of scores: must be written by hybridseg evaluate -o"),
+        ("scores.json", [score(hd95=nan)], "scores.json: no list of scores: must be written by hybridseg evaluate -o"),
+        ("scores.json", [score(assd="1")], "scores.json: no list of scores: must be written by hybridseg evaluate -o"),
+        (
+            "summary.json",
+            {"tolerance_mm": nan},
+            "summary.json: no tolerance_mm: must be written by hybridseg evaluate -o",
+        ),
+        ("summary.json", [1.0], "summary.json: no tolerance_mm: must be written by hybridseg evaluate -o"),
+        (
+            "summary.json",
+            {"tolerance_mm": 1.0, "ignore": "3"},
+            "summary.json: no options of the scores: must be written by hybridseg evaluate -o",
+        ),
         ("summary.json", {}, "summary.json: no tolerance_mm: must be written by hybridseg evaluate -o"),
     ],
 )
@@ -64,3 +90,15 @@ def test_scores_of_other_cases_or_tolerance_are_an_error(cohort: Path) -> None:
     assert result.code == 2
     assert "scores.json: scores of 'bad': must be of the label maps in" in result.err
     assert not (cohort / "page.html").exists()
+
+
+def test_scores_that_ignore_another_label_are_an_error(cohort: Path) -> None:
+    bundle = shutil.copytree(bundle_path("hippocampus_mri_segmentation"), cohort / "bundle")
+    words = ("evaluate", cohort / "labels", cohort / "truth", "-o", cohort / "scores", "--bundle", bundle)
+    assert hybridseg(*words, "--ignore", "9").code == 0
+    words = ("report", cohort / "labels", "-o", cohort / "page.html", "--scores", cohort / "scores")
+    result = hybridseg(*words, "--bundle", bundle)
+    assert result.code == 2
+    assert "scores.json: ignore 9: must be None, the label that the bundle ignores" in result.err
+    assert hybridseg(*words).code == 0
+    assert "of an earlier evaluation, label 9 ignored" in (cohort / "page.html").read_text(encoding="utf-8")

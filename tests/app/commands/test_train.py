@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from hybridseg.app.commands import train
+from hybridseg.bundles import bundle_path
 from hybridseg.transforms.phantoms import write_phantoms
 
 from ..conftest import hybridseg
@@ -121,6 +124,12 @@ def test_tracker_that_is_not_installed_starts_nothing(
         (["--device", "gpu"], "device: 'gpu': must be auto, cpu, cuda or cuda:N"),
         (["--pretrained", "no.pt"], "no.pt: does not exist: must be the file of the network's weights"),
         (["--set", "split_file=no.json"], "no.json: No such file or directory: must be a readable JSON file"),
+        (["--set", "batch_size=0"], "set: batch_size: 0: must be a whole number from 1"),
+        (["--set", "learning_rate=nan"], 'set: learning_rate: "nan": must be a positive, finite number'),
+        (["--set", "learning_rate=$-0.1"], "set: learning_rate: -0.1: must be a positive, finite number"),
+        (["--set", "val_interval=0"], "set: val_interval: 0: must be a whole number from 1"),
+        (["--set", "patch_size=[0,8,8]"], "set: patch_size: [0, 8, 8]: must be three whole numbers of voxels"),
+        (["--set", "train::trainer::max_epochs=-1"], "set: train::trainer::max_epochs: -1: must be a whole number"),
         (["--resume"], "has no checkpoint_epoch=N.pt: there is no run to resume"),
     ],
 )
@@ -132,6 +141,16 @@ def test_wrong_usage_is_one_line_and_starts_nothing(
     assert message in result.err
     assert result.err.count("\n") == 1
     assert not (tmp_path / "run" / "split.json").exists()
+
+
+def test_invalid_value_in_the_config_starts_nothing(started: Any, dataset: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(bundle_path(BUNDLE), tmp_path / "mine")
+    file = bundle / "configs" / "train.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "max_epochs": -1}))
+    result = hybridseg("train", bundle, dataset, "-o", tmp_path / "run")
+    assert (result.code, result.out, started) == (2, "", [])
+    assert result.err == f"hybridseg train: {file}: max_epochs: -1: must be a whole number from 1\n"
+    assert not (tmp_path / "run").exists()
 
 
 def test_dataset_without_cases_is_an_error(started: Any, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from monai.bundle import ConfigParser
 
@@ -76,13 +75,3 @@ def test_mirroring_uses_the_axes_that_the_bundle_allows(
     result = hybridseg("predict", volume("one"), "-o", tmp_path / "out", "--bundle", other, "--tta")
     assert result.code == 2
     assert "inference.json: no mirror_axes: mirroring needs an axis along which all labels stay correct" in result.err
-
-
-def test_missing_configuration_item_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "metadata.json").write_text("{}")
-    (tmp_path / "configs" / "inference.json").write_text('{"label_names": {}}')
-    with pytest.raises(
-        ValueError, match=r"inference\.json: no item 'preprocessing': an inference configuration needs it"
-    ):
-        Predictor(tmp_path)
