@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hybridseg.app.runtime.console import align
-from hybridseg.transforms.io.atomic import write_csv
-from hybridseg.transforms.io.json_files import write_json
+from hybridseg.transforms.io.atomic import csv_text, write_texts
+from hybridseg.transforms.io.json_files import as_json
 
 from .metrics import LabelScore
 from .summary import Spread, Summary, summarise_scores
@@ -37,11 +37,14 @@ def write_reports(
     """
     folder = Path(output_dir)
     records = [asdict(score) for score in scores]
-    (folder / "summary.json").unlink(missing_ok=True)  # if writing fails, no old summary stays beside new scores
-    write_csv(folder / "scores.csv", [field.name for field in fields(LabelScore)], records)
     summary = summary_record(scores, tolerance=tolerance, ignore=ignore, resample=resample)
-    for name, content in (("scores", records), ("summary", summary)):
-        write_json(folder / f"{name}.json", content)
+    write_texts(
+        {
+            folder / "summary.json": as_json(summary) + "\n",
+            folder / "scores.json": as_json(records) + "\n",
+            folder / "scores.csv": csv_text([field.name for field in fields(LabelScore)], records),
+        }
+    )
 
 
 def summary_record(

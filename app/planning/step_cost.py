@@ -86,10 +86,8 @@ def memory_error(memory: int, size: Sequence[int], needed: int | None, *, patch:
         needed: bytes that the step needs; None if memory ran out.
         patch: what the patch is.
     """
-    shown, needs = (
-        " x ".join(map(str, size)),
-        "more than the device has" if needed is None else f"{needed / 1e9:.2f} GB",
-    )
+    shown = " x ".join(map(str, size))
+    needs = "more than the device has" if needed is None else f"{needed / 1e9:.2f} GB"
     return ValueError(f"memory: {memory / 1e9:g} GB: must hold a step with {patch}, {shown}, which needs {needs}")
 
 

@@ -96,7 +96,7 @@ def test_scores_are_whole_or_absent(cohort: Path, disk: tuple[Path, Full]) -> No
     with full(0) as reason:
         result = hybridseg(*words)
     assert result.code == 2
-    assert result.err == f"hybridseg evaluate: {folder / 'scores' / 'scores.csv'}: {reason}\n"
+    assert result.err == f"hybridseg evaluate: {folder / 'scores' / 'summary.json'}: {reason}\n"
     assert files(folder / "scores") == {}
     assert hybridseg(*words).code == 0
     before = files(folder / "scores")

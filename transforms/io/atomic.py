@@ -12,7 +12,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from io import StringIO
@@ -220,6 +220,23 @@ def write_text(path: PathLike, text: str) -> None:
         temporary.write_bytes(content)
 
 
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Write text files in UTF-8 that belong together: if one cannot be written, all stay as they were.
+
+    A process that is killed while they are renamed leaves none of the first: it is removed before, and renamed last.
+
+    Args:
+        texts: content by path; the first file is the one that readers rely on.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    with ExitStack() as stack:
+        for path, text in texts.items():
+            stack.enter_context(replacing(path)).write_bytes(text.encode(errors="backslashreplace"))
+        next(iter(texts)).unlink(missing_ok=True)
+
+
 def write_csv(path: PathLike, fieldnames: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a table as CSV, with a header line and `\\n` at line ends; see `write_text`.
 
@@ -235,11 +252,16 @@ def write_csv(path: PathLike, fieldnames: Sequence[str], rows: Iterable[Mapping[
         ValueError: a row has a column that is not in `fieldnames`.
         OSError: the file cannot be written.
     """
+    write_text(path, csv_text(fieldnames, rows))
+
+
+def csv_text(fieldnames: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return the text of a table; see `write_csv`."""
     text = StringIO()
     writer = csv.DictWriter(_UnixLines(text), fieldnames)
     writer.writeheader()
     writer.writerows({name: escape_formula(value) for name, value in row.items()} for row in rows)
-    write_text(path, text.getvalue())
+    return text.getvalue()
 
 
 class _UnixLines:

@@ -23,6 +23,7 @@ from hybridseg.transforms.io.atomic import (
     temporary_path,
     this_machine,
     write_csv,
+    write_texts,
 )
 
 from ...kills import FORK, kill_often
@@ -270,3 +271,11 @@ def test_csv_with_an_unknown_column_leaves_the_old_file(tmp_path: Path) -> None:
         write_csv(path, ["case"], [{"case": "a"}, {"case": "b", "dice": 1}])
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_files_that_belong_together_are_written_all_or_none(tmp_path: Path) -> None:
+    main, other = tmp_path / "summary.json", tmp_path / "scores.json"
+    write_texts({main: "old", other: "old"})
+    with pytest.raises(OSError, match=r"scores\.json"):
+        write_texts({main: "new", other: "new", other / "bad": "new"})
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {main.name: "old", other.name: "old"}
