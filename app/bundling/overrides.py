@@ -15,6 +15,9 @@ from hybridseg.app.runtime.config_values import NONE, broken_rule
 SEPARATOR = "::"
 """Between the parts of a key, such as `train::trainer::max_epochs`; MONAI takes `#` too."""
 
+PYTHON = {"None": NONE, "null": NONE, "true": "True", "false": "False"}
+"""JSON's words, and None, as MONAI's command line reads them."""
+
 
 def read_settings(words: Iterable[str]) -> dict[str, str]:
     """Split each `key=value`, and return the values by key.
@@ -30,7 +33,7 @@ def read_settings(words: Iterable[str]) -> dict[str, str]:
             raise ValueError(f"set: {word!r}: must be key=value")
         if key in settings:
             raise ValueError(f"set: {key!r}: must be set once")
-        settings[key] = NONE if value in ("None", "null") else value
+        settings[key] = PYTHON.get(value, value)
     return settings
 
 

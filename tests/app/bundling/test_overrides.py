@@ -22,14 +22,14 @@ def test_value_may_contain_an_equals_sign() -> None:
     assert read_settings(["split=$dict(a=1)"]) == {"split": "$dict(a=1)"}
 
 
-@pytest.mark.parametrize("value", ["None", "null"])
-def test_none_is_set_and_not_ignored(value: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("value", "read"), [("null", "None"), ("false", "False")])
+def test_words_of_json_are_set_and_not_ignored(value: str, read: str, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
-    config.write_text('{"split_file": "list.json", "run": ["$print(@split_file)"]}')
+    config.write_text('{"split_file": "list.json", "run": ["$print(repr(@split_file))"]}')
     (setting,) = read_settings([f"split_file={value}"]).values()
     words = ["-m", "monai.bundle", "run", "--config_file", str(config), "--split_file", setting]
     done = subprocess.run([sys.executable, "-W", "ignore", *words], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "None"
+    assert done.stdout.splitlines()[-1] == read
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_half_of_the_slices_teach_nearly_what_all_do(tmp_path: Path) -> None:
     for name, dataset in {"full": full, "half": make_dataset(tmp_path / "half", CASES, annotated=0.5)}.items():
         bundle, run = tmp_path / f"bundle_{name}", tmp_path / f"run_{name}"
         plan(dataset, bundle)
-        settings = ["max_epochs=40", "val_interval=20", "learning_rate=0.004", "num_workers=0", "curves=false"]
+        settings = ["max_epochs=24", "val_interval=12", "learning_rate=0.004", "num_workers=0", "curves=false"]
         words = [word for setting in settings for word in ("--set", setting)]
         trained = hybridseg("train", bundle, dataset, "--run-dir", run, "--device", "cpu", *words)
         assert trained.code == 0, trained.err
