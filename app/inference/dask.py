@@ -137,7 +137,7 @@ class Answer:
 
 _one_case = Lock()
 _loaded: dict[str, Segmenter] = {}
-"""The bundle of the run that this worker works for, by name of the job."""
+"""The bundle that this worker has loaded, by name of the job: at most one."""
 
 
 def segment_case(job: Job, case: InputCase, record: PredictedCase) -> Answer:
@@ -163,6 +163,11 @@ def segment_case(job: Job, case: InputCase, record: PredictedCase) -> Answer:
         (done,) = segmenter.run([(case, record)], rows)
     lines = [str(warning.message) for warning in caught]
     return Answer(record=done, rows=rows.get(done.case, ()), settings=segmenter.settings, warnings=lines)
+
+
+def unload(job: str) -> None:
+    """Free the memory of the bundle that this worker has loaded for a job."""
+    _loaded.pop(job, None)
 
 
 @dataclass(kw_only=True)
@@ -245,6 +250,7 @@ class DaskSegmenter:
         finally:
             with suppress(Exception):  # the scheduler may be gone
                 self.client.cancel(list(running), force=True)
+                self.client.run(unload, self.job.name)
 
     def submit(self, case: InputCase, record: PredictedCase, attempt: int) -> Future:
         """Hand a case to the scheduler."""
