@@ -21,7 +21,8 @@ from hybridseg.app.runtime.folder_lock import folder_lock
 from ...environments import make_environment
 from ..conftest import SHAPE, hybridseg, predict, read_volume, write_volume
 
-distributed = pytest.importorskip("distributed", reason="needs pip install '.[dask]'")
+dask = pytest.importorskip("dask", reason="needs the extra dask")
+distributed = pytest.importorskip("distributed", reason="needs the extra dask")
 
 CASES = 60
 WATCHED = (
@@ -39,6 +40,16 @@ def job(bundle: Path, tmp_path: Path) -> Iterator[Job]:
         yield Job(describe=command.describe, load=command.load, settings=command.describe(), output=tmp_path)
 
 
+@pytest.fixture
+def two_workers() -> Iterator[str]:
+    """The address of a cluster of two processes; new ones are forked from one that has imported what they need."""
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        forks = distributed.utils.get_mp_context()
+        forks.set_forkserver_preload(["hybridseg.app.commands.predict", "hybridseg.app.inference.segmenter"])
+        with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+            yield cluster.scheduler_address
+
+
 def watched_bundle(bundle: Path, folder: Path, log: Path) -> Path:
     """Copy a bundle whose preprocessing is `WATCHED`."""
     shutil.copytree(bundle, folder)
@@ -52,15 +63,14 @@ def watched_bundle(bundle: Path, folder: Path, log: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_every_case_is_written_once_though_workers_die(bundle: Path, tmp_path: Path) -> None:
+def test_every_case_is_written_once_though_workers_die(two_workers: str, bundle: Path, tmp_path: Path) -> None:
     names = [f"case{index}" for index in range(CASES)]
     for name in [*names, "deadly"]:
         write_volume(tmp_path / "in" / f"{name}.nii.gz")
     (tmp_path / "in" / "case7.nii.gz").write_text("not a volume")
     output, log = tmp_path / "out", tmp_path / "log.txt"
     deadly = watched_bundle(bundle, tmp_path / "watched_mri_segmentation", log)
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        result = predict(deadly, output, tmp_path / "in", "--statistics", "--json", "--dask", cluster.scheduler_address)
+    result = predict(deadly, output, tmp_path / "in", "--statistics", "--json", "--dask", two_workers)
     cases: list[dict[str, Any]] = json.loads(result.out)
     assert [case["case"] for case in cases] == sorted([*names, "deadly"])
     failed = {case["case"]: case["error"] for case in cases if case["outcome"] != "written"}
