@@ -27,7 +27,8 @@ distributed = pytest.importorskip("distributed", reason="needs the extra dask")
 
 CASES = 60
 WATCHED = (
-    "$lambda case: (open({log!r}, 'a').write(case['case'] + '\\n'), os.kill(os.getpid(), 9) if case['case'] == 'a_deadly'"
+    "$lambda case: (open({log!r}, 'a').write(case['case'] + '\\n'),"
+    " os.kill(os.getpid(), 9) if case['case'] == 'a_deadly'"
     " or (case['case'] == 'case30' and open({log!r}).read().count('case30') == 1) else None, case)[-1]"
 )
 """An expression of a config: note each case that is read; kill the worker of `a_deadly`, and once that of `case30`."""
