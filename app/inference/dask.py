@@ -8,6 +8,7 @@ and go, and gives a case to another worker when one dies.
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -152,14 +153,14 @@ def segment_case(job: Job, case: InputCase, record: PredictedCase) -> Answer:
     rows: Rows = {}
     with _one_case, use_threads(job.threads), limit_memory(job.max_memory), catch_warnings(record=True) as caught:
         simplefilter("ignore")
-        filterwarnings("always", category=UserWarning, module=WARNING_MODULE)
+        filterwarnings("always", category=UserWarning, module=re.escape(WARNING_MODULE))
         worker.log_event(job.name, record.case)
-        if job.name not in _loaded:
+        segmenter = _loaded.get(job.name)
+        if segmenter is None:
             if problem := job.check():
                 raise ValueError(f"dask: {worker.address}: {problem}")
             _loaded.clear()
-            _loaded[job.name] = replace(job.load(job.settings), before_writing=job.check_output)
-        segmenter = _loaded[job.name]
+            segmenter = _loaded[job.name] = replace(job.load(job.settings), before_writing=job.check_output)
         (done,) = segmenter.run([(case, record)], rows)
     lines = [str(warning.message) for warning in caught]
     return Answer(record=done, rows=rows.get(done.case, ()), settings=segmenter.settings, warnings=lines)

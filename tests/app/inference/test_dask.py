@@ -69,7 +69,7 @@ def watched_bundle(bundle: Path, folder: Path, log: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_every_case_is_written_once_though_workers_die(two_workers: str, bundle: Path, tmp_path: Path) -> None:
+def test_every_case_is_written_though_workers_die(two_workers: str, bundle: Path, tmp_path: Path) -> None:
     names = [f"case{index}" for index in range(CASES)]
     for name in [*names, "a_deadly"]:
         write_volume(tmp_path / "in" / f"{name}.nii.gz")
