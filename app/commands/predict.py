@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -14,19 +14,21 @@ import tyro
 from tqdm import tqdm
 
 from hybridseg.app.bundling.config import input_channels, input_modalities, label_parts, shown_window
-from hybridseg.app.inference.cohort import PredictedCase, segment_cases
+from hybridseg.app.inference.cohort import PredictedCase
 from hybridseg.app.runtime import distributed
 from hybridseg.app.runtime.console import one_line, say
-from hybridseg.bundles import bundle_path
+from hybridseg.app.runtime.options import parse_size
+from hybridseg.bundles import bundle_names, bundle_path
 
 from .command import BUNDLE_DEFAULT, PrecisionName, VolumeCommand, make_folder
 
 if TYPE_CHECKING:
     from hybridseg.app.inference.completion import Completion
+    from hybridseg.app.inference.dask import DaskSegmenter
     from hybridseg.app.inference.existing import Work
     from hybridseg.app.inference.formats import FormatWriter
-    from hybridseg.app.inference.predictor import Data
     from hybridseg.app.inference.run_record import RunRecord
+    from hybridseg.app.inference.segmenter import Rows, Segmenter
     from hybridseg.transforms.datasets.input_case import InputCase
 
 Format = Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dicom-seg", "rtstruct", "itk-snap"]
@@ -86,6 +88,8 @@ class Predict(VolumeCommand):
     """Keep label maps made by another bundle, other weights or other options; otherwise they stop the run."""
     json: bool = False
     """Print the record of each case as JSON."""
+    dask: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS|FILE", help_behavior_hint="")] = None
+    """Let the workers of a Dask scheduler segment the cases: its address, such as tcp://host:8786, or its file."""
 
     def process(self) -> int:
         """Segment the volumes.
@@ -103,14 +107,17 @@ class Predict(VolumeCommand):
             from hybridseg.transforms.extras import install_command
 
             raise ValueError(f"format: dicom-seg: highdicom is not installed: {install_command('dicom')}")
+        if self.dask is not None:
+            from hybridseg.app.inference.dask import check_dask
+
+            check_dask()
         bundle = bundle_path(self.bundle)
         if not 0 <= self.grid_of < (channels := input_channels(bundle)):
             raise ValueError(f"grid_of: {self.grid_of}: must be the number of a channel, 0 to {channels - 1}")
         cases = self.find_cases(bundle)
-        from hybridseg.app.inference.provenance import describe_settings
         from hybridseg.app.runtime.folder_lock import folder_lock
 
-        settings = describe_settings(bundle, self.checkpoint, self.options(bundle))
+        settings = self.describe()
         make_folder(self.output)
         self.warn_of_unread_files(cases)
         with ExitStack() as held:
@@ -144,7 +151,7 @@ class Predict(VolumeCommand):
             run_record.settings = settings
             try:
                 announced = [case for _, case in planned if case.outcome == "waiting"]
-                self.segment(bundle, waiting, run_record, formats, announced)
+                self.segment(waiting, run_record, announced)
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(self.interrupted(work)) from None
         records = distributed.gather(([case for _, case in work], run_record))
@@ -240,27 +247,73 @@ class Predict(VolumeCommand):
             debug=self.debug,
         )
 
-    def segment(
-        self,
-        bundle: Path,
-        work: Sequence[Work],
-        run_record: RunRecord,
-        formats: FormatWriter,
-        planned: Sequence[PredictedCase],
-    ) -> None:
+    def segment(self, work: Sequence[Work], run_record: RunRecord, planned: Sequence[PredictedCase]) -> None:
         """Segment the cases that are waiting.
 
         Args:
-            bundle: folder of the bundle.
             work: the cases of this process.
-            run_record: receives what made them, and what happened to each.
-            formats: writes other formats.
+            run_record: has the settings of the run; receives what made the cases, and what happened to each.
             planned: the cases to announce in the record, those of other processes too.
+        """
+        rows: Rows = {}
+        hidden = None if distributed.rank() == 0 else True
+        noted = set()
+        with self.segmenter(run_record.settings) as segmenter:
+            run_record.use(segmenter.settings)
+            run_record.plan(case.record() for case in planned)
+            if distributed.rank() == 0:
+                run_record.write()  # an error, such as a full disk, stops the run before it computes
+            done = segmenter.run(work, rows)
+            try:
+                for case in tqdm(done, total=len(work), desc="cases", unit="case", leave=False, disable=hidden):
+                    for line in case.lines:
+                        say("predict", line)
+                    run_record.use(segmenter.settings)
+                    run_record.note(case.record(), rows.pop(case.case, ()))
+                    noted.add(case.case)
+                    self.save(run_record)
+            except KeyboardInterrupt:
+                for _, case in work:  # the one that was being written
+                    if case.outcome != "waiting" and case.case not in noted:
+                        run_record.note(case.record(), rows.pop(case.case, ()))
+                self.save(run_record)
+                raise
+
+    def segmenter(self, settings: Mapping[str, Any]) -> AbstractContextManager[Segmenter | DaskSegmenter]:
+        """Return what segments cases: the bundle in this process, or the workers of a Dask scheduler."""
+        if self.dask is None:
+            return nullcontext(self.load(settings))
+        from hybridseg.app.inference.dask import Job, connect
+
+        shared = replace(
+            self,
+            inputs=(),
+            output=self.output.absolute(),
+            bundle=self.bundle if self.bundle in bundle_names() else str(bundle_path(self.bundle)),
+            checkpoint=tuple(path.absolute() for path in self.checkpoint),
+        )
+        job = Job(
+            describe=shared.describe,
+            load=shared.load,
+            settings=settings,
+            output=shared.output,
+            threads=self.threads,
+            max_memory=None if self.max_memory is None else parse_size(max_memory=self.max_memory),
+        )
+        return connect(self.dask, job)
+
+    def load(self, settings: Mapping[str, Any]) -> Segmenter:
+        """Load the bundle to segment cases in this process.
+
+        Args:
+            settings: those of the run, as `describe` returns.
         """
         from hybridseg.app.inference.outputs import Outputs
         from hybridseg.app.inference.predictor import Predictor
+        from hybridseg.app.inference.segmenter import Segmenter
         from hybridseg.app.runtime.machine import describe_machine, versions
 
+        bundle = bundle_path(self.bundle)
         predictor = Predictor(
             bundle,
             distributed.own_device(self.device),
@@ -271,50 +324,29 @@ class Predict(VolumeCommand):
             mirror=self.tta,
             grid_of=self.grid_of,
         )
-        run_record.settings = {
-            "versions": versions(),
-            **run_record.settings,
-            **describe_machine(predictor.device),
-            "precision": predictor.precision,
-        }
-        run_record.plan(case.record() for case in planned)
-        if distributed.rank() == 0:
-            run_record.write()  # an error, such as a full disk, stops the run before it computes
         outputs = Outputs(
             folder=self.output,
             predictor=predictor,
             labels=self.chosen_labels(predictor.label_names),
-            formats=formats,
+            formats=self.format_writer(bundle),
             largest_component=self.largest_component,
             probabilities=self.probabilities,
             statistics=self.statistics,
             preview=self.preview,
         )
-        rows: dict[str, Sequence[Mapping[str, Any]]] = {}
+        machine = {**describe_machine(predictor.device), "precision": predictor.precision}
+        return Segmenter(outputs=outputs, settings={"versions": versions(), **settings, **machine}, debug=self.debug)
 
-        predicted = {case.case: case for _, case in work}
+    def describe(self) -> dict[str, Any]:
+        """Describe what will make the label maps.
 
-        def finish(case: InputCase, data: Data) -> None:
-            measured, report = outputs.write(case, data)
-            rows[case.name] = [asdict(row) for row in measured]
-            predicted[case.name].note_formats(report, wanted=bool(self.format))
+        Raises:
+            ValueError: a config of the bundle cannot be read, or the bundle does not have a label.
+        """
+        from hybridseg.app.inference.provenance import describe_settings
 
-        done = segment_cases(predictor, work, finish, probabilities=self.probabilities, debug=self.debug)
-        hidden = None if distributed.rank() == 0 else True
-        noted = set()
-        try:
-            for case in tqdm(done, total=len(work), desc="cases", unit="case", leave=False, disable=hidden):
-                for line in case.lines:
-                    say("predict", line)
-                run_record.note(case.record(), rows.pop(case.case, ()))
-                noted.add(case.case)
-                self.save(run_record)
-        except KeyboardInterrupt:
-            for _, case in work:  # the one that was being written
-                if case.outcome != "waiting" and case.case not in noted:
-                    run_record.note(case.record(), rows.pop(case.case, ()))
-            self.save(run_record)
-            raise
+        bundle = bundle_path(self.bundle)
+        return describe_settings(bundle, self.checkpoint, self.options(bundle))
 
     def save(self, run_record: RunRecord) -> None:
         """Write the record, in the first process; an error is reported at the end if writing still fails."""

@@ -90,6 +90,12 @@ class RunRecord:
         """The number of this run's settings among `runs`; None until it segments a case."""
         return digest(self.settings)[:SHOWN_DIGITS] if self.settings else None
 
+    def use(self, settings: Mapping[str, Any]) -> None:
+        """Take settings for the cases that are noted next: machines that share a run differ in them."""
+        self.settings = settings
+        if self.run:
+            self.runs[self.run] = settings
+
     def settings_of(self, case: str) -> Mapping[str, Any]:
         """Return the settings that made an existing label map, as far as they are recorded."""
         return self.runs.get(str(self.earlier.get(case, {}).get("run")), {})
@@ -144,6 +150,7 @@ class RunRecord:
             self.read_earlier()
         cases = self.earlier | self.cases
         runs = {**merged, **self.runs, **({self.run: self.settings} if self.run else {})}
+        self.runs = runs
         used = {case.get("run") for case in cases.values()}
         used |= {case["before"].get("run") for case in cases.values() if case.get("before")}
         last = self.last
