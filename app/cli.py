@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
 from importlib.metadata import version
 from inspect import getdoc
@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(sys, name) is None:  # closed by whoever started this process, such as a scheduler
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
     output: Any = LastingOutput(sys.stdout)
-    with redirect_stdout(output):
+    errors: Any = LastingOutput(sys.stderr)
+    with redirect_stdout(output), redirect_stderr(errors):
         code = answer(list(sys.argv[1:] if arguments is None else arguments))
         output.flush()
     return code

@@ -82,7 +82,7 @@ def quiet(command: str, *, enabled: bool = True) -> Iterator[None]:
 
 
 class LastingOutput:
-    """Standard output whose reader may go away, as in `| head -1`: the work goes on, and what it prints is lost.
+    """Standard output or error whose reader may go away, as in `| head -1`: the work goes on, and the text is lost.
 
     Args:
         stream: the output.

@@ -24,7 +24,21 @@ from ..kills import kill_often
 
 __all__ = ["bundle", "cohort"]
 
-SCORE = LabelScore("good", 1, "one", "found", 10, 10, 1.0, 1.0, 0.0, 0.5, 0.5, 1.0, 1.0)
+SCORE = LabelScore(
+    case="good",
+    label=1,
+    name="one",
+    outcome="found",
+    reference_voxels=10,
+    prediction_voxels=10,
+    reference_ml=1.0,
+    prediction_ml=1.0,
+    volume_difference_ml=0.0,
+    dice=0.5,
+    surface_dice=0.5,
+    hd95=1.0,
+    assd=1.0,
+)
 
 Write = Callable[[Path, int], None]
 """Writes into a folder, something else in every other turn."""
