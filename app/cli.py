@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
 from importlib.metadata import version
 from inspect import getdoc
@@ -18,7 +18,7 @@ from typing import Annotated, Any, Union
 import tyro
 
 from .commands.command import Command, ComputingCommand
-from .runtime.console import cause, one_line, quiet, say
+from .runtime.console import LastingOutput, cause, one_line, quiet, say
 from .runtime.threads import use_threads
 
 COMMANDS: Mapping[str, str] = {
@@ -56,7 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started this process, such as a scheduler
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    output: Any = LastingOutput(sys.stdout)
+    errors: Any = LastingOutput(sys.stderr)
+    with redirect_stdout(output), redirect_stderr(errors):
+        code = answer(list(sys.argv[1:] if arguments is None else arguments))
+        output.flush()
+    return code
+
+
+def answer(words: Sequence[str]) -> int:
+    """Run the command line of `main`, whose streams are open."""
     if words[:1] == ["--version"]:
         print(f"hybridseg {version('hybridseg')}")
         return DONE
@@ -109,9 +118,6 @@ def run(command: Command, name: str) -> int:
     except KeyboardInterrupt as interrupt:
         say(name, str(interrupt) or "interrupted")
         return INTERRUPTED
-    except BrokenPipeError:  # the reader has closed the pipe; without this Python would complain again at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
     except Exception as error:
         if command.debug:
             traceback.print_exc()

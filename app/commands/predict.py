@@ -159,13 +159,13 @@ class Predict(VolumeCommand):
             return 0
         run_record.merge(other for _, other in records)
         predicted = [case for part, _ in records for case in part]
-        self.print_cases(predicted)
         failed = lacking or not all(case.is_complete for case in predicted)
         try:
             run_record.write(finished=True)
         except OSError as error:
             say("predict", f"{one_line(error)}: the record must be writable there")
             failed = True
+        self.print_cases(predicted)
         return int(failed)
 
     def find_cases(self, bundle: Path) -> list[InputCase]:

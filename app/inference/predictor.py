@@ -18,6 +18,7 @@ from torch import nn
 
 from hybridseg.app.bundling.config import inference_config, literal, shown_window
 from hybridseg.app.bundling.training_data import measured_scan, percentiles
+from hybridseg.app.runtime.console import cause, one_line
 from hybridseg.app.runtime.machine import choose_device
 from hybridseg.bundles import bundle_path
 from hybridseg.networks.ensemble import Ensemble
@@ -106,14 +107,21 @@ class Predictor:
             if not windows["mirror_axes"]:
                 rule = "mirroring needs an axis along which all labels stay correct"
                 raise VolumeError(config_file, "no mirror_axes", rule)
-        for name, value in windows.items():
-            if value is not None:
-                config["inferer"][name] = value
-
+        changed = {name: value for name, value in windows.items() if value is not None}
+        for name, value in changed.items():
+            config["inferer"][name] = value
         if grid_of:
             config["preprocessing"]["grid_of"] = grid_of
 
-        item = config.get_parsed_content
+        def item(name: str) -> Any:
+            try:
+                return config.get_parsed_content(name)
+            except Exception as error:
+                of_option = name == "inferer" and bool(changed)
+                if of_option or isinstance(cause(error), VolumeError | MemoryError | RuntimeError):
+                    raise
+                raise VolumeError(config_file, name, one_line(error)) from error
+
         self.bundle = root.name
         self.window = shown_window(root)
         self.grid_of = grid_of

@@ -85,7 +85,7 @@ def read_scores(folder: Path) -> EarlierScores:
         raise VolumeError(path, "no list of scores", SCORES_RULE)
     summary = read_json(summary_path)
     tolerance = summary.get("tolerance_mm") if isinstance(summary, Mapping) else None
-    if not in_range(tolerance, 0, inf) or tolerance == 0:
+    if tolerance is None or not in_range(tolerance, 0, inf) or tolerance == 0:
         raise VolumeError(summary_path, "no tolerance_mm", SCORES_RULE)
     ignore, resample = summary.get("ignore"), summary.get("resample", False)
     if not (ignore is None or (type(ignore) is int and ignore > 0)) or type(resample) is not bool:
@@ -255,7 +255,7 @@ def have_same_maps(found: EarlierScores, cohort: Cohort) -> bool:
             prediction, reference = np.where(ignored, 0, prediction), np.where(ignored, 0, reference)
         counts = [dict(enumerate(count_labels(labels).tolist())) for labels in (reference, prediction)]
         for score in by_case[case]:
-            found = [sum(count.get(label, 0) for label in cohort.members(score)) for count in counts]
-            if found != [score.reference_voxels, score.prediction_voxels]:
+            counted = [sum(count.get(label, 0) for label in cohort.members(score)) for count in counts]
+            if counted != [score.reference_voxels, score.prediction_voxels]:
                 return False
     return True

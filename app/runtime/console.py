@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, TextIO
 
 LONGEST_MESSAGE = 1000
 WARNING_MODULE = "hybridseg.transforms.errors"
@@ -78,6 +79,42 @@ def quiet(command: str, *, enabled: bool = True) -> Iterator[None]:
         os.environ.pop("PYTHONWARNINGS")
         if before is not None:
             os.environ["PYTHONWARNINGS"] = before
+
+
+class LastingOutput:
+    """Standard output or error whose reader may go away, as in `| head -1`: the work goes on, and the text is lost.
+
+    Args:
+        stream: the output.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text, if there is a reader."""
+        with self.without_reader():
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is buffered, if there is a reader."""
+        with self.without_reader():
+            self.stream.flush()
+
+    @contextmanager
+    def without_reader(self) -> Iterator[None]:
+        """Send everything to the null device once the reader has closed the pipe, also what is buffered."""
+        try:
+            yield
+        except BrokenPipeError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self.stream.fileno())
+            os.close(null)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return any other attribute of the stream."""
+        return getattr(self.stream, name)
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:

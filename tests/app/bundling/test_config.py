@@ -127,5 +127,5 @@ def test_modality_of_each_channel_is_read(tmp_path: Path) -> None:
 def write_inference(bundle: Path, config: Mapping[str, Any]) -> None:
     """Write an `inference.json` with these keys, and those that every one needs."""
     (bundle / "configs").mkdir(exist_ok=True)
-    needed = {**dict.fromkeys(NEEDED, "$None"), "checkpoint": "model.pt", "label_names": {"1": "liver"}}
+    needed = {**dict.fromkeys(NEEDED, "$computed"), "checkpoint": "model.pt", "label_names": {"1": "liver"}}
     (bundle / "configs" / "inference.json").write_text(json.dumps({**needed, **config}))

@@ -54,9 +54,9 @@ def test_escaped_path_of_the_dataset_is_hidden_too() -> None:
     ],
 )
 def test_config_may_name_only_packed_code(name: str, rule: str, tmp_path: Path) -> None:
-    (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "metadata.json").write_text("{}")
-    (tmp_path / "configs" / "train.json").write_text(json.dumps({"loss": [{"_target_": name}]}))
+    (tmp_path / "mine" / "configs").mkdir(parents=True)
+    (tmp_path / "mine" / "configs" / "metadata.json").write_text("{}")
+    (tmp_path / "mine" / "configs" / "train.json").write_text(json.dumps({"loss": [{"_target_": name}]}))
     with pytest.raises(ValueError, match=rf"train\.json: {name}: {rule}"):
-        pack_bundle(tmp_path, tmp_path / "b.zip")
+        pack_bundle(tmp_path / "mine", tmp_path / "b.zip")
     assert not (tmp_path / "b.zip").exists()

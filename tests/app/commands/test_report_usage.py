@@ -46,7 +46,21 @@ def test_wrong_usage_is_one_line_and_writes_nothing(
 
 def score(**values: object) -> dict[str, object]:
     """Return the record of a score with other values."""
-    sound = LabelScore("good", 1, "one", "found", 10, 10, 1.0, 1.0, 0.0, 0.5, 0.5, 1.0, 1.0)
+    sound = LabelScore(
+        case="good",
+        label=1,
+        name="one",
+        outcome="found",
+        reference_voxels=10,
+        prediction_voxels=10,
+        reference_ml=1.0,
+        prediction_ml=1.0,
+        volume_difference_ml=0.0,
+        dice=0.5,
+        surface_dice=0.5,
+        hd95=1.0,
+        assd=1.0,
+    )
     return {**asdict(sound), **values}
 
 
@@ -96,9 +110,9 @@ def test_scores_that_ignore_another_label_are_an_error(cohort: Path) -> None:
     bundle = shutil.copytree(bundle_path("hippocampus_mri_segmentation"), cohort / "bundle")
     words = ("evaluate", cohort / "labels", cohort / "truth", "-o", cohort / "scores", "--bundle", bundle)
     assert hybridseg(*words, "--ignore", "9").code == 0
-    words = ("report", cohort / "labels", "-o", cohort / "page.html", "--scores", cohort / "scores")
-    result = hybridseg(*words, "--bundle", bundle)
+    drawn = ("report", cohort / "labels", "-o", cohort / "page.html", "--scores", cohort / "scores")
+    result = hybridseg(*drawn, "--bundle", bundle)
     assert result.code == 2
     assert "scores.json: ignore 9: must be None, the label that the bundle ignores" in result.err
-    assert hybridseg(*words).code == 0
+    assert hybridseg(*drawn).code == 0
     assert "of an earlier evaluation, label 9 ignored" in (cohort / "page.html").read_text(encoding="utf-8")
