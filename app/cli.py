@@ -9,7 +9,8 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import version
 from inspect import getdoc
@@ -18,7 +19,7 @@ from typing import Annotated, Any, Union
 import tyro
 
 from .commands.command import Command, ComputingCommand
-from .runtime.console import cause, one_line, quiet, say
+from .runtime.console import announce_loading, cause, one_line, progress, quiet, say
 from .runtime.threads import use_threads
 
 COMMANDS: Mapping[str, str] = {
@@ -37,11 +38,13 @@ COMMANDS: Mapping[str, str] = {
     "bench inference": "bench_inference:BenchInference",
     "bench loading": "bench_loading:BenchLoading",
     "bench ablation": "bench_ablation:BenchAblation",
+    "completion": "completion:Completion",
 }
 """Module in `commands` and class of each command; a command's name may be two words."""
 
 DESCRIPTION = "3D segmentation of CT and MRI. `hybridseg COMMAND --help` explains the options of a command."
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+EXIT_CODES = "exit codes: 0 success, 1 some cases failed, 2 wrong usage, 130 interrupted by Ctrl-C"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,22 +60,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(sys, name) is None:  # closed by whoever started this process, such as a scheduler
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] == ["--version"]:
+    if words[:1] in (["--version"], ["-V"]):
         print(f"hybridseg {version('hybridseg')}")
         return DONE
+    tyro._experimental_options["ansi_codes"] = not os.environ.get("NO_COLOR")  # https://no-color.org
+    name = command_name(words)
+    if name is None and words and not words[0].startswith("-") and words[0] not in groups():
+        say("", unknown_command(words))
+        return WRONG_USAGE
+    is_group = name is None and words[:1] != [] and words[0] in groups()
+    if is_group and len(words) > 1 and words[1] not in ("-h", "--help"):
+        say("", unknown_command(words))
+        return WRONG_USAGE
+    asks = bool(words) and not (is_group and len(words) == 1)  # without a command, help is the answer to an error
     try:
-        if not words:
-            with redirect_stdout(sys.stderr):
-                parse(["--help"])
-        command = parse(words)
+        with nullcontext() if asks else redirect_stdout(sys.stderr):
+            command = parse(words if asks else [*words, "--help"])
     except SystemExit as end:  # tyro has printed the help, or an error
-        return WRONG_USAGE if not words else int(end.code or DONE)
-    return run(command, command_name(words) or words[0])
+        if end.code:
+            return int(end.code)
+        with nullcontext() if asks else redirect_stdout(sys.stderr):
+            print(epilogue(name))
+        return DONE if asks else WRONG_USAGE
+    return run(command, name or words[0])
 
 
 def command_name(words: Sequence[str]) -> str | None:
     """Return the name of the command that a command line begins with, or None."""
     return next((name for name in COMMANDS if list(words[: len(name.split())]) == name.split()), None)
+
+
+def groups() -> set[str]:
+    """Return the first words of commands of two words."""
+    return {name.split()[0] for name in COMMANDS if " " in name}
+
+
+def unknown_command(words: Sequence[str]) -> str:
+    """Return the error for a command line that begins with no command, with the most similar command, if any."""
+    given = " ".join(words[:2] if words[0] in groups() else words[:1])
+    known = [name for name in COMMANDS if words[0] not in groups() or name.startswith(f"{words[0]} ")]
+    similar = get_close_matches(given, known, n=1)
+    hint = f"did you mean {similar[0]!r}?" if similar else f"must be one of {', '.join(known)}"
+    return f"command: {given!r}: {hint}"
+
+
+def epilogue(name: str | None) -> str:
+    """Return what follows the options in the help: examples of a command, and the exit codes."""
+    examples = [f"  hybridseg {name} {words}" for words in load(name).examples] if name else []
+    return "\n".join([*(["examples:", *examples, ""] if examples else []), EXIT_CODES])
 
 
 def parse(words: Sequence[str]) -> Command:
@@ -88,8 +123,11 @@ def parse(words: Sequence[str]) -> Command:
     if name := command_name(words):
         options = words[len(name.split()) :]
         return tyro.cli(load(name), prog=f"hybridseg {name}", args=options, config=config)
-    choices = tuple(Annotated[load(name), _listed(name)] for name in COMMANDS)
-    return tyro.cli(Union[choices], prog="hybridseg", description=DESCRIPTION, args=words, config=config)  # type: ignore[call-overload]  # noqa: UP007
+    group = words[0] if words and words[0] in groups() else ""
+    names = [name for name in COMMANDS if name.startswith(group)]
+    choices = tuple(Annotated[load(name), _listed(name)] for name in names)
+    options = words[1:] if group else words
+    return tyro.cli(Union[choices], prog="hybridseg", description=DESCRIPTION, args=options, config=config)  # type: ignore[call-overload]  # noqa: UP007
 
 
 def load(name: str) -> Any:
@@ -101,8 +139,15 @@ def load(name: str) -> Any:
 def run(command: Command, name: str) -> int:
     """Run a command, and report an error as one line and an exit code."""
     try:
+        if command.quiet and command.verbose:
+            raise ValueError("quiet: must not be given together with verbose")
         threads = command.threads if isinstance(command, ComputingCommand) else None
-        with quiet(name, enabled=not command.debug), use_threads(threads):
+        with (
+            quiet(name, enabled=not command.debug),
+            progress(quiet=command.quiet, verbose=command.verbose),
+            announce_loading(name),
+            use_threads(threads),
+        ):
             code = command.run()
             sys.stdout.flush()
             return code

@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -22,6 +22,13 @@ BUNDLE_DEFAULT = "(default: the bundle's)"
 class Command(ABC):
     """A command: its fields are the options, and the docstring under a field is the help of that option."""
 
+    examples: ClassVar[tuple[str, ...]] = ()
+    """Command lines for the help, without the name of the command."""
+
+    quiet: bool = False
+    """Print results, warnings and errors only, no progress."""
+    verbose: bool = False
+    """Print a line for each case that is done, on a terminal too."""
     debug: bool = False
     """Show tracebacks of errors and warnings of libraries."""
 

@@ -137,8 +137,6 @@ class Crossval(ComputingCommand):
         Raises:
             ValueError: an option or a bundle cannot be used.
         """
-        from hybridseg.app.crossval import check_bundles
-
         check_at_least(0, fold=self.fold, seed=self.seed, pictures=self.pictures)
         check_at_least(1, jobs=self.jobs, epochs=self.epochs)
         check_at_least(2, folds=self.folds)
@@ -148,6 +146,11 @@ class Crossval(ComputingCommand):
         if own := read_settings(self.set).keys() & {"rois", "modalities"}:
             raise ValueError(f"set: {min(own)!r}: must be set in the bundle's configs, by which the cases are scored")
         roots = [bundle_path(name) for name in (self.bundle, *self.bundles)]
+        from hybridseg.transforms.datasets.layouts import check_folder
+
+        check_folder(self.dataset)
+        from hybridseg.app.crossval import check_bundles
+
         check_bundles(roots, self.output)
         return roots
 

@@ -12,7 +12,7 @@ import tyro
 from tqdm import tqdm
 
 from hybridseg.app.bundling.config import ignore_label, input_modalities, label_parts, label_rois
-from hybridseg.app.runtime.console import say
+from hybridseg.app.runtime.console import hides_bars, say
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.app.runtime.folder_lock import folder_lock
 from hybridseg.app.runtime.options import check_at_least, check_positive
@@ -76,12 +76,15 @@ class Evaluate(VolumeCommand):
         check_at_least(1, ignore=self.ignore)
         bundle = bundle_path(self.bundle) if self.bundle else None
         names, regions = self.labels_to_score(bundle)
+        from hybridseg.transforms.io.names import case_name, check_exists, find_volumes
+
+        predictions = find_volumes([self.predictions])
+        check_exists(self.references)
         from hybridseg.app.evaluation.files import score_files
         from hybridseg.app.evaluation.references import find_references
         from hybridseg.app.evaluation.tables import summary_record, summary_table, write_reports
         from hybridseg.transforms.io.json_files import as_json
         from hybridseg.transforms.io.masks import parse_rois
-        from hybridseg.transforms.io.names import case_name, find_volumes
 
         rois = parse_rois(self.roi) or (label_rois(bundle) if bundle else {})
         ignore = self.ignore
@@ -89,7 +92,6 @@ class Evaluate(VolumeCommand):
             ignore = ignore_label(bundle)
         if ignore in (names or {}):
             raise ValueError(f"ignore: {ignore}: must not be among the labels to score")
-        predictions = find_volumes([self.predictions])
         references = find_references(
             self.references,
             rois,
@@ -104,7 +106,7 @@ class Evaluate(VolumeCommand):
             failures = CaseFailures("evaluate", debug=self.debug)
             self.check_complete({case_name(path) for path in predictions}, references, failures)
             cases = len(predictions) + len(failures)
-            for path in tqdm(predictions, desc="cases", unit="case", leave=False, disable=None):
+            for path in tqdm(predictions, desc="cases", unit="case", leave=False, disable=hides_bars()):
                 with failures.catch(str(path)):
                     scores += score_files(
                         path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import getdoc
 from typing import Annotated, Any
@@ -21,10 +22,14 @@ WINDOW = 96
 
 @dataclass
 class Info(Command):
-    """List the shipped bundles, the network presets and the parts of networks, or print where a bundle is."""
+    """List the shipped bundles; with --networks, the network presets with their costs, and the parts of networks."""
+
+    examples = ("", "--networks")
 
     path: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
     """Print only the folder of this bundle."""
+    networks: bool = False
+    """Also list presets with parameters and multiply-adds, and parts; takes longer, since it builds the networks."""
     json: bool = False
     """Print as JSON."""
 
@@ -42,17 +47,20 @@ class Info(Command):
             print(json.dumps({"path": folder}) if self.json else folder)
             return 0
         bundles = [describe_bundle(name) for name in bundle_names()]
-        networks, parts = describe_networks(), describe_parts()
+        networks, parts = (describe_networks(), describe_parts()) if self.networks else ({}, {})
         if self.json:
             from hybridseg.transforms.io.json_files import as_json
 
-            record = {"bundles": bundles, "networks": networks, "parts": parts}
+            record = {"bundles": bundles, **({"networks": networks, "parts": parts} if self.networks else {})}
             print(as_json(record))
             return 0
         rows = [["bundle", "version", "weights"]]
-        rows += [[bundle["name"], bundle["version"], "yes" if bundle["weights"] else "no"] for bundle in bundles]
+        rows += [[bundle["name"], bundle["version"], describe_weights(bundle)] for bundle in bundles]
         for line, task in zip(align(rows), ["task", *(bundle["task"] for bundle in bundles)], strict=True):
             print(f"{line}  {task}")
+        if not self.networks:
+            print("\nhybridseg info --networks lists the presets and parts of networks")
+            return 0
         print()
         rows = [["network", "parameters", f"multiply-adds at {WINDOW}x{WINDOW}x{WINDOW}"]]
         for name, cost in networks.items():
@@ -66,8 +74,20 @@ class Info(Command):
         return 0
 
 
+def describe_weights(bundle: Mapping[str, Any]) -> str:
+    """Return whether a bundle has weights, and whether they were trained on synthetic data."""
+    if not bundle["weights"]:
+        return "no"
+    return "synthetic" if bundle["synthetic"] else "yes"
+
+
 def describe_bundle(name: str) -> dict[str, Any]:
-    """Return name, version, task and folder of a shipped bundle, and whether it has weights."""
+    """Return what a shipped bundle is, and whether it has weights, and is for synthetic data.
+
+    Returns:
+        `name`, `version`, `task`, `weights`, `synthetic`, and `path`, its folder.
+    """
+    from hybridseg.app.bundling.training_data import TrainingData
     from hybridseg.transforms.io.json_files import read_json
 
     folder = bundle_path(name)
@@ -76,6 +96,7 @@ def describe_bundle(name: str) -> dict[str, Any]:
         "name": name,
         "version": metadata["version"],
         "task": metadata["task"],
+        "synthetic": TrainingData.read(folder).synthetic,
         "weights": (folder / "models" / "model.pt").is_file(),
         "path": str(folder),
     }

@@ -88,6 +88,9 @@ class Plan(ComputingCommand):
             OSError: a file cannot be written.
         """
         regions = parse_regions(self.regions)
+        from hybridseg.transforms.datasets.layouts import check_folder
+
+        check_folder(self.dataset)
         from hybridseg.app.planning import PlanOptions, plan_bundle
         from hybridseg.transforms.io.masks import parse_rois
 

@@ -14,9 +14,10 @@ import tyro
 from tqdm import tqdm
 
 from hybridseg.app.bundling.config import input_channels, input_modalities, label_parts, shown_window
+from hybridseg.app.bundling.training_data import TrainingData
 from hybridseg.app.inference.cohort import PredictedCase, segment_cases
 from hybridseg.app.runtime import distributed
-from hybridseg.app.runtime.console import one_line, say
+from hybridseg.app.runtime.console import hides_bars, one_line, say, say_done
 from hybridseg.bundles import bundle_path
 
 from .command import BUNDLE_DEFAULT, PrecisionName, VolumeCommand, make_folder
@@ -103,6 +104,8 @@ class Predict(VolumeCommand):
             from hybridseg.transforms.extras import install_command
 
             raise ValueError(f"format: dicom-seg: highdicom is not installed: {install_command('dicom')}")
+        if not self.inputs:
+            raise ValueError("INPUT: none: at least one file or folder is needed")
         bundle = bundle_path(self.bundle)
         if not 0 <= self.grid_of < (channels := input_channels(bundle)):
             raise ValueError(f"grid_of: {self.grid_of}: must be the number of a channel, 0 to {channels - 1}")
@@ -153,6 +156,8 @@ class Predict(VolumeCommand):
         run_record.merge(other for _, other in records)
         predicted = [case for part, _ in records for case in part]
         self.print_cases(predicted)
+        if any(case.outcome == "written" for case in predicted) and TrainingData.read(bundle).synthetic:
+            say("predict", f"{bundle.name} was trained on synthetic data: its label maps are no use for real scans")
         failed = lacking or not all(case.is_complete for case in predicted)
         try:
             run_record.write(finished=True)
@@ -300,12 +305,16 @@ class Predict(VolumeCommand):
             predicted[case.name].note_formats(report, wanted=bool(self.format))
 
         done = segment_cases(predictor, work, finish, probabilities=self.probabilities, debug=self.debug)
-        hidden = None if distributed.rank() == 0 else True
+        hidden = hides_bars() if distributed.rank() == 0 else True
         noted = set()
         try:
-            for case in tqdm(done, total=len(work), desc="cases", unit="case", leave=False, disable=hidden):
+            bar = tqdm(done, total=len(work), desc="cases", unit="case", leave=False, disable=hidden)
+            for number, case in enumerate(bar, 1):
                 for line in case.lines:
                     say("predict", line)
+                if case.error is None:
+                    stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in case.seconds.items())
+                    say_done("predict", f"{number} of {len(work)}: {case.case}: {case.outcome} ({stages})")
                 run_record.note(case.record(), rows.pop(case.case, ()))
                 noted.add(case.case)
                 self.save(run_record)

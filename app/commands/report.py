@@ -64,6 +64,11 @@ class Report(VolumeCommand):
             ValueError: an option is invalid, or a folder is missing or does not match the others.
         """
         self.check()
+        from hybridseg.transforms.io.names import check_exists
+
+        for path in (self.predictions, self.references, self.images):
+            if path is not None:
+                check_exists(path)
         from hybridseg.app.reporting import Contents, describe_cohort, describe_training, render_page
         from hybridseg.transforms.io.atomic import replacing
 

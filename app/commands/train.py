@@ -104,6 +104,9 @@ class Train(ComputingCommand):
         names = ["train.json", "multi_gpu_train.json"] if self.processes > 1 else ["train.json"]
         configs = [root / "configs" / name for name in names]
         overrides = self.overrides()
+        from hybridseg.transforms.datasets.layouts import check_folder
+
+        check_folder(self.dataset)
         from hybridseg.app.runtime.machine import choose_device
 
         device = choose_device(self.device)
