@@ -8,39 +8,19 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from difflib import get_close_matches
-from importlib import import_module
 from importlib.metadata import version
 from inspect import getdoc
 from typing import Annotated, Any, Union
 
 import tyro
 
+from .commands.catalogue import COMMANDS, load
 from .commands.command import Command, ComputingCommand
-from .runtime.console import announce_loading, cause, one_line, progress, quiet, say
+from .runtime.console import announce_loading, cause, one_line, progress, quiet, results_only, say
 from .runtime.threads import use_threads
-
-COMMANDS: Mapping[str, str] = {
-    "demo": "demo:Demo",
-    "info": "info:Info",
-    "plan": "plan:Plan",
-    "train": "train:Train",
-    "crossval": "crossval:Crossval",
-    "predict": "predict:Predict",
-    "evaluate": "evaluate:Evaluate",
-    "report": "report:Report",
-    "export": "export:Export",
-    "pack": "pack:Pack",
-    "store": "store:StoreCommand",
-    "bench network": "bench_network:BenchNetwork",
-    "bench inference": "bench_inference:BenchInference",
-    "bench loading": "bench_loading:BenchLoading",
-    "bench ablation": "bench_ablation:BenchAblation",
-    "completion": "completion:Completion",
-}
-"""Module in `commands` and class of each command; a command's name may be two words."""
 
 DESCRIPTION = "3D segmentation of CT and MRI. `hybridseg COMMAND --help` explains the options of a command."
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -106,7 +86,7 @@ def unknown_command(words: Sequence[str]) -> str:
 
 def epilogue(name: str | None) -> str:
     """Return what follows the options in the help: examples of a command, and the exit codes."""
-    examples = [f"  hybridseg {name} {words}" for words in load(name).examples] if name else []
+    examples = [f"  hybridseg {name} {words}".rstrip() for words in load(name).examples] if name else []
     return "\n".join([*(["examples:", *examples, ""] if examples else []), EXIT_CODES])
 
 
@@ -130,12 +110,6 @@ def parse(words: Sequence[str]) -> Command:
     return tyro.cli(Union[choices], prog="hybridseg", description=DESCRIPTION, args=options, config=config)  # type: ignore[call-overload]  # noqa: UP007
 
 
-def load(name: str) -> Any:
-    """Import the class of a command."""
-    module, _, attribute = COMMANDS[name].partition(":")
-    return getattr(import_module(f"hybridseg.app.commands.{module}"), attribute)
-
-
 def run(command: Command, name: str) -> int:
     """Run a command, and report an error as one line and an exit code."""
     try:
@@ -145,6 +119,7 @@ def run(command: Command, name: str) -> int:
         with (
             quiet(name, enabled=not command.debug),
             progress(quiet=command.quiet, verbose=command.verbose),
+            results_only(enabled=command.json),
             announce_loading(name),
             use_threads(threads),
         ):

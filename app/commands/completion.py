@@ -53,21 +53,22 @@ class Completion(Command):
         Returns:
             0.
         """
-        from hybridseg.app.cli import COMMANDS, load
+        from .catalogue import COMMANDS, load
 
         commands = {name: load(name) for name in COMMANDS}
         if self.shell == "fish":
-            print(fish_script(commands))
+            script = fish_script(commands)
         else:
             prefix = "autoload -U +X compinit bashcompinit && compinit && bashcompinit\n" if self.shell == "zsh" else ""
-            print(prefix + bash_script(commands), end="")
+            script = prefix + bash_script(commands)
+        self.show({"shell": self.shell, "script": script}, script)
         return 0
 
 
 def options_of(command: type[Command]) -> list[str]:
     """Return the options of a command, without its arguments."""
     named = [field for field in fields(command) if "conf.Positional" not in str(field.type)]
-    short = ["-o"] if any('"-o"' in str(field.type) for field in named) else []
+    short = ["-o"] if any("'-o'" in str(field.type) for field in named) else []
     return [*short, *(f"--{field.name.replace('_', '-')}" for field in named), "--help"]
 
 

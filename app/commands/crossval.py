@@ -40,6 +40,11 @@ class Crossval(ComputingCommand):
     Repeat the command to continue after an interruption: trainings resume, and what is done is skipped.
     """
 
+    examples = (
+        "bundles/liver Dataset001_Liver -o runs/crossval",
+        "bundles/liver Dataset001_Liver -o runs/crossval --fold 2",
+    )
+
     bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
     """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle, such as a planned one."""
     dataset: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATASET")]]
@@ -110,7 +115,8 @@ class Crossval(ComputingCommand):
         if self.print_commands:
             for training in trainings:
                 training.check_options()
-            print("\n".join(self.commands(trainings)))
+            commands = self.commands(trainings)
+            self.show({"commands": commands}, "\n".join(commands))
             return 0
         rois, channels = label_rois(roots[0], TRAIN), series_channels(roots[0])
         cases = read_cases(self.dataset, split, rois=rois, channels=channels)
@@ -127,7 +133,12 @@ class Crossval(ComputingCommand):
                     return int(failed)
                 if not all(training.is_done for training in trainings):
                     return 1
-                return int(self.conclude(roots, split, cases) or failed)
+                failed |= self.conclude(roots, split, cases)
+                if self.json:
+                    from hybridseg.transforms.io.json_files import read_json
+
+                    self.show(read_json(self.output / "crossval.json"), "")
+                return int(failed)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("interrupted: repeat the command to continue") from None
 

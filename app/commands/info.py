@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import getdoc
 from typing import Annotated, Any
@@ -30,8 +29,6 @@ class Info(Command):
     """Print only the folder of this bundle."""
     networks: bool = False
     """Also list presets with parameters and multiply-adds, and parts; takes longer, since it builds the networks."""
-    json: bool = False
-    """Print as JSON."""
 
     def run(self) -> int:
         """Print the lists, or the folder.
@@ -44,34 +41,41 @@ class Info(Command):
         """
         if self.path is not None:
             folder = str(bundle_path(self.path))
-            print(json.dumps({"path": folder}) if self.json else folder)
+            self.show({"path": folder}, folder)
             return 0
         bundles = [describe_bundle(name) for name in bundle_names()]
         networks, parts = (describe_networks(), describe_parts()) if self.networks else ({}, {})
-        if self.json:
-            from hybridseg.transforms.io.json_files import as_json
-
-            record = {"bundles": bundles, **({"networks": networks, "parts": parts} if self.networks else {})}
-            print(as_json(record))
-            return 0
-        rows = [["bundle", "version", "weights"]]
-        rows += [[bundle["name"], bundle["version"], describe_weights(bundle)] for bundle in bundles]
-        for line, task in zip(align(rows), ["task", *(bundle["task"] for bundle in bundles)], strict=True):
-            print(f"{line}  {task}")
-        if not self.networks:
-            print("\nhybridseg info --networks lists the presets and parts of networks")
-            return 0
-        print()
-        rows = [["network", "parameters", f"multiply-adds at {WINDOW}x{WINDOW}x{WINDOW}"]]
-        for name, cost in networks.items():
-            rows.append([name, f"{cost['parameters'] / 1e6:.2f} M", f"{cost['multiply_adds'] / 1e9:.1f} G"])
-        print("\n".join(align(rows)))
-        width = max(len(name) for choices in parts.values() for name in choices)
-        for kind, choices in parts.items():
-            print(f"\n{kind}")
-            for name, summary in choices.items():
-                print(f"  {name:{width}}  {summary}")
+        record = {"bundles": bundles, **({"networks": networks, "parts": parts} if self.networks else {})}
+        text = [bundle_table(bundles), "", "hybridseg info --networks lists the presets and parts of networks"]
+        if self.networks:
+            text = [bundle_table(bundles), "", network_table(networks), part_lists(parts)]
+        self.show(record, "\n".join(text))
         return 0
+
+
+def bundle_table(bundles: Sequence[Mapping[str, Any]]) -> str:
+    """Return name, version, weights and task of bundles as a table."""
+    rows = [["bundle", "version", "weights"]]
+    rows += [[bundle["name"], bundle["version"], describe_weights(bundle)] for bundle in bundles]
+    tasks = ["task", *(bundle["task"] for bundle in bundles)]
+    return "\n".join(f"{line}  {task}" for line, task in zip(align(rows), tasks, strict=True))
+
+
+def network_table(networks: Mapping[str, Mapping[str, int]]) -> str:
+    """Return the costs of the presets as a table."""
+    rows = [["network", "parameters", f"multiply-adds at {WINDOW}x{WINDOW}x{WINDOW}"]]
+    for name, cost in networks.items():
+        rows.append([name, f"{cost['parameters'] / 1e6:.2f} M", f"{cost['multiply_adds'] / 1e9:.1f} G"])
+    return "\n".join(align(rows))
+
+
+def part_lists(parts: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the choices for each part of a network, with what they are."""
+    width = max(len(name) for choices in parts.values() for name in choices)
+    lines = []
+    for kind, choices in parts.items():
+        lines += ["", kind, *(f"  {name:{width}}  {summary}" for name, summary in choices.items())]
+    return "\n".join(lines)
 
 
 def describe_weights(bundle: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from hybridseg.app.bundling.config import input_channels, input_modalities, label_parts, shown_window
 from hybridseg.app.bundling.training_data import TrainingData
 from hybridseg.app.inference.cohort import PredictedCase, segment_cases
+from hybridseg.app.labels.choice import choose_labels
 from hybridseg.app.runtime import distributed
 from hybridseg.app.runtime.console import hides_bars, one_line, say, say_done
 from hybridseg.bundles import bundle_path
@@ -37,6 +38,11 @@ RECORDED_OPTIONS = ("series", "fill_gaps", "grid_of", "overlap", "batch", "tta",
 @dataclass
 class Predict(VolumeCommand):
     """Segment volumes with a bundle; write FOLDER/CASE.nii.gz for each case, on the grid of its volume."""
+
+    examples = (
+        "scans -o labels --bundle hippocampus_mri_segmentation",
+        "ct.nii.gz -o labels --bundle bundles/liver --labels liver --preview",
+    )
 
     inputs: tyro.conf.Positional[
         Annotated[tuple[Path, ...], tyro.conf.arg(metavar="INPUT [INPUT ...]", help_behavior_hint="(required)")]
@@ -65,8 +71,8 @@ class Predict(VolumeCommand):
     """Windows computed at once."""
     tta: bool = False
     """Average over mirrored windows, if the bundle allows it: slower, and often slightly better."""
-    labels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="(default: all)")] = ()
-    """Write only these labels, by name or number; the others become background."""
+    labels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL ...", help_behavior_hint="(default: all)")] = ()
+    """Write only these labels, by NAME, NUMBER or NUMBER=NAME; the others become background."""
     largest_component: bool = False
     """Keep only the largest connected component of each label."""
     format: Annotated[
@@ -85,8 +91,6 @@ class Predict(VolumeCommand):
     """Segment cases again whose label map exists; otherwise they are skipped."""
     keep_existing: bool = False
     """Keep label maps made by another bundle, other weights or other options; otherwise they stop the run."""
-    json: bool = False
-    """Print the record of each case as JSON."""
 
     def process(self) -> int:
         """Segment the volumes.
@@ -343,12 +347,12 @@ class Predict(VolumeCommand):
         Raises:
             ValueError: the bundle does not have a label.
         """
-        words = [word for text in self.labels for word in text.split(",")]
-        chosen = [label for label, name in names.items() if not words or name in words or str(label) in words]
-        for word in words:
-            if word not in (*names.values(), *map(str, names)):
-                raise ValueError(f"labels: {word!r}: must be one of {', '.join(names.values())}")
-        return chosen
+        chosen = choose_labels(self.labels, names)
+        for label, name in chosen.items():
+            if names.get(label) != name:
+                known = ", ".join(f"{number}={known}" for number, known in names.items())
+                raise ValueError(f"labels: '{label}={name}': must be one of {known}")
+        return sorted(chosen) or list(names)
 
     def options(self, bundle: Path) -> dict[str, Any]:
         """Return the options that change the results, for the record.
@@ -362,12 +366,9 @@ class Predict(VolumeCommand):
 
     def print_cases(self, cases: Sequence[PredictedCase]) -> None:
         """Print how many cases were written, or all records as JSON."""
-        if self.json:
-            from hybridseg.transforms.io.json_files import as_json
-
-            print(as_json([case.record() for case in cases]))
-            return
         written = sum(case.outcome == "written" for case in cases)
         skipped = sum(case.outcome == "skipped" for case in cases)
-        print(f"{written} of {len(cases)} cases written to {self.output}", end="")
-        print(f", {skipped} skipped: already there (use --overwrite to segment them again)" if skipped else "")
+        text = f"{written} of {len(cases)} cases written to {self.output}"
+        if skipped:
+            text += f", {skipped} skipped: already there (use --overwrite to segment them again)"
+        self.show([case.record() for case in cases], text)

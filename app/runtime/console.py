@@ -9,9 +9,9 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
-from typing import Literal
+from typing import Literal, TextIO
 
 LONGEST_MESSAGE = 1000
 WARNING_MODULE = "hybridseg.transforms.errors"
@@ -21,6 +21,8 @@ LOADING_SECONDS = 1.0
 
 _progress: ContextVar[Literal["quiet", "normal", "verbose"]] = ContextVar("progress", default="normal")
 """How much progress the running command prints."""
+_results: ContextVar[TextIO | None] = ContextVar("results", default=None)
+"""Where results are printed while all else goes to standard error."""
 
 
 def say(command: str, message: str) -> None:
@@ -58,6 +60,29 @@ def say_done(command: str, message: str) -> None:
     level = _progress.get()
     if level == "verbose" or (level == "normal" and not sys.stderr.isatty()):
         say(command, message)
+
+
+@contextmanager
+def results_only(*, enabled: bool = True) -> Iterator[None]:
+    """Inside a `with` block, let only results go to standard output, and what is printed otherwise to standard error.
+
+    Args:
+        enabled: False changes nothing.
+    """
+    if not enabled:
+        yield
+        return
+    token = _results.set(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _results.reset(token)
+
+
+def print_result(text: str) -> None:
+    """Print the result of a command to standard output, also inside of `results_only`."""
+    print(text, file=_results.get() or sys.stdout, flush=True)
 
 
 @contextmanager
