@@ -9,10 +9,11 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
+from contextlib import redirect_stdout
 from difflib import get_close_matches
 from importlib.metadata import version
 from inspect import getdoc
+from time import monotonic
 from typing import Annotated, Any, Union
 
 import tyro
@@ -24,7 +25,7 @@ from .runtime.threads import use_threads
 
 DESCRIPTION = "3D segmentation of CT and MRI. `hybridseg COMMAND --help` explains the options of a command."
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
-EXIT_CODES = "exit codes: 0 success, 1 some cases failed, 2 wrong usage, 130 interrupted by Ctrl-C"
+EXIT_CODES = "exit codes: 0 success, 1 some cases failed, 2 wrong usage, 130 Ctrl-C"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,24 +45,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"hybridseg {version('hybridseg')}")
         return DONE
     tyro._experimental_options["ansi_codes"] = not os.environ.get("NO_COLOR")  # https://no-color.org
+    if error := unknown_command(words):
+        say("", error)
+        return WRONG_USAGE
     name = command_name(words)
-    if name is None and words and not words[0].startswith("-") and words[0] not in groups():
-        say("", unknown_command(words))
-        return WRONG_USAGE
-    is_group = name is None and words[:1] != [] and words[0] in groups()
-    if is_group and len(words) > 1 and words[1] not in ("-h", "--help"):
-        say("", unknown_command(words))
-        return WRONG_USAGE
-    asks = bool(words) and not (is_group and len(words) == 1)  # without a command, help is the answer to an error
+    lacks_command = not words or (name is None and len(words) == 1 and words[0] in groups())
+    stream = sys.stderr if lacks_command else sys.stdout  # help that nobody asked for is an error
     try:
-        with nullcontext() if asks else redirect_stdout(sys.stderr):
-            command = parse(words if asks else [*words, "--help"])
+        with redirect_stdout(stream):
+            command = parse([*words, "--help"] if lacks_command else words)
     except SystemExit as end:  # tyro has printed the help, or an error
         if end.code:
             return int(end.code)
-        with nullcontext() if asks else redirect_stdout(sys.stderr):
-            print(epilogue(name))
-        return DONE if asks else WRONG_USAGE
+        print(epilogue(name), file=stream)
+        return WRONG_USAGE if lacks_command else DONE
     return run(command, name or words[0])
 
 
@@ -75,10 +72,15 @@ def groups() -> set[str]:
     return {name.split()[0] for name in COMMANDS if " " in name}
 
 
-def unknown_command(words: Sequence[str]) -> str:
-    """Return the error for a command line that begins with no command, with the most similar command, if any."""
-    given = " ".join(words[:2] if words[0] in groups() else words[:1])
-    known = [name for name in COMMANDS if words[0] not in groups() or name.startswith(f"{words[0]} ")]
+def unknown_command(words: Sequence[str]) -> str | None:
+    """Return the error if a command line begins with an unknown command, with the most similar command, if any."""
+    if command_name(words) or not words or words[0].startswith("-"):
+        return None
+    known, given = list(COMMANDS), words[0]
+    if words[0] in groups():
+        if len(words) == 1 or words[1] in ("-h", "--help"):
+            return None
+        known, given = [name for name in COMMANDS if name.startswith(f"{words[0]} ")], " ".join(words[:2])
     similar = get_close_matches(given, known, n=1)
     hint = f"did you mean {similar[0]!r}?" if similar else f"must be one of {', '.join(known)}"
     return f"command: {given!r}: {hint}"
@@ -123,7 +125,10 @@ def run(command: Command, name: str) -> int:
             announce_loading(name),
             use_threads(threads),
         ):
+            start = monotonic()
             code = command.run()
+            if command.verbose:
+                say(name, f"took {monotonic() - start:.1f} s")
             sys.stdout.flush()
             return code
     except KeyboardInterrupt as interrupt:

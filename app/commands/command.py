@@ -29,7 +29,7 @@ class Command(ABC):
     quiet: bool = False
     """Print results, warnings and errors only, no progress."""
     verbose: bool = False
-    """Print a line for each case that is done, on a terminal too."""
+    """Print a line for each case that is done, on a terminal too, and the time that the command took."""
     json: bool = False
     """Print the result as JSON, and all else on standard error."""
     debug: bool = False

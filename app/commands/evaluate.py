@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from hybridseg.app.bundling.config import ignore_label, input_modalities, label_parts, label_rois
 from hybridseg.app.labels.choice import choose_labels
-from hybridseg.app.runtime.console import hides_bars, say
+from hybridseg.app.runtime.console import hides_bars, say, say_done
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.app.runtime.folder_lock import folder_lock
 from hybridseg.app.runtime.options import check_at_least, check_positive
@@ -108,7 +108,8 @@ class Evaluate(VolumeCommand):
             failures = CaseFailures("evaluate", debug=self.debug)
             self.check_complete({case_name(path) for path in predictions}, references, failures)
             cases = len(predictions) + len(failures)
-            for path in tqdm(predictions, desc="cases", unit="case", leave=False, disable=hides_bars()):
+            bar = tqdm(predictions, desc="cases", unit="case", leave=False, disable=hides_bars())
+            for number, path in enumerate(bar, 1):
                 with failures.catch(str(path)):
                     scores += score_files(
                         path,
@@ -119,6 +120,7 @@ class Evaluate(VolumeCommand):
                         tolerance=self.tolerance,
                         resample=self.resample,
                     )
+                    say_done("evaluate", f"{number} of {len(predictions)}: {case_name(path)}: scored")
             if self.output is not None:
                 write_reports(scores, self.output, tolerance=self.tolerance)
             record = summary_record(scores, tolerance=self.tolerance)

@@ -151,7 +151,7 @@ def test_colours_are_left_out_where_no_color_is_set() -> None:
     assert "\x1b[" in in_a_terminal(*words, NO_COLOR="")
     plain = in_a_terminal(*words, NO_COLOR="1")
     assert "\x1b[" not in plain
-    assert max(map(len, plain.splitlines())) <= 84  # the line of exit codes
+    assert max(map(len, plain.splitlines())) <= 80
 
 
 def test_module_runs_the_command() -> None:
