@@ -68,8 +68,8 @@ class Completion(Command):
 def options_of(command: type[Command]) -> list[str]:
     """Return the options of a command, without its arguments."""
     named = [field for field in fields(command) if "conf.Positional" not in str(field.type)]
-    short = ["-o"] if any("'-o'" in str(field.type) for field in named) else []
-    return [*short, *(f"--{field.name.replace('_', '-')}" for field in named), "--help"]
+    others = [alias for alias in ("-o", "--output") for field in named if repr(alias) in str(field.type)]
+    return [*others, *(f"--{field.name.replace('_', '-')}" for field in named), "--help"]
 
 
 def bash_script(commands: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from .conftest import hybridseg
 
 HEAVY = {"torch", "monai", "ignite", "itk", "SimpleITK", "nibabel", "matplotlib", "scipy"}
 
-OPTION = re.compile(r"^[ │] (?:-\w(?: \S+)?, )?(--[a-z][a-z-]*)", re.MULTILINE)
+OPTION = re.compile(r"^[ │] (?:-\w(?: \S+)?, )?(?:--output(?: \S+)?, )?(--[a-z][a-z-]*)", re.MULTILINE)
 ARGUMENT = re.compile(r"^[ │] \[?([A-Z]+)", re.MULTILINE)
 """The beginnings of the lines that explain an option or an argument."""
 
