@@ -37,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 success, 1 some cases failed, 2 wrong usage, 130 interrupted by Ctrl-C.
     """
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started this process, such as a scheduler
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
+    for output in ("stdout", "stderr"):
+        if getattr(sys, output) is None:  # closed by whoever started this process, such as a scheduler
+            setattr(sys, output, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] in (["--version"], ["-V"]):
         print(f"hybridseg {version('hybridseg')}")

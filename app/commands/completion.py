@@ -84,7 +84,7 @@ def bash_script(commands: Mapping[str, Any]) -> str:
 
 def fish_script(commands: Mapping[str, Any]) -> str:
     """Return the script for fish, which shows what each command does."""
-    lines = []
+    lines: list[str] = []
     for name, command in commands.items():
         first, _, second = name.partition(" ")
         summary = (getdoc(command) or "").splitlines()[0].replace("\\", "\\\\").replace("'", "\\'")

