@@ -33,7 +33,7 @@ def test_bash_completes_commands_and_options(tmp_path: Path, words: list[str], c
         pytest.skip("needs bash")
     script = tmp_path / "completion.bash"
     script.write_text(hybridseg("completion", "bash").out)
-    command = ["bash", "-c", COMPLETE, "bash", script, "hybridseg", *words]
+    command = ["bash", "-c", COMPLETE, "bash", str(script), "hybridseg", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert sorted(done.stdout.split()) == sorted(completed)
 
