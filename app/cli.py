@@ -8,40 +8,24 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from importlib import import_module
+from difflib import get_close_matches
 from importlib.metadata import version
 from inspect import getdoc
+from time import monotonic
 from typing import Annotated, Any, Union
 
 import tyro
 
+from .commands.catalogue import COMMANDS, load
 from .commands.command import Command, ComputingCommand
-from .runtime.console import LastingOutput, cause, one_line, quiet, say
+from .runtime.console import LastingOutput, announce_loading, cause, one_line, progress, quiet, results_only, say
 from .runtime.threads import use_threads
-
-COMMANDS: Mapping[str, str] = {
-    "demo": "demo:Demo",
-    "info": "info:Info",
-    "plan": "plan:Plan",
-    "train": "train:Train",
-    "crossval": "crossval:Crossval",
-    "predict": "predict:Predict",
-    "evaluate": "evaluate:Evaluate",
-    "report": "report:Report",
-    "export": "export:Export",
-    "pack": "pack:Pack",
-    "store": "store:StoreCommand",
-    "bench network": "bench_network:BenchNetwork",
-    "bench inference": "bench_inference:BenchInference",
-    "bench loading": "bench_loading:BenchLoading",
-    "bench ablation": "bench_ablation:BenchAblation",
-}
-"""Module in `commands` and class of each command; a command's name may be two words."""
 
 DESCRIPTION = "3D segmentation of CT and MRI. `hybridseg COMMAND --help` explains the options of a command."
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+EXIT_CODES = "exit codes: 0 success, 1 some cases failed, 2 wrong usage, 130 Ctrl-C"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,22 +50,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def answer(words: Sequence[str]) -> int:
     """Run the command line of `main`, whose streams are open."""
-    if words[:1] == ["--version"]:
+    if words[:1] in (["--version"], ["-V"]):
         print(f"hybridseg {version('hybridseg')}")
         return DONE
+    tyro._experimental_options["ansi_codes"] = not os.environ.get("NO_COLOR")  # https://no-color.org
+    if error := unknown_command(words):
+        say("", error)
+        return WRONG_USAGE
+    name = command_name(words)
+    lacks_command = not words or (name is None and len(words) == 1 and words[0] in groups())
+    stream = sys.stderr if lacks_command else sys.stdout  # help that nobody asked for is an error
     try:
-        if not words:
-            with redirect_stdout(sys.stderr):
-                parse(["--help"])
-        command = parse(words)
+        with redirect_stdout(stream):
+            command = parse([*words, "--help"] if lacks_command else words)
     except SystemExit as end:  # tyro has printed the help, or an error
-        return WRONG_USAGE if not words else int(end.code or DONE)
-    return run(command, command_name(words) or words[0])
+        if end.code:
+            return int(end.code)
+        print(epilogue(name), file=stream)
+        return WRONG_USAGE if lacks_command else DONE
+    return run(command, name or words[0])
 
 
 def command_name(words: Sequence[str]) -> str | None:
     """Return the name of the command that a command line begins with, or None."""
     return next((name for name in COMMANDS if list(words[: len(name.split())]) == name.split()), None)
+
+
+def groups() -> set[str]:
+    """Return the first words of commands of two words."""
+    return {name.split()[0] for name in COMMANDS if " " in name}
+
+
+def unknown_command(words: Sequence[str]) -> str | None:
+    """Return the error if a command line begins with an unknown command, with the most similar command, if any."""
+    if command_name(words) or not words or words[0].startswith("-"):
+        return None
+    known, given = list(COMMANDS), words[0]
+    if words[0] in groups():
+        if len(words) == 1 or words[1] in ("-h", "--help"):
+            return None
+        known, given = [name for name in COMMANDS if name.startswith(f"{words[0]} ")], " ".join(words[:2])
+    similar = get_close_matches(given, known, n=1)
+    hint = f"did you mean {similar[0]!r}?" if similar else f"must be one of {', '.join(known)}"
+    return f"command: {given!r}: {hint}"
+
+
+def epilogue(name: str | None) -> str:
+    """Return what follows the options in the help: examples of a command, and the exit codes."""
+    examples = [f"  hybridseg {name} {words}".rstrip() for words in load(name).examples] if name else []
+    return "\n".join([*(["examples:", *examples, ""] if examples else []), EXIT_CODES])
 
 
 def parse(words: Sequence[str]) -> Command:
@@ -97,22 +114,30 @@ def parse(words: Sequence[str]) -> Command:
     if name := command_name(words):
         options = words[len(name.split()) :]
         return tyro.cli(load(name), prog=f"hybridseg {name}", args=options, config=config)
-    choices = tuple(Annotated[load(name), _listed(name)] for name in COMMANDS)
-    return tyro.cli(Union[choices], prog="hybridseg", description=DESCRIPTION, args=words, config=config)  # type: ignore[call-overload]  # noqa: UP007
-
-
-def load(name: str) -> Any:
-    """Import the class of a command."""
-    module, _, attribute = COMMANDS[name].partition(":")
-    return getattr(import_module(f"hybridseg.app.commands.{module}"), attribute)
+    group = words[0] if words and words[0] in groups() else ""
+    names = [name for name in COMMANDS if name.startswith(group)]
+    choices = tuple(Annotated[load(name), _listed(name)] for name in names)
+    options = words[1:] if group else words
+    return tyro.cli(Union[choices], prog="hybridseg", description=DESCRIPTION, args=options, config=config)  # type: ignore[call-overload]  # noqa: UP007
 
 
 def run(command: Command, name: str) -> int:
     """Run a command, and report an error as one line and an exit code."""
     try:
+        if command.quiet and command.verbose:
+            raise ValueError("quiet: must not be given together with verbose")
         threads = command.threads if isinstance(command, ComputingCommand) else None
-        with quiet(name, enabled=not command.debug), use_threads(threads):
+        with (
+            quiet(name, enabled=not command.debug),
+            progress(quiet=command.quiet, verbose=command.verbose),
+            results_only(enabled=command.json),
+            announce_loading(name),
+            use_threads(threads),
+        ):
+            start = monotonic()
             code = command.run()
+            if command.verbose:
+                say(name, f"took {monotonic() - start:.1f} s")
             sys.stdout.flush()
             return code
     except KeyboardInterrupt as interrupt:

@@ -22,7 +22,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from tqdm import tqdm
 
 from hybridseg.app.runtime.child_process import ChildError
-from hybridseg.app.runtime.console import one_line
+from hybridseg.app.runtime.console import hides_bars, one_line
 from hybridseg.app.training.run.run_folder import latest_checkpoint
 from hybridseg.app.training.step import Step
 from hybridseg.transforms.io.json_files import read_json, write_json
@@ -118,7 +118,7 @@ class Ablation:
             loading.append(process_time() - start)
         steps = {name: Step(self.parser(definition)) for name, definition in definitions.items()}
         fastest = dict.fromkeys(definitions, math.inf)
-        for batch in tqdm(batches, desc="timing", disable=None, leave=False):
+        for batch in tqdm(batches, desc="timing", disable=hides_bars(), leave=False):
             for name, step in steps.items():
                 start = process_time()
                 step(batch)
@@ -156,7 +156,9 @@ class Ablation:
         with ThreadPoolExecutor(jobs) as pool:
             futures = {pool.submit(self.train_in_child, training): training for training in todo}
             try:
-                yield from (done.result() for done in tqdm(as_completed(futures), total=len(futures), disable=None))
+                yield from (
+                    done.result() for done in tqdm(as_completed(futures), total=len(futures), disable=hides_bars())
+                )
             finally:
                 pool.shutdown(cancel_futures=True)
 

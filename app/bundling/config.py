@@ -130,12 +130,18 @@ def ignore_label(bundle: Path) -> int | None:
 
 def input_channels(bundle: Path) -> int:
     """Return the number of image channels that a bundle's network takes; 1 if its config does not say."""
+    config = dict(inference_config(bundle))
+    network = config.get("network_def")
+    named = network.get("in_channels") if isinstance(network, Mapping) else None
+    value = config.get(named[1:]) if isinstance(named, str) and named.startswith("@") else named
+    if isinstance(value, int):
+        return value  # without MONAI, whose import takes seconds
     from monai.bundle import ConfigParser
 
-    config = ConfigParser(dict(inference_config(bundle)))
+    parser = ConfigParser(config)
     items = ("network_def::in_channels", "network_def::networks::0::in_channels")
-    channels = next((config.get_parsed_content(item) for item in items if item in config), 1)
-    return channels if isinstance(channels, int) else 1
+    found = next((parser.get_parsed_content(item) for item in items if item in parser), 1)
+    return found if isinstance(found, int) else 1
 
 
 def input_modalities(bundle: Path) -> tuple[str | None, ...]:

@@ -27,6 +27,8 @@ class BenchAblation(Command):
     resume.
     """
 
+    examples = ("Task04_Hippocampus -o runs/ablation", "Task04_Hippocampus -o runs/ablation --table")
+
     dataset: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
     """Folder of the bundle's dataset."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = Path("runs/ablation")
@@ -63,6 +65,7 @@ class BenchAblation(Command):
             raise ValueError(f"dataset: {self.dataset}: must be a folder")
         make_folder(self.output)
         from hybridseg.app.benchmarks import Ablation
+        from hybridseg.transforms.io.json_files import read_json
 
         ablation = Ablation(bundle_path(self.bundle), self.dataset.resolve(), self.output.resolve(), self.minutes)
         failed = 0
@@ -72,5 +75,6 @@ class BenchAblation(Command):
             for result in ablation.train(definitions, self.seeds, costs, jobs=self.jobs):
                 print(result, flush=True)
                 failed += result.error is not None
-        print(ablation.report(names, self.seeds))
+        text = ablation.report(names, self.seeds)
+        self.show(read_json(self.output / "ablation.json"), text)
         return 1 if failed else 0

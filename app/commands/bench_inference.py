@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,8 @@ class BenchInference(Command):
     Gaussian blending. Imports and the loading of weights, which are the same for all, are not counted.
     """
 
+    examples = ("ct.nii.gz", "ct.nii.gz --grid 256 256 200 --ways recipe defaults")
+
     volume: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="VOLUME")]
     """CT to segment."""
     bundle: Annotated[str, tyro.conf.arg(metavar="BUNDLE")] = "phantom_ct_segmentation"
@@ -56,8 +57,6 @@ class BenchInference(Command):
     """Ways to measure."""
     threads: int = 1
     """CPU threads."""
-    json: bool = False
-    """Print as JSON."""
 
     def run(self) -> int:
         """Measure and print.
@@ -90,7 +89,7 @@ class BenchInference(Command):
             )
             rows = [measure_inference(task, way) for way in self.ways]
             add_dice(task, rows)
-        print(json.dumps(rows, indent=2) if self.json else table(rows))
+        self.show(rows, table(rows))
         return int(any("error" in row for row in rows))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +23,11 @@ class BenchLoading(Command):
     on one thread; seconds are CPU time, so other programs on the machine do not matter.
     """
 
+    examples = (
+        "Task04_Hippocampus --bundle hippocampus_mri_segmentation",
+        "Task04_Hippocampus --bundle hippocampus_mri_segmentation --samples 50",
+    )
+
     dataset: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATASET")]]
     """Folder of labelled cases, as for `train`."""
     bundle: Annotated[str, tyro.conf.arg(metavar="BUNDLE")] = "abdomen_ct_segmentation"
@@ -42,8 +46,6 @@ class BenchLoading(Command):
     """Patches of a sample."""
     samples: Annotated[int, tyro.conf.arg(metavar="N")] = 20
     """Samples to load; at most three are loaded uncached."""
-    json: bool = False
-    """Print as JSON."""
 
     def run(self) -> int:
         """Measure and print.
@@ -74,7 +76,7 @@ class BenchLoading(Command):
             )
             few = replace(task, samples=min(3, self.samples))
             rows = [measure_loading(few if way == UNCACHED else task, way) for way in WAYS]
-        print(json.dumps(rows, indent=2) if self.json else table(rows))
+        self.show(rows, table(rows))
         return int(any("error" in row for row in rows))
 
 

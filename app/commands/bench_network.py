@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -28,6 +27,8 @@ class BenchNetwork(Command):
     process of its own, beyond what was held before the first step. `rate` is the speed of the step, counted as three
     forward passes, relative to the measured speed of matrix products on this machine.
     """
+
+    examples = ("", "--networks base SwinUNETR --precisions fp32")
 
     networks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = NETWORKS
     """Presets (tiny, small, light, base) and reference networks (SwinUNETR with feature size 48, SwinUNETR v2, DynUNet
@@ -57,8 +58,6 @@ class BenchNetwork(Command):
     and asking for them again takes up to half of the time on a CPU."""
     profile: bool = False
     """Also print how the time of a step of the first network is divided among kinds of operations."""
-    json: bool = False
-    """Print the result as JSON."""
 
     def run(self) -> int:
         """Measure and print.
@@ -94,7 +93,7 @@ class BenchNetwork(Command):
             profile=self.profile,
         )
         record = measure_networks(task, progress=sys.stderr.isatty())
-        print(json.dumps(record, indent=2) if self.json else tables(record))
+        self.show(record, tables(record))
         return int(any("error" in row for rows in record["costs"].values() for row in rows))
 
 

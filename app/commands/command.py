@@ -6,10 +6,11 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
+from hybridseg.app.runtime.console import print_result
 from hybridseg.app.runtime.options import parse_size
 
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
@@ -22,8 +23,26 @@ BUNDLE_DEFAULT = "(default: the bundle's)"
 class Command(ABC):
     """A command: its fields are the options, and the docstring under a field is the help of that option."""
 
+    examples: ClassVar[tuple[str, ...]] = ()
+    """Command lines for the help, without the name of the command."""
+
+    quiet: bool = False
+    """Print results, warnings and errors only, no progress."""
+    verbose: bool = False
+    """Print a line for each case that is done, on a terminal too, and the time that the command took."""
+    json: bool = False
+    """Print the result as JSON, and all else on standard error."""
     debug: bool = False
     """Show tracebacks of errors and warnings of libraries."""
+
+    def show(self, record: Any, text: str) -> None:
+        """Print the result: as text, or with `--json` its record."""
+        from hybridseg.transforms.io.json_files import as_json
+
+        if self.json:
+            print_result(as_json(record))
+        else:
+            print(text)
 
     @abstractmethod
     def run(self) -> int:

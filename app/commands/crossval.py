@@ -40,6 +40,11 @@ class Crossval(ComputingCommand):
     Repeat the command to continue after an interruption: trainings resume, and what is done is skipped.
     """
 
+    examples = (
+        "bundles/liver Dataset001_Liver -o runs/crossval",
+        "bundles/liver Dataset001_Liver -o runs/crossval --fold 2",
+    )
+
     bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
     """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle, such as a planned one."""
     dataset: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATASET")]]
@@ -110,7 +115,8 @@ class Crossval(ComputingCommand):
         if self.print_commands:
             for training in trainings:
                 training.check_options()
-            print("\n".join(self.commands(trainings)))
+            commands = self.commands(trainings)
+            self.show({"commands": commands}, "\n".join(commands))
             return 0
         rois, channels = label_rois(roots[0], TRAIN), series_channels(roots[0])
         cases = read_cases(self.dataset, split, rois=rois, channels=channels)
@@ -127,7 +133,12 @@ class Crossval(ComputingCommand):
                     return int(failed)
                 if not all(training.is_done for training in trainings):
                     return 1
-                return int(self.conclude(roots, split, cases) or failed)
+                failed |= self.conclude(roots, split, cases)
+                if self.json:
+                    from hybridseg.transforms.io.json_files import read_json
+
+                    self.show(read_json(self.output / "crossval.json"), "")
+                return int(failed)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("interrupted: repeat the command to continue") from None
 
@@ -137,8 +148,6 @@ class Crossval(ComputingCommand):
         Raises:
             ValueError: an option or a bundle cannot be used.
         """
-        from hybridseg.app.crossval import check_bundles
-
         check_at_least(0, fold=self.fold, seed=self.seed, pictures=self.pictures)
         check_at_least(1, jobs=self.jobs, epochs=self.epochs)
         check_at_least(2, folds=self.folds)
@@ -149,6 +158,11 @@ class Crossval(ComputingCommand):
             raise ValueError(f"set: {min(own)!r}: must be set in the bundle's configs, by which the cases are scored")
         check_settings(read_settings(self.set))
         roots = [bundle_path(name) for name in (self.bundle, *self.bundles)]
+        from hybridseg.transforms.datasets.layouts import check_folder
+
+        check_folder(self.dataset)
+        from hybridseg.app.crossval import check_bundles
+
         check_bundles(roots, self.output)
         return roots
 

@@ -40,6 +40,8 @@ MARKER = "demo.json"
 class Demo(ComputingCommand):
     """Train on phantom CT volumes, then segment, evaluate and draw unseen ones: a few minutes on two CPU cores."""
 
+    examples = ("", "-o runs/demo --epochs 20")
+
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = Path("runs/demo")
     """Folder for all results: a new or empty one, or that of an earlier demo, whose results are replaced."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
@@ -80,8 +82,13 @@ class Demo(ComputingCommand):
             say("demo", str(failed[0].error))
             return 1
         print(f"[4/4] evaluating and drawing them: {self.output / 'evaluation'}\n", flush=True)
-        picture = self.evaluate(cases)
-        print(f"\npicture  {picture.resolve()}\ntime     {(monotonic() - start) / 60:.1f} minutes")
+        picture = self.evaluate(cases).resolve()
+        minutes = round((monotonic() - start) / 60, 1)
+        from hybridseg.transforms.io.json_files import read_json
+
+        summary = read_json(self.output / "evaluation" / "summary.json")
+        record = {"picture": str(picture), "minutes": minutes, "summary": summary}
+        self.show(record, f"\npicture  {picture}\ntime     {minutes} minutes")
         return 0
 
     def prepare_folder(self) -> None:

@@ -12,7 +12,8 @@ import tyro
 from tqdm import tqdm
 
 from hybridseg.app.bundling.config import ignore_label, input_modalities, label_parts, label_rois
-from hybridseg.app.runtime.console import say
+from hybridseg.app.labels.choice import choose_labels
+from hybridseg.app.runtime.console import hides_bars, say, say_done
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.app.runtime.folder_lock import folder_lock
 from hybridseg.app.runtime.options import check_at_least, check_positive
@@ -36,6 +37,8 @@ class Evaluate(VolumeCommand):
     With a bundle that predicts regions of several labels, such as the whole tumour, each region is scored instead.
     """
 
+    examples = ("labels Task04_Hippocampus -o scores", "labels labelsTs --labels 1=anterior 2=posterior")
+
     predictions: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="PREDICTIONS")]]
     """Folder of predicted label maps, or a single one."""
     references: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="REFERENCES")]]
@@ -43,10 +46,12 @@ class Evaluate(VolumeCommand):
     dataset."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="")] = None
     """Folder for scores.csv and scores.json (each case and label) and summary.json."""
-    bundle: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER", help_behavior_hint="")] = None
+    bundle: Annotated[
+        str | None, tyro.conf.arg(metavar="NAME|FOLDER", help_behavior_hint="(default: bundle in run.json)")
+    ] = None
     """Bundle that names the labels, or regions of labels, to score."""
-    labels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="N[=NAME] ...", help_behavior_hint="(default: all)")] = ()
-    """Labels to score, instead of a bundle's: `--labels 1=anterior 2=posterior`."""
+    labels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL ...", help_behavior_hint="(default: all)")] = ()
+    """Labels to score, instead of regions: NAME, NUMBER or NUMBER=NAME, such as `--labels 1=anterior 2=posterior`."""
     roi: tyro.conf.UseAppendAction[
         Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN=N", help_behavior_hint="(default: the bundle's)")]
     ] = ()
@@ -60,8 +65,6 @@ class Evaluate(VolumeCommand):
     """Resample predictions on another grid to their reference's, by nearest neighbour, instead of failing."""
     complete: bool = False
     """Count a reference without a prediction as a failed case; otherwise it is reported and left out."""
-    json: bool = False
-    """Print the scores and their summary as JSON instead of a table."""
 
     def process(self) -> int:
         """Score the predictions.
@@ -74,14 +77,16 @@ class Evaluate(VolumeCommand):
         """
         check_positive(tolerance=self.tolerance)
         check_at_least(1, ignore=self.ignore)
-        bundle = bundle_path(self.bundle) if self.bundle else None
+        bundle = bundle_path(self.bundle) if self.bundle else self.recorded_bundle()
         names, regions = self.labels_to_score(bundle)
+        from hybridseg.transforms.io.names import case_name, check_exists, find_volumes
+
+        predictions = find_volumes([self.predictions])
+        check_exists(self.references)
         from hybridseg.app.evaluation.files import score_files
         from hybridseg.app.evaluation.references import find_references
         from hybridseg.app.evaluation.tables import summary_record, summary_table, write_reports
-        from hybridseg.transforms.io.json_files import as_json
         from hybridseg.transforms.io.masks import parse_rois
-        from hybridseg.transforms.io.names import case_name, find_volumes
 
         rois = parse_rois(self.roi) or (label_rois(bundle) if bundle else {})
         ignore = self.ignore
@@ -89,7 +94,6 @@ class Evaluate(VolumeCommand):
             ignore = ignore_label(bundle)
         if ignore in (names or {}):
             raise ValueError(f"ignore: {ignore}: must not be among the labels to score")
-        predictions = find_volumes([self.predictions])
         references = find_references(
             self.references,
             rois,
@@ -104,7 +108,8 @@ class Evaluate(VolumeCommand):
             failures = CaseFailures("evaluate", debug=self.debug)
             self.check_complete({case_name(path) for path in predictions}, references, failures)
             cases = len(predictions) + len(failures)
-            for path in tqdm(predictions, desc="cases", unit="case", leave=False, disable=None):
+            bar = tqdm(predictions, desc="cases", unit="case", leave=False, disable=hides_bars())
+            for number, path in enumerate(bar, 1):
                 with failures.catch(str(path)):
                     scores += score_files(
                         path,
@@ -115,16 +120,25 @@ class Evaluate(VolumeCommand):
                         tolerance=self.tolerance,
                         resample=self.resample,
                     )
+                    say_done("evaluate", f"{number} of {len(predictions)}: {case_name(path)}: scored")
             if self.output is not None:
                 write_reports(scores, self.output, tolerance=self.tolerance, ignore=ignore, resample=self.resample)
-            if self.json:
-                record = summary_record(scores, tolerance=self.tolerance, ignore=ignore, resample=self.resample)
-                print(as_json({**record, "scores": [asdict(score) for score in scores], "errors": failures.messages}))
-            else:
-                if scores:
-                    print(summary_table(scores, tolerance=self.tolerance))
-                print(f"{cases - len(failures)} of {cases} cases scored")
+            record = summary_record(scores, tolerance=self.tolerance, ignore=ignore, resample=self.resample)
+            record |= {"scores": [asdict(score) for score in scores], "errors": failures.messages}
+            lines = [summary_table(scores, tolerance=self.tolerance)] if scores else []
+            self.show(record, "\n".join([*lines, f"{cases - len(failures)} of {cases} cases scored"]))
         return int(len(failures) > 0)
+
+    def recorded_bundle(self) -> Path | None:
+        """Return the bundle that `run.json` beside the predictions names; None if there is none."""
+        from hybridseg.app.inference.run_record import RunRecord, recorded_bundle
+        from hybridseg.transforms.errors import VolumeError
+
+        folder = self.predictions if self.predictions.is_dir() else self.predictions.parent
+        try:
+            return recorded_bundle(RunRecord(folder))
+        except VolumeError:  # a file of this name that another program wrote
+            return None
 
     def check_complete(self, predicted: set[str], references: Mapping[str, Reference], failures: CaseFailures) -> None:
         """Report references without a prediction; they are failed cases if the predictions must be complete.
@@ -147,26 +161,9 @@ class Evaluate(VolumeCommand):
         """Return the names of the labels to score by number (None for all), and the regions to score instead, if any.
 
         Raises:
-            ValueError: a label or the bundle is invalid, both are given, or a label or name is given twice.
+            ValueError: a label or the bundle is invalid, or a label or name is given twice.
         """
-        if self.labels and bundle:
-            raise ValueError(f"labels: {' '.join(self.labels)}: must not be given together with a bundle")
-        if bundle:
-            return label_parts(bundle)
-        parsed = [parse_label(text) for text in self.labels]
-        for kind, given in (("label", [str(label) for label, _ in parsed]), ("name", [name for _, name in parsed])):
-            if twice := [value for value in given if given.count(value) > 1]:
-                raise ValueError(f"labels: {kind} {twice[0]}: must be given once")
-        return dict(parsed) or None, None
-
-
-def parse_label(text: str) -> tuple[int, str]:
-    """Parse `2=posterior`, or `2`.
-
-    Raises:
-        ValueError: the label is not a number from 1.
-    """
-    number, _, name = text.partition("=")
-    if not number.isdecimal() or int(number) < 1:
-        raise ValueError(f"labels: {text!r}: must be a number from 1, or NUMBER=NAME")
-    return int(number), name or number
+        names, regions = label_parts(bundle) if bundle else (None, None)
+        if self.labels:
+            return choose_labels(self.labels, names or {}), None
+        return names, regions

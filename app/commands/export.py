@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,11 @@ class Export(Command):
     back are not part of it: the calling program has to do them as the bundle's inference.json does.
     """
 
+    examples = (
+        "hippocampus_mri_segmentation -o hippocampus.onnx",
+        "bundles/liver -o liver.ts --checkpoint runs/liver/model.pt",
+    )
+
     bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
     """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE")]
@@ -40,8 +44,6 @@ class Export(Command):
         None
     )
     """Size of the window in voxels."""
-    json: bool = False
-    """Print as JSON."""
 
     def run(self) -> int:
         """Export and check.
@@ -74,5 +76,5 @@ class Export(Command):
         record = {"file": str(self.output), "format": kind, "window": [channels, *size], "largest_difference": largest}
         shape = f"(batch, {', '.join(map(str, (channels, *size)))})"
         summary = f"{self.output}: {kind} for windows {shape}; logits differ by at most {largest:.1e} of the largest"
-        print(json.dumps(record) if self.json else summary)
+        self.show(record, summary)
         return 0

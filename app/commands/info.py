@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import getdoc
 from typing import Annotated, Any
@@ -21,12 +21,14 @@ WINDOW = 96
 
 @dataclass
 class Info(Command):
-    """List the shipped bundles, the network presets and the parts of networks, or print where a bundle is."""
+    """List the shipped bundles; with --networks, the network presets with their costs, and the parts of networks."""
+
+    examples = ("", "--networks")
 
     path: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
     """Print only the folder of this bundle."""
-    json: bool = False
-    """Print as JSON."""
+    networks: bool = False
+    """Also list presets with parameters and multiply-adds, and parts; takes longer, since it builds the networks."""
 
     def run(self) -> int:
         """Print the lists, or the folder.
@@ -39,35 +41,57 @@ class Info(Command):
         """
         if self.path is not None:
             folder = str(bundle_path(self.path))
-            print(json.dumps({"path": folder}) if self.json else folder)
+            self.show({"path": folder}, folder)
             return 0
         bundles = [describe_bundle(name) for name in bundle_names()]
-        networks, parts = describe_networks(), describe_parts()
-        if self.json:
-            from hybridseg.transforms.io.json_files import as_json
-
-            record = {"bundles": bundles, "networks": networks, "parts": parts}
-            print(as_json(record))
-            return 0
-        rows = [["bundle", "version", "weights"]]
-        rows += [[bundle["name"], bundle["version"], bundle["weights_license"] or "no"] for bundle in bundles]
-        for line, task in zip(align(rows), ["task", *(bundle["task"] for bundle in bundles)], strict=True):
-            print(f"{line}  {task}")
-        print()
-        rows = [["network", "parameters", f"multiply-adds at {WINDOW}x{WINDOW}x{WINDOW}"]]
-        for name, cost in networks.items():
-            rows.append([name, f"{cost['parameters'] / 1e6:.2f} M", f"{cost['multiply_adds'] / 1e9:.1f} G"])
-        print("\n".join(align(rows)))
-        width = max(len(name) for choices in parts.values() for name in choices)
-        for kind, choices in parts.items():
-            print(f"\n{kind}")
-            for name, summary in choices.items():
-                print(f"  {name:{width}}  {summary}")
+        networks, parts = (describe_networks(), describe_parts()) if self.networks else ({}, {})
+        record = {"bundles": bundles, **({"networks": networks, "parts": parts} if self.networks else {})}
+        text = [bundle_table(bundles), "", "hybridseg info --networks lists the presets and parts of networks"]
+        if self.networks:
+            text = [bundle_table(bundles), "", network_table(networks), part_lists(parts)]
+        self.show(record, "\n".join(text))
         return 0
 
 
+def bundle_table(bundles: Sequence[Mapping[str, Any]]) -> str:
+    """Return name, version, weights and task of bundles as a table."""
+    rows = [["bundle", "version", "weights"]]
+    rows += [[bundle["name"], bundle["version"], describe_weights(bundle)] for bundle in bundles]
+    tasks = ["task", *(bundle["task"] for bundle in bundles)]
+    return "\n".join(f"{line}  {task}" for line, task in zip(align(rows), tasks, strict=True))
+
+
+def network_table(networks: Mapping[str, Mapping[str, int]]) -> str:
+    """Return the costs of the presets as a table."""
+    rows = [["network", "parameters", f"multiply-adds at {WINDOW}x{WINDOW}x{WINDOW}"]]
+    for name, cost in networks.items():
+        rows.append([name, f"{cost['parameters'] / 1e6:.2f} M", f"{cost['multiply_adds'] / 1e9:.1f} G"])
+    return "\n".join(align(rows))
+
+
+def part_lists(parts: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the choices for each part of a network, with what they are."""
+    width = max(len(name) for choices in parts.values() for name in choices)
+    lines = []
+    for kind, choices in parts.items():
+        lines += ["", kind, *(f"  {name:{width}}  {summary}" for name, summary in choices.items())]
+    return "\n".join(lines)
+
+
+def describe_weights(bundle: Mapping[str, Any]) -> str:
+    """Return the licence of a bundle's weights, and whether they are for synthetic data; `no` without weights."""
+    if not bundle["weights"]:
+        return "no"
+    return f"{'synthetic, ' if bundle['synthetic'] else ''}{bundle['weights_license'] or 'yes'}"
+
+
 def describe_bundle(name: str) -> dict[str, Any]:
-    """Return name, version, task and folder of a shipped bundle, whether it has weights, and their licence."""
+    """Return what a shipped bundle is, whether it has weights, their licence, and whether it is for synthetic data.
+
+    Returns:
+        `name`, `version`, `task`, `synthetic`, `weights`, `weights_license`, and `path`, its folder.
+    """
+    from hybridseg.app.bundling.training_data import TrainingData
     from hybridseg.transforms.io.json_files import read_json
 
     folder = bundle_path(name)
@@ -76,6 +100,7 @@ def describe_bundle(name: str) -> dict[str, Any]:
         "name": name,
         "version": metadata["version"],
         "task": metadata["task"],
+        "synthetic": TrainingData.read(folder).synthetic,
         "weights": (folder / "models" / "model.pt").is_file(),
         "weights_license": metadata.get("weights_license"),
         "path": str(folder),

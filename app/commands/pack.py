@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,12 +17,12 @@ from .command import Command
 class Pack(Command):
     """Pack a bundle with the code it needs into a zip that runs with MONAI where HybridSeg is not installed."""
 
+    examples = ("hippocampus_mri_segmentation -o hippocampus.zip", "bundles/liver -o liver.zip")
+
     bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
     """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE.zip")]
     """Zip to write; the RUN.md inside explains how to run it."""
-    json: bool = False
-    """Print as JSON."""
 
     def run(self) -> int:
         """Write the zip.
@@ -43,5 +42,5 @@ class Pack(Command):
         size = self.output.stat().st_size
         record = {"file": str(self.output), "bytes": size, "modules": modules}
         shown = f"{self.output}: {size / 1e6:.1f} MB, with {len(modules)} modules of HybridSeg; see RUN.md inside"
-        print(json.dumps(record) if self.json else shown)
+        self.show(record, shown)
         return 0

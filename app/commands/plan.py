@@ -33,6 +33,8 @@ class Plan(ComputingCommand):
     the bundle, so an interrupted plan resumes.
     """
 
+    examples = ("Task04_Hippocampus -o bundles/hippocampus", "Dataset001_Liver -o bundles/liver --hours 8")
+
     dataset: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATASET")]]
     """Folder of the dataset."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="BUNDLE")]
@@ -73,8 +75,6 @@ class Plan(ComputingCommand):
     """Patch size in voxels."""
     preset: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint=PLANNED)] = None
     """Preset of the network: tiny, small, light or base."""
-    json: bool = False
-    """Print the plan as JSON."""
 
     def run(self) -> int:
         """Plan.
@@ -88,6 +88,9 @@ class Plan(ComputingCommand):
             OSError: a file cannot be written.
         """
         regions = parse_regions(self.regions)
+        from hybridseg.transforms.datasets.layouts import check_folder
+
+        check_folder(self.dataset)
         from hybridseg.app.planning import PlanOptions, plan_bundle
         from hybridseg.transforms.io.masks import parse_rois
 
@@ -110,9 +113,7 @@ class Plan(ComputingCommand):
         make_folder(self.output)
         with folder_lock(self.output, "output"):
             plan = plan_bundle(self.dataset, self.output, options, report=self.report)
-        from hybridseg.transforms.io.json_files import as_json
-
-        print(as_json(plan.record()) if self.json else describe(plan, self.output, self.dataset))
+        self.show(plan.record(), describe(plan, self.output, self.dataset))
         return 1 if plan.left_out else 0
 
     def report(self, dataset: Dataset, cases: Sequence[CaseFingerprint]) -> None:
@@ -122,9 +123,8 @@ class Plan(ComputingCommand):
             say("plan", f"{case.case} is left out: {case.problems[0]}")
         if len(left_out) > CASES_SHOWN:
             say("plan", f"{len(left_out)} cases are left out: {self.output / 'plan' / 'integrity.csv'} lists all")
-        if not self.json:
-            sound = len(cases) - len(left_out)
-            print(f"{len(cases)} cases in {dataset.layout} layout, {sound} without problems", flush=True)
+        sound = len(cases) - len(left_out)
+        print(f"{len(cases)} cases in {dataset.layout} layout, {sound} without problems", flush=True)
 
 
 def parse_regions(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:

@@ -14,9 +14,11 @@ import tyro
 from tqdm import tqdm
 
 from hybridseg.app.bundling.config import input_channels, input_modalities, label_parts, shown_window
+from hybridseg.app.bundling.training_data import TrainingData
 from hybridseg.app.inference.cohort import PredictedCase
+from hybridseg.app.labels.choice import choose_labels
 from hybridseg.app.runtime import distributed
-from hybridseg.app.runtime.console import one_line, say
+from hybridseg.app.runtime.console import hides_bars, one_line, say, say_done
 from hybridseg.app.runtime.options import parse_size
 from hybridseg.bundles import bundle_names, bundle_path
 
@@ -38,6 +40,11 @@ RECORDED_OPTIONS = ("series", "fill_gaps", "grid_of", "overlap", "batch", "tta",
 @dataclass
 class Predict(VolumeCommand):
     """Segment volumes with a bundle; write FOLDER/CASE.nii.gz for each case, on the grid of its volume."""
+
+    examples = (
+        "scans -o labels --bundle hippocampus_mri_segmentation",
+        "ct.nii.gz -o labels --bundle bundles/liver --labels liver --preview",
+    )
 
     inputs: tyro.conf.Positional[
         Annotated[tuple[Path, ...], tyro.conf.arg(metavar="INPUT [INPUT ...]", help_behavior_hint="(required)")]
@@ -66,8 +73,8 @@ class Predict(VolumeCommand):
     """Windows computed at once."""
     tta: bool = False
     """Average over mirrored windows, if the bundle allows it: slower, and often slightly better."""
-    labels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME,NAME", help_behavior_hint="(default: all)")] = ()
-    """Write only these labels, by name or number; the others become background."""
+    labels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LABEL ...", help_behavior_hint="(default: all)")] = ()
+    """Write only these labels, by NAME, NUMBER or NUMBER=NAME; the others become background."""
     largest_component: bool = False
     """Keep only the largest connected component of each label."""
     format: Annotated[
@@ -86,8 +93,6 @@ class Predict(VolumeCommand):
     """Segment cases again whose label map exists; otherwise they are skipped."""
     keep_existing: bool = False
     """Keep label maps made by another bundle, other weights or other options; otherwise they stop the run."""
-    json: bool = False
-    """Print the record of each case as JSON."""
     dask: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS|FILE", help_behavior_hint="")] = None
     """Let the workers of a Dask scheduler segment the cases: its address, such as tcp://host:8786, or its file."""
 
@@ -111,6 +116,8 @@ class Predict(VolumeCommand):
             from hybridseg.app.inference.dask import check_dask
 
             check_dask()
+        if not self.inputs:
+            raise ValueError("INPUT: none: at least one file or folder is needed")
         bundle = bundle_path(self.bundle)
         if not 0 <= self.grid_of < (channels := input_channels(bundle)):
             raise ValueError(f"grid_of: {self.grid_of}: must be the number of a channel, 0 to {channels - 1}")
@@ -159,6 +166,8 @@ class Predict(VolumeCommand):
             return 0
         run_record.merge(other for _, other in records)
         predicted = [case for part, _ in records for case in part]
+        if any(case.outcome == "written" for case in predicted) and TrainingData.read(bundle).synthetic:
+            say("predict", f"{bundle.name} was trained on synthetic data: its label maps are no use for real scans")
         failed = lacking or not all(case.is_complete for case in predicted)
         try:
             run_record.write(finished=True)
@@ -256,7 +265,7 @@ class Predict(VolumeCommand):
             planned: the cases to announce in the record, those of other processes too.
         """
         rows: Rows = {}
-        hidden = None if distributed.rank() == 0 else True
+        hidden = hides_bars() if distributed.rank() == 0 else True
         noted = set()
         with self.segmenter(run_record.settings) as segmenter:
             run_record.use(segmenter.settings)
@@ -265,9 +274,13 @@ class Predict(VolumeCommand):
                 run_record.write()  # an error, such as a full disk, stops the run before it computes
             done = segmenter.run(work, rows)
             try:
-                for case in tqdm(done, total=len(work), desc="cases", unit="case", leave=False, disable=hidden):
+                bar = tqdm(done, total=len(work), desc="cases", unit="case", leave=False, disable=hidden)
+                for number, case in enumerate(bar, 1):
                     for line in case.lines:
                         say("predict", line)
+                    if case.error is None:
+                        stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in case.seconds.items())
+                        say_done("predict", f"{number} of {len(work)}: {case.case}: {case.outcome} ({stages})")
                     run_record.use(segmenter.settings)
                     run_record.note(case.record(), rows.pop(case.case, ()))
                     noted.add(case.case)
@@ -366,12 +379,12 @@ class Predict(VolumeCommand):
         Raises:
             ValueError: the bundle does not have a label.
         """
-        words = [word for text in self.labels for word in text.split(",")]
-        chosen = [label for label, name in names.items() if not words or name in words or str(label) in words]
-        for word in words:
-            if word not in (*names.values(), *map(str, names)):
-                raise ValueError(f"labels: {word!r}: must be one of {', '.join(names.values())}")
-        return chosen
+        chosen = choose_labels(self.labels, names)
+        for label, name in chosen.items():
+            if names.get(label) != name:
+                known = ", ".join(f"{number}={known}" for number, known in names.items())
+                raise ValueError(f"labels: '{label}={name}': must be one of {known}")
+        return sorted(chosen) or list(names)
 
     def options(self, bundle: Path) -> dict[str, Any]:
         """Return the options that change the results, for the record.
@@ -385,12 +398,9 @@ class Predict(VolumeCommand):
 
     def print_cases(self, cases: Sequence[PredictedCase]) -> None:
         """Print how many cases were written, or all records as JSON."""
-        if self.json:
-            from hybridseg.transforms.io.json_files import as_json
-
-            print(as_json([case.record() for case in cases]))
-            return
         written = sum(case.outcome == "written" for case in cases)
         skipped = sum(case.outcome == "skipped" for case in cases)
-        print(f"{written} of {len(cases)} cases written to {self.output}", end="")
-        print(f", {skipped} skipped: already there (use --overwrite to segment them again)" if skipped else "")
+        text = f"{written} of {len(cases)} cases written to {self.output}"
+        if skipped:
+            text += f", {skipped} skipped: already there (use --overwrite to segment them again)"
+        self.show([case.record() for case in cases], text)

@@ -20,6 +20,8 @@ class Report(VolumeCommand):
     The page is a single file and needs no network.
     """
 
+    examples = ("labels -o report.html --references labelsTs", "-o training.html --run-dir runs/liver")
+
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FILE.html")]
     """File to write the page to."""
     predictions: tyro.conf.Positional[
@@ -64,6 +66,11 @@ class Report(VolumeCommand):
             ValueError: an option is invalid, or a folder is missing or does not match the others.
         """
         self.check()
+        from hybridseg.transforms.io.names import check_exists
+
+        for path in (self.predictions, self.references, self.images):
+            if path is not None:
+                check_exists(path)
         from hybridseg.app.reporting import Contents, describe_cohort, describe_training, render_page
         from hybridseg.transforms.io.atomic import replacing
 
@@ -87,7 +94,7 @@ class Report(VolumeCommand):
         title = self.title or f"Segmentation report: {subject.resolve().name if subject else ''}"
         with replacing(self.output) as temporary:
             temporary.write_text(render_page(replace(contents, title=title)), encoding="utf-8")
-        print(f"report written to {self.output}")
+        self.show({"file": str(self.output)}, f"report written to {self.output}")
         return int(failed)
 
     def check(self) -> None:

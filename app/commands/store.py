@@ -21,6 +21,8 @@ class StoreCommand(Command):
     The store is the folder `prepared` in the folder of a run, or the one that `train --store` named.
     """
 
+    examples = ("runs/liver/prepared", "runs/liver/prepared --prune --days 7")
+
     store: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="STORE")]]
     """Folder of prepared cases."""
     prune: bool = False
@@ -47,8 +49,9 @@ class StoreCommand(Command):
         cases = list(prune(self.store, self.days) if self.prune else stored_cases(self.store))
         cases.sort(key=lambda item: (item.case, item.days))
         rows = [[item.case or "-", f"{item.size / 1e6:.1f} MB", f"{item.days:.0f} days", item.state] for item in cases]
-        if rows:
-            print("\n".join(align([["case", "size", "unused for", ""], *rows])), end="\n\n")
+        lines = [*align([["case", "size", "unused for", ""], *rows]), ""] if rows else []
         done = "removed" if self.prune else "prepared"
-        print(f"{len(cases)} cases {done}, {sum(item.size for item in cases) / 1e9:.2f} GB")
+        lines.append(f"{len(cases)} cases {done}, {sum(item.size for item in cases) / 1e9:.2f} GB")
+        entries = [{"case": item.case, "bytes": item.size, "days": item.days, "state": item.state} for item in cases]
+        self.show({"removed": self.prune, "cases": entries}, "\n".join(lines))
         return 0

@@ -55,13 +55,18 @@ SUBSETS: Mapping[str, str] = {"training": "train::dataset::data", "validation": 
 class Train(ComputingCommand):
     """Train a bundle on a dataset: check options, data and run folder, then start `python -m monai.bundle run`."""
 
+    examples = (
+        "hippocampus_mri_segmentation Task04_Hippocampus -o runs/hippocampus",
+        "bundles/liver Dataset001_Liver -o runs/liver --fold 0 --resume",
+    )
+
     bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
     """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle."""
     dataset: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATASET")]]
     """Folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, with folders images, labels, or with
     DICOM series and the RTSTRUCT or SEG files that reference them."""
     run_dir: Annotated[
-        Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint=BUNDLE_DEFAULT)
+        Path | None, tyro.conf.arg(aliases=["-o", "--output"], metavar="FOLDER", help_behavior_hint=BUNDLE_DEFAULT)
     ] = None
     """Folder for the run: weights, checkpoints, curves, progress.png, run.json, split.json, training.log."""
     epochs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BUNDLE_DEFAULT)] = None
@@ -109,6 +114,9 @@ class Train(ComputingCommand):
         names = ["train.json", "multi_gpu_train.json"] if self.processes > 1 else ["train.json"]
         configs = [root / "configs" / name for name in names]
         overrides = self.overrides()
+        from hybridseg.transforms.datasets.layouts import check_folder
+
+        check_folder(self.dataset)
         from hybridseg.app.runtime.machine import choose_device
 
         device = choose_device(self.device)
@@ -253,6 +261,7 @@ class Train(ComputingCommand):
         if not weights.is_file():
             say("train", f"{weights}: was not written: see {log}")
             return 1
-        print(f"\nweights  {weights}")
-        print(f"use      hybridseg predict SCAN -o labels --bundle {self.bundle} --checkpoint {weights}")
+        use = f"hybridseg predict SCAN -o labels --bundle {self.bundle} --checkpoint {weights}"
+        record = {"run_dir": str(run_dir), "weights": str(weights), "epochs": latest_epoch(run_dir)}
+        self.show(record, f"\nweights  {weights}\nuse      {use}")
         return 0

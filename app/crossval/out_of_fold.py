@@ -18,6 +18,7 @@ from hybridseg.app.evaluation.metrics import LabelScore, mask_of
 from hybridseg.app.evaluation.references import as_reference
 from hybridseg.app.labels.files import load_labels
 from hybridseg.app.labels.label_maps import LabelMap
+from hybridseg.app.runtime.console import hides_bars
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.transforms.components import ComponentRule, remove_components
 from hybridseg.transforms.datasets.dataset import LabelledCase, image_files
@@ -74,7 +75,7 @@ class OutOfFold:
         thresholds = self.tune_thresholds() if self.regions is not None else []
         kept = Tuning(thresholds=thresholds).options.get("thresholds", {})
         measured: dict[str, dict[str, PartComponents]] = {part.name: {} for part in parts}
-        for case in tqdm(self.maps, desc="components", unit="case", leave=False, disable=None):
+        for case in tqdm(self.maps, desc="components", unit="case", leave=False, disable=hides_bars()):
             with self.failures.catch(case):
                 labels, affine = self.restored(case, kept)
                 reference, volume = self.reference(case, labels), 1000 * voxel_volume_ml(affine)
@@ -89,7 +90,7 @@ class OutOfFold:
         dice: dict[str, dict[float, dict[str, float]]] = {
             part.name: {threshold: {} for threshold in (0.5, *THRESHOLDS)} for part in parts
         }
-        for case in tqdm(self.maps, desc="thresholds", unit="case", leave=False, disable=None):
+        for case in tqdm(self.maps, desc="thresholds", unit="case", leave=False, disable=hides_bars()):
             with self.failures.catch(case):
                 for part in parts:
                     for threshold, values in dice[part.name].items():
@@ -136,7 +137,7 @@ class OutOfFold:
         rules = [ComponentRule(**rule) for rule in tuning.options.get("components", [])]
         thresholds = tuning.options.get("thresholds", {})
         finished: dict[str, Path] = {}
-        for case, path in tqdm(self.maps.items(), desc="label maps", unit="case", leave=False, disable=None):
+        for case, path in tqdm(self.maps.items(), desc="label maps", unit="case", leave=False, disable=hides_bars()):
             with self.failures.catch(case):
                 target = folder / path.name
                 if rules or thresholds:
@@ -172,7 +173,7 @@ def score_maps(
         failures: collects the cases that cannot be scored.
     """
     scores: list[LabelScore] = []
-    for case, path in tqdm(maps.items(), desc="scores", unit="case", leave=False, disable=None):
+    for case, path in tqdm(maps.items(), desc="scores", unit="case", leave=False, disable=hides_bars()):
         with failures.catch(case):
             reference = as_reference(cases[case]["label"], {})
             scores += score_files(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tqdm import tqdm
 
-from hybridseg.app.runtime.console import say
+from hybridseg.app.runtime.console import hides_bars, say
 from hybridseg.app.runtime.failed_cases import catch_failure
 from hybridseg.app.runtime.machine import peak_memory_bytes
 
@@ -172,7 +172,7 @@ def segment_cases(
 
 def infer(predictor: Predictor, data: Data, case: str) -> Data:
     """Apply the network to a case, with a progress bar over its windows."""
-    with tqdm(desc=case, unit="window", leave=False, disable=None) as bar:
+    with tqdm(desc=case, unit="window", leave=False, disable=hides_bars()) as bar:
 
         def advance(windows: int, total: int) -> None:
             bar.total = total

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from hybridseg.app.labels.label_maps import compact_labels
 from hybridseg.app.labels.label_statistics import LabelStatistics, label_statistics
-from hybridseg.app.runtime.console import say
+from hybridseg.app.runtime.console import hides_bars, say
 from hybridseg.transforms.datasets.inputs import InputCase
 
 from .existing import Work
@@ -52,7 +52,7 @@ class Completion:
         skipped = [item for item in work if item[1].outcome == "skipped"]
         todo = [(case, predicted, self.lacks(case, run_record)) for case, predicted in skipped]
         todo = [item for item in todo if item[2]]
-        for case, predicted, lacking in tqdm(todo, desc="completing", unit="case", leave=False, disable=None):
+        for case, predicted, lacking in tqdm(todo, desc="completing", unit="case", leave=False, disable=hides_bars()):
             rows: list[LabelStatistics] = []
             with predicted.stage("completing", debug=self.debug):
                 if "formats" in lacking:

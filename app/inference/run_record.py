@@ -174,6 +174,13 @@ class RunRecord:
         write_csv(self.folder / f"{STATISTICS}.csv", list(dict.fromkeys(chain.from_iterable(rows))), rows)
 
 
+def recorded_bundle(record: RunRecord) -> Path | None:
+    """Return the folder of the bundle that made all label maps; None if there are several, or it is no longer there."""
+    bundles = {str(settings.get("bundle", "")) for settings in record.runs.values()}
+    folder = Path(bundles.pop()) if len(bundles) == 1 else Path()
+    return folder if (folder / "configs" / "inference.json").is_file() else None
+
+
 def recorded_runs(record: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, Any]], list[Mapping[str, Any]]]:
     """Return the settings by run, and the cases with their runs, of a record of this or an earlier version."""
     cases = record.get("cases", [])

@@ -8,6 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hybridseg.app.bundling.writer import configure, template_for
+from hybridseg.app.runtime.console import hides_bars
 from hybridseg.app.runtime.machine import choose_device, device_name
 from hybridseg.app.runtime.options import parse_size
 from hybridseg.app.runtime.threads import available_processors
@@ -48,7 +49,7 @@ def make_decisions(
         loaders=min(read_json(template / "configs" / "train.json")["num_workers"], available_processors()),
     )
     memory = parse_size(memory=options.memory)
-    with tqdm(desc="measuring a training step", unit="patch", leave=False, disable=None) as bar:
+    with tqdm(desc="measuring a training step", unit="patch", leave=False, disable=hides_bars()) as bar:
 
         def configured(settings: Mapping[str, Any]) -> dict[str, Any]:
             bar.set_postfix_str(" x ".join(map(str, settings["patch_size"])))

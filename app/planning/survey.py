@@ -17,6 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from hybridseg.app.runtime.console import hides_bars
 from hybridseg.app.runtime.options import check_at_least
 from hybridseg.transforms.datasets.dataset import Dataset, LabelledCase, image_files
 from hybridseg.transforms.errors import PathLike, VolumeError
@@ -91,7 +92,7 @@ def survey_dataset(
         for case in dataset.cases
     ]
     measured: dict[str, CaseFingerprint] = {}
-    with tqdm(total=len(todo), desc="measuring", unit="case", disable=None if progress else True) as bar:
+    with tqdm(total=len(todo), desc="measuring", unit="case", disable=hides_bars() if progress else True) as bar:
         for fingerprint in _measure_all(todo, jobs):
             measured[fingerprint.case] = fingerprint
             bar.update()

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from hybridseg.app.runtime.lazy import lazy_names
+from hybridseg.transforms.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .cohort import Cohort

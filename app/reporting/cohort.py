@@ -14,6 +14,7 @@ from hybridseg.app.evaluation.files import score_files
 from hybridseg.app.evaluation.metrics import LabelScore
 from hybridseg.app.evaluation.references import Reference
 from hybridseg.app.labels.files import load_labels
+from hybridseg.app.runtime.console import hides_bars
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.transforms.datasets.input_case import InputCase
 from hybridseg.transforms.regions import Regions
@@ -69,7 +70,7 @@ class Cohort:
 
     def score(self, tolerance: float) -> None:
         """Score every prediction against its reference, the surface Dice at a tolerance in mm."""
-        for case, path in tqdm(self.predictions.items(), desc="scores", unit="case", leave=False, disable=None):
+        for case, path in tqdm(self.predictions.items(), desc="scores", unit="case", leave=False, disable=hides_bars()):
             with self.failures.catch(case):
                 self.scores += score_files(
                     path,
@@ -84,7 +85,9 @@ class Cohort:
     def measure_volumes(self) -> None:
         """Measure the volumes of every prediction."""
         found: dict[str, Mapping[int, float]] = {}
-        for case, path in tqdm(self.predictions.items(), desc="volumes", unit="case", leave=False, disable=None):
+        for case, path in tqdm(
+            self.predictions.items(), desc="volumes", unit="case", leave=False, disable=hides_bars()
+        ):
             with self.failures.catch(case):
                 found[case] = label_volumes(*load_labels(path))
         self.volumes = cohort_volumes(found, label_names=self.label_names, regions=self.regions)
@@ -120,7 +123,7 @@ class Cohort:
             window: intensities drawn black and white; None takes percentiles of each image.
         """
         drawn = []
-        for case in tqdm(cases, desc="pictures", unit="case", leave=False, disable=None):
+        for case in tqdm(cases, desc="pictures", unit="case", leave=False, disable=hides_bars()):
             with self.failures.catch(case):
                 if case not in self.predictions or (found := image(case)) is None:
                     continue

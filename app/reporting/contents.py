@@ -19,7 +19,7 @@ from hybridseg.app.bundling.config import (
 )
 from hybridseg.app.evaluation.metrics import LabelScore
 from hybridseg.app.evaluation.references import find_references
-from hybridseg.app.inference.run_record import PER_FOLDER, RunRecord
+from hybridseg.app.inference.run_record import PER_FOLDER, RunRecord, recorded_bundle
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.bundles import bundle_path
 from hybridseg.transforms.datasets.inputs import find_cases
@@ -167,13 +167,6 @@ def describe_cohort(
         notes=missing_notes(cohort, predictions, order, drawn=len(pictures), wanted=cases),
     )
     return contents, len(cohort.failures) > 0
-
-
-def recorded_bundle(record: RunRecord) -> Path | None:
-    """Return the folder of the bundle that made all label maps; None if there are several, or it is no longer there."""
-    bundles = {str(settings.get("bundle", "")) for settings in record.runs.values()}
-    folder = Path(bundles.pop()) if len(bundles) == 1 else Path()
-    return folder if (folder / "configs" / "inference.json").is_file() else None
 
 
 def run_facts(record: RunRecord, cases: Sequence[str]) -> dict[str, str]:

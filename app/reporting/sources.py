@@ -17,6 +17,7 @@ from hybridseg.app.evaluation.files import load_pair
 from hybridseg.app.evaluation.metrics import LabelScore, Outcome
 from hybridseg.app.inference.run_record import RunRecord
 from hybridseg.app.labels.label_maps import count_labels
+from hybridseg.app.runtime.console import hides_bars
 from hybridseg.transforms.datasets.input_case import DicomChoice, InputCase
 from hybridseg.transforms.datasets.input_list import as_image
 from hybridseg.transforms.errors import PathLike, VolumeError
@@ -245,7 +246,7 @@ def have_same_maps(found: EarlierScores, cohort: Cohort) -> bool:
     for score in found.scores:
         by_case.setdefault(score.case, []).append(score)
     compared = {case: path for case, path in cohort.references.items() if case in by_case}
-    for case, path in tqdm(compared.items(), desc="earlier scores", unit="case", leave=False, disable=None):
+    for case, path in tqdm(compared.items(), desc="earlier scores", unit="case", leave=False, disable=hides_bars()):
         try:
             prediction, reference, _ = load_pair(cohort.predictions[case], path, resample=resample)
         except ValueError:  # reported when it is scored

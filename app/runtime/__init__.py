@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from .lazy import lazy_names
+from hybridseg.transforms.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .child_process import ChildError, answer_json, run_child, run_json
@@ -32,7 +32,6 @@ __all__ = [
     "describe_machine",
     "device_name",
     "gather",
-    "lazy_names",
     "one_line",
     "own_device",
     "parse_size",

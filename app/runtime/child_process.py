@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .console import hides_bars
 from .parent import WATCH, terminate_with_parent
 
 TRACEBACK = "Traceback (most recent call last):"
@@ -138,7 +139,7 @@ class Output:
             self.failing = True
         elif self.failing and not self.reason and line.strip() and not line.startswith(" "):
             self.reason = line.strip()
-        if self.show_traceback or not self.failing:
+        if self.show_traceback or not (self.failing or hides_bars()):
             sys.stderr.write(line)
             sys.stderr.flush()
             self.last = line

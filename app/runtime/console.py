@@ -6,14 +6,23 @@ import logging
 import os
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, TextIO
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
+from typing import Any, Literal, TextIO
 
 LONGEST_MESSAGE = 1000
 WARNING_MODULE = "hybridseg.transforms.errors"
 """The module whose warnings are shown."""
+LOADING_SECONDS = 1.0
+"""How long a command may be silent on a terminal before it says that it is loading."""
+
+_progress: ContextVar[Literal["quiet", "normal", "verbose"]] = ContextVar("progress", default="normal")
+"""How much progress the running command prints."""
+_results: ContextVar[TextIO | None] = ContextVar("results", default=None)
+"""Where results are printed while all else goes to standard error."""
 
 
 def say(command: str, message: str) -> None:
@@ -23,7 +32,72 @@ def say(command: str, message: str) -> None:
     """
     from tqdm import tqdm
 
-    tqdm.write(f"hybridseg {command}: {printable(message)}", file=sys.stderr)
+    tqdm.write(f"{f'hybridseg {command}'.rstrip()}: {printable(message)}", file=sys.stderr)
+
+
+@contextmanager
+def progress(*, quiet: bool = False, verbose: bool = False) -> Iterator[None]:
+    """Choose how much progress is printed inside a `with` block.
+
+    Args:
+        quiet: print no progress.
+        verbose: print a line for each case on a terminal too, where a progress bar shows them otherwise.
+    """
+    token = _progress.set("quiet" if quiet else "verbose" if verbose else "normal")
+    try:
+        yield
+    finally:
+        _progress.reset(token)
+
+
+def hides_bars() -> bool | None:
+    """Return the `disable` of a progress bar: None, which hides it where there is no terminal, or True."""
+    return True if _progress.get() == "quiet" else None
+
+
+def say_done(command: str, message: str) -> None:
+    """Print progress to standard error where no progress bar shows it: off a terminal, or with `--verbose`."""
+    level = _progress.get()
+    if level == "verbose" or (level == "normal" and not sys.stderr.isatty()):
+        say(command, message)
+
+
+@contextmanager
+def results_only(*, enabled: bool = True) -> Iterator[None]:
+    """Inside a `with` block, let only results go to standard output, and what is printed otherwise to standard error.
+
+    Args:
+        enabled: False changes nothing.
+    """
+    if not enabled:
+        yield
+        return
+    token = _results.set(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _results.reset(token)
+
+
+def print_result(text: str) -> None:
+    """Print the result of a command to standard output, also inside of `results_only`."""
+    print(text, file=_results.get() or sys.stdout, flush=True)
+
+
+@contextmanager
+def announce_loading(command: str) -> Iterator[None]:
+    """Print `loading …` on a terminal if the block is not left within a second: imports of PyTorch take several."""
+    if _progress.get() == "quiet" or not sys.stderr.isatty():
+        yield
+        return
+    timer = threading.Timer(LOADING_SECONDS, say, (command, "loading …"))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def printable(text: str) -> str:

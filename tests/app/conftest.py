@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shlex
 import shutil
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nibabel as nib
@@ -32,11 +33,12 @@ FAST_PLAN = shlex.split("--preset tiny --spacing 8 8 8 --patch 32 32 32 --memory
 
 @dataclass
 class CommandResult:
-    """The exit code of a command line, and what it printed."""
+    """The exit code of a command line, and what it printed: results, messages, and a line for each case done."""
 
     code: int
     out: str
     err: str
+    progress: list[str] = field(default_factory=list)
 
 
 def hybridseg(*words: str | Path) -> CommandResult:
@@ -44,7 +46,9 @@ def hybridseg(*words: str | Path) -> CommandResult:
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = main([str(word) for word in words])
-    return CommandResult(code, out.getvalue(), err.getvalue())
+    lines = err.getvalue().splitlines(keepends=True)
+    progress = [line for line in lines if re.match(r"hybridseg \w+: \d+ of \d+: ", line)]
+    return CommandResult(code, out.getvalue(), "".join(line for line in lines if line not in progress), progress)
 
 
 def predict(bundle: Path, output: Path, *words: str | Path) -> CommandResult:

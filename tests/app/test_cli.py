@@ -22,7 +22,7 @@ from .conftest import hybridseg
 
 HEAVY = {"torch", "monai", "ignite", "itk", "SimpleITK", "nibabel", "matplotlib", "scipy"}
 
-OPTION = re.compile(r"^[ │] (?:-\w(?: \S+)?, )?(--[a-z][a-z-]*)", re.MULTILINE)
+OPTION = re.compile(r"^[ │] (?:-\w(?: \S+)?, )?(?:--output(?: \S+)?, )?(--[a-z][a-z-]*)", re.MULTILINE)
 ARGUMENT = re.compile(r"^[ │] \[?([A-Z]+)", re.MULTILINE)
 """The beginnings of the lines that explain an option or an argument."""
 
@@ -55,7 +55,12 @@ class Noisy(Command):
     [
         ["--help"],
         ["--version"],
+        ["-V"],
+        ["info"],
+        ["info", "--json"],
         ["info", "--path", "phantom_ct_segmentation"],
+        ["bench", "--help"],
+        ["completion", "bash"],
         *([*c.split(), "--help"] for c in cli.COMMANDS),
     ],
 )
@@ -67,6 +72,84 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("predict no.nii -o out --bundle phantom_ct_segmentation", "no.nii: does not exist"),
+        ("predict -o out --bundle phantom_ct_segmentation", "INPUT: none: at least one file or folder is needed"),
+        ("predict . -o out --bundle liver", "bundle: 'liver': must be the name"),
+        ("evaluate no no", "no: does not exist"),
+        ("report no -o report.html", "no: does not exist"),
+        ("plan no -o bundle", "no: not a folder"),
+        ("train phantom_ct_segmentation no", "no: not a folder"),
+        ("crossval phantom_ct_segmentation no -o out", "no: not a folder"),
+        ("export phantom_ct_segmentation -o network.h5", "output: network.h5: must end in .onnx"),
+        ("pack phantom_ct_segmentation -o bundle.tar", "output: bundle.tar: must end in .zip"),
+        ("store no", "store: no: not a folder"),
+        ("predit no", "command: 'predit': did you mean 'predict'?"),
+        ("bench netwrk", "command: 'bench netwrk': did you mean 'bench network'?"),
+        ("segment no", "command: 'segment': must be one of demo, info"),
+        ("info --quiet --verbose", "quiet: must not be given together with verbose"),
+    ],
+)
+def test_wrong_usage_imports_nothing_heavy(command: str, message: str, tmp_path: Path) -> None:
+    program = (
+        "import sys; from hybridseg.app.cli import main; code = main(sys.argv[1:])\n"
+        f"sys.exit(' '.join({HEAVY} & set(sys.modules)) or code)"
+    )
+    words = [sys.executable, "-c", program, *command.split()]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert message in done.stderr
+
+
+def test_group_without_a_command_lists_its_commands() -> None:
+    result = hybridseg("bench")
+    assert (result.code, result.out) == (2, "")
+    for name in cli.COMMANDS:
+        assert (f"• {name} " in result.err) == name.startswith("bench ")
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_ends_with_examples_and_exit_codes(name: str) -> None:
+    examples, codes = hybridseg(*name.split(), "--help").out.split("\nexamples:\n")[1].split("\n\n")
+    assert len(examples.splitlines()) == 2
+    assert all(line.startswith(f"  hybridseg {name}") for line in examples.splitlines())
+    assert codes == f"{cli.EXIT_CODES}\n"
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_examples_in_the_help_are_valid_command_lines(name: str) -> None:
+    for example in cli.load(name).examples:
+        words = example.partition(" > ")[0].partition(" | ")[0].split()
+        assert isinstance(cli.parse([*name.split(), *words]), Command)
+
+
+def in_a_terminal(*words: str, **environment: str) -> str:
+    """Run Python in a terminal of 80 columns, and return what it shows."""
+    pty = pytest.importorskip("pty", reason="needs a pseudo-terminal")
+    ours, theirs = pty.openpty()
+    variables = {**os.environ, "TERM": "xterm", "COLUMNS": "80", **environment}
+    process = subprocess.Popen([sys.executable, *words], stdout=theirs, stderr=theirs, env=variables)
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 4096):
+            shown += part
+    except OSError:  # Linux's way to say that the other end is closed
+        pass
+    finally:
+        os.close(ours)
+        process.wait()
+    return shown.decode()
+
+
+def test_colours_are_left_out_where_no_color_is_set() -> None:
+    words = ("-m", "hybridseg.app", "store", "--help")
+    assert "\x1b[" in in_a_terminal(*words, NO_COLOR="")
+    assert "\x1b[" not in in_a_terminal(*words, NO_COLOR="1")
 
 
 def test_module_runs_the_command() -> None:

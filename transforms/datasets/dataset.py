@@ -17,7 +17,7 @@ from hybridseg.transforms.io.masks import MaskFile, Rois, check_rois, is_mask_fi
 from hybridseg.transforms.io.names import volume_extension
 from hybridseg.transforms.regions import Regions
 
-from .layouts import LISTING, Candidate, candidates, layout_of
+from .layouts import LISTING, Candidate, candidates, check_folder, layout_of
 from .names import DICOM_CODES, UNNAMED, modality_of, read_channel_names, read_label_names
 
 logger = logging.getLogger(__name__)
@@ -165,9 +165,7 @@ def read_rois(listing: Path, content: Mapping[str, Any]) -> Rois:
 
 def _read_listing(folder: Path) -> dict[str, Any]:
     """Read `dataset.json`; return an empty dict without the file."""
-    if not folder.is_dir():
-        rule = "must be a folder in Medical Segmentation Decathlon or nnU-Net layout, or with images and labels"
-        raise VolumeError(folder, "not a folder", rule)
+    check_folder(folder)
     listing = folder / LISTING
     content = read_json(listing) if listing.exists() else {}
     entries = content.get("training", []) if isinstance(content, dict) else None

@@ -43,6 +43,17 @@ NNUNET_KEYS = frozenset({"channel_names", "file_ending", "dataset"})
 FOLDERS = (("imagesTr", "labelsTr"), ("images", "labels"))
 
 
+def check_folder(folder: Path) -> None:
+    """Check that the folder of a dataset exists.
+
+    Raises:
+        VolumeError: it is not a folder.
+    """
+    if not folder.is_dir():
+        rule = "must be a folder in Medical Segmentation Decathlon or nnU-Net layout, or with images and labels"
+        raise VolumeError(folder, "not a folder", rule)
+
+
 class Candidate(NamedTuple):
     """A case as named by a folder or its dataset.json; its files may be missing.
 

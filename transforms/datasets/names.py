@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.grid import GREATEST_LABEL
-from hybridseg.transforms.regions import order_regions, own_labels, region_labels
 
 UNNAMED = ("image",)
 IGNORE = "ignore"
@@ -122,6 +121,8 @@ def _regions(listing: Path, content: Mapping[str, Any], parts: Mapping[str, Sequ
     Raises:
         VolumeError: `regions_class_order` does not have a label of its own for each region.
     """
+    from hybridseg.transforms.regions import order_regions, own_labels, region_labels  # late: imports torch
+
     written = content.get("regions_class_order")
     if written is None:
         with suppress(ValueError):

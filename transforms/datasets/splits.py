@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch.distributed
-
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.json_files import read_json, write_json
 from hybridseg.transforms.io.masks import Rois
@@ -260,6 +258,8 @@ def _lists_of_folds(path: Path, content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_first_process() -> bool:
+    import torch.distributed  # late: checks of files import no torch
+
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank() == 0
     return int(os.environ.get("RANK", "0")) == 0  # torchrun's, before the processes have joined

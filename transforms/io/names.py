@@ -136,14 +136,23 @@ def by_channel(volumes: Iterable[Path]) -> tuple[list[Path], dict[tuple[Path, st
     return single, groups
 
 
+def check_exists(path: Path) -> None:
+    """Check that a file or folder exists.
+
+    Raises:
+        VolumeError: it does not.
+    """
+    if not path.exists():
+        raise VolumeError(path, "does not exist", "must be a file or a folder")
+
+
 def _volumes_of(path: Path) -> list[Path]:
     if path.is_dir():
         volumes = list_volumes(path)
         if not volumes:
             raise VolumeError(path, "no volumes", f"a folder must hold files ending in {', '.join(VOLUME_EXTENSIONS)}")
         return volumes
-    if not path.exists():
-        raise VolumeError(path, "does not exist", "must be a file or a folder")
+    check_exists(path)
     if not volume_extension(path):
         raise VolumeError(path, f"extension {path.suffix!r}", f"must be one of {', '.join(VOLUME_EXTENSIONS)}")
     return [path]

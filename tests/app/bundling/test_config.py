@@ -85,7 +85,7 @@ def test_replacing_the_names_repairs_the_config(earlier_bundle: Path) -> None:
         assert read_config(path) == json.loads(text)
 
 
-@pytest.mark.parametrize("command", [["train", "earlier", "data"], ["pack", "earlier", "-o", "bundle.zip"]])
+@pytest.mark.parametrize("command", [["train", "earlier", "."], ["pack", "earlier", "-o", "bundle.zip"]])
 def test_commands_report_moved_names_in_one_line(
     command: list[str], earlier_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from hybridseg.app.evaluation.handler import ScoreCases
 from hybridseg.app.runtime.folder_lock import folder_lock
 from hybridseg.transforms import LoadVolumed
 
-from ..conftest import SPACING, hybridseg, write_volume
+from ..conftest import SPACING, hybridseg, predict, write_volume
 
 
 @pytest.fixture
@@ -127,6 +128,21 @@ def test_labels_are_named_as_in_the_bundle(maps: tuple[Path, Path]) -> None:
     assert (second["name"], second["absent"], second["dice"]["mean"]) == ("posterior", 2, None)
 
 
+def test_labels_of_a_bundle_are_chosen_by_name_or_number(maps: tuple[Path, Path]) -> None:
+    for chosen in ("anterior", "1"):
+        words = ("--bundle", "hippocampus_mri_segmentation", "--labels", chosen, "--json")
+        (label,) = json.loads(hybridseg("evaluate", *maps, *words).out)["labels"]
+        assert label["name"] == "anterior"
+
+
+def test_labels_are_named_as_in_the_bundle_that_predicted(
+    bundle: Path, tmp_path: Path, volume: Callable[[str], Path]
+) -> None:
+    assert predict(bundle, tmp_path / "out", volume("one")).code == 0
+    result = hybridseg("evaluate", tmp_path / "out", tmp_path / "out", "--json")
+    assert [label["name"] for label in json.loads(result.out)["labels"]] == ["anterior", "posterior"]
+
+
 def test_bundle_without_label_names_is_an_error(maps: tuple[Path, Path], tmp_path: Path) -> None:
     for name in ("metadata.json", "inference.json"):
         (tmp_path / "zoo" / "configs").mkdir(parents=True, exist_ok=True)
@@ -221,7 +237,10 @@ def test_complete_fails_if_a_prediction_is_missing(maps: tuple[Path, Path]) -> N
         (["--labels", "1=a", "2=a"], "labels: name a: must be given once"),
         (["--labels", "1=a", "2=b", "--ignore", "2"], "ignore: 2: must not be among the labels to score"),
         (["--bundle", "phantom_ct_segmentation", "--ignore", "2"], "ignore: 2: must not be among the labels to score"),
-        (["--labels", "1", "--bundle", "phantom_ct_segmentation"], "must not be given together with a bundle"),
+        (
+            ["--labels", "lung", "--bundle", "hippocampus_mri_segmentation"],
+            "'lung': must be one of anterior",
+        ),
         (["--bundle", "liver"], "must be the name of a shipped bundle"),
     ],
 )

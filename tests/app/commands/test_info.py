@@ -14,18 +14,25 @@ from ..conftest import hybridseg
 
 
 def test_bundles_presets_and_parts_are_listed() -> None:
-    result = hybridseg("info")
+    result = hybridseg("info", "--networks")
     assert (result.code, result.err) == (0, "")
     for name in (*bundle_names(), *PRESETS, *STEMS, *MIXERS, *FUSIONS):
         assert f"{name} " in result.out
 
 
+def test_bundle_trained_on_synthetic_data_is_marked() -> None:
+    lines = {line.split()[0]: line.split() for line in hybridseg("info").out.splitlines() if line}
+    assert lines["phantom_ct_segmentation"][2] == "synthetic"
+    assert lines["hippocampus_mri_segmentation"][2] == "yes"
+
+
 def test_json_agrees_with_bundles_and_networks() -> None:
-    listed = json.loads(hybridseg("info", "--json").out)
+    listed = json.loads(hybridseg("info", "--networks", "--json").out)
     assert [bundle["name"] for bundle in listed["bundles"]] == bundle_names()
     for bundle in listed["bundles"]:
         metadata = json.loads((Path(bundle["path"]) / "configs" / "metadata.json").read_text())
         assert (bundle["version"], bundle["task"]) == (metadata["version"], metadata["task"])
+        assert bundle["synthetic"] == metadata["training_data"]["synthetic"]
         assert bundle["weights"] == (Path(bundle["path"]) / "models" / "model.pt").exists()
     tiny = create_model("tiny", in_channels=1, out_channels=2)
     assert listed["networks"].keys() == PRESETS.keys()

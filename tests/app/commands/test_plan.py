@@ -96,7 +96,8 @@ def test_cases_with_problems_are_reported_and_left_out(phantoms: Path, tmp_path:
     dataset = broken_copy(phantoms, tmp_path / "data")
     result = hybridseg("plan", dataset, "-o", tmp_path / "bundle", *FAST_PLAN, "--json")
     assert result.code == 1
-    first, second, third = result.err.strip().splitlines()
+    first, second, third, found = result.err.strip().splitlines()
+    assert found.endswith("2 without problems")
     assert "phantom_001 is left out: " in first
     assert "NaN" in first
     assert "phantom_003 is left out: " in second

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -181,7 +182,9 @@ def test_interrupt_stops_all_cases(
     assert (result.code, result.out, result.err) == (130, "", f"hybridseg predict: {message}\n")
 
 
-def test_process_prints_only_our_own_messages(bundle: Path, tmp_path: Path, volume: Callable[[str], Path]) -> None:
+def test_process_prints_only_our_own_messages(
+    bundle: Path, tmp_path: Path, volume: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     command: list[str | Path] = [
         sys.executable,
         "-m",
@@ -193,6 +196,11 @@ def test_process_prints_only_our_own_messages(bundle: Path, tmp_path: Path, volu
         "--bundle",
         bundle,
     ]
+    monkeypatch.chdir(tmp_path)
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    line = r"hybridseg predict: 1 of 1: one: written \(preparing \d+\.\d s, network \d+\.\d s, writing \d+\.\d s\)\n"
+    assert done.returncode == 0
+    assert re.fullmatch(line, done.stderr)
     assert done.stdout == "1 of 1 cases written to out\n"
+    again = hybridseg(*command[3:], "--overwrite", "--quiet")
+    assert (again.code, again.err, again.progress) == (0, "", [])

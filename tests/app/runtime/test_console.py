@@ -6,7 +6,19 @@ import warnings
 
 import pytest
 
-from hybridseg.app.runtime.console import LONGEST_MESSAGE, WARNING_MODULE, align, one_line, quiet, say
+from hybridseg.app.runtime.console import (
+    LONGEST_MESSAGE,
+    WARNING_MODULE,
+    align,
+    hides_bars,
+    one_line,
+    print_result,
+    progress,
+    quiet,
+    results_only,
+    say,
+    say_done,
+)
 from hybridseg.transforms import VolumeError
 
 WARN_OF_MODALITY = """
@@ -22,6 +34,26 @@ def test_cause_is_shown_instead_of_monais_wrapper() -> None:
     error = RuntimeError("applying transform <LoadVolumed>")
     error.__cause__ = VolumeError("a.nii", "3 voxels are NaN", "every voxel must be finite")
     assert one_line(error) == "a.nii: 3 voxels are NaN: every voxel must be finite"
+
+
+@pytest.mark.parametrize(("quieter", "verbose"), [(False, False), (True, False), (False, True)])
+def test_lines_of_progress_off_a_terminal_unless_quiet(
+    quieter: bool, verbose: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress(quiet=quieter, verbose=verbose):
+        say_done("predict", "1 of 2: a")
+        say("predict", "a warning")
+        assert hides_bars() is (True if quieter else None)
+    shown = capsys.readouterr().err.splitlines()
+    assert shown == [*([] if quieter else ["hybridseg predict: 1 of 2: a"]), "hybridseg predict: a warning"]
+
+
+def test_only_results_go_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    with results_only():
+        print("progress")
+        print_result("{}")
+    print("after")
+    assert capsys.readouterr() == ("{}\nafter\n", "progress\n")
 
 
 def test_own_message_is_not_replaced_by_its_cause() -> None:

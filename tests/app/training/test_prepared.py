@@ -14,7 +14,7 @@ from monai.transforms import Compose
 from hybridseg.app.training import prepared
 from hybridseg.app.training.prepared import PreparedDataset, fill_store, workers
 from hybridseg.app.training.reproducibility import SeededDataset, SeededSampler
-from hybridseg.transforms.augmentation import augmentation
+from hybridseg.transforms import augmentation
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.store import Store, prune
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from hybridseg.transforms.errors import PathLike, VolumeError
@@ -85,6 +84,8 @@ def shifted(
     plane: NDArray[np.float32], shift: NDArray[np.float64], size: tuple[int, int], outside: float
 ) -> NDArray[np.float32]:
     """Shift a plane (rows, columns) by columns and rows into one of another size (columns, rows)."""
+    import SimpleITK as sitk  # late: finding the series of a folder needs none
+
     image = sitk.GetImageFromArray(plane)
     image.SetOrigin(shift.tolist())
     moved = sitk.Resample(

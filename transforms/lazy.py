@@ -1,4 +1,4 @@
-"""Public names of a package, imported on first use (PEP 562), so that `--help` imports no torch."""
+"""Public names of a package, imported on first use (PEP 562), so that `--help` and checks of files import no torch."""
 
 from __future__ import annotations
 
