@@ -75,3 +75,14 @@ def test_mirroring_uses_the_axes_that_the_bundle_allows(
     result = hybridseg("predict", volume("one"), "-o", tmp_path / "out", "--bundle", other, "--tta")
     assert result.code == 2
     assert "inference.json: no mirror_axes: mirroring needs an axis along which all labels stay correct" in result.err
+
+
+def test_part_that_cannot_be_built_is_named_with_its_file(bundle: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(bundle, tmp_path / "other")
+    file = other / "configs" / "inference.json"
+    config = json.loads(file.read_text())
+    config["inferer"]["overlap"] = 7
+    file.write_text(json.dumps(config))
+    result = hybridseg("export", other, "-o", tmp_path / "net.ts")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == f"hybridseg export: {file}: inferer: overlap: 7: must be at least 0 and below 1\n"
