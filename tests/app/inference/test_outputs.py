@@ -65,5 +65,6 @@ def test_picture_of_ct_uses_the_intensity_window_of_the_bundle(tmp_path: Path) -
     words = ("--bundle", "phantom_ct_segmentation", "--labels", "spine", "--preview", "--device", "cpu")
     result = hybridseg("predict", tmp_path / "ct.nii.gz", "-o", tmp_path / "out", *words)
     assert result.code == 0, result.err
+    assert "phantom_ct_segmentation was trained on synthetic data" in result.err
     picture = np.asarray(Image.open(tmp_path / "out" / "ct.png").convert("L"))
     assert (np.abs(picture / 255 - 0.5) < 0.02).mean() > 0.05  # 50 HU is the middle of -200 to 300
