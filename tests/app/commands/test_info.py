@@ -20,10 +20,11 @@ def test_bundles_presets_and_parts_are_listed() -> None:
         assert f"{name} " in result.out
 
 
-def test_bundle_trained_on_synthetic_data_is_marked() -> None:
-    lines = {line.split()[0]: line.split() for line in hybridseg("info").out.splitlines() if line}
-    assert lines["phantom_ct_segmentation"][2] == "synthetic"
-    assert lines["hippocampus_mri_segmentation"][2] == "yes"
+def test_licence_of_weights_and_synthetic_data_are_listed() -> None:
+    lines = {line.split()[0]: line for line in hybridseg("info").out.splitlines() if line}
+    assert "  synthetic, Apache-2.0  " in lines["phantom_ct_segmentation"]
+    assert "  CC BY-NC-SA 4.0: no commercial use  " in lines["cardiac_cine_mri_segmentation"]
+    assert "  no  " in lines["abdomen_ct_segmentation"]
 
 
 def test_json_agrees_with_bundles_and_networks() -> None:
