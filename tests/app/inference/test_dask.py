@@ -77,6 +77,7 @@ def test_every_case_is_written_though_workers_die(two_workers: str, bundle: Path
     output, log = tmp_path / "out", tmp_path / "log.txt"
     deadly = watched_bundle(bundle, tmp_path / "watched_mri_segmentation", log)
     result = predict(deadly, output, tmp_path / "in", "--statistics", "--json", "--dask", two_workers)
+    assert result.code == 1, result.err
     cases: list[dict[str, Any]] = json.loads(result.out)
     assert [case["case"] for case in cases] == sorted([*names, "a_deadly"])
     failed = {case["case"]: case["error"] for case in cases if case["outcome"] != "written"}
@@ -95,10 +96,9 @@ def test_every_case_is_written_though_workers_die(two_workers: str, bundle: Path
     record = json.loads((output / "run.json").read_text())
     assert record["finished"] is not None
     assert {case["case"] for case in record["cases"] if case["run"] in record["runs"]} == set(written)
-    assert record["runs"][record["cases"][0]["run"]]["device"]
+    assert all(record["runs"][case["run"]]["device"] for case in record["cases"] if case["case"] in written)
     rows = json.loads((output / "statistics.json").read_text())["labels"]
     assert {row["case"] for row in rows} == set(written)
-    assert result.code == 1
 
 
 @pytest.mark.slow
