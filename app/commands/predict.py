@@ -320,9 +320,13 @@ class Predict(VolumeCommand):
 
         Args:
             settings: those of the run, as `describe` returns.
+
+        Raises:
+            ValueError: the bundle cannot be loaded, or its config or weights changed meanwhile, as by a training.
         """
         from hybridseg.app.inference.outputs import Outputs
         from hybridseg.app.inference.predictor import Predictor
+        from hybridseg.app.inference.provenance import check_unchanged
         from hybridseg.app.inference.segmenter import Segmenter
         from hybridseg.app.runtime.machine import describe_machine, versions
 
@@ -337,6 +341,7 @@ class Predict(VolumeCommand):
             mirror=self.tta,
             grid_of=self.grid_of,
         )
+        check_unchanged(settings, self.describe())
         outputs = Outputs(
             folder=self.output,
             predictor=predictor,

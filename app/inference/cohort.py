@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from tqdm import tqdm
 from hybridseg.app.runtime.console import hides_bars, say
 from hybridseg.app.runtime.failed_cases import catch_failure
 from hybridseg.app.runtime.machine import peak_memory_bytes
+from hybridseg.transforms.errors import PathLike, VolumeError
+from hybridseg.transforms.store.identity import files_of
 
 if TYPE_CHECKING:
     from hybridseg.transforms.datasets.input_case import InputCase
@@ -33,7 +36,7 @@ class PredictedCase:
     Args:
         case: name of the case.
         inputs: its volume, or the volume of each of its channels.
-        input_states: size and time of change of each input; see `input_state`.
+        input_states: size and time of change of each input before it was read; see `input_state`.
         output: file of the label map.
         outcome: `waiting` at first; finally `written`, `skipped` because the output exists, or `failed`.
         seconds: duration of each stage: `preparing`, `network`, `writing`. Stages of different cases overlap.
@@ -80,6 +83,20 @@ class PredictedCase:
         self.notes += report.notes
         self.unwritten = report.unwritten if wanted else None
 
+    def note_inputs(self) -> None:
+        """Note the state of the inputs before they are read."""
+        self.input_states = [input_state(path) for path in self.inputs]
+
+    def check_inputs(self) -> None:
+        """Check that the inputs are those that were read: results are made of them again, such as statistics.
+
+        Raises:
+            VolumeError: an input changed since.
+        """
+        for path, state in zip(self.inputs, self.input_states, strict=True):
+            if input_state(path) != state:
+                raise VolumeError(path, "changed while it was segmented", "repeat the command when it is complete")
+
     def fail(self, message: str) -> None:
         """Note that the case failed, and why."""
         self.outcome, self.error = "failed", message
@@ -91,6 +108,20 @@ class PredictedCase:
         with catch_failure(", ".join(dict.fromkeys(self.inputs)), self.fail, debug=debug):
             yield
         self.seconds[name] = round(monotonic() - start, 3)
+
+
+def input_state(path: PathLike) -> list[float] | None:
+    """Return size and time of change of an input, which tell it from one that replaces it; None if there is none.
+
+    Of a folder, the number of its files and its own time of change.
+    """
+    try:
+        if os.path.isdir(path):
+            return [len(os.listdir(path)), os.stat(path).st_mtime]
+        files = [os.stat(file) for file in files_of(path)]
+    except OSError:
+        return None
+    return [sum(file.st_size for file in files), max(file.st_mtime for file in files)] if files else None
 
 
 def segment_cases(
@@ -121,6 +152,7 @@ def segment_cases(
     def prepare(case: InputCase, record: PredictedCase) -> Data:
         with record.stage("preparing", debug=debug):
             check_loading(predictor, case, probabilities=probabilities)
+            record.note_inputs()
             record.notes = case.notes()
             return predictor.prepare(case.entry)
         return {}

@@ -47,7 +47,7 @@ CONNECTING = "30s"
 """How long a scheduler may take to answer."""
 COMPARED = ("bundle", "bundle version", "inference.json", "weights")
 """What a worker must have in common with the command; see `shown_setting`."""
-RETURNED = ("outcome", "seconds", "peak_memory_bytes", "notes", "error", "outside", "unwritten")
+RETURNED = ("input_states", "outcome", "seconds", "peak_memory_bytes", "notes", "error", "outside", "unwritten")
 """What a worker adds to the record of a case."""
 
 

@@ -12,9 +12,8 @@ from hybridseg.app.runtime.distributed import rank
 from hybridseg.transforms.datasets.inputs import InputCase
 from hybridseg.transforms.errors import PathLike
 from hybridseg.transforms.io.dicom.series import DicomFolder
-from hybridseg.transforms.store.identity import files_of
 
-from .cohort import PredictedCase
+from .cohort import PredictedCase, input_state
 from .outputs import output_files
 from .provenance import find_difference
 from .run_record import RunRecord
@@ -95,8 +94,11 @@ def changed_input(earlier: Mapping[str, Any], now: PredictedCase) -> str | None:
     if other := other_input(before, now.inputs):
         return f"made from {other[0]}, not {other[1]}"
     known = zip(before, now.inputs, earlier.get("input_states") or [], now.input_states, strict=False)
-    changed = [path for old, path, was, is_now in known if os.path.exists(old) and was != is_now]
-    return f"made before {', '.join(changed)} changed" if changed else None
+    changed = [(old, path) for old, path, was, is_now in known if was != is_now]
+    for old, path in changed:
+        if not os.path.exists(old):  # moved and copied by a program that sets the time anew, or another file
+            return f"made from {old}, which is gone, not {path}, which differs in size or time"
+    return f"made before {', '.join(path for _, path in changed)} changed" if changed else None
 
 
 def other_input(before: Sequence[str], inputs: Sequence[str]) -> tuple[str, str] | None:
@@ -105,20 +107,6 @@ def other_input(before: Sequence[str], inputs: Sequence[str]) -> tuple[str, str]
         if os.path.exists(old) and os.path.exists(new) and not os.path.samefile(old, new):
             return old, new
     return None
-
-
-def input_state(path: PathLike) -> list[float] | None:
-    """Return size and time of change of an input, which tell it from one that replaces it; None if there is none.
-
-    Of a folder, the number of its files and its own time of change.
-    """
-    try:
-        if os.path.isdir(path):
-            return [len(os.listdir(path)), os.stat(path).st_mtime]
-        files = [os.stat(file) for file in files_of(path)]
-    except OSError:
-        return None
-    return [sum(file.st_size for file in files), max(file.st_mtime for file in files)] if files else None
 
 
 def file_identity(path: PathLike) -> tuple[int, int] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,12 +54,15 @@ class Outputs:
     statistics: bool = False
     preview: bool = False
 
-    def write(self, case: InputCase, data: Data) -> tuple[list[LabelStatistics], FormatReport]:
+    def write(
+        self, case: InputCase, data: Data, before_label_map: Callable[[], object] | None = None
+    ) -> tuple[list[LabelStatistics], FormatReport]:
         """Write the results of a case.
 
         Args:
             case: the case.
             data: its `image` and, as `pred`, its logits (K, D, H, W), both on the network's grid; its `scan`.
+            before_label_map: called before the label map is written; an error leaves the earlier one.
 
         Returns:
             The statistics, empty unless they are requested; what happened to the other formats.
@@ -80,6 +83,8 @@ class Outputs:
             if self.preview:
                 self.draw_preview(case, image, MetaTensor(torch.from_numpy(labels)[None], affine=restored.affine))
         path = self.folder / f"{case.name}.nii.gz"
+        if before_label_map is not None:
+            before_label_map()
         self.discard(case.name)  # also where only the label map was removed: formats that exist are not written again
         source = grid_source(case, self.predictor.grid_of)
         write_labels(labels, path, reference=source, affine=affine, structures=self.formats.structures)

@@ -76,6 +76,18 @@ def find_difference(
     return None
 
 
+def check_unchanged(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Check that config and weights are still those of the run, once they are loaded.
+
+    Raises:
+        ValueError: one changed, so that it is not known which was loaded.
+    """
+    for name in ("inference.json", "weights"):
+        old, new = shown_setting(name, before), shown_setting(name, now)
+        if old != new:
+            raise ValueError(f"{name}: {new}: was {old} when the run began: repeat the command")
+
+
 def shown_setting(name: str, settings: Mapping[str, Any]) -> str | None:
     """Return a setting as text to compare and to show; None if it is not known."""
     if name == "bundle":

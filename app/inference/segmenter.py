@@ -48,9 +48,11 @@ class Segmenter:
         def finish(case: InputCase, data: Data) -> None:
             if self.before_writing is not None:
                 self.before_writing()
-            measured, report = self.outputs.write(case, data)
+            record = records[case.name]
+            record.check_inputs()
+            measured, report = self.outputs.write(case, data, before_label_map=record.check_inputs)
             rows[case.name] = [asdict(row) for row in measured]
-            records[case.name].note_formats(report, wanted=bool(self.outputs.formats.formats))
+            record.note_formats(report, wanted=bool(self.outputs.formats.formats))
 
         outputs = self.outputs
         return segment_cases(outputs.predictor, work, finish, probabilities=outputs.probabilities, debug=self.debug)

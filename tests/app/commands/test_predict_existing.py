@@ -131,8 +131,10 @@ def test_map_of_another_file_of_the_same_name_is_reported(bundle: Path, tmp_path
     result = predict(bundle, output, other)
     assert result.code == 0
     assert result.err == f"hybridseg predict: {output / 'one.nii.gz'}: made from {one}, not {other}: skipped\n"
-    one.unlink()  # moved, as far as anyone can tell
-    assert predict(bundle, output, other).err == ""
+    one.replace(moved := tmp_path / "one.nii.gz")
+    assert predict(bundle, output, moved).err == ""
+    found = f"made from {one}, which is gone, not {other}, which differs in size or time"
+    assert predict(bundle, output, other).err == f"hybridseg predict: {output / 'one.nii.gz'}: {found}: skipped\n"
 
 
 def test_report_counts_the_weights_of_the_maps(bundle: Path, tmp_path: Path, volume: Volume) -> None:
@@ -223,3 +225,50 @@ def test_input_that_changed_since_is_named(bundle: Path, tmp_path: Path, volume:
         assert result.err.startswith(line)
     assert predict(bundle, output, one, "--overwrite").code == 0
     assert predict(bundle, output, one).err == ""
+
+
+def act_when_loaded(bundle: Path, folder: Path, key: str, action: str) -> Path:
+    """Copy a bundle that evaluates an expression, which may use `os`, when an item of its config is used.
+
+    Args:
+        bundle: the bundle.
+        folder: parent of the copy.
+        key: `preprocessing` acts after each case is read, `network` when the network is made.
+        action: the expression.
+    """
+    copy = shutil.copytree(bundle, folder / bundle.name)
+    config_file = copy / "configs" / "inference.json"
+    config = json.loads(config_file.read_text())
+    config["imports"].append("$import os")
+    if key == "preprocessing":
+        steps = [config[key], f"$lambda case: ({action}, case)[1]"]
+        config[key] = {"_target_": "monai.transforms.Compose", "transforms": steps}
+    else:
+        config[key] = f"$({action}, {config[key].removeprefix('$')})[1]"
+    config_file.write_text(json.dumps(config))
+    return copy
+
+
+def test_input_replaced_while_it_is_segmented_fails(bundle: Path, tmp_path: Path, volume: Volume) -> None:
+    output, one, two, new = tmp_path / "out", volume("one"), volume("two"), write_volume(tmp_path / "new.nii.gz")
+    replace = f"os.path.exists({str(new)!r}) and os.replace({str(new)!r}, {str(one)!r})"
+    acting = act_when_loaded(bundle, tmp_path / "acting", "preprocessing", replace)
+    result = predict(acting, output, one, two, "--statistics", "--preview")
+    rule = "changed while it was segmented: repeat the command when it is complete"
+    assert (result.code, result.err) == (1, f"hybridseg predict: {one}: {rule}\n")
+    assert label_maps(output) == ["statistics.csv", "statistics.json", "two.nii.gz", "two.png"]
+    assert predict(acting, output, one, two, "--statistics", "--preview").code == 0
+    assert predict(acting, output, one, two).err == ""
+
+
+def test_weights_replaced_while_they_are_loaded_stop_the_run(bundle: Path, tmp_path: Path, volume: Volume) -> None:
+    output, one = tmp_path / "out", volume("one")
+    weights = Path(shutil.copy(bundle / "models" / "model.pt", tmp_path / "model.pt"))
+    new = other_weights(bundle, tmp_path / "new.pt")
+    replace = f"os.path.exists({str(new)!r}) and os.replace({str(new)!r}, {str(weights)!r})"
+    acting = act_when_loaded(bundle, tmp_path / "acting", "network", replace)
+    result = predict(acting, output, one, "--checkpoint", weights)
+    assert (result.code, label_maps(output)) == (2, [])
+    assert result.err.startswith("hybridseg predict: weights: model.pt ")
+    assert result.err.endswith(" when the run began: repeat the command\n")
+    assert predict(acting, output, one, "--checkpoint", weights).code == 0
