@@ -192,11 +192,11 @@ class Train(ComputingCommand):
         Raises:
             ValueError: a value cannot be used, or cannot be computed.
         """
-        from hybridseg.app.runtime.config_values import PART, RULES, broken_rule
+        from hybridseg.app.runtime.config_values import PART, broken_rule, rule_of
         from hybridseg.transforms.errors import VolumeError
 
-        rules = {key: RULES.get(key.rpartition(SEPARATOR)[2], PART) for key in {**config.get(), **overrides}}
-        known = [key for key, rule in rules.items() if rule is not PART]
+        rules = {key: rule_of(key) for key in {**config.get(), **overrides}}
+        known = [key for key, rule in rules.items() if rule is not None and rule is not PART]
         if broken := broken_rule({key: config.get_parsed_content(key) for key in known}):
             key, value, rule = broken
             if key in overrides:

@@ -21,6 +21,8 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 """As `transforms.precision.PrecisionName`; a copy, since that module imports torch."""
 LONGEST = 80
 """Characters of a value in a message."""
+NETWORK = ("network::", "network_def::")
+"""How the keys of the options of a network begin."""
 NONE = "$None"
 """How MONAI's command line is given None: it ignores a plain one."""
 
@@ -134,7 +136,7 @@ RULES: Mapping[str, Rule] = {
         lambda rois: isinstance(rois, Mapping) and all(map(is_text, rois)) and all(map(LABEL.holds, rois.values())),
         f"must have a label from 1 to {GREATEST_LABEL} by the pattern of names of ROIs",
     ),
-    "resume": Rule(lambda value: value in ("auto",) or type(value) is bool, "must be true, false or auto"),
+    "resume": Rule(lambda value: value == "auto" or type(value) is bool, "must be true, false or auto"),
     "rotation": three(is_number, "must be three finite numbers of degrees"),
     "run_dir": TEXT,
     "samples_per_epoch": whole(1).or_null(),
@@ -154,14 +156,20 @@ RULES: Mapping[str, Rule] = {
 """The rule of each key, whichever config has it."""
 
 
-def broken_rule(config: Mapping[str, Any]) -> tuple[str, str, str] | None:
-    """Return the first key of a config whose value breaks its rule, with the value and the rule in words; else None.
+def rule_of(key: str) -> Rule | None:
+    """Return the rule of a key of a config, or None if there is none.
 
-    Keys may be nested, such as `train::trainer::max_epochs`: the rule is that of the last part.
+    A key may be nested, such as `train::trainer::max_epochs`: the rule is that of the last part. The options of a
+    network have no rule: `network_def::channels` may be a list, and `window` may be a number of voxels.
     """
+    return None if key.startswith(NETWORK) else RULES.get(key.rpartition("::")[2])
+
+
+def broken_rule(config: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """Return the first key of a config whose value breaks its rule, with the value and the rule in words; else None."""
     for key, value in config.items():
         value = None if value == NONE else value
-        rule = RULES.get(key.rpartition("::")[2])
+        rule = rule_of(key)
         if rule is not None and not is_computed(value) and not rule.holds(value):
             text = json.dumps(value, ensure_ascii=False, default=str)
             return key, text if len(text) <= LONGEST else f"{text[:LONGEST]} …", rule.words

@@ -64,6 +64,11 @@ def test_value_that_monai_computes_passes(value: str) -> None:
     assert broken_rule(dict.fromkeys(keys, value)) is None
 
 
+def test_options_of_a_network_have_no_rule() -> None:
+    assert broken_rule({"network_def::channels": [24, 48, 96], "network_def::mixers::2::window": 4}) is None
+    assert broken_rule({"preprocessing::channels": [24, 48, 96]}) is not None
+
+
 def test_long_value_is_shortened() -> None:
     broken = broken_rule({"spacing": [1.0] * 1000})
     assert broken is not None
