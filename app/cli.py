@@ -25,7 +25,7 @@ from .runtime.threads import use_threads
 
 DESCRIPTION = "3D segmentation of CT and MRI. `hybridseg COMMAND --help` explains the options of a command."
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
-EXIT_CODES = "exit codes: 0 success, 1 some cases failed, 2 wrong usage, 130 Ctrl-C"
+EXIT_CODES = "exit codes: 0 success, 1 failed, or some cases did, 2 wrong usage, 130 Ctrl-C"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after `hybridseg`; None takes those of this process.
 
     Returns:
-        The exit code: 0 success, 1 some cases failed, 2 wrong usage, 130 interrupted by Ctrl-C.
+        The exit code: 0 success, 1 failed, or some cases did, 2 wrong usage, 130 interrupted by Ctrl-C.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started this process, such as a scheduler
@@ -90,7 +90,8 @@ def unknown_command(words: Sequence[str]) -> str | None:
         if len(words) == 1 or words[1] in ("-h", "--help"):
             return None
         known, given = [name for name in COMMANDS if name.startswith(f"{words[0]} ")], " ".join(words[:2])
-    similar = get_close_matches(given, known, n=1)
+    parts = {name.split()[-1]: name for name in known} if words[0] in groups() else {name: name for name in known}
+    similar = [parts[part] for part in get_close_matches(given.split()[-1], parts, n=1)]
     hint = f"did you mean {similar[0]!r}?" if similar else f"must be one of {', '.join(known)}"
     return f"command: {given!r}: {hint}"
 

@@ -24,9 +24,11 @@ def installed() -> list[Distribution]:
 
 def licence(package: Distribution) -> str:
     """Return the licence that a package states: its expression and classifiers, or the first line of its text."""
-    stated = [package.metadata["License-Expression"], *(package.metadata.get_all("Classifier") or [])]
-    known = [entry for entry in stated if entry and (entry == stated[0] or entry.startswith("License"))]
-    return "; ".join(known) or (package.metadata["License"] or "").partition("\n")[0]
+    expressions, classifiers, texts = (
+        package.metadata.get_all(field) or [] for field in ("License-Expression", "Classifier", "License")
+    )
+    known = [*expressions, *(entry for entry in classifiers if entry.startswith("License"))]
+    return "; ".join(known) or "".join(texts).partition("\n")[0]
 
 
 def test_locked_dependencies_have_permissive_licences() -> None:

@@ -31,8 +31,8 @@ class BenchNetwork(Command):
     examples = ("", "--networks base SwinUNETR --precisions fp32")
 
     networks: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = NETWORKS
-    """Presets (tiny, small, light, base) and reference networks (SwinUNETR with feature size 48, SwinUNETR v2, DynUNet
-    with six stages, SegResNet, MedNeXt); all are compared with the first."""
+    """Presets (tiny, small, light, base) and reference networks; all are compared with the first.
+    These are SwinUNETR with feature size 48, SwinUNETR v2, DynUNet with six stages, SegResNet and MedNeXt."""
     size: tuple[int, int, int] = (96, 96, 96)
     """Size of the image in voxels."""
     channels: int = 1
@@ -54,8 +54,9 @@ class BenchNetwork(Command):
     compile: bool = False
     """Compile all networks with torch.compile."""
     allocator: Literal["default", "keep"] = "default"
-    """`keep` makes glibc keep freed memory, for all networks alike; by default it returns large blocks to the system,
-    and asking for them again takes up to half of the time on a CPU."""
+    """`keep` makes glibc keep freed memory, for all networks alike.
+    By default it returns large blocks to the system, and asking for them again takes up to half of the time on a CPU.
+    """
     profile: bool = False
     """Also print how the time of a step of the first network is divided among kinds of operations."""
 

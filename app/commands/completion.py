@@ -37,9 +37,10 @@ complete -o default -F _hybridseg hybridseg
 class Completion(Command):
     """Print a script that makes your shell complete commands and options with the Tab key.
 
-    bash: `hybridseg completion bash > ~/.local/share/bash-completion/completions/hybridseg`; zsh: add the line
-    `source <(hybridseg completion zsh)` to ~/.zshrc; fish: `hybridseg completion fish >
-    ~/.config/fish/completions/hybridseg.fish`.
+    Where it goes:
+    - bash: hybridseg completion bash > ~/.local/share/bash-completion/completions/hybridseg
+    - zsh: add the line `source <(hybridseg completion zsh)` to ~/.zshrc
+    - fish: hybridseg completion fish > ~/.config/fish/completions/hybridseg.fish
     """
 
     examples = ("bash > ~/.local/share/bash-completion/completions/hybridseg", "fish | source")

@@ -48,13 +48,12 @@ class Crossval(ComputingCommand):
     bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
     """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle, such as a planned one."""
     dataset: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATASET")]]
-    """Folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, with folders images, labels, or with
-    DICOM series and the RTSTRUCT or SEG files that reference them."""
+    """Folder of the dataset, in a layout that `hybridseg plan` reads."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder for the folds, predictions, scores, report.html and, under its own name, the resulting bundle."""
     bundles: Annotated[tuple[str, ...], tyro.conf.arg(metavar="BUNDLE ...", help_behavior_hint="")] = ()
-    """Further bundles to compare with, on the same folds; one that is significantly better is used instead, or the
-    ensemble of all if that is better still."""
+    """Further bundles to compare with, on the same folds.
+    The best is used: another bundle if it is significantly better, or the ensemble of all if that is better still."""
     folds: Annotated[
         int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the bundle's folds, or 5)")
     ] = None
@@ -80,8 +79,7 @@ class Crossval(ComputingCommand):
     ] = ()
     """Set any other key of train.json, as for `hybridseg train`."""
     average_weights: bool = False
-    """Average the weights of all folds to one network, if that is as good as the ensemble on the test cases of the
-    split file."""
+    """Average the weights of all folds, if that is as good as the ensemble on the test cases of the split file."""
     tolerance: Annotated[float, tyro.conf.arg(metavar="MM")] = 1.0
     """Tolerance of the surface Dice in mm."""
     pictures: Annotated[int, tyro.conf.arg(metavar="N")] = 20

@@ -42,8 +42,7 @@ class Evaluate(VolumeCommand):
     predictions: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="PREDICTIONS")]]
     """Folder of predicted label maps, or a single one."""
     references: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="REFERENCES")]]
-    """Folder of reference label maps, or of RTSTRUCT, DICOM SEG or .seg.nrrd files; a single one; or the folder of a
-    dataset."""
+    """Folder of reference label maps or of RTSTRUCT, DICOM SEG or .seg.nrrd files; one of them; or a dataset."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="")] = None
     """Folder for scores.csv and scores.json (each case and label) and summary.json."""
     bundle: Annotated[
@@ -55,8 +54,8 @@ class Evaluate(VolumeCommand):
     roi: tyro.conf.UseAppendAction[
         Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN=N", help_behavior_hint="(default: the bundle's)")]
     ] = ()
-    """Label of the ROIs with such names in RTSTRUCT, DICOM SEG and .seg.nrrd references: `--roi 'GTV*=1'`. May be
-    repeated; where ROIs overlap, the later pattern wins."""
+    """Label of the ROIs with such names in RTSTRUCT, DICOM SEG and .seg.nrrd references: `--roi 'GTV*=1'`.
+    May be repeated; where ROIs overlap, the later pattern wins."""
     ignore: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: the bundle's)")] = None
     """Label of the voxels without annotation in the references: what is predicted there counts for nothing."""
     tolerance: Annotated[float, tyro.conf.arg(metavar="MM")] = 1.0

@@ -40,8 +40,8 @@ class Plan(ComputingCommand):
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="BUNDLE")]
     """Folder of the bundle: a new or empty one, or that of an earlier plan, whose files are replaced."""
     hours: Annotated[float | None, tyro.conf.arg(metavar="HOURS", help_behavior_hint="(default: no limit)")] = None
-    """Time that the training of a fold may take on this device, validations included. Spacing, network, patch and
-    number of steps follow from it; their costs are measured by short trainings."""
+    """Time that the training of a fold may take on this device, validations included.
+    Spacing, network, patch and number of steps follow from it; their costs are measured by short trainings."""
     memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "8GB"
     """Memory that a training step may need beyond the weights; it is measured on this device."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
@@ -49,20 +49,20 @@ class Plan(ComputingCommand):
     jobs: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: more for large files)")] = None
     """Number of processes that measure cases."""
     channels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="")] = ()
-    """Names of the image channels, if the dataset does not name them. A CT is in HU, a PET in SUV; of DICOM folders,
-    the series of these modalities are read."""
+    """Names of the image channels, if the dataset does not name them.
+    A CT is in HU, a PET in SUV; of DICOM folders, the series of these modalities are read."""
     regions: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=LABELS ...", help_behavior_hint="")] = ()
     """Overlapping regions to segment in place of the labels, such as 'tumour core=2,3'."""
     roi: tyro.conf.UseAppendAction[
         Annotated[tuple[str, ...], tyro.conf.arg(metavar="PATTERN=N", help_behavior_hint="(default: dataset.json's)")]
     ] = ()
-    """Label of the ROIs with such names in RTSTRUCT, DICOM SEG and .seg.nrrd labels: `--roi 'GTV*=1'`. May be repeated;
-    where ROIs overlap, the later pattern wins."""
+    """Label of the ROIs with such names in RTSTRUCT, DICOM SEG and .seg.nrrd labels: `--roi 'GTV*=1'`.
+    May be repeated; where ROIs overlap, the later pattern wins."""
     folds: Annotated[int, tyro.conf.arg(metavar="N")] = 5
     """Number of cross-validation folds; fewer if there are too few patients."""
     patient: Annotated[str | None, tyro.conf.arg(metavar="REGEX", help_behavior_hint="")] = None
-    """Regular expression that finds the patient in the name of a case, such as '^[^_]+'; all cases of a patient are in
-    one fold. Names such as patient001_frame01 or sub-01_ses-02 need none."""
+    """Regular expression that finds the patient in the name of a case, such as '^[^_]+'.
+    All cases of a patient are in one fold. Names such as patient001_frame01 or sub-01_ses-02 need none."""
     split_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
     """Folds to use instead of drawing them: a split.json, or nnU-Net's splits_final.json."""
     seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0

@@ -64,9 +64,10 @@ class Predict(VolumeCommand):
     """Channel, from 0, on whose grid the label maps are, where channels have grids of their own, such as CT and PET."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """auto, cpu, cuda or cuda:N; auto uses a GPU if there is one."""
-    precision: Annotated[PrecisionName | None, tyro.conf.arg(help_behavior_hint=BUNDLE_DEFAULT)] = None
-    """Precision of the network's computations; auto uses bf16 on devices where it is faster than fp32; fp16 needs a
-    CUDA GPU."""
+    precision: Annotated[
+        PrecisionName | None, tyro.conf.arg(metavar="PRECISION", help_behavior_hint=BUNDLE_DEFAULT)
+    ] = None
+    """auto, fp32, bf16 or fp16 (CUDA only); auto uses bf16 on devices where it is faster than fp32."""
     overlap: Annotated[float | None, tyro.conf.arg(metavar="SHARE", help_behavior_hint=BUNDLE_DEFAULT)] = None
     """Overlap of neighbouring windows, 0 to below 1; more is slower and slightly better."""
     batch: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=BUNDLE_DEFAULT)] = None

@@ -29,8 +29,7 @@ class Report(VolumeCommand):
     ] = None
     """Folder of label maps, such as the output of `hybridseg predict`, or one label map."""
     references: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
-    """References as `hybridseg evaluate` takes them, with the ROIs of the bundle: adds scores, and outlines in the
-    pictures."""
+    """References as for `hybridseg evaluate`, with the ROIs of the bundle: adds scores, and outlines in pictures."""
     scores: Annotated[
         Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: PREDICTIONS, if it has scores)")
     ] = None

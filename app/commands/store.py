@@ -26,8 +26,7 @@ class StoreCommand(Command):
     store: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="STORE")]]
     """Folder of prepared cases."""
     prune: bool = False
-    """Remove the cases that no training can use, since their files or HybridSeg have changed, and those that none has
-    used for `--days`."""
+    """Remove cases that no training can use, since their files or HybridSeg changed, or none used for `--days`."""
     days: Annotated[int, tyro.conf.arg(metavar="N")] = 30
     """Days without use after which `--prune` removes a case."""
 

@@ -63,8 +63,7 @@ class Train(ComputingCommand):
     bundle: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="BUNDLE")]]
     """Shipped bundle (`hybridseg info` lists them), or the folder of any bundle."""
     dataset: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="DATASET")]]
-    """Folder in the layout of the Medical Segmentation Decathlon or of nnU-Net, with folders images, labels, or with
-    DICOM series and the RTSTRUCT or SEG files that reference them."""
+    """Folder of the dataset, in a layout that `hybridseg plan` reads."""
     run_dir: Annotated[
         Path | None, tyro.conf.arg(aliases=["-o", "--output"], metavar="FOLDER", help_behavior_hint=BUNDLE_DEFAULT)
     ] = None
@@ -83,9 +82,10 @@ class Train(ComputingCommand):
         Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="(default: `prepared` in the run folder)")
     ] = None
     """Folder of prepared cases, which trainings with the same preprocessing can share; see `hybridseg store`."""
-    precision: Annotated[PrecisionName | None, tyro.conf.arg(help_behavior_hint=BUNDLE_DEFAULT)] = None
-    """Precision of the network's computations; auto uses bf16 on devices where it is faster than fp32; fp16 needs a
-    CUDA GPU."""
+    precision: Annotated[
+        PrecisionName | None, tyro.conf.arg(metavar="PRECISION", help_behavior_hint=BUNDLE_DEFAULT)
+    ] = None
+    """auto, fp32, bf16 or fp16 (CUDA only); auto uses bf16 on devices where it is faster than fp32."""
     mlflow: Annotated[str | None, tyro.conf.arg(metavar="URI|FOLDER", help_behavior_hint="")] = None
     """Also track the training in MLflow, at this address or in this folder."""
     wandb: Annotated[str | None, tyro.conf.arg(metavar="PROJECT", help_behavior_hint="")] = None

@@ -16,7 +16,6 @@ from hybridseg.app.runtime.console import hides_bars, say
 from hybridseg.app.runtime.failed_cases import catch_failure
 from hybridseg.app.runtime.machine import peak_memory_bytes
 from hybridseg.transforms.errors import PathLike, VolumeError
-from hybridseg.transforms.store.identity import files_of
 
 if TYPE_CHECKING:
     from hybridseg.transforms.datasets.input_case import InputCase
@@ -115,6 +114,8 @@ def input_state(path: PathLike) -> list[float] | None:
 
     Of a folder, the number of its files and its own time of change.
     """
+    from hybridseg.transforms.store.identity import files_of
+
     try:
         if os.path.isdir(path):
             return [len(os.listdir(path)), os.stat(path).st_mtime]

@@ -105,7 +105,7 @@ RULES: Mapping[str, Rule] = {
     "ignore_label": LABEL,
     "inferer": PART,
     "label_names": mapping(
-        lambda label: is_text(label) and label.isdecimal(), is_text, "must have the name of each label by its number"
+        lambda label: str(label).isdecimal(), is_text, "must have the name of each label by its number"
     ),
     "learning_rate": Rule(lambda value: is_number(value) and value > 0, "must be a positive, finite number"),
     "max_epochs": whole(1),

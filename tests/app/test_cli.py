@@ -90,6 +90,7 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
         ("store no", "store: no: not a folder"),
         ("predit no", "command: 'predit': did you mean 'predict'?"),
         ("bench netwrk", "command: 'bench netwrk': did you mean 'bench network'?"),
+        ("bench foo", "command: 'bench foo': must be one of bench network, bench inference"),
         ("segment no", "command: 'segment': must be one of demo, info"),
         ("info --quiet --verbose", "quiet: must not be given together with verbose"),
     ],

@@ -24,7 +24,7 @@ words = ["predict", small, "-o", output + "/before", "--bundle", bundle]
 assert main(words) == 0  # now all libraries are loaded, and threads are started
 limit = psutil.Process().memory_info().vms + 500_000_000
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-sys.exit(main(["predict", large, small, "-o", output + "/after", "--bundle", bundle]))
+sys.exit(main(["predict", large, small, "-o", output + "/after", "--bundle", bundle, "--quiet"]))
 """
 """A program that runs `hybridseg predict` with half a gigabyte of address space left."""
 

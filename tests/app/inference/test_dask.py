@@ -127,8 +127,8 @@ def test_worker_without_hybridseg_stops_the_run(bundle: Path, tmp_path: Path) ->
         distributed.Client(cluster) as client,
     ):
         words = [python, "-m", "distributed.cli.dask_worker", cluster.scheduler_address, "--no-dashboard"]
-        worker = subprocess.Popen([str(word) for word in words], stderr=subprocess.DEVNULL)
-        client.wait_for_workers(1)
+        worker = subprocess.Popen([str(word) for word in words], cwd=tmp_path, stderr=subprocess.DEVNULL)
+        client.wait_for_workers(1, timeout=120)
         result = predict(bundle, tmp_path / "out", image, "--dask", cluster.scheduler_address)
         worker.terminate()
         worker.wait()
