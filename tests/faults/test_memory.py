@@ -20,7 +20,7 @@ import psutil
 from hybridseg.app.cli import main
 
 small, large, output, bundle = sys.argv[1:]
-words = ["predict", small, "-o", output + "/before", "--bundle", bundle]
+words = ["predict", small, "-o", output + "/before", "--bundle", bundle, "--quiet"]
 assert main(words) == 0  # now all libraries are loaded, and threads are started
 limit = psutil.Process().memory_info().vms + 500_000_000
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
