@@ -217,6 +217,7 @@ class DaskSegmenter:
             ValueError: a worker cannot segment the cases, or the scheduler is gone.
         """
         from distributed import KilledWorker, as_completed
+        from distributed.comm import CommClosedError
 
         waiting = deque(work)
         running: dict[Future, Work] = {}
@@ -231,19 +232,23 @@ class DaskSegmenter:
                     done.add(future)
                 future = next(done)
                 case, record = running.pop(future)
-                if future.status == "finished":
-                    self.take(future.result(), record, rows)
-                elif future.status != "error":
+                if future.status in ("cancelled", "lost"):
                     raise OSError(f"the case was {future.status}")
-                elif isinstance(error := future.exception(), KilledWorker):
+                try:
+                    answer = future.result()  # a result that is lost with its worker is computed again
+                except KilledWorker:
                     rounds[case.name] += 1
                     if self.started[case.name] < DEATHS and rounds[case.name] < DEATHS:
                         waiting.append((case, record))  # it waited on workers that died under other cases
                         continue
                     record.fail(f"{', '.join(record.inputs)}: {DEATHS} workers or more died while they segmented it")
+                except CommClosedError:
+                    raise
+                except Exception as error:
+                    line = one_line(error)
+                    raise ValueError(line if line.startswith("dask: ") else f"dask: a worker: {line}") from error
                 else:
-                    line = one_line(error) if error is not None else "unknown error"
-                    raise ValueError(line if line.startswith("dask: ") else f"dask: a worker: {line}")
+                    self.take(answer, record, rows)
                 yield record
         except OSError as error:
             rule = "must run until the cases are done; start it again and repeat the command to continue"
