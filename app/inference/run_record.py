@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from hybridseg.app.runtime.record import digest, now
-from hybridseg.transforms.errors import VolumeError
+from hybridseg.transforms.errors import VolumeError, warn_of_volume
 from hybridseg.transforms.io.atomic import write_csv
 from hybridseg.transforms.io.json_files import as_json, read_json, write_json
 
@@ -175,10 +175,23 @@ class RunRecord:
 
 
 def recorded_bundle(record: RunRecord) -> Path | None:
-    """Return the folder of the bundle that made all label maps; None if there are several, or it is no longer there."""
+    """Return the folder of the bundle that made all label maps; None if there are several, or it is no longer there.
+
+    Warns of a config that changed since: labels may have other names now.
+
+    Raises:
+        VolumeError: the config cannot be read.
+    """
     bundles = {str(settings.get("bundle", "")) for settings in record.runs.values()}
     folder = Path(bundles.pop()) if len(bundles) == 1 else Path()
-    return folder if (folder / "configs" / "inference.json").is_file() else None
+    config = folder / "configs" / "inference.json"
+    if not config.is_file():
+        return None
+    made_with = {settings.get("inference_sha256") for settings in record.runs.values()} - {None}
+    if made_with and made_with != {digest(read_json(config))}:
+        doubt = "names of labels and regions may be others than when they were predicted"
+        warn_of_volume(config, "changed since it made the label maps", doubt)
+    return folder
 
 
 def recorded_runs(record: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, Any]], list[Mapping[str, Any]]]:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -283,3 +284,15 @@ def test_label_without_annotation_is_left_out(maps: tuple[Path, Path]) -> None:
     dice = {score["case"]: score["dice"] for score in json.loads(result.out)["scores"]}
     assert dice == {"same": 1.0, "shifted": pytest.approx(2 * 9 / 19, abs=1e-6)}
     assert "ignore: 0: must be at least 1" in hybridseg("evaluate", *maps, "--ignore", "0").err
+
+
+def test_bundle_that_changed_since_the_prediction_is_warned_of(bundle: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(bundle, tmp_path / bundle.name)
+    image, out = write_volume(tmp_path / "images" / "one.nii.gz"), tmp_path / "out"
+    assert predict(copy, out, image).code == 0
+    assert hybridseg("evaluate", out, out).err == ""
+    config = copy / "configs" / "inference.json"
+    names = json.loads(config.read_text())
+    config.write_text(json.dumps({**names, "label_names": dict.fromkeys(names["label_names"], "other")}))
+    expected = f"hybridseg evaluate: {config}: changed since it made the label maps: names of labels and regions may"
+    assert hybridseg("evaluate", out, out).err.startswith(expected)
