@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from hybridseg.app.runtime.child_process import ChildError
 from hybridseg.app.runtime.console import hides_bars, one_line
+from hybridseg.app.runtime.threads import thread_environment
 from hybridseg.app.training.run.run_folder import latest_checkpoint
 from hybridseg.app.training.step import Step
 from hybridseg.transforms.io.json_files import read_json, write_json
@@ -172,7 +173,7 @@ class Ablation:
             return TrainingResult(**identity, error=one_line(error))
         write_json(folder / TASK, {"training": asdict(training), "config": self.config, "overrides": self.overrides})
         command = [sys.executable, "-m", __name__, str(folder), str(result)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = os.environ | thread_environment(1)
         with (folder / LOG).open("w", encoding="utf-8") as log:
             code = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False).returncode
         if code == 0:

@@ -31,6 +31,7 @@ from monai.utils import set_determinism
 from hybridseg.app.inference.predictor import Predictor
 from hybridseg.app.runtime.child_process import ChildError, answer_json, run_json
 from hybridseg.app.runtime.machine import peak_memory_bytes
+from hybridseg.app.runtime.threads import thread_environment
 from hybridseg.networks import create_model
 from hybridseg.transforms.inferers import WindowInferer
 from hybridseg.transforms.io.json_files import read_json
@@ -107,7 +108,7 @@ def measure_inference(task: InferenceTask, way: str) -> dict[str, Any]:
         it failed, `way` and `error`.
     """
     request = {"task": asdict(task), "way": way}
-    environment = {"OMP_NUM_THREADS": str(task.threads), "PYTHONWARNINGS": "ignore"}
+    environment = {**thread_environment(task.threads), "PYTHONWARNINGS": "ignore"}
     try:
         row = run_json(__name__, request, task=way, environment=environment)
     except ChildError as error:

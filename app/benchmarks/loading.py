@@ -15,6 +15,7 @@ from monai.data import Dataset
 
 from hybridseg.app.runtime.child_process import ChildError, answer_json, run_json
 from hybridseg.app.runtime.machine import peak_memory_bytes
+from hybridseg.app.runtime.threads import thread_environment
 from hybridseg.app.training.prepared import PreparedDataset
 from hybridseg.app.training.reproducibility import SeededDataset
 from hybridseg.transforms.datasets.dataset import LabelledCase
@@ -68,7 +69,7 @@ def measure_loading(task: LoadingTask, way: str) -> dict[str, Any]:
     """
     request = {"task": asdict(task), "way": way}
     try:
-        environment = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+        environment = {**thread_environment(1), "PYTHONWARNINGS": "ignore"}
         return {"way": way, **run_json(__name__, request, task=way, environment=environment)}
     except ChildError as error:
         return {"way": way, "error": error.reason}

@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hybridseg.app.runtime.child_process import ChildError, run_json
+from hybridseg.app.runtime.threads import thread_environment
 from hybridseg.networks import PRESETS
 
 from . import network_workload
@@ -74,7 +75,7 @@ def run_in_child(
 ) -> dict[str, Any]:
     """Measure in a child process; if it fails, perhaps for lack of memory, each of its networks has that error."""
     request = {"what": what, "task": {**asdict(task), "networks": networks, "precisions": precisions}}
-    environment = {"OMP_NUM_THREADS": str(task.threads), "PYTHONWARNINGS": "ignore"}
+    environment = {**thread_environment(task.threads), "PYTHONWARNINGS": "ignore"}
     environment |= KEEP_MEMORY if task.keep_memory else {}
     try:
         return run_json(network_workload.__name__, request, task=f"measuring {what}", environment=environment)

@@ -12,8 +12,8 @@ from pathlib import Path
 from .options import check_at_least
 
 OPENMP = "OMP_NUM_THREADS"
-VARIABLES = (OPENMP, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
-"""Environment variables that PyTorch and ITK read when they are imported."""
+VARIABLES = (OPENMP, "MKL_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
+"""Environment variables that PyTorch (for which MKL's goes before OpenMP's) and ITK read when they are imported."""
 MOST = 1024
 """Threads that OpenMP can start on any machine."""
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -31,6 +31,11 @@ def available_processors() -> int:
         used, period = QUOTA.read_text(encoding="ascii").split()
         found = min(found, max(1, int(used) // int(period)))
     return found
+
+
+def thread_environment(threads: int) -> dict[str, str]:
+    """Return the environment variables with which a started process computes with a number of threads."""
+    return dict.fromkeys(VARIABLES, str(threads))
 
 
 @contextmanager
@@ -57,7 +62,7 @@ def use_threads(threads: int | None = None, *, processes: int = 1) -> Iterator[N
         threads = max(1, available_processors() // processes)
     token = _shares.set(shares)
     before = {name: os.environ.get(name) for name in VARIABLES}
-    os.environ.update(dict.fromkeys(VARIABLES, str(threads)))
+    os.environ.update(thread_environment(threads))
     torch = sys.modules.get("torch")  # if it is imported later, it reads the variable
     used = torch.get_num_threads() if torch else 0
     if torch:

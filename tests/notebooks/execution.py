@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,7 +42,7 @@ def run(path: Path, shorter: Mapping[str, str] | None = None) -> nbformat.Notebo
             resources={"metadata": {"path": folder}},
             store_widget_state=False,
             record_timing=False,
-        ).execute()
+        ).execute(env={**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"})  # as in Jupyter
     return notebook
 
 

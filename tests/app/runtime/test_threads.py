@@ -14,7 +14,8 @@ from hybridseg.app.runtime import threads
 from hybridseg.app.runtime.threads import OPENMP, available_processors, use_threads
 
 
-def test_threads_are_set_here_and_in_started_processes() -> None:
+def test_threads_are_set_here_and_in_started_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MKL_NUM_THREADS", "1")
     before = torch.get_num_threads(), os.environ.get(OPENMP)
     with use_threads(2):
         assert torch.get_num_threads() == 2
