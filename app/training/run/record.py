@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
@@ -21,13 +22,16 @@ from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.json_files import read_json, write_json
 from hybridseg.transforms.precision import choose_precision
 
+logger = logging.getLogger("hybridseg.training")
+
 RUN = "run.json"
 
 
 class TrainingRecord:
     """Record what a training is made of: written when it starts, completed after each epoch and at its end.
 
-    Resumed trainings add an entry; one that was killed has no `finished`.
+    A resumed training adds an entry, and warns if configs, cases or seed are others than before. One that was killed
+    has no `finished`.
 
     Args:
         run_dir: folder of the run.
@@ -88,6 +92,10 @@ class TrainingRecord:
             "resumed_from_epoch": state.epoch,
             "max_epochs": state.max_epochs,
         }
+        if state.epoch and self.earlier and (changes := changed_parts(self.earlier[-1], self.entry)):
+            logger.warning(
+                f"resumed after epoch {state.epoch} with other {', '.join(changes)} than before: see {self.path}"
+            )
         self.update(trainer)
 
     def update(self, trainer: Engine) -> None:
@@ -117,6 +125,17 @@ def read_starts(path: Path) -> list[Mapping[str, Any]]:
     if not isinstance(starts, list) or not all(isinstance(start, Mapping) for start in starts):
         raise VolumeError(path, "not the record of a training", "must be written by a training; or use another folder")
     return starts
+
+
+def changed_parts(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two starts of a training that should be of the same: configs, cases, seed."""
+
+    def differing(key: str) -> list[str]:
+        old, new = before.get(key) or {}, now[key]
+        return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+
+    cases = [f"{subset} cases" for subset in differing("data")]
+    return differing("configs_sha256") + cases + (["seed"] if before.get("seed") != now["seed"] else [])
 
 
 def describe_bundle(bundle: Path, configs: list[Path]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
@@ -27,7 +28,10 @@ BUNDLE = bundle_path("phantom_ct_segmentation")
 
 @pytest.fixture
 def cases(tmp_path: Path) -> PreparedDataset:
-    volume = write_volume(tmp_path / "volume.nii.gz")
+    return prepare(write_volume(tmp_path / "volume.nii.gz"))
+
+
+def prepare(volume: Path) -> PreparedDataset:
     return PreparedDataset([{"case": "a", "image": str(volume)}], Compose([LoadVolumed(["image"])]))
 
 
@@ -74,6 +78,23 @@ def test_resumed_training_adds_an_entry(tmp_path: Path, cases: PreparedDataset) 
     assert (killed["epochs"], killed["finished"]) == (1, None)
     assert (resumed["resumed_from_epoch"], resumed["epochs"]) == (1, 3)
     assert resumed["finished"] is not None
+
+
+@pytest.mark.parametrize(("resumed", "changed", "warns"), [(1, True, True), (1, False, False), (0, True, False)])
+def test_training_resumed_on_other_volumes_says_so(
+    tmp_path: Path,
+    cases: PreparedDataset,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    resumed: int,
+    changed: bool,
+    warns: bool,
+) -> None:
+    train(tmp_path, cases, 1)
+    if changed:
+        write_volume(tmp_path / "volume.nii.gz", np.eye(8, dtype=np.float32)[None])
+    train(tmp_path, prepare(tmp_path / "volume.nii.gz"), 2, resumed=resumed)
+    assert ("resumed after epoch 1 with other training cases than before" in caplog.text) == warns
 
 
 def test_training_without_labels_to_validate_has_no_best_score(tmp_path: Path, cases: PreparedDataset) -> None:
