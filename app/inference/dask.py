@@ -200,6 +200,8 @@ class DaskSegmenter:
             ValueError: a worker has no HybridSeg, another version, another bundle or another output folder.
         """
         own = version("hybridseg")
+        if not self.client.nthreads():  # an adaptive cluster starts workers when there is work
+            say("predict", f"dask: {self.address}: no workers yet: the cases wait until one connects")
         for worker, found in self.client.run(version, "hybridseg", on_error="return").items():
             if isinstance(found, Exception):
                 raise ValueError(f"dask: {worker}: HybridSeg is not installed: must be version {own}, as here")

@@ -135,6 +135,7 @@ def test_two_processes_train_together(run, folder):
     [
         ("hippocampus_mri_segmentation", "Task04_Hippocampus"),
         pytest.param("cardiac_cine_mri_segmentation", "cardiac_cine_mri", marks=pytest.mark.slow),
+        pytest.param("sarcoma_petct_segmentation", "sarcoma_petct", marks=pytest.mark.slow),
     ],
 )
 def test_weights_reach_their_published_dice(name, folder, data_dir, tmp_path):

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hybridseg.app.commands.predict import Predict
-from hybridseg.app.inference.dask import Job
+from hybridseg.app.inference.dask import Job, connect
 from hybridseg.app.inference.existing import list_work
 from hybridseg.app.runtime.folder_lock import folder_lock
 
@@ -135,6 +135,17 @@ def test_worker_without_hybridseg_stops_the_run(bundle: Path, tmp_path: Path) ->
     assert result.code == 2
     assert f"HybridSeg is not installed: must be version {version('hybridseg')}, as here" in result.err
     assert not list(tmp_path.glob("out/*.nii.gz"))
+
+
+def test_scheduler_without_workers_is_reported(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    with distributed.LocalCluster(n_workers=0, dashboard_address=None, processes=False) as cluster:
+        address = cluster.scheduler_address
+        with connect(address, job):
+            pass
+    assert (
+        capsys.readouterr().err
+        == f"hybridseg predict: dask: {address}: no workers yet: the cases wait until one connects\n"
+    )
 
 
 def test_worker_that_sees_bundle_and_folder_fits(job: Job) -> None:
