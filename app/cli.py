@@ -19,7 +19,7 @@ from typing import Annotated, Any, Union
 import tyro
 
 from .commands.catalogue import COMMANDS, load
-from .commands.command import Command, ComputingCommand
+from .commands.command import Command, ComputingCommand, remove_empty_folders
 from .runtime.console import LastingOutput, announce_loading, cause, one_line, progress, quiet, results_only, say
 from .runtime.threads import use_threads
 
@@ -149,6 +149,8 @@ def run(command: Command, name: str) -> int:
             traceback.print_exc()
         say(name, one_line(error))
         return WRONG_USAGE if isinstance(cause(error), ValueError | OSError) else FAILED
+    finally:
+        remove_empty_folders()
 
 
 def _listed(name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -92,6 +93,17 @@ class VolumeCommand(ComputingCommand):
         """Do the work, as `Command.run`."""
 
 
+_made: list[Path] = []
+"""Folders that did not exist before."""
+
+
+def remove_empty_folders() -> None:
+    """Remove the folders that `make_folder` made and that are still empty, as after an error."""
+    while _made:
+        with suppress(OSError):  # it is not empty, or gone
+            _made.pop().rmdir()
+
+
 def make_folder(path: Path, field: str = "output") -> None:
     """Make the output folder, and check now, not after an hour of computing, that it is writable.
 
@@ -104,6 +116,7 @@ def make_folder(path: Path, field: str = "output") -> None:
     """
     rule = "must be a folder that can be made and written to"
     try:
+        _made.extend(folder for folder in reversed((path, *path.parents)) if not folder.exists())
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"{field}: {path}: {error.strerror}: {rule}") from error
