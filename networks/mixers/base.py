@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor, nn
 
-from hybridseg.networks.validation import Triple
+from hybridseg.networks.validation import Triple, each_axis, odd_triple
 
 from .window_grid import WindowGrid
 
@@ -28,6 +29,17 @@ class BlockContext:
     kernel: Triple = (3, 3, 3)
     dropout: float = 0.0
     index: int = 0
+
+    def wide_kernel(self, extent: int | Sequence[int]) -> Triple:
+        """Return a kernel of `extent` voxels, and of one voxel along the axes where the stage's kernel has one.
+
+        Args:
+            extent: voxels: one odd integer, or three along (D, H, W).
+
+        Raises:
+            ValueError: `extent` is neither.
+        """
+        return each_axis(lambda wide, entry: wide if entry > 1 else 1, odd_triple(extent, "extent"), self.kernel)
 
 
 class Mixer(nn.Module, ABC):

@@ -17,6 +17,18 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "relative": [{"heads": 3, "extent": 3}],
     "gated": [{"heads": 3}],
     "rotary": [{"heads": 3, "projection": "depthwise"}],
+    "pooling": [{}],
+    "large_kernel": [{"extent": (5, 5, 7)}],
+    "recursive_gates": [{"order": 3}],
+    "gated_unit": [{"expansion": 2}],
+    "channel_gate": [{}],
+    "window_channel": [{"heads": 3, "window": 3}],
+    "axial": [{"heads": 6}],
+    "neighbourhood": [{"heads": 3, "extent": 3}],
+    "reduced": [{"heads": 3, "ratio": (1, 2, 3)}],
+    "linear": [{"heads": 3}],
+    "scan": [{}],
+    "hyena": [{}],
 }
 CASES = {
     **{f"{name} {options}": (MIXERS[name], options) for name, listed in OPTIONS.items() for options in listed},
@@ -66,6 +78,22 @@ def test_traced_mixer_equals_the_mixer(mixer):
     traced: Any = torch.jit.trace(mixer, x[:1], check_trace=False)
     with torch.inference_mode():
         torch.testing.assert_close(traced(x), mixer(x), rtol=1e-4, atol=1e-5)
+
+
+def test_exported_mixer_equals_the_mixer(mixer):
+    x = torch.randn(2, CHANNELS, 3, 5, 4)
+    exported = torch.export.export(mixer, (x,)).module()
+    with torch.inference_mode():
+        torch.testing.assert_close(exported(x), mixer(x), rtol=1e-4, atol=1e-5)
+
+
+def test_half_precision_is_close(mixer):
+    x = torch.randn(1, CHANNELS, 5, 6, 4)
+    with torch.inference_mode():
+        exact = mixer(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = mixer(x)
+    torch.testing.assert_close(half.float(), exact, rtol=0.1, atol=0.1 * float(exact.abs().max()))
 
 
 @pytest.mark.parametrize(
