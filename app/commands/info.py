@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from inspect import getdoc
 from typing import Annotated, Any
 
@@ -21,14 +21,16 @@ WINDOW = 96
 
 @dataclass
 class Info(Command):
-    """List the shipped bundles; with --networks, the network presets with their costs, and the parts of networks."""
+    """List the shipped bundles; with --networks or --mixers, what networks are made of, and what it costs."""
 
-    examples = ("", "--networks")
+    examples = ("", "--networks", "--mixers")
 
     path: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
     """Print only the folder of this bundle."""
     networks: bool = False
     """Also list presets with parameters and multiply-adds, and parts; takes longer, since it builds the networks."""
+    mixers: bool = False
+    """Also list the mixers, with their source and what a block with each costs in the coarsest stage of small."""
 
     def run(self) -> int:
         """Print the lists, or the folder.
@@ -45,10 +47,16 @@ class Info(Command):
             return 0
         bundles = [describe_bundle(name) for name in bundle_names()]
         networks, parts = (describe_networks(), describe_parts()) if self.networks else ({}, {})
+        mixers = describe_mixers() if self.mixers else {}
         record = {"bundles": bundles, **({"networks": networks, "parts": parts} if self.networks else {})}
-        text = [bundle_table(bundles), "", "hybridseg info --networks lists the presets and parts of networks"]
+        record |= {"mixers": mixers} if self.mixers else {}
+        text = [bundle_table(bundles)]
         if self.networks:
-            text = [bundle_table(bundles), "", network_table(networks), part_lists(parts)]
+            text += ["", network_table(networks), part_lists(parts)]
+        if self.mixers:
+            text += ["", mixer_table(mixers)]
+        if not (self.networks or self.mixers):
+            text += ["", "hybridseg info --networks lists the presets and parts of networks, --mixers the mixers"]
         self.show(record, "\n".join(text))
         return 0
 
@@ -75,6 +83,19 @@ def part_lists(parts: Mapping[str, Mapping[str, str]]) -> str:
     lines = []
     for kind, choices in parts.items():
         lines += ["", kind, *(f"  {name:{width}}  {summary}" for name, summary in choices.items())]
+    return "\n".join(lines)
+
+
+def mixer_table(mixers: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the costs of mixers as a table, then what they are, with their sources."""
+    rows = [["mixer", "parameters", "multiply-adds", "forward"]]
+    for name, found in mixers.items():
+        costs = [f"{found['parameters'] / 1e6:.2f} M", f"{found['multiply_adds'] / 1e9:.2f} G"]
+        rows.append([name, *costs, f"{found['milliseconds']:.1f} ms"])
+    lines = align(rows)
+    for name, found in mixers.items():
+        sources = [f"    {paper}, {address}" for address, paper in found["sources"].items()]
+        lines += ["", name, f"    {found['summary']}", *sources]
     return "\n".join(lines)
 
 
@@ -118,6 +139,15 @@ def describe_networks() -> dict[str, dict[str, int]]:
         multiply_adds = count_multiply_adds(network, (1, 1, WINDOW, WINDOW, WINDOW))
         described[name] = {"parameters": count_parameters(network), "multiply_adds": multiply_adds}
     return described
+
+
+def describe_mixers() -> dict[str, dict[str, Any]]:
+    """Describe each mixer, and time a forward pass of a block with it in the coarsest stage of `small`."""
+    from hybridseg.networks import MIXERS
+    from hybridseg.networks.inspection import describe_mixer, time_mixers
+
+    times = time_mixers()
+    return {name: {**asdict(describe_mixer(name)), "milliseconds": times[name]} for name in MIXERS}
 
 
 def describe_parts() -> dict[str, dict[str, str]]:

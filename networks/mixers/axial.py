@@ -17,7 +17,7 @@ class AxialMixer(Mixer):
     """Multi-head attention along the lines of the map: a third of the heads along each axis.
 
     Axial attention (Ho et al. 2019, https://arxiv.org/abs/1912.12180), with the axes in parallel as the stripes of
-    CSWin (Dong et al. 2022, https://arxiv.org/abs/2107.00652, equation 2) and S2AFormer have them. A voxel reaches
+    CSWin have them (Dong et al. 2022, https://arxiv.org/abs/2107.00652, equation 2). A voxel reaches
     every other one in three blocks. No position bias, which the block's position convolution replaces.
 
     Args:

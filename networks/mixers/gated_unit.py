@@ -14,9 +14,10 @@ from .base import BlockContext, Mixer
 class GatedUnitMixer(Mixer):
     """A gate times features, voxel by voxel, and nothing else.
 
-    Activator (Nguyen 2024, https://arxiv.org/abs/2405.15953), which replaces attention and feed-forward branch by gated
-    linear units (GELU as in Shazeer 2020, https://arxiv.org/abs/2002.05202, equation 6). The mixer does not combine
-    voxels: only the block's position convolution does. With `feed_forward="gated"` the whole block is as proposed.
+    Activator (Abdullah and Aydin 2024, https://arxiv.org/abs/2405.15953), which replaces attention and feed-forward
+    branch by gated linear units (GELU as in Shazeer 2020, https://arxiv.org/abs/2002.05202, equation 6). The mixer does
+    not combine voxels: only the block's position convolution does. With `feed_forward="gated"`
+    the whole block is as proposed.
 
     Args:
         context: channels and dropout.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
+from torch.amp.autocast_mode import is_autocast_available
 
 from hybridseg.networks.layers.convolutions import DepthwiseConv
 from hybridseg.networks.layers.layout import to_map, to_tokens
@@ -60,7 +63,12 @@ class HyenaMixer(Mixer):
         offsets = [torch.cat([torch.arange(n), torch.arange(1 - n, 0)]).to(device).float() for n in size]
         grid = torch.stack(torch.meshgrid(*offsets, indexing="ij"), dim=-1)  # (2 D - 1, 2 H - 1, 2 W - 1, 3)
         first, second, third = self.kernel_layers
-        with torch.autocast(device.type, enabled=False):
+        with without_autocast(device):
             values = third(torch.sin(second(torch.sin(first(grid)))))
             distance = grid.square().sum(-1, keepdim=True).add(1e-6).sqrt()
             return (values * torch.exp(-self.decay.exp() * distance)).movedim(-1, 0)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Keep operations on a device in the type of their inputs; the device may be `meta`, which has no autocast."""
+    return torch.autocast(device.type, enabled=False) if is_autocast_available(device.type) else nullcontext()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,7 +19,7 @@ class LinearMixer(GlobalMixer):
 
     Linear attention (Katharopoulos et al. 2020, https://arxiv.org/abs/2006.16236, equations 5 and 7), with
     phi(x) = elu(x) + 1; EcoFormer (Liu et al. 2022, https://arxiv.org/abs/2209.09004) has the same form, with binary
-    features. Computed in float32: sums over all voxels lose digits otherwise.
+    features. Means over the voxels instead of sums: they fit into float16.
 
     Args:
         context: channels, dropout, and the kernel of a depth-wise projection.
@@ -31,8 +30,7 @@ class LinearMixer(GlobalMixer):
         return None  # it never computes the weights
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, size: Triple) -> Tensor:
-        with torch.autocast(query.device.type, enabled=False):
-            query, key = (functional.elu(part.float()) + 1 for part in (query, key))  # (B, h, N, C / h)
-            memory = key.transpose(-2, -1) @ value.float() / key.shape[-2]  # (B, h, C / h, C / h)
-            total = query @ key.mean(dim=-2).unsqueeze(-1)  # (B, h, N, 1)
-            return (query @ memory / total.clamp(min=MIN_WEIGHT)).to(value.dtype)
+        query, key = (functional.elu(part) + 1 for part in (query, key))  # (B, h, N, C / h)
+        memory = key.mT @ (value / value.shape[-2])  # (B, h, C / h, C / h)
+        total = query @ key.mean(dim=-2).unsqueeze(-1)  # (B, h, N, 1)
+        return (query @ memory / total.clamp(min=MIN_WEIGHT)).to(value.dtype)

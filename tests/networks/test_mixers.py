@@ -72,6 +72,12 @@ def test_every_parameter_gets_a_gradient(mixer):
     assert not without
 
 
+@torch.inference_mode()
+def test_memory_format_changes_nothing(mixer):
+    x = torch.randn(2, CHANNELS, 5, 7, 3)
+    torch.testing.assert_close(mixer(x.to(memory_format=torch.channels_last_3d)), mixer(x), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # tracing fixes the size
 def test_traced_mixer_equals_the_mixer(mixer):
     x = torch.randn(2, CHANNELS, 7, 5, 4)

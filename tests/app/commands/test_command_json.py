@@ -41,7 +41,11 @@ def test_prediction_scores_and_report_have_the_documented_keys(
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("info", ["--networks"]), ("completion", ["fish"]), ("pack", ["phantom_ct_segmentation", "-o", "bundle.zip"])],
+    [
+        ("info", ["--networks", "--mixers"]),
+        ("completion", ["fish"]),
+        ("pack", ["phantom_ct_segmentation", "-o", "bundle.zip"]),
+    ],
 )
 def test_other_results_have_the_documented_keys(
     name: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

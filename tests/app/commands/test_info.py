@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,13 @@ def test_json_agrees_with_bundles_and_networks() -> None:
     assert 1e10 < listed["networks"]["tiny"]["multiply_adds"] < listed["networks"]["base"]["multiply_adds"]
     assert listed["parts"]["mixers"].keys() == MIXERS.keys()
     assert all(summary for parts in listed["parts"].values() for summary in parts.values())
+
+
+def test_mixers_are_listed_with_source_and_costs() -> None:
+    lines = hybridseg("info", "--mixers").out.splitlines()
+    costs = next(line for line in lines if line.startswith("axial "))
+    assert re.search(r" 0\.47 M +0\.24 G +[\d.]+ ms$", costs)
+    assert "    Dong et al. 2022, https://arxiv.org/abs/2107.00652" in lines[lines.index("axial") :]
 
 
 @pytest.mark.parametrize("name", bundle_names())
