@@ -185,8 +185,12 @@ class Predict(VolumeCommand):
             ValueError: an input is invalid, or the output is one of the inputs.
         """
         from hybridseg.transforms.datasets.inputs import find_cases
+        from hybridseg.transforms.io.names import volume_extension
 
         own = os.path.realpath(self.output)
+        if volume_extension(self.output) and not self.output.is_dir():
+            rule = "must be a folder: it gets FOLDER/CASE.nii.gz for each case"
+            raise ValueError(f"output: {self.output}: {rule}")
         if any(given.is_dir() and os.path.realpath(given) == own for given in self.inputs):
             rule = "must be another folder than the input: the next run would take the label maps for volumes"
             raise ValueError(f"output: {self.output}: {rule}")
@@ -202,7 +206,7 @@ class Predict(VolumeCommand):
 
     def warn_of_unread_files(self, cases: Sequence[InputCase]) -> None:
         """Print which volumes and slices in and below the inputs are not read."""
-        from hybridseg.transforms.datasets.skipped_inputs import beside_slices, other_slices, passed_over
+        from hybridseg.transforms.datasets.skipped_inputs import beside_slices, other_formats, other_slices, passed_over
 
         if distributed.rank() > 0:
             return
@@ -213,6 +217,9 @@ class Predict(VolumeCommand):
         if others := [folder for folder in other_slices(self.inputs, cases) if folder.resolve() not in own]:
             also = f" and {len(others) - 1} more folders" if len(others) > 1 else ""
             say("predict", f"{others[0]}{also}: slices of another modality than the bundle's: not read")
+        if unread := other_formats(self.inputs):
+            also = f" and {len(unread) - 1} more files" if len(unread) > 1 else ""
+            say("predict", f"{unread[0]}{also}: a format that is not read: convert it to NIfTI to segment it too")
         if below := [folder for folder in passed_over(self.inputs) if folder.resolve() not in own]:
             what = f"{len(below)} folders with volumes" if len(below) > 1 else "a folder with volumes"
             say("predict", f"{below[0]}: {what} below an input: not searched: name it too, or list its volumes (.csv)")
