@@ -19,7 +19,7 @@ from hybridseg.app.inference.cohort import PredictedCase
 from hybridseg.app.labels.choice import choose_labels
 from hybridseg.app.runtime import distributed
 from hybridseg.app.runtime.console import hides_bars, one_line, say, say_done
-from hybridseg.app.runtime.options import parse_size
+from hybridseg.app.runtime.options import check_positive, parse_size
 from hybridseg.bundles import bundle_names, bundle_path
 
 from .command import BUNDLE_DEFAULT, PrecisionName, VolumeCommand, make_folder
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hybridseg.transforms.datasets.input_case import InputCase
 
 Format = Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dicom-seg", "rtstruct", "itk-snap"]
-RECORDED_OPTIONS = ("series", "fill_gaps", "grid_of", "overlap", "batch", "tta", "largest_component")
+RECORDED_OPTIONS = ("series", "fill_gaps", "grid_of", "overlap", "batch", "tta", "largest_component", "remove_small")
 
 
 @dataclass
@@ -78,6 +78,8 @@ class Predict(VolumeCommand):
     """Write only these labels, by NAME, NUMBER or NUMBER=NAME; the others become background."""
     largest_component: bool = False
     """Keep only the largest connected component of each label."""
+    remove_small: Annotated[float | None, tyro.conf.arg(metavar="MM3", help_behavior_hint="")] = None
+    """Remove connected components of each label below this volume, in mm³."""
     format: Annotated[
         tuple[Format, ...], tyro.conf.arg(metavar="FORMAT ...", help_behavior_hint="(default: nii.gz)")
     ] = ()
@@ -109,6 +111,7 @@ class Predict(VolumeCommand):
         """
         if self.overwrite and self.keep_existing:
             raise ValueError("overwrite: must not be given together with keep_existing")
+        check_positive(remove_small=self.remove_small)
         if "dicom-seg" in self.format and find_spec("highdicom") is None:
             from hybridseg.transforms.extras import install_command
 
@@ -356,6 +359,7 @@ class Predict(VolumeCommand):
             labels=self.chosen_labels(predictor.label_names),
             formats=self.format_writer(bundle),
             largest_component=self.largest_component,
+            remove_small=self.remove_small,
             probabilities=self.probabilities,
             statistics=self.statistics,
             preview=self.preview,
