@@ -19,7 +19,7 @@ from hybridseg.app.inference.cohort import PredictedCase
 from hybridseg.app.labels.choice import choose_labels
 from hybridseg.app.runtime import distributed
 from hybridseg.app.runtime.console import hides_bars, one_line, say, say_done
-from hybridseg.app.runtime.options import parse_size
+from hybridseg.app.runtime.options import check_positive, parse_size
 from hybridseg.bundles import bundle_names, bundle_path
 
 from .command import BUNDLE_DEFAULT, PrecisionName, VolumeCommand, make_folder
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from hybridseg.transforms.datasets.input_case import InputCase
 
 Format = Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dicom-seg", "rtstruct", "itk-snap"]
-RECORDED_OPTIONS = ("series", "fill_gaps", "grid_of", "overlap", "batch", "tta", "largest_component")
+RECORDED_OPTIONS = ("series", "fill_gaps", "grid_of", "overlap", "batch", "tta", "largest_component", "remove_small")
 
 
 @dataclass
@@ -78,6 +78,8 @@ class Predict(VolumeCommand):
     """Write only these labels, by NAME, NUMBER or NUMBER=NAME; the others become background."""
     largest_component: bool = False
     """Keep only the largest connected component of each label."""
+    remove_small: Annotated[float | None, tyro.conf.arg(metavar="MM3", help_behavior_hint="")] = None
+    """Remove connected components of each label below this volume, in mm³."""
     format: Annotated[
         tuple[Format, ...], tyro.conf.arg(metavar="FORMAT ...", help_behavior_hint="(default: nii.gz)")
     ] = ()
@@ -109,6 +111,7 @@ class Predict(VolumeCommand):
         """
         if self.overwrite and self.keep_existing:
             raise ValueError("overwrite: must not be given together with keep_existing")
+        check_positive(remove_small=self.remove_small)
         if "dicom-seg" in self.format and find_spec("highdicom") is None:
             from hybridseg.transforms.extras import install_command
 
@@ -185,8 +188,12 @@ class Predict(VolumeCommand):
             ValueError: an input is invalid, or the output is one of the inputs.
         """
         from hybridseg.transforms.datasets.inputs import find_cases
+        from hybridseg.transforms.io.names import volume_extension
 
         own = os.path.realpath(self.output)
+        if volume_extension(self.output) and not self.output.is_dir():
+            rule = "must be a folder: it gets FOLDER/CASE.nii.gz for each case"
+            raise ValueError(f"output: {self.output}: {rule}")
         if any(given.is_dir() and os.path.realpath(given) == own for given in self.inputs):
             rule = "must be another folder than the input: the next run would take the label maps for volumes"
             raise ValueError(f"output: {self.output}: {rule}")
@@ -202,7 +209,7 @@ class Predict(VolumeCommand):
 
     def warn_of_unread_files(self, cases: Sequence[InputCase]) -> None:
         """Print which volumes and slices in and below the inputs are not read."""
-        from hybridseg.transforms.datasets.skipped_inputs import beside_slices, other_slices, passed_over
+        from hybridseg.transforms.datasets.skipped_inputs import beside_slices, other_formats, other_slices, passed_over
 
         if distributed.rank() > 0:
             return
@@ -213,6 +220,9 @@ class Predict(VolumeCommand):
         if others := [folder for folder in other_slices(self.inputs, cases) if folder.resolve() not in own]:
             also = f" and {len(others) - 1} more folders" if len(others) > 1 else ""
             say("predict", f"{others[0]}{also}: slices of another modality than the bundle's: not read")
+        if unread := other_formats(self.inputs):
+            also = f" and {len(unread) - 1} more files" if len(unread) > 1 else ""
+            say("predict", f"{unread[0]}{also}: a format that is not read: convert it to NIfTI to segment it too")
         if below := [folder for folder in passed_over(self.inputs) if folder.resolve() not in own]:
             what = f"{len(below)} folders with volumes" if len(below) > 1 else "a folder with volumes"
             say("predict", f"{below[0]}: {what} below an input: not searched: name it too, or list its volumes (.csv)")
@@ -349,6 +359,7 @@ class Predict(VolumeCommand):
             labels=self.chosen_labels(predictor.label_names),
             formats=self.format_writer(bundle),
             largest_component=self.largest_component,
+            remove_small=self.remove_small,
             probabilities=self.probabilities,
             statistics=self.statistics,
             preview=self.preview,

@@ -29,7 +29,8 @@ def read_list(path: Path, dicom: DicomChoice) -> list[InputCase]:
     if path.suffix.lower() == ".csv":
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file, strict=True)
+                reader = csv.DictReader(file, strict=True, delimiter=delimiter_of(file.readline()))
+                file.seek(0)
                 rows: Any = list(reader)
         except (csv.Error, UnicodeDecodeError) as error:
             raise VolumeError(path, f"unreadable ({error})", "must be a CSV file in UTF-8") from error
@@ -60,6 +61,11 @@ def read_list(path: Path, dicom: DicomChoice) -> list[InputCase]:
         own = replace(dicom, series=tuple(str(series).split(","))) if series else dicom
         cases.append(listed_case(path, name, images, own))
     return cases
+
+
+def delimiter_of(header: str) -> str:
+    """Return what separates the columns of a CSV: a comma, or as spreadsheets save it, a semicolon or a tab."""
+    return next((delimiter for delimiter in (";", "\t") if delimiter in header and "," not in header), ",")
 
 
 def channel_of(column: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -32,11 +33,13 @@ def volume_extension(path: PathLike) -> str:
 def case_name(path: PathLike) -> str:
     """Return the file's name without a volume's extension, and without the `.seg` of 3D Slicer's segmentations.
 
+    Letters with accents are composed (NFC), so that files copied from a Mac, which decomposes them, find their others.
+
     Examples:
         >>> case_name("scans/patient.1.nii.gz"), case_name("scans/patient.1.seg.nrrd")
         ('patient.1', 'patient.1')
     """
-    name = Path(path).name
+    name = unicodedata.normalize("NFC", Path(path).name)
     if name.lower().endswith(SLICER_EXTENSION):
         return name[: -len(SLICER_EXTENSION)]
     return name[: len(name) - len(volume_extension(name))]

@@ -22,6 +22,10 @@ def test_case_name_is_the_name_without_the_extension(name: str, extension: str) 
     assert case_name(f"folder.nii/{name}{extension}") == name
 
 
+def test_case_name_is_the_same_however_its_accents_are_stored() -> None:
+    assert case_name("e\N{COMBINING ACUTE ACCENT}.nii") == case_name("\N{LATIN SMALL LETTER E WITH ACUTE}.nii.gz")
+
+
 def test_case_name_of_another_file_is_its_name() -> None:
     assert case_name("folder/scan.v1") == "scan.v1"
 
