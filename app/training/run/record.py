@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
@@ -21,13 +22,21 @@ from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.json_files import read_json, write_json
 from hybridseg.transforms.precision import choose_precision
 
+from .changes import Digests, cases_digest, changes, check_labels, part, read_labels
+from .run_folder import latest_epoch
+
 RUN = "run.json"
+CASES = "case_sha256"
+"""Key of the digest of each case of the latest start, by subset."""
+
+logger = logging.getLogger("hybridseg.training")
 
 
 class TrainingRecord:
     """Record what a training is made of: written when it starts, completed after each epoch and at its end.
 
-    Resumed trainings add an entry; one that was killed has no `finished`.
+    Resumed trainings add an entry, and warn of cases, configs and settings that changed since the start before. An
+    entry of a training that was killed has no `finished`.
 
     Args:
         run_dir: folder of the run.
@@ -38,7 +47,7 @@ class TrainingRecord:
         datasets: the prepared cases of each subset.
 
     Raises:
-        VolumeError: `run.json` exists, and is not the record of a training.
+        VolumeError: `run.json` exists, and is not the record of a training, or of one with other labels.
     """
 
     def __init__(
@@ -59,6 +68,11 @@ class TrainingRecord:
         self.datasets = datasets
         self.earlier = read_starts(self.path)
         self.entry: dict[str, Any] = {}
+        self.cases: Digests = {}
+        self.resumes = bool(self.earlier) and latest_epoch(run_dir) > 0
+        self.labels = read_labels(config_files(self.bundle, running_configs()), read_overrides())
+        if self.resumes and (labels := part(self.earlier[-1], "labels")):
+            check_labels(self.path, labels, self.labels)
 
     def attach(self, trainer: Engine) -> None:
         """Register with the trainer, after the handler that saves checkpoints."""
@@ -70,6 +84,8 @@ class TrainingRecord:
     def begin(self, trainer: Engine) -> None:
         """Write what the training is made of."""
         state: Any = trainer.state
+        before = read_case_digests(self.path)
+        self.cases = {subset: dataset.case_digests() for subset, dataset in self.datasets.items()}
         self.entry = {
             "started": now(),
             "finished": None,
@@ -82,12 +98,16 @@ class TrainingRecord:
             "processes": idist.get_world_size(),
             "precision": choose_precision(self.precision, state.device).record(),
             "seed": self.seed,
+            "labels": self.labels,
             "data": {
-                subset: {"cases": len(dataset), "sha256": dataset.digest()} for subset, dataset in self.datasets.items()
+                subset: {"cases": len(digests), "sha256": cases_digest(digests)}
+                for subset, digests in self.cases.items()
             },
             "resumed_from_epoch": state.epoch,
             "max_epochs": state.max_epochs,
         }
+        if self.resumes and (found := changes(self.earlier[-1], self.entry, before, self.cases)):
+            logger.warning(f"{self.path.parent}: changed since the training was started: {'; '.join(found)}")
         self.update(trainer)
 
     def update(self, trainer: Engine) -> None:
@@ -98,7 +118,7 @@ class TrainingRecord:
             "best_epoch": best.epoch or None,
             "best_score": best.score if math.isfinite(best.score) else None,
         }
-        write_json(self.path, {"runs": [*self.earlier, self.entry]})
+        write_json(self.path, {"runs": [*self.earlier, self.entry], CASES: self.cases})
 
     def finish(self, trainer: Engine) -> None:
         """Write that the training has ended."""
@@ -119,6 +139,17 @@ def read_starts(path: Path) -> list[Mapping[str, Any]]:
     return starts
 
 
+def read_case_digests(path: Path) -> Digests:
+    """Read the digests of the cases of an earlier start; none where it recorded none."""
+    record = read_json(path) if path.is_file() else {}
+    return {subset: part(part(record, CASES), subset) for subset in part(record, CASES)}
+
+
+def config_files(bundle: Path, configs: list[Path]) -> list[Path]:
+    """Return the configs that run: those that MONAI's command line names, or else `train.json` of the bundle."""
+    return configs or [bundle / "configs" / "train.json"]
+
+
 def describe_bundle(bundle: Path, configs: list[Path]) -> dict[str, Any]:
     """Return the version of a bundle, and the checksums of the configs that run.
 
@@ -127,7 +158,7 @@ def describe_bundle(bundle: Path, configs: list[Path]) -> dict[str, Any]:
         configs: the files that MONAI's command line names; empty takes `train.json`.
     """
     metadata = bundle / "configs" / "metadata.json"
-    files = configs or [bundle / "configs" / "train.json"]
+    files = config_files(bundle, configs)
     return {
         "bundle": str(bundle.resolve()),
         "bundle_version": read_json(metadata).get("version") if metadata.is_file() else None,

@@ -15,6 +15,7 @@ from monai.transforms import Compose
 
 from hybridseg.app.training.best_model import BestModel
 from hybridseg.app.training.prepared import PreparedDataset
+from hybridseg.app.training.run.changes import cases_digest
 from hybridseg.app.training.run.record import TrainingRecord, read_overrides
 from hybridseg.bundles import bundle_path
 from hybridseg.transforms import LoadVolumed
@@ -62,7 +63,7 @@ def test_record_has_what_is_needed_to_repeat_a_training(tmp_path: Path, cases: P
     assert start["configs_sha256"].keys() == {"train.json"}
     assert {"python", "torch", "monai", "hybridseg"} <= start["versions"].keys()
     assert start["precision"] == {"chosen": "fp32", "used": "fp32", "reason": "chosen"}
-    assert start["data"] == {"training": {"cases": 1, "sha256": cases.digest()}}
+    assert start["data"] == {"training": {"cases": 1, "sha256": cases_digest(cases.case_digests())}}
     assert (start["seed"], start["threads"], start["processes"]) == (7, torch.get_num_threads(), 1)
     assert (start["epochs"], start["max_epochs"], start["best_epoch"], start["best_score"]) == (2, 2, 1, 0.5)
     assert start["started"] <= start["finished"]
@@ -92,10 +93,10 @@ def test_data_digest_follows_names_and_contents(tmp_path: Path, cases: PreparedD
     copy = tmp_path / "copy.nii.gz"
     copy.write_bytes(Path(image).read_bytes())
     transform = Compose([LoadVolumed(["image"])])
-    assert PreparedDataset([{"case": "a", "image": str(copy)}], transform).digest() == cases.digest()
+    assert PreparedDataset([{"case": "a", "image": str(copy)}], transform).case_digests() == cases.case_digests()
     stored = PreparedDataset([{"case": "a", "image": str(copy)}], transform, tmp_path / "store")
-    assert stored.digest() == cases.digest()
-    assert PreparedDataset([{"case": "b", "image": image}], transform).digest() != cases.digest()
+    assert stored.case_digests() == cases.case_digests()
+    assert PreparedDataset([{"case": "b", "image": image}], transform).case_digests() != cases.case_digests()
 
 
 def test_overrides_are_those_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
