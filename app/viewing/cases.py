@@ -39,8 +39,8 @@ CT_WINDOWS: Mapping[str, tuple[float, float]] = {
 }
 """Intensities in HU drawn black and white."""
 PERCENTILES: Mapping[str, tuple[float, float]] = {
-    "1 – 99.5 %": (1, 99.5),
-    "5 – 95 %": (5, 95),
+    "1 to 99.5 %": (1, 99.5),
+    "5 to 95 %": (5, 95),
     "Full range": (0, 100),
 }
 """Percentiles of the intensities drawn black and white, for images without a unit."""
@@ -168,7 +168,7 @@ class Viewing:
             maps["prediction"] = load_labels(case.prediction)
         if case.reference is not None:
             grid = case.prediction or (case.image.images[0] if case.image else None)
-            maps["reference"] = load_labels(case.reference, grid_of=grid)  # type: ignore[arg-type]
+            maps["reference"] = load_labels(case.reference, grid_of=grid)
         return LoadedLabels(maps)
 
 
@@ -281,7 +281,9 @@ def mean_dice(cohort: Cohort, case: str) -> float | None:
 
 def remark(cohort: Cohort, case: str, outside: bool) -> str:
     """Return what the list says of a case, in few words."""
-    outliers = [f"{volume.name} {volume.z:+.1f} z" for volume in cohort.volumes if volume.case == case and volume.outlier]
+    outliers = [
+        f"{volume.name} {volume.z:+.1f} z" for volume in cohort.volumes if volume.case == case and volume.outlier
+    ]
     return ", ".join([*(["unlike training data"] if outside else []), *outliers])
 
 
@@ -359,4 +361,3 @@ def nifti_bytes(voxels: NDArray[Any], affine: NDArray[np.floating], intent: str 
     image.header.set_intent(intent, name="")
     content: bytes = image.to_bytes()
     return content
-

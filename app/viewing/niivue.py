@@ -42,7 +42,8 @@ def niivue_script() -> str:
         raise ValueError(f"{path}: no NiiVue in it: must be of a tested version: {install_command('view')}")
     names = [name.split(" as ") for name in exports[1].split(",")]
     members = ", ".join(f"{name[-1].strip()}: {name[0].strip()}" for name in names)
-    return f'{notice()}\nconst niivue = (() => {{\n"use strict";\n{module[: exports.start()]}\nreturn {{{members}}};\n}})();\n'
+    body = f'"use strict";\n{module[: exports.start()]}\nreturn {{{members}}};'
+    return f"{notice()}\nconst niivue = (() => {{\n{body}\n}})();\n"
 
 
 def notice() -> str:

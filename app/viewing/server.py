@@ -89,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "hybridseg", ""
     timeout = 60
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+    def do_GET(self) -> None:
         """Send the page, the list, what is known of a case, or a volume."""
         if (place := self.place()) is None:
             return
@@ -122,7 +122,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.answer(HTTPStatus.OK, viewing.labels(index, layer), "application/octet-stream")
 
-    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+    def do_POST(self) -> None:
         """Take a note on a case."""
         if (place := self.place()) is None:
             return
@@ -170,9 +170,7 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.answer(status, f"{status.value} {status.phrase}\n".encode(), "text/plain; charset=utf-8")
 
-    def answer(
-        self, status: HTTPStatus, content: bytes, kind: str, headers: Mapping[str, str] | None = None
-    ) -> None:
+    def answer(self, status: HTTPStatus, content: bytes, kind: str, headers: Mapping[str, str] | None = None) -> None:
         """Send a content of some kind."""
         self.send_response(status)
         for name, value in {**HEADERS, **(headers or {})}.items():

@@ -115,16 +115,17 @@ async function loadVolume(index, layer, name) {
   volume.hybridsegLayer = layer;
   if (layer === "reference") {
     volume.hybridsegWhole = await load();
-    keepOutlines(volume.img, volume.hdr.dims);
+    keepOutlines(volume.img, volume.hdr);
   }
   return { volume, windows };
 }
 
-/** Clear the voxels of labels whose six neighbours have the same label. */
-function keepOutlines(labels, dims) {
+/** Clear the voxels of labels whose neighbours have the same label; thick slices are not compared with each other. */
+function keepOutlines(labels, { dims, pixDims }) {
   const whole = labels.slice();
   const [, width, height, depth] = dims;
-  const steps = [1, width, width * height];
+  const spacing = Array.from(pixDims).slice(1, 4);
+  const steps = [1, width, width * height].filter((_, axis) => spacing[axis] <= 2 * Math.min(...spacing));
   for (let z = 1, last = depth - 1; z < last; z++) {
     for (let y = 1; y < height - 1; y++) {
       for (let x = 1, at = (z * height + y) * width + 1; x < width - 1; x++, at++) {
@@ -368,30 +369,36 @@ function step(by) {
 }
 
 function showNote() {
-  const { verdict, note } = state.overview.cases[state.index];
-  $("accept").setAttribute("aria-pressed", verdict === "accepted");
-  $("reject").setAttribute("aria-pressed", verdict === "rejected");
-  $("note").value = note ?? "";
+  $("note").value = state.overview.cases[state.index].note;
   $("saved").textContent = "";
+  showVerdict();
 }
 
-/** Note a verdict, or take it back if it is given again; the text that was typed goes with it. */
-async function review(verdict, index = state.index) {
+function showVerdict() {
+  const { verdict } = state.overview.cases[state.index];
+  $("accept").setAttribute("aria-pressed", verdict === "accepted");
+  $("reject").setAttribute("aria-pressed", verdict === "rejected");
+}
+
+let saving = Promise.resolve();
+
+/** Note a verdict, or take it back if it is given again; null keeps it. The text that was typed goes with it. */
+function review(verdict) {
+  const index = state.index;
   const one = state.overview.cases[index];
+  const before = { verdict: one.verdict, note: one.note };
   const given = { verdict: verdict === null ? one.verdict : verdict === one.verdict ? "" : verdict, note: $("note").value };
-  const told = $("saved");
-  try {
-    await source.note(index, given);
-    Object.assign(one, given);
+  const mark = (noted, className, text) => {
+    Object.assign(one, noted);
     showList();
-    if (index !== state.index) return;
-    showNote();
-    told.className = "quiet";
-    told.textContent = `Saved in ${state.overview.notes}`;
-  } catch (error) {
-    told.className = "error";
-    told.textContent = `Not saved: ${error.message}`;
-  }
+    showVerdict();
+    if (index === state.index) Object.assign($("saved"), { className, textContent: text });
+  };
+  mark(given, "quiet", "");
+  saving = saving.then(() => source.note(index, given)).then( // one after the other, as they were given
+    () => mark(one, "quiet", `Saved in ${state.overview.notes}`),
+    (error) => mark(before, "error", `Not saved: ${error.message}`),
+  );
 }
 
 const KEYS = {
