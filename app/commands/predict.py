@@ -14,13 +14,14 @@ import tyro
 from tqdm import tqdm
 
 from hybridseg.app.bundling.config import input_channels, input_modalities, label_parts, shown_window
+from hybridseg.app.bundling.packed import find_bundle
 from hybridseg.app.bundling.training_data import TrainingData
 from hybridseg.app.inference.cohort import PredictedCase
 from hybridseg.app.labels.choice import choose_labels
 from hybridseg.app.runtime import distributed
 from hybridseg.app.runtime.console import hides_bars, one_line, say, say_done
 from hybridseg.app.runtime.options import check_positive, parse_size
-from hybridseg.bundles import bundle_names, bundle_path
+from hybridseg.bundles import bundle_names
 
 from .command import BUNDLE_DEFAULT, PrecisionName, VolumeCommand, make_folder
 
@@ -52,10 +53,10 @@ class Predict(VolumeCommand):
     """Volumes (NIfTI, NRRD, MetaImage), DICOM folders, zips of them, folders of these, or lists (.csv, .json)."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder for the label maps; created if needed."""
-    bundle: Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER")]
-    """Name of a shipped bundle (see `hybridseg info`), or the folder of any bundle."""
+    bundle: Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER|ZIP")]
+    """Name of a shipped bundle (see `hybridseg info`), or the folder or packed zip of any bundle."""
     checkpoint: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE ...", help_behavior_hint=BUNDLE_DEFAULT)] = ()
-    """Weights to use instead, such as the model.pt of a training; the logits of several are averaged."""
+    """Weights or exported networks (.onnx, .ts, .pt2) to use instead; the logits of several are averaged."""
     series: Annotated[str | None, tyro.conf.arg(metavar="UID|NUMBER,...", help_behavior_hint="")] = None
     """Series to read from DICOM folders that hold several; for several channels, that of each."""
     fill_gaps: bool = False
@@ -122,7 +123,7 @@ class Predict(VolumeCommand):
             check_dask()
         if not self.inputs:
             raise ValueError("INPUT: none: at least one file or folder is needed")
-        bundle = bundle_path(self.bundle)
+        bundle = find_bundle(self.bundle)
         if not 0 <= self.grid_of < (channels := input_channels(bundle)):
             raise ValueError(f"grid_of: {self.grid_of}: must be the number of a channel, 0 to {channels - 1}")
         cases = self.find_cases(bundle)
@@ -313,7 +314,7 @@ class Predict(VolumeCommand):
             self,
             inputs=(),
             output=self.output.absolute(),
-            bundle=self.bundle if self.bundle in bundle_names() else str(bundle_path(self.bundle)),
+            bundle=self.bundle if self.bundle in bundle_names() else os.path.abspath(self.bundle),
             checkpoint=tuple(path.absolute() for path in self.checkpoint),
         )
         job = Job(
@@ -341,7 +342,7 @@ class Predict(VolumeCommand):
         from hybridseg.app.inference.segmenter import Segmenter
         from hybridseg.app.runtime.machine import describe_machine, versions
 
-        bundle = bundle_path(self.bundle)
+        bundle = find_bundle(self.bundle)
         predictor = Predictor(
             bundle,
             distributed.own_device(self.device),
@@ -375,7 +376,7 @@ class Predict(VolumeCommand):
         """
         from hybridseg.app.inference.provenance import describe_settings
 
-        bundle = bundle_path(self.bundle)
+        bundle = find_bundle(self.bundle)
         return describe_settings(bundle, self.checkpoint, self.options(bundle))
 
     def save(self, run_record: RunRecord) -> None:

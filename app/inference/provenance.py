@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridseg.app.bundling.config import bundle_version, inference_config, literal
+from hybridseg.app.bundling.packed import recorded_path
 from hybridseg.app.runtime.record import digest, file_sha256
 
 VOXEL_OPTIONS = ("overlap", "tta", "labels", "largest_component", "remove_small", "grid_of")
@@ -43,10 +44,10 @@ def describe_settings(bundle: Path, checkpoint: Sequence[Path], options: Mapping
     if not files and "checkpoint" in config:
         files = [Path(config.get_parsed_content("checkpoint"))]
     return {
-        "bundle": str(bundle),
+        "bundle": recorded_path(bundle),
         "bundle_version": bundle_version(bundle),
         "inference_sha256": digest(content),
-        "checkpoints": [str(path) for path in files],
+        "checkpoints": [recorded_path(path) for path in files],
         "checkpoint_sha256": [file_sha256(path) for path in files],
         "options": {**options, "overlap": overlap},
     }
