@@ -18,6 +18,7 @@ from torch import nn
 
 from hybridseg.app.bundling.config import inference_config, literal, shown_window
 from hybridseg.app.bundling.training_data import measured_scan, percentiles
+from hybridseg.app.labels.trained import NAMES, REGIONS, as_recorded, check_trained_labels
 from hybridseg.app.runtime.console import cause, one_line
 from hybridseg.app.runtime.machine import choose_device
 from hybridseg.bundles import bundle_path
@@ -142,6 +143,9 @@ class Predictor:
         if not checkpoint and not self.checkpoints[0].is_file():
             rule = "this bundle has no weights yet: train them as described in its docs/README.md, and use --checkpoint"
             raise VolumeError(self.checkpoints[0], "does not exist", rule)
+        labels = as_recorded({NAMES: self.label_names, REGIONS: self.regions})
+        for path in self.checkpoints:
+            check_trained_labels(path, labels)
         networks: list[nn.Module] = [item("network").eval()]
         networks += [deepcopy(networks[0]) for _ in self.checkpoints[1:]]
         for network, path in zip(networks, self.checkpoints, strict=True):
