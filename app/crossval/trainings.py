@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybridseg.app.bundling.config import literal
+from hybridseg.app.labels.trained import RUN
 from hybridseg.app.runtime.parent import WATCH, terminate_with_parent
 from hybridseg.app.runtime.threads import use_threads
 from hybridseg.app.training.run.changes import changed_cases
-from hybridseg.app.training.run.record import RUN, read_case_digests
+from hybridseg.app.training.run.record import read_case_digests
 from hybridseg.app.training.run.run_folder import latest_epoch
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.json_files import read_json, write_json

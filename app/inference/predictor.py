@@ -19,6 +19,7 @@ from torch import nn
 from hybridseg.app.bundling.config import inference_config, input_channels, literal, shown_window
 from hybridseg.app.bundling.packed import find_bundle
 from hybridseg.app.bundling.training_data import measured_scan, percentiles
+from hybridseg.app.labels.trained import NAMES, REGIONS, as_recorded, check_trained_labels
 from hybridseg.app.runtime.console import cause, one_line
 from hybridseg.app.runtime.machine import choose_device
 from hybridseg.networks.ensemble import Ensemble
@@ -144,6 +145,9 @@ class Predictor:
         if not checkpoint and not self.checkpoints[0].is_file():
             rule = "this bundle has no weights yet: train them as described in its docs/README.md, and use --checkpoint"
             raise VolumeError(self.checkpoints[0], "does not exist", rule)
+        labels = as_recorded({NAMES: self.label_names, REGIONS: self.regions})
+        for path in self.checkpoints:
+            check_trained_labels(path, labels)
         if exported := [path for path in self.checkpoints if is_exported(path)]:
             if precision not in (None, "auto", "fp32"):
                 raise ValueError(f"precision: {precision!r}: must be auto or fp32 for {exported[0]}")

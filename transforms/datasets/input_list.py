@@ -12,6 +12,7 @@ from typing import Any
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.dicom.series import DicomFolder, is_series
 from hybridseg.transforms.io.json_files import read_json
+from hybridseg.transforms.io.names import composed
 
 from .input_case import DicomChoice, InputCase
 
@@ -59,7 +60,7 @@ def read_list(path: Path, dicom: DicomChoice) -> list[InputCase]:
             raise VolumeError(path, f"{where} is called {name!r}", named_rule)
         series = row.get("series")
         own = replace(dicom, series=tuple(str(series).split(","))) if series else dicom
-        cases.append(listed_case(path, name, images, own))
+        cases.append(listed_case(path, composed(name), images, own))
     return cases
 
 

@@ -1,13 +1,12 @@
-"""What changed since the earlier start of a training: its cases, configs and settings; other labels are an error."""
+"""What changed since the earlier start of a training: its cases, configs and settings."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hybridseg.transforms.errors import VolumeError
+from hybridseg.app.labels.trained import Labels, as_recorded, part
 from hybridseg.transforms.io.json_files import read_json
 from hybridseg.transforms.store.identity import digest
 
@@ -75,13 +74,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any], cases_before: Dig
     return found
 
 
-def part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return a part of a record; nothing where it has none, as those of earlier versions."""
-    found = record.get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
-def read_labels(configs: Sequence[Path], settings: Mapping[str, str]) -> dict[str, Any]:
+def read_labels(configs: Sequence[Path], settings: Mapping[str, str]) -> Labels:
     """Return the labels and regions that a training learns, as its configs and settings name them.
 
     Args:
@@ -94,28 +87,4 @@ def read_labels(configs: Sequence[Path], settings: Mapping[str, str]) -> dict[st
     for path in configs:
         merged |= read_json(path) if path.suffix == ".json" and path.is_file() else {}
     merged |= {key: DefaultParseValue(value) for key, value in settings.items()}
-    found = {key: merged[key] for key in ("label_names", "regions") if merged.get(key) is not None}
-    return json.loads(json.dumps(found, default=str))  # numbers of labels are texts, as in a record
-
-
-def check_labels(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Check that a training learns the labels that it learnt before; a label may get a new name.
-
-    Args:
-        path: the record of the training.
-        before: labels and regions of the earlier start; empty where they were not recorded.
-        now: those of this start; see `read_labels`.
-
-    Raises:
-        VolumeError: they are others.
-    """
-    names, earlier = part(now, "label_names"), part(before, "label_names")
-    same = names.keys() == earlier.keys() and (names == earlier or set(names.values()) != set(earlier.values()))
-    if not same or [*part(now, "regions").values()] != [*part(before, "regions").values()]:
-        rule = "must resume with the labels that it was trained with; or use another folder"
-        raise VolumeError(path, f"trained with labels {shown(before)}, not {shown(now)}", rule)
-
-
-def shown(labels: Mapping[str, Any]) -> str:
-    """Return labels and regions in one line."""
-    return json.dumps(part(labels, "regions") or part(labels, "label_names"), ensure_ascii=False)
+    return as_recorded(merged)

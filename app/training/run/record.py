@@ -13,6 +13,7 @@ from typing import Any
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
+from hybridseg.app.labels.trained import LABELS, RUN, check_labels, part
 from hybridseg.app.runtime.machine import describe_machine, versions
 from hybridseg.app.runtime.record import digest, now
 from hybridseg.app.training.best_model import BestModel
@@ -22,10 +23,9 @@ from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.json_files import read_json, write_json
 from hybridseg.transforms.precision import choose_precision
 
-from .changes import Digests, cases_digest, changes, check_labels, part, read_labels
+from .changes import Digests, cases_digest, changes, read_labels
 from .run_folder import latest_epoch
 
-RUN = "run.json"
 CASES = "case_sha256"
 """Key of the digest of each case of the latest start, by subset."""
 
@@ -71,7 +71,7 @@ class TrainingRecord:
         self.cases: Digests = {}
         self.resumes = bool(self.earlier) and latest_epoch(run_dir) > 0
         self.labels = read_labels(config_files(self.bundle, running_configs()), read_overrides())
-        if self.resumes and (labels := part(self.earlier[-1], "labels")):
+        if self.resumes and (labels := part(self.earlier[-1], LABELS)):
             check_labels(self.path, labels, self.labels)
 
     def attach(self, trainer: Engine) -> None:
@@ -98,7 +98,7 @@ class TrainingRecord:
             "processes": idist.get_world_size(),
             "precision": choose_precision(self.precision, state.device).record(),
             "seed": self.seed,
-            "labels": self.labels,
+            LABELS: self.labels,
             "data": {
                 subset: {"cases": len(digests), "sha256": cases_digest(digests)}
                 for subset, digests in self.cases.items()

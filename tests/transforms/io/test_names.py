@@ -77,3 +77,10 @@ def test_circular_link_does_not_exist(tmp_path: Path) -> None:
 def test_no_inputs_are_an_error() -> None:
     with pytest.raises(ValueError, match="inputs: none"):
         find_volumes([])
+
+
+def test_accents_may_be_written_in_either_form(tmp_path: Path) -> None:
+    composed, decomposed = "M\u00fcller", "Mu\u0308ller"
+    assert case_name(f"{decomposed}.nii.gz") == composed
+    with pytest.raises(VolumeError, match=f"case name '{composed}'"):
+        find_volumes(touch(tmp_path, f"{composed}.nii.gz", f"{decomposed}.nii.gz"))

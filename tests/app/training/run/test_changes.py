@@ -87,7 +87,7 @@ def test_changed_cases_and_configs_are_named_once(folder: Path, caplog: pytest.L
 def test_other_labels_are_an_error_and_nothing_is_written(folder: Path, labels: dict[str, str]) -> None:
     write_config(folder, label_names=labels)
     before = (folder / "run" / "run.json").read_bytes()
-    with pytest.raises(VolumeError, match=r"run.json: trained with labels .*: must resume with the labels"):
+    with pytest.raises(VolumeError, match=r"run.json: trained with labels .*: must be used with the labels"):
         train(folder, "abc", resumed=1)
     assert (folder / "run" / "run.json").read_bytes() == before
 
