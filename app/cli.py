@@ -5,6 +5,7 @@ Nothing here imports torch or MONAI, so `--help` and `--version` answer at once;
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
 import traceback
@@ -40,12 +41,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started this process, such as a scheduler
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
+    name_user()
     output: Any = LastingOutput(sys.stdout)
     errors: Any = LastingOutput(sys.stderr)
     with redirect_stdout(output), redirect_stderr(errors):
         code = answer(list(sys.argv[1:] if arguments is None else arguments))
         output.flush()
     return code
+
+
+def name_user() -> None:
+    """Name a user who has only a number, as in a container that runs with `--user`; PyTorch needs a name for caches."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError, ImportError):  # of Linux, of Python from 3.13, and of Windows
+        os.environ["USER"] = f"uid{os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
 def answer(words: Sequence[str]) -> int:

@@ -12,6 +12,9 @@ from zipfile import ZIP_STORED, ZipFile, is_zipfile
 import torch
 from torch import Tensor, nn
 
+CHECKPOINT_KEY = "model"
+"""Key of the network's weights in MONAI's checkpoints, beside those of the optimizer."""
+
 MOST_NAMED = 3
 """Most differences that an error lists."""
 
@@ -67,7 +70,7 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> Any:
 
 
 def read_weights(path: Path, device: torch.device | str = "cpu") -> Mapping[str, Tensor]:
-    """Read a state dict.
+    """Read a state dict, or that under `model` in a checkpoint, as `monai.bundle run` does.
 
     Args:
         path: the file.
@@ -84,6 +87,8 @@ def read_weights(path: Path, device: torch.device | str = "cpu") -> Mapping[str,
         raise
     except Exception as error:  # UnpicklingError, RuntimeError, EOFError and more: torch names no common kind
         raise WeightsError(path, "unreadable", "must be a state dict saved by torch.save, of tensors only") from error
+    if isinstance(weights, Mapping) and isinstance(weights.get(CHECKPOINT_KEY), Mapping):
+        weights = weights[CHECKPOINT_KEY]
     if not isinstance(weights, Mapping) or not all(isinstance(tensor, Tensor) for tensor in weights.values()):
         raise WeightsError(path, "not a state dict", "must hold the network's weights and nothing else")
     return weights

@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = {
     "predict": "predict:Predict",
     "evaluate": "evaluate:Evaluate",
     "report": "report:Report",
+    "view": "view:View",
     "export": "export:Export",
     "pack": "pack:Pack",
     "store": "store:StoreCommand",

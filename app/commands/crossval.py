@@ -126,6 +126,7 @@ class Crossval(ComputingCommand):
                     training.folder.mkdir(parents=True, exist_ok=True)
                     held.enter_context(folder_lock(training.folder, "output", FOLD_LOCK))
                     training.check_options()
+                self.warn_of_changed_data(trainings, cases)
                 failed = self.train_and_predict(split, trainings, cases)
                 if self.fold is not None:
                     return int(failed)
@@ -263,6 +264,21 @@ class Crossval(ComputingCommand):
                 listed = [cases[name] for name in names]
                 failed |= self.predict(training.folder, listed, training.bundle, training.weights)
         return failed
+
+    def warn_of_changed_data(self, trainings: Sequence[Training], cases: Mapping[str, LabelledCase]) -> None:
+        """Warn of trainings that are done, and whose cases changed since."""
+        done = [training for training in trainings if training.is_done]
+        if not done:
+            return
+        from hybridseg.transforms.store.identity import FileDigests, case_digest
+        from hybridseg.transforms.store.store import DIGESTS
+
+        digests = FileDigests(self.output.resolve() / "prepared" / DIGESTS)  # which trainings remember there
+        now = {name: case_digest(case, ("image", "label"), digests) for name, case in cases.items()}
+        for training in done:
+            if found := training.changed_data(now):
+                rule = f"remove {training.folder} to train it again"
+                say("crossval", f"{training.name}: cases changed since it was trained: {', '.join(found)}: {rule}")
 
     def predict(self, folder: Path, cases: Sequence[LabelledCase], bundle: str, weights: Path | None = None) -> bool:
         """Predict cases into `predictions` of a folder; return whether any failed."""

@@ -65,8 +65,11 @@ class Export(Command):
             raise ValueError(f"output: {self.output}: must be another file than the weights and configs of the bundle")
         from hybridseg.app.bundling.config import input_channels
         from hybridseg.app.inference.export import export_network
+        from hybridseg.app.inference.exported import is_exported
         from hybridseg.app.inference.predictor import Predictor
 
+        if self.checkpoint is not None and is_exported(self.checkpoint):
+            raise ValueError(f"checkpoint: {self.checkpoint}: must be weights, not an exported network")
         predictor = Predictor(bundle, "cpu", self.checkpoint)
         size = self.size or getattr(predictor.inferer, "roi_size", None)
         if size is None:

@@ -14,13 +14,14 @@ import tyro
 from tqdm import tqdm
 
 from hybridseg.app.bundling.config import input_channels, input_modalities, label_parts, shown_window
+from hybridseg.app.bundling.packed import find_bundle
 from hybridseg.app.bundling.training_data import TrainingData
 from hybridseg.app.inference.cohort import PredictedCase
 from hybridseg.app.labels.choice import choose_labels
 from hybridseg.app.runtime import distributed
 from hybridseg.app.runtime.console import hides_bars, one_line, say, say_done
-from hybridseg.app.runtime.options import parse_size
-from hybridseg.bundles import bundle_names, bundle_path
+from hybridseg.app.runtime.options import check_positive, parse_size
+from hybridseg.bundles import bundle_names
 
 from .command import BUNDLE_DEFAULT, PrecisionName, VolumeCommand, make_folder
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from hybridseg.transforms.datasets.input_case import InputCase
 
 Format = Literal["nii.gz", "nrrd", "mha", "seg.nrrd", "dicom-seg", "rtstruct", "itk-snap"]
-RECORDED_OPTIONS = ("series", "fill_gaps", "grid_of", "overlap", "batch", "tta", "largest_component")
+RECORDED_OPTIONS = ("series", "fill_gaps", "grid_of", "overlap", "batch", "tta", "largest_component", "remove_small")
 
 
 @dataclass
@@ -52,10 +53,10 @@ class Predict(VolumeCommand):
     """Volumes (NIfTI, NRRD, MetaImage), DICOM folders, zips of them, folders of these, or lists (.csv, .json)."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")]
     """Folder for the label maps; created if needed."""
-    bundle: Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER")]
-    """Name of a shipped bundle (see `hybridseg info`), or the folder of any bundle."""
+    bundle: Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER|ZIP")]
+    """Name of a shipped bundle (see `hybridseg info`), or the folder or packed zip of any bundle."""
     checkpoint: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE ...", help_behavior_hint=BUNDLE_DEFAULT)] = ()
-    """Weights to use instead, such as the model.pt of a training; the logits of several are averaged."""
+    """Weights or exported networks (.onnx, .ts, .pt2) to use instead; the logits of several are averaged."""
     series: Annotated[str | None, tyro.conf.arg(metavar="UID|NUMBER,...", help_behavior_hint="")] = None
     """Series to read from DICOM folders that hold several; for several channels, that of each."""
     fill_gaps: bool = False
@@ -78,6 +79,8 @@ class Predict(VolumeCommand):
     """Write only these labels, by NAME, NUMBER or NUMBER=NAME; the others become background."""
     largest_component: bool = False
     """Keep only the largest connected component of each label."""
+    remove_small: Annotated[float | None, tyro.conf.arg(metavar="MM3", help_behavior_hint="")] = None
+    """Remove connected components of each label below this volume, in mm³."""
     format: Annotated[
         tuple[Format, ...], tyro.conf.arg(metavar="FORMAT ...", help_behavior_hint="(default: nii.gz)")
     ] = ()
@@ -109,6 +112,7 @@ class Predict(VolumeCommand):
         """
         if self.overwrite and self.keep_existing:
             raise ValueError("overwrite: must not be given together with keep_existing")
+        check_positive(remove_small=self.remove_small)
         if "dicom-seg" in self.format and find_spec("highdicom") is None:
             from hybridseg.transforms.extras import install_command
 
@@ -119,7 +123,7 @@ class Predict(VolumeCommand):
             check_dask()
         if not self.inputs:
             raise ValueError("INPUT: none: at least one file or folder is needed")
-        bundle = bundle_path(self.bundle)
+        bundle = find_bundle(self.bundle)
         if not 0 <= self.grid_of < (channels := input_channels(bundle)):
             raise ValueError(f"grid_of: {self.grid_of}: must be the number of a channel, 0 to {channels - 1}")
         cases = self.find_cases(bundle)
@@ -185,8 +189,12 @@ class Predict(VolumeCommand):
             ValueError: an input is invalid, or the output is one of the inputs.
         """
         from hybridseg.transforms.datasets.inputs import find_cases
+        from hybridseg.transforms.io.names import volume_extension
 
         own = os.path.realpath(self.output)
+        if volume_extension(self.output) and not self.output.is_dir():
+            rule = "must be a folder: it gets FOLDER/CASE.nii.gz for each case"
+            raise ValueError(f"output: {self.output}: {rule}")
         if any(given.is_dir() and os.path.realpath(given) == own for given in self.inputs):
             rule = "must be another folder than the input: the next run would take the label maps for volumes"
             raise ValueError(f"output: {self.output}: {rule}")
@@ -202,7 +210,7 @@ class Predict(VolumeCommand):
 
     def warn_of_unread_files(self, cases: Sequence[InputCase]) -> None:
         """Print which volumes and slices in and below the inputs are not read."""
-        from hybridseg.transforms.datasets.skipped_inputs import beside_slices, other_slices, passed_over
+        from hybridseg.transforms.datasets.skipped_inputs import beside_slices, other_formats, other_slices, passed_over
 
         if distributed.rank() > 0:
             return
@@ -213,6 +221,9 @@ class Predict(VolumeCommand):
         if others := [folder for folder in other_slices(self.inputs, cases) if folder.resolve() not in own]:
             also = f" and {len(others) - 1} more folders" if len(others) > 1 else ""
             say("predict", f"{others[0]}{also}: slices of another modality than the bundle's: not read")
+        if unread := other_formats(self.inputs):
+            also = f" and {len(unread) - 1} more files" if len(unread) > 1 else ""
+            say("predict", f"{unread[0]}{also}: a format that is not read: convert it to NIfTI to segment it too")
         if below := [folder for folder in passed_over(self.inputs) if folder.resolve() not in own]:
             what = f"{len(below)} folders with volumes" if len(below) > 1 else "a folder with volumes"
             say("predict", f"{below[0]}: {what} below an input: not searched: name it too, or list its volumes (.csv)")
@@ -303,7 +314,7 @@ class Predict(VolumeCommand):
             self,
             inputs=(),
             output=self.output.absolute(),
-            bundle=self.bundle if self.bundle in bundle_names() else str(bundle_path(self.bundle)),
+            bundle=self.bundle if self.bundle in bundle_names() else os.path.abspath(self.bundle),
             checkpoint=tuple(path.absolute() for path in self.checkpoint),
         )
         job = Job(
@@ -331,7 +342,7 @@ class Predict(VolumeCommand):
         from hybridseg.app.inference.segmenter import Segmenter
         from hybridseg.app.runtime.machine import describe_machine, versions
 
-        bundle = bundle_path(self.bundle)
+        bundle = find_bundle(self.bundle)
         predictor = Predictor(
             bundle,
             distributed.own_device(self.device),
@@ -349,6 +360,7 @@ class Predict(VolumeCommand):
             labels=self.chosen_labels(predictor.label_names),
             formats=self.format_writer(bundle),
             largest_component=self.largest_component,
+            remove_small=self.remove_small,
             probabilities=self.probabilities,
             statistics=self.statistics,
             preview=self.preview,
@@ -364,7 +376,7 @@ class Predict(VolumeCommand):
         """
         from hybridseg.app.inference.provenance import describe_settings
 
-        bundle = bundle_path(self.bundle)
+        bundle = find_bundle(self.bundle)
         return describe_settings(bundle, self.checkpoint, self.options(bundle))
 
     def save(self, run_record: RunRecord) -> None:

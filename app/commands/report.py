@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -44,8 +45,10 @@ class Report(VolumeCommand):
     """Bundle whose label names or regions are used."""
     run_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
     """Run folder of a training: adds its curves."""
+    viewer: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None
+    """Folder to write a viewer to, as of `hybridseg view`: its `index.html` opens from a disk or any web server."""
     cases: Annotated[int, tyro.conf.arg(metavar="N")] = 20
-    """Largest number of cases with pictures, worst first."""
+    """Largest number of cases with pictures, and in the viewer, worst first."""
     tolerance: Annotated[
         float | None, tyro.conf.arg(metavar="MM", help_behavior_hint="(default: tolerance of existing scores, or 1)")
     ] = None
@@ -93,8 +96,34 @@ class Report(VolumeCommand):
         title = self.title or f"Segmentation report: {subject.resolve().name if subject else ''}"
         with replacing(self.output) as temporary:
             temporary.write_text(render_page(replace(contents, title=title)), encoding="utf-8")
-        self.show({"file": str(self.output)}, f"report written to {self.output}")
+        text = f"report written to {self.output}"
+        if self.viewer is not None and self.predictions is not None:
+            failed |= self.write_viewer(self.predictions, self.viewer, order=contents.order)
+            text += f", viewer to {self.viewer / 'index.html'}"
+        self.show({"file": str(self.output)}, text)
         return int(failed)
+
+    def write_viewer(self, predictions: Path, folder: Path, order: Sequence[str]) -> bool:
+        """Write the viewer of the worst cases to a folder.
+
+        Args:
+            predictions: the label maps.
+            folder: the folder to write.
+            order: the cases of the report, worst first.
+
+        Returns:
+            Whether a case could not be read.
+
+        Raises:
+            ValueError: the cases do not match.
+            OSError: a file cannot be written.
+        """
+        from hybridseg.app.viewing import open_cases, write_viewer
+
+        viewing = open_cases([predictions], references=self.references, images=self.images, bundle=self.bundle)
+        place = {name: index for index, name in enumerate(order)}
+        cases = sorted(viewing.cases, key=lambda case: place.get(case.name, len(place)))[: self.cases]
+        return write_viewer(replace(viewing, cases=cases), folder, debug=self.debug)
 
     def check(self) -> None:
         """Check the options before anything is computed.
@@ -112,3 +141,10 @@ class Report(VolumeCommand):
         if self.output.suffix.lower() not in (".html", ".htm") or self.output.is_dir():
             raise ValueError(f"output: {self.output}: must be a file whose name ends in .html")
         make_folder(self.output.parent)
+        if self.viewer is not None:
+            if self.predictions is None:
+                raise ValueError(f"viewer: {self.viewer}: must be given with PREDICTIONS")
+            from hybridseg.app.viewing import check_viewer_folder, niivue_script
+
+            niivue_script()
+            check_viewer_folder(self.viewer)

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybridseg.app.bundling.config import literal
+from hybridseg.app.labels.trained import RUN
 from hybridseg.app.runtime.parent import WATCH, terminate_with_parent
 from hybridseg.app.runtime.threads import use_threads
+from hybridseg.app.training.run.changes import changed_cases
+from hybridseg.app.training.run.record import read_case_digests
 from hybridseg.app.training.run.run_folder import latest_epoch
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.json_files import read_json, write_json
@@ -91,6 +94,19 @@ class Training:
             if before.get("folds", self.folds) != self.folds:
                 rule = f"must be trained with the folds of {self.split}; or use another folder"
                 raise VolumeError(path, "trained with other folds", rule)
+
+    def changed_data(self, digests: Mapping[str, str]) -> list[str]:
+        """Return which cases changed since they were used to train, as `changed_cases` does.
+
+        Args:
+            digests: of all cases now.
+
+        Raises:
+            VolumeError: the record of the training cannot be read.
+        """
+        subsets = read_case_digests(self.folder / RUN).values()
+        before = {name: content for subset in subsets for name, content in subset.items()}
+        return changed_cases(before, {name: content for name, content in digests.items() if name in before})
 
     def command(self, device: str) -> list[str]:
         """Return the command that starts the training, or resumes it after its last epoch."""

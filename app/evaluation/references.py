@@ -10,7 +10,14 @@ from hybridseg.transforms.datasets.layouts import LISTING
 from hybridseg.transforms.io.dicom.stored import is_dicom
 from hybridseg.transforms.io.masks import MaskFile, Rois, is_mask_file
 from hybridseg.transforms.io.masks.references import read_summary
-from hybridseg.transforms.io.names import case_name, check_unique_cases, find_volumes, list_volumes, volume_extension
+from hybridseg.transforms.io.names import (
+    case_name,
+    check_unique_cases,
+    composed,
+    find_volumes,
+    list_volumes,
+    volume_extension,
+)
 
 Reference = Path | MaskFile
 
@@ -80,7 +87,7 @@ def named_masks(folder: Path) -> list[Path]:
 
 def reference_name(path: Path) -> str:
     """Return the name of the case that a file is named for."""
-    return case_name(path) if volume_extension(path) else path.stem
+    return case_name(path) if volume_extension(path) else composed(path.stem)
 
 
 def as_reference(path: str | Path | MaskFile, rois: Rois) -> Reference:

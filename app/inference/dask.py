@@ -196,12 +196,14 @@ class DaskSegmenter:
     def check_workers(self) -> None:
         """Check the workers that are there; those that come later are checked before their first case.
 
+        Without any, say so: the cases wait until one comes.
+
         Raises:
             ValueError: a worker has no HybridSeg, another version, another bundle or another output folder.
         """
+        if not self.client.nthreads():
+            say("predict", f"dask: {self.address}: the scheduler has no workers: waiting until one starts")
         own = version("hybridseg")
-        if not self.client.nthreads():  # an adaptive cluster starts workers when there is work
-            say("predict", f"dask: {self.address}: no workers yet: the cases wait until one connects")
         for worker, found in self.client.run(version, "hybridseg", on_error="return").items():
             if isinstance(found, Exception):
                 raise ValueError(f"dask: {worker}: HybridSeg is not installed: must be version {own}, as here")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,13 +13,15 @@ from torch import Tensor, nn
 from hybridseg.transforms.extras import install_command
 from hybridseg.transforms.io.atomic import replacing
 
+from .exported import SHAPES, Loaded, Run, load_onnx, load_program, load_torchscript
+
 TOLERANCE = 1e-4
 """Largest difference of a logit, relative to 1 + the largest logit: what float32 rounding may cause."""
 BATCHES = (1, 3)
 """Batch sizes that a file is tested with; it is made with another."""
 ONNX_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 
-Run = Callable[[Tensor], Tensor]
+CPU = torch.device("cpu")
 
 
 def export_network(network: nn.Module, path: Path, kind: str, shape: tuple[int, ...]) -> float:
@@ -44,7 +47,8 @@ def export_network(network: nn.Module, path: Path, kind: str, shape: tuple[int, 
     try:
         with replacing(path, suffix=path.suffix) as temporary:
             write(network, torch.randn(2, *shape), temporary)
-            largest = max(difference(network, load(temporary), torch.randn(batch, *shape)) for batch in BATCHES)
+            run, *_ = load(temporary, CPU)
+            largest = max(difference(network, run, torch.randn(batch, *shape)) for batch in BATCHES)
             if not largest <= TOLERANCE:
                 raise ValueError(
                     f"{path}: logits differ by {largest:.1e} of the largest: must be at most {TOLERANCE:.0e}"
@@ -63,12 +67,9 @@ def difference(network: nn.Module, run: Run, windows: Tensor) -> float:
 
 def write_torchscript(network: nn.Module, windows: Tensor, path: Path) -> None:
     """Trace a network and write it as TorchScript."""
-    torch.jit.save(torch.jit.trace(network, windows, check_trace=False), path)
-
-
-def load_torchscript(path: Path) -> Run:
-    """Load a TorchScript file."""
-    return torch.jit.load(path)
+    program = torch.jit.trace(network, windows, check_trace=False)
+    shapes = {"windows": [None, *windows.shape[1:]], "logits": [None, *program(windows).shape[1:]]}
+    torch.jit.save(program, path, _extra_files={SHAPES: json.dumps(shapes)})
 
 
 def capture(network: nn.Module, windows: Tensor) -> torch.export.ExportedProgram:
@@ -82,11 +83,6 @@ def write_program(network: nn.Module, windows: Tensor, path: Path) -> None:
     torch.export.save(capture(network, windows), path)
 
 
-def load_program(path: Path) -> Run:
-    """Load a torch.export program."""
-    return torch.export.load(path).module()
-
-
 def write_onnx(network: nn.Module, windows: Tensor, path: Path) -> None:
     """Write a network as one ONNX file."""
     graph = capture(network, windows)
@@ -95,15 +91,7 @@ def write_onnx(network: nn.Module, windows: Tensor, path: Path) -> None:
     program.save(path, external_data=False)
 
 
-def load_onnx(path: Path) -> Run:
-    """Load an ONNX file, to run on the CPU."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda windows: torch.from_numpy(session.run(None, {"image": windows.numpy()})[0])
-
-
-FORMATS: Mapping[str, tuple[Callable[[nn.Module, Tensor, Path], None], Callable[[Path], Run]]] = {
+FORMATS: Mapping[str, tuple[Callable[[nn.Module, Tensor, Path], None], Callable[[Path, torch.device], Loaded]]] = {
     "onnx": (write_onnx, load_onnx),
     "torchscript": (write_torchscript, load_torchscript),
     "exported-program": (write_program, load_program),

@@ -11,9 +11,10 @@ import nibabel as nib
 import torch
 from monai.data import MetaTensor
 
-from hybridseg.app.labels.keep import keep_labels, keep_largest_components
+from hybridseg.app.labels.keep import keep_components, keep_labels
 from hybridseg.app.labels.label_statistics import LabelStatistics, label_statistics
 from hybridseg.transforms.datasets.input_case import InputCase
+from hybridseg.transforms.grid import voxel_volume_ml
 from hybridseg.transforms.io.atomic import replacing
 from hybridseg.transforms.io.load import LoadVolumed
 from hybridseg.transforms.io.save import write_labels
@@ -40,6 +41,7 @@ class Outputs:
         labels: labels to keep; the others become background.
         formats: writes other formats.
         largest_component: keep only the largest connected component of each label.
+        remove_small: remove connected components of each label below this volume, in mm³.
         probabilities: write probabilities too.
         statistics: measure the labels too.
         preview: draw a picture too.
@@ -50,6 +52,7 @@ class Outputs:
     labels: Collection[int]
     formats: FormatWriter
     largest_component: bool = False
+    remove_small: float | None = None
     probabilities: bool = False
     statistics: bool = False
     preview: bool = False
@@ -72,8 +75,8 @@ class Outputs:
         restored: MetaTensor = self.predictor.restore(data)["pred"]
         affine = restored.affine.numpy()
         labels = keep_labels(restored.as_tensor()[0].cpu().numpy(), self.labels)
-        if self.largest_component:
-            keep_largest_components(labels)
+        voxel_mm3 = 1000 * voxel_volume_ml(affine)
+        keep_components(labels, largest=self.largest_component, smallest_mm3=self.remove_small, voxel_mm3=voxel_mm3)
         rows: list[LabelStatistics] = []
         if self.statistics or self.preview:
             image = load_on_grid(case, channels=len(data["image"]), grid_of=self.predictor.grid_of)["image"]

@@ -16,11 +16,12 @@ from monai.data import MetaTensor
 from monai.transforms import Compose
 from torch import nn
 
-from hybridseg.app.bundling.config import inference_config, literal, shown_window
+from hybridseg.app.bundling.config import inference_config, input_channels, literal, shown_window
+from hybridseg.app.bundling.packed import find_bundle
 from hybridseg.app.bundling.training_data import measured_scan, percentiles
+from hybridseg.app.labels.trained import NAMES, REGIONS, as_recorded, check_trained_labels
 from hybridseg.app.runtime.console import cause, one_line
 from hybridseg.app.runtime.machine import choose_device
-from hybridseg.bundles import bundle_path
 from hybridseg.networks.ensemble import Ensemble
 from hybridseg.networks.weights import load_weights
 from hybridseg.transforms.errors import PathLike, VolumeError
@@ -29,6 +30,8 @@ from hybridseg.transforms.inferers import Progress, WindowInferer
 from hybridseg.transforms.io.load import LoadVolumed, elsewhere
 from hybridseg.transforms.precision import check_precision, choose_precision
 from hybridseg.transforms.regions import Regions, region_labels
+
+from .exported import ExportedNetwork, is_exported
 
 Data = dict[Hashable, Any]
 """A case on its way through the pipelines: `image`, `scan` (what was measured of it), later also `pred`."""
@@ -56,10 +59,10 @@ class Predictor:
     configuration is code: use only bundles that you trust.
 
     Args:
-        bundle: name of a shipped bundle, or the folder of any bundle.
+        bundle: name of a shipped bundle, or the folder or packed zip of any bundle.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; `auto` uses a GPU if there is one.
         checkpoint: weights to use instead of the bundle's, such as the `model.pt` of a training; the logits of several,
-            such as those of five folds, are averaged.
+            such as those of five folds, are averaged. Files of `hybridseg export` (.onnx, .ts, .pt2) run in float32.
         overlap: overlap of neighbouring windows, as a share of a window; None uses the bundle's.
         batch: windows computed at once; None uses the bundle's.
         precision: auto, fp32, bf16 or fp16; None uses the bundle's.
@@ -92,7 +95,7 @@ class Predictor:
         mirror: bool = False,
         grid_of: int = 0,
     ) -> None:
-        root = bundle_path(bundle)
+        root = find_bundle(bundle)
         self.device = choose_device(device)
         config_file = root / "configs" / "inference.json"
         config = ConfigParser(dict(inference_config(root)))
@@ -142,10 +145,26 @@ class Predictor:
         if not checkpoint and not self.checkpoints[0].is_file():
             rule = "this bundle has no weights yet: train them as described in its docs/README.md, and use --checkpoint"
             raise VolumeError(self.checkpoints[0], "does not exist", rule)
-        networks: list[nn.Module] = [item("network").eval()]
-        networks += [deepcopy(networks[0]) for _ in self.checkpoints[1:]]
-        for network, path in zip(networks, self.checkpoints, strict=True):
-            load_weights(network, path, self.device)
+        labels = as_recorded({NAMES: self.label_names, REGIONS: self.regions})
+        for path in self.checkpoints:
+            check_trained_labels(path, labels)
+        if exported := [path for path in self.checkpoints if is_exported(path)]:
+            if precision not in (None, "auto", "fp32"):
+                raise ValueError(f"precision: {precision!r}: must be auto or fp32 for {exported[0]}")
+            if isinstance(self.inferer, WindowInferer):
+                self.inferer.precision = "fp32"
+        networks: list[nn.Module] = []
+        for path in self.checkpoints:
+            if path in exported:
+                network = ExportedNetwork(path, self.device)
+                size = getattr(self.inferer, "roi_size", None)
+                outputs = len(self.regions or self.label_names) + (self.regions is None)
+                network.check(input_channels(root), size, outputs)
+            else:
+                network = item("network").eval()
+                network = network if len(self.checkpoints) == 1 else deepcopy(network)
+                load_weights(network, path, self.device)
+            networks.append(network)
         self.network = networks[0] if len(networks) == 1 else Ensemble(networks)
 
     def predict(self, image: Any, progress: Progress | None = None) -> MetaTensor:

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from hybridseg.app.bundling.config import bundle_version, inference_config, literal
+from hybridseg.app.bundling.packed import recorded_path
 from hybridseg.app.runtime.record import digest, file_sha256
 
-VOXEL_OPTIONS = ("overlap", "tta", "labels", "largest_component", "grid_of")
+VOXEL_OPTIONS = ("overlap", "tta", "labels", "largest_component", "remove_small", "grid_of")
 """Options of `hybridseg predict` that change the voxels of every label map."""
+NOT_RECORDED = {"remove_small": None}
+"""Options that the records of earlier versions lack, with what they did."""
 DICOM_OPTIONS = ("series", "fill_gaps")
 """Options that change those of DICOM cases."""
 SHOWN_DIGITS = 12
@@ -41,10 +44,10 @@ def describe_settings(bundle: Path, checkpoint: Sequence[Path], options: Mapping
     if not files and "checkpoint" in config:
         files = [Path(config.get_parsed_content("checkpoint"))]
     return {
-        "bundle": str(bundle),
+        "bundle": recorded_path(bundle),
         "bundle_version": bundle_version(bundle),
         "inference_sha256": digest(content),
-        "checkpoints": [str(path) for path in files],
+        "checkpoints": [recorded_path(path) for path in files],
         "checkpoint_sha256": [file_sha256(path) for path in files],
         "options": {**options, "overlap": overlap},
     }
@@ -67,7 +70,7 @@ def find_difference(
     if earlier.get("checkpoint_sha256") != now.get("checkpoint_sha256"):  # whatever the names of the files
         names.insert(2, "weights")
     pairs = [(name, shown_setting(name, earlier), shown_setting(name, now)) for name in names]
-    before, after = (settings.get("options") or {} for settings in (earlier, now))
+    before, after = ({**NOT_RECORDED, **options} if (options := s.get("options")) else {} for s in (earlier, now))
     options = [name for name in (*VOXEL_OPTIONS, *(DICOM_OPTIONS if dicom else ())) if name in before]
     pairs += [(name, shown_option(before[name]), shown_option(after[name])) for name in options]
     for name, old, new in pairs:

@@ -6,7 +6,7 @@ from hybridseg.transforms.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .files import load_labels
-    from .keep import keep_labels, keep_largest_components
+    from .keep import keep_components, keep_labels
     from .label_maps import LabelMap, compact_labels, count_labels, resample_labels
     from .label_statistics import LabelStatistics
 
@@ -15,8 +15,8 @@ __all__ = [
     "LabelStatistics",
     "compact_labels",
     "count_labels",
+    "keep_components",
     "keep_labels",
-    "keep_largest_components",
     "load_labels",
     "resample_labels",
 ]
@@ -25,7 +25,7 @@ __getattr__ = lazy_names(
     __name__,
     {
         "files": ["load_labels"],
-        "keep": ["keep_labels", "keep_largest_components"],
+        "keep": ["keep_components", "keep_labels"],
         "label_maps": ["LabelMap", "compact_labels", "count_labels", "resample_labels"],
         "label_statistics": ["LabelStatistics"],  # the module shadows the function of its name
     },

@@ -1,4 +1,4 @@
-"""Keep some labels of a label map, or the largest component of each."""
+"""Keep some labels of a label map, and of each the largest component, or those that are large enough."""
 
 from __future__ import annotations
 
@@ -19,7 +19,19 @@ def keep_labels(labels: LabelMap, kept: Collection[int]) -> LabelMap:
     return labels if (table == np.arange(len(table))).all() else table[labels]
 
 
-def keep_largest_components(labels: LabelMap) -> None:
-    """Keep only the largest face-connected component of each label, in place; of equal ones the first."""
+def keep_components(
+    labels: LabelMap, *, largest: bool = False, smallest_mm3: float | None = None, voxel_mm3: float = 1.0
+) -> None:
+    """Remove face-connected components of each label, in place; see `ComponentRule`.
+
+    Args:
+        labels: (X, Y, Z).
+        largest: keep the largest component of each label only; of equal ones the first.
+        smallest_mm3: remove components below this volume, in mm³.
+        voxel_mm3: volume of a voxel, in mm³.
+    """
+    if not largest and smallest_mm3 is None:
+        return
     every = range(1, int(labels.max()) + 1)
-    remove_components(labels, [ComponentRule(labels=[label], largest=True) for label in every], voxel_mm3=1.0)
+    rules = [ComponentRule(labels=[label], largest=largest, smallest_mm3=smallest_mm3 or 0.0) for label in every]
+    remove_components(labels, rules, voxel_mm3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -104,8 +104,8 @@ def curve_chart(curve: Curve) -> Chart:
         size=(WIDTH, HEIGHT),
         grid=[Line((LEFT, y(tick)), (right, y(tick))) for tick in y_ticks],
         texts=[
-            *(ChartText((LEFT - 8, y(tick) + 4), f"{tick:.4g}", "end") for tick in y_ticks),
-            *(ChartText((x(tick), bottom + 18), f"{tick:.4g}") for tick in x_ticks),
+            *(ChartText((LEFT - 8, y(tick) + 4), text, "end") for tick, text in tick_texts(y_ticks)),
+            *(ChartText((x(tick), bottom + 18), text) for tick, text in tick_texts(x_ticks)),
             ChartText(((LEFT + right) / 2, HEIGHT - 6), curve.unit),
         ],
         curve=line,
@@ -139,7 +139,7 @@ def score_chart(summaries: Sequence[Summary], dice: Mapping[int | None, Sequence
         size=(width, height),
         grid=[Line((x(tick), 4), (x(tick), bottom + 4)) for tick in ticks],
         texts=[
-            *(ChartText((x(tick), bottom + 20), f"{tick:.4g}") for tick in ticks),
+            *(ChartText((x(tick), bottom + 20), text) for tick, text in tick_texts(ticks)),
             ChartText(((left + right) / 2, height - 4), "Dice"),
         ],
         rows=[
@@ -157,6 +157,22 @@ def score_row(summary: Summary, dice: Sequence[float], x: ChartAxis, y: float) -
         dots=sorted({(round(x(value)), y) for value in dice}),
         mean=None if mean is None else Line((x(mean), y - 10), (x(mean), y + 10)),
     )
+
+
+def tick_texts(ticks: Iterable[float]) -> list[tuple[float, str]]:
+    """Return the ticks of an axis with their texts, which all have as many decimals as the longest.
+
+    Examples:
+        >>> tick_texts([0.9, 0.93, 0.96])
+        [(0.9, '0.90'), (0.93, '0.93'), (0.96, '0.96')]
+        >>> tick_texts([0.0, 50.0])
+        [(0.0, '0'), (50.0, '50')]
+    """
+    known = [(float(tick), f"{tick:.4g}") for tick in ticks]
+    if any("e" in text for _, text in known):
+        return known
+    digits = max(len(text.partition(".")[2]) for _, text in known)
+    return [(tick, f"{tick:z.{digits}f}") for tick, _ in known]
 
 
 class ChartAxis:

@@ -27,7 +27,7 @@ from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.patches import POSITIONS, RandPatchesd, label_positions, small_integers
 from hybridseg.transforms.pipelines import IMAGE, LABEL
 from hybridseg.transforms.store import Store, folder_size, is_ready, mark_used, open_case
-from hybridseg.transforms.store.identity import case_digest, digest, files_of, read_digest
+from hybridseg.transforms.store.identity import case_digest, files_of, read_digest
 
 logger = logging.getLogger("hybridseg.training")
 tqdm, has_tqdm = optional_import("tqdm", name="tqdm")
@@ -86,14 +86,14 @@ class PreparedDataset(Dataset):
             self.digests = self.store.digests  # which are remembered
             self.prepared = [*fill_store(self.store, data, quota)]
 
-    def digest(self) -> str:
-        """Return a digest of the names of the cases and of the content of their files, whatever the preprocessing.
+    def case_digests(self) -> dict[str, str]:
+        """Return a digest of the content of each case's files by its name, whatever the preprocessing.
 
         Raises:
             OSError: a file cannot be read.
         """
         cases = ((case, [key for key in (IMAGE, LABEL) if key in case]) for case in self.data)
-        return digest(*(f"{case.get('case')} {case_digest(case, keys, self.digests)}" for case, keys in cases))
+        return {str(case.get("case")): case_digest(case, keys, self.digests) for case, keys in cases}
 
     def keep(self, case: Any) -> dict[Hashable, Any]:
         """Return a prepared case as it stays in memory."""

@@ -14,7 +14,7 @@ from .base import BlockContext, Mixer
 class ScanMixer(Mixer):
     """A recurrence along each axis, forwards and backwards, whose memory depends on the input.
 
-        state = (1 - forget) * state before + forget * input      forget = sigmoid(linear(input))
+        state = (1 - update) * state before + update * input      update = sigmoid(linear(input))
 
     The scan of a selective state-space model with one state per channel (Mamba, Gu and Dao 2023,
     https://arxiv.org/abs/2312.00752, theorem 1), in the several directions of VMamba (Liu et al. 2024,
@@ -35,15 +35,15 @@ class ScanMixer(Mixer):
         self.dropout = nn.Dropout(context.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        features, forget, gate = self.inwards(self.norm(to_tokens(x))).chunk(3, dim=-1)
-        forget = forget.sigmoid()
-        mixed = sum((self.scan(features, forget, axis) for axis in (1, 2, 3)), torch.zeros_like(features))
+        features, update, gate = self.inwards(self.norm(to_tokens(x))).chunk(3, dim=-1)
+        update = update.sigmoid()
+        mixed = sum((self.scan(features, update, axis) for axis in (1, 2, 3)), torch.zeros_like(features))
         return to_map(self.dropout(self.outwards(functional.silu(gate) * mixed)))
 
     @staticmethod
-    def scan(features: Tensor, forget: Tensor, axis: int) -> Tensor:
+    def scan(features: Tensor, update: Tensor, axis: int) -> Tensor:
         """Return the mean of the states of both directions along an axis of (B, D, H, W, C)."""
-        inputs, keep = (forget * features).unbind(axis), (1 - forget).unbind(axis)
+        inputs, keep = (update * features).unbind(axis), (1 - update).unbind(axis)
         states = []
         for order in (range(len(inputs)), reversed(range(len(inputs)))):
             state = torch.zeros_like(inputs[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
 import os
 import re
@@ -254,3 +255,11 @@ def test_closed_output_is_no_error(tmp_path: Path) -> None:
     program = "import sys; from hybridseg.app.cli import main; sys.exit(main(['store', '.']))"
     closed = ["bash", "-c", 'exec "$@" >&- 2>&-', "bash", sys.executable, "-c", program]
     assert subprocess.run(closed, cwd=tmp_path, check=False, timeout=120).returncode == 0
+
+
+def test_user_without_a_name_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # in no list of users
+    assert hybridseg("--version").code == 0
+    assert getpass.getuser() == f"uid{2**31 - 7}"

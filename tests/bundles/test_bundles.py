@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
-from monai.bundle import ConfigParser, ckpt_export, verify_metadata, verify_net_in_out
+from monai.bundle import ConfigParser, ckpt_export, load, verify_metadata, verify_net_in_out
 from monai.bundle.properties import InferProperties, TrainProperties
 from monai.losses import DiceLoss
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
@@ -225,3 +226,13 @@ def test_weights_export_as_torchscript(bundle, tmp_path):
     image = torch.randn(shape)
     with torch.inference_mode():
         torch.testing.assert_close(torch.jit.load(tmp_path / "model.ts")(image), network(image), rtol=1e-4, atol=1e-4)
+
+
+def test_monai_loads_the_network_with_its_weights(tmp_path, monkeypatch):
+    bundle = bundle_path("hippocampus_mri_segmentation")
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = load(bundle.name, bundle_dir=bundle.parent, device="cpu")
+    weights = torch.load(bundle / "models" / "model.pt", weights_only=True)
+    assert all(torch.equal(weights[name], tensor) for name, tensor in network.state_dict().items())

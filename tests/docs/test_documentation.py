@@ -118,3 +118,10 @@ def test_promises_name_tests_that_exist() -> None:
         name for file, name in named if f"def {name}(" not in (ROOT / "tests" / file).read_text(encoding="utf-8")
     ]
     assert missing == []
+
+
+def test_known_situations_name_tests_that_exist() -> None:
+    page = (DOCS / "reference" / "known-situations.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([a-z_/]+\.py)`", page)
+    assert len(named) > 20
+    assert [file for file in named if not (ROOT / "tests" / file).is_file()] == []

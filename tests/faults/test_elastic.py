@@ -79,7 +79,7 @@ def test_training_goes_on_when_one_of_two_agents_is_killed(tmp_path: Path) -> No
         json.dumps(
             {
                 "imports": [*base["imports"], "$from ignite.engine import Events"],
-                "initialize": [*base["initialize"], RECORD],
+                "run": [*base["run"][:-1], RECORD, base["run"][-1]],
             }
         )
     )

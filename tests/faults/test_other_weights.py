@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,24 @@ def test_predict_and_export_name_what_is_wrong(
     result = hybridseg("export", bundle, "-o", tmp_path / "network.ts", "--checkpoint", weights)
     check_line(result, "export", weights, RULES[kind])
     assert not (tmp_path / "network.ts").exists()
+
+
+def test_weights_of_other_labels_are_not_used(bundle: Path, volume: Callable[[str], Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(bundle / "models", run)
+    own, weights = bundle / "models" / "model.pt", run / "model.pt"
+
+    def predict_after(labels: dict[str, str]) -> CommandResult:
+        """Predict by an ensemble with weights that were trained with these labels."""
+        (run / "run.json").write_text(json.dumps({"runs": [{"labels": {"label_names": labels}}]}))
+        return predict(bundle, tmp_path / "out", volume("a"), "--checkpoint", own, weights)
+
+    for labels in ({"1": "posterior", "2": "anterior"}, {"1": "anterior", "3": "posterior"}):
+        found = f'trained with labels {json.dumps(labels)}, not {{"1": "anterior", "2": "posterior"}}'
+        check_line(predict_after(labels), "predict", weights, f"{found}: must be used with the labels of its training")
+    renamed = predict_after({"1": "liver", "2": "tumour"})
+    assert renamed.code == 0
+    assert f'{weights}: trained with labels {{"1": "liver", "2": "tumour"}}: used as' in renamed.err
 
 
 @pytest.mark.parametrize("kind", RULES)

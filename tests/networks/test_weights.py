@@ -30,6 +30,13 @@ def test_saved_weights_are_loaded(network, tmp_path):
         assert torch.equal(other.state_dict()[name], tensor)
 
 
+@pytest.mark.parametrize("others", [{}, {"optimizer": {"state": {}}, "epoch": 3}])
+def test_weights_in_a_checkpoint_are_read(network, others, tmp_path):
+    torch.save({"model": network.state_dict(), **others}, tmp_path / "model.pt")
+    weights = read_weights(tmp_path / "model.pt")
+    assert all(torch.equal(weights[name], tensor) for name, tensor in network.state_dict().items())
+
+
 class Touch:
     """Creates a file when it is unpickled."""
 

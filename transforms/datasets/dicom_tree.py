@@ -17,6 +17,7 @@ from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.dicom.series import DicomFolder
 from hybridseg.transforms.io.dicom.stored import is_dicom
 from hybridseg.transforms.io.masks.references import DicomSummary, read_summary
+from hybridseg.transforms.io.names import composed
 
 
 @dataclass(frozen=True)
@@ -135,10 +136,10 @@ def broken_file(folder: Path, path: Path, problem: VolumeError) -> MaskedSeries:
 
 def name_below(folder: Path, path: Path) -> str:
     """Return the name of the case of a file without a series."""
-    return "_".join(path.relative_to(folder).with_suffix("").parts)
+    return composed("_".join(path.relative_to(folder).with_suffix("").parts))
 
 
 def name_of(folder: Path, series: ImageSeries) -> str:
     """Return the name of the case of a series."""
     parts = series.folder.relative_to(folder).parts or (Path(os.path.abspath(folder)).name,)
-    return "_".join(parts if series.is_alone else (*parts, series.modality))
+    return composed("_".join(parts if series.is_alone else (*parts, series.modality)))

@@ -12,6 +12,7 @@ from typing import Any
 from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.dicom.series import DicomFolder, is_series
 from hybridseg.transforms.io.json_files import read_json
+from hybridseg.transforms.io.names import composed
 
 from .input_case import DicomChoice, InputCase
 
@@ -29,7 +30,8 @@ def read_list(path: Path, dicom: DicomChoice) -> list[InputCase]:
     if path.suffix.lower() == ".csv":
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file, strict=True)
+                reader = csv.DictReader(file, strict=True, delimiter=delimiter_of(file.readline()))
+                file.seek(0)
                 rows: Any = list(reader)
         except (csv.Error, UnicodeDecodeError) as error:
             raise VolumeError(path, f"unreadable ({error})", "must be a CSV file in UTF-8") from error
@@ -58,8 +60,13 @@ def read_list(path: Path, dicom: DicomChoice) -> list[InputCase]:
             raise VolumeError(path, f"{where} is called {name!r}", named_rule)
         series = row.get("series")
         own = replace(dicom, series=tuple(str(series).split(","))) if series else dicom
-        cases.append(listed_case(path, name, images, own))
+        cases.append(listed_case(path, composed(name), images, own))
     return cases
+
+
+def delimiter_of(header: str) -> str:
+    """Return what separates the columns of a CSV: a comma, or as spreadsheets save it, a semicolon or a tab."""
+    return next((delimiter for delimiter in (";", "\t") if delimiter in header and "," not in header), ",")
 
 
 def channel_of(column: str) -> int:

@@ -11,7 +11,14 @@ from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.dicom.series import ZIP_EXTENSION
 from hybridseg.transforms.io.dicom.slices import find_slices
 from hybridseg.transforms.io.dicom.stored import is_dicom
-from hybridseg.transforms.io.names import VOLUME_EXTENSIONS, case_name, group_channels, list_volumes, volume_extension
+from hybridseg.transforms.io.names import (
+    VOLUME_EXTENSIONS,
+    case_name,
+    composed,
+    group_channels,
+    list_volumes,
+    volume_extension,
+)
 
 from .input_case import DicomChoice, InputCase, is_zip
 from .input_list import LIST_EXTENSIONS, read_list
@@ -169,12 +176,12 @@ def modality_in(place: Path) -> str:
 
 def own_name(folder: Path) -> str:
     """Return the name of a folder, which may be given as `.`."""
-    return Path(os.path.abspath(folder)).name
+    return composed(Path(os.path.abspath(folder)).name)
 
 
 def name_below(top: Path, place: Path) -> str:
     """Return the name of a case in a folder: `a_b` for `a/b` below the top, or the top's own name."""
-    return "_".join(place.relative_to(top).parts) or own_name(top)
+    return composed("_".join(place.relative_to(top).parts)) or own_name(top)
 
 
 def folders(folder: Path) -> Iterator[str]:

@@ -15,6 +15,9 @@ from hybridseg.transforms.io.names import volume_extension
 from .input_case import InputCase, is_zip
 from .inputs import folders
 
+OTHER_FORMATS = (".hdr", ".img", ".img.gz", ".nhdr", ".mgz", ".mgh", ".mnc", ".gipl", ".vti", ".par", ".rec")
+"""Extensions of volumes that are not read: pairs of header and voxels, FreeSurfer, MINC, GIPL, VTK, Philips."""
+
 MOST_FILES_OPENED = 100
 """Limit per folder when looking for DICOM slices, for a hint only."""
 
@@ -46,6 +49,12 @@ def passed_over(inputs: Sequence[PathLike]) -> list[Path]:
     ]
     below = {place.resolve(): place for folder in above for place in map(Path, folders(folder))}
     return [place for path, place in below.items() if path not in named and holds_case(place)]
+
+
+def other_formats(inputs: Iterable[PathLike]) -> list[Path]:
+    """Return the volumes that `find_cases` skips in folders, since they are in formats that are not read."""
+    files = [file for path in map(Path, inputs) if path.is_dir() for file in sorted(path.iterdir())]
+    return [file for file in files if file.name.lower().endswith(OTHER_FORMATS) and not file.name.startswith(".")]
 
 
 def holds_case(folder: Path) -> bool:

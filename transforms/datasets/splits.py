@@ -12,6 +12,7 @@ from typing import Any
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.io.json_files import read_json, write_json
 from hybridseg.transforms.io.masks import Rois
+from hybridseg.transforms.io.names import composed
 
 from .dataset import LabelledCase, read_dataset
 from .grouping import Patients, find_patients
@@ -202,8 +203,7 @@ def read_lists(path: Path) -> dict[str, list[str]]:
     if not isinstance(content, dict):
         raise VolumeError(path, type(content).__name__, "must be an object with lists training, validation and test")
     lists = _lists_of_folds(path, content) if "folds" in content else {key: content.get(key, []) for key in SUBSETS}
-    _check_listed_once(path, lists)
-    return lists
+    return _check_listed_once(path, lists)
 
 
 def _read_names(path: Path, fold: int = 0) -> Names:
@@ -226,15 +226,17 @@ def _check_fold(path: Path, fold: int, folds: int) -> None:
         raise VolumeError(path, f"fold {fold}", f"must be from 0 to {folds - 1}" if folds else "the file has no folds")
 
 
-def _check_listed_once(path: Path, lists: Mapping[str, Any]) -> None:
+def _check_listed_once(path: Path, lists: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return lists of case names with composed accents, as cases have them, after checking that none is there twice."""
     owner: dict[str, str] = {}
     for key, listed in lists.items():
         if not (isinstance(listed, list) and all(isinstance(name, str) for name in listed)):
             raise VolumeError(path, key, "must be a list of case names")
-        for name in listed:
+        for name in map(composed, listed):
             if name in owner:
                 raise VolumeError(path, f"{name!r} in {owner[name]} and {key}", "a case may be listed once")
             owner[name] = key
+    return {key: [*map(composed, listed)] for key, listed in lists.items()}
 
 
 def _nnunet_split(path: Path, content: list[Any], fold: int) -> Names:
@@ -243,8 +245,7 @@ def _nnunet_split(path: Path, content: list[Any], fold: int) -> Names:
     if not isinstance(entry, dict) or not {"train", "val"} <= entry.keys():
         raise VolumeError(path, f"fold {fold}", 'must be {"train": [...], "val": [...]}, as in nnU-Net')
     names = {"training": entry["train"], "validation": entry["val"], "test": []}
-    _check_listed_once(path, names)
-    return names
+    return _check_listed_once(path, names)
 
 
 def _lists_of_folds(path: Path, content: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,10 @@ try:
 except ImportError:
     from gzip import open as open_gzip
 
-__all__ = ["CHUNK_BYTES", "DEFLATE_RATIO", "open_gzip"]
+__all__ = ["CHUNK_BYTES", "DEFLATE_RATIO", "GZIP_START", "open_gzip"]
+
+GZIP_START = b"\x1f\x8b"
+"""The first bytes of every gzip file."""
 
 DEFLATE_RATIO = 1032
 """Most bytes that one byte of gzip or zlib data can stand for."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,12 +22,15 @@ from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.grid import LPS_TO_RAS
 
 from .header import VolumeHeader
-from .itk_stored import find_stored_voxels
+from .itk_stored import find_stored_voxels, read_fields
 from .metadata import squeeze_extra_axes, volume_metadata
 from .names import ITK_EXTENSIONS, volume_extension
 
 ITK_READERS = {".nrrd": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
 """Set by hand, since ITK recognises a MetaImage by an extension in lower case only."""
+
+KEPT_NRRD_FIELDS = ("type", "space", "space dimension", "space origin", "endian", "encoding")
+"""Fields of a NRRD header that do not depend on the number of its axes."""
 
 STANDARD_ERROR = 2
 
@@ -38,10 +43,10 @@ def read_itk_header(path: Path) -> VolumeHeader:
         Exception: any of those that readers raise; see `unreadable_is_volume_error`.
     """
     reader = sitk.ImageFileReader()
-    reader.SetFileName(os.fspath(path))
     reader.SetImageIO(ITK_READERS[volume_extension(path)])
     stored = find_stored_voxels(path)
-    with quiet_itk():
+    with readable_by_itk(path) as file, quiet_itk():
+        reader.SetFileName(os.fspath(file))
         reader.ReadImageInformation()
     if reader.GetSpacing() and min(reader.GetSpacing()) < 0:
         raise VolumeError(path, f"spacing {reader.GetSpacing()}", "must be above 0")
@@ -79,8 +84,8 @@ class SimpleITKReader(ImageReader):
             stored.verify(read_itk_header(path).voxel_bytes)
         # ITK has nothing to complain about in a file whose uncompressed voxels are all there.
         is_plain = stored is not None and not stored.compressed
-        with nullcontext() if is_plain else quiet_itk():
-            return sitk.ReadImage(path, imageIO=ITK_READERS[volume_extension(path)])
+        with readable_by_itk(path) as file, nullcontext() if is_plain else quiet_itk():
+            return sitk.ReadImage(file, imageIO=ITK_READERS[volume_extension(path)])
 
     def get_data(self, img: sitk.Image) -> tuple[NDArray[Any], dict[str, Any]]:
         """Return voxels (X, Y, Z) or (X, Y, Z, C), and the metadata that MONAI expects, with the affine in RAS mm."""
@@ -100,6 +105,35 @@ def itk_affine(image: sitk.Image | sitk.ImageFileReader) -> NDArray[np.float64]:
         affine[:3, :3] = direction * np.asarray(image.GetSpacing()[:3])
         affine[:3, 3] = image.GetOrigin()[:3]
     return LPS_TO_RAS @ affine
+
+
+@contextmanager
+def readable_by_itk(path: Path) -> Iterator[Path]:
+    """Yield a file; or a header in its place, if it is a NRRD with last axes of one voxel that are not in space.
+
+    ITK does not read such files, for example with a time axis, unless time is a dimension of the space.
+
+    Raises:
+        VolumeError: see `read_fields`.
+    """
+    fields, header_bytes = read_fields(path)
+    directions = re.findall(r"\([^)]*\)|none", fields.get("space directions", ""))
+    sizes = fields.get("sizes", "").split()
+    axes = len(sizes)
+    while axes > 1 and len(directions) == len(sizes) and directions[axes - 1] == "none" and sizes[axes - 1] == "1":
+        axes -= 1
+    if axes == len(sizes) or {"data file", "datafile"} & fields.keys():
+        yield path
+        return
+    kept = {name: fields[name] for name in KEPT_NRRD_FIELDS if name in fields}
+    kept |= {"dimension": str(axes), "sizes": " ".join(sizes[:axes]), "space directions": " ".join(directions[:axes])}
+    with path.open("rb") as file:
+        kept["line skip"] = str(file.read(header_bytes).count(b"\n"))
+    kept["data file"] = os.fspath(path.absolute())
+    with TemporaryDirectory() as folder:
+        header = Path(folder) / "header.nrrd"
+        header.write_bytes("".join(["NRRD0005\n", *(f"{name}: {value}\n" for name, value in kept.items())]).encode())
+        yield header
 
 
 @contextmanager

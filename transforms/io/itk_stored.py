@@ -12,13 +12,11 @@ from pathlib import Path
 
 from hybridseg.transforms.errors import VolumeError
 
-from .gzip_files import CHUNK_BYTES, DEFLATE_RATIO
+from .gzip_files import CHUNK_BYTES, DEFLATE_RATIO, GZIP_START
 from .header import surplus_bytes
 
 ZLIB_OR_GZIP = 47
 """zlib's code for recognising either format."""
-
-GZIP_START = b"\x1f\x8b"
 
 LONGEST_LINE = 1 << 16
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 from hybridseg.transforms.errors import PathLike, VolumeError
 
@@ -29,6 +30,16 @@ def volume_extension(path: PathLike) -> str:
     return next((extension for extension in VOLUME_EXTENSIONS if name.endswith(extension)), "")
 
 
+def composed(name: str) -> str:
+    """Return the name of a case with composed accents (Unicode NFC), since copies of a file may differ in that.
+
+    Example:
+        >>> composed("Mu\u0308ller") == "M\xfcller"
+        True
+    """
+    return normalize("NFC", name)
+
+
 def case_name(path: PathLike) -> str:
     """Return the file's name without a volume's extension, and without the `.seg` of 3D Slicer's segmentations.
 
@@ -36,7 +47,7 @@ def case_name(path: PathLike) -> str:
         >>> case_name("scans/patient.1.nii.gz"), case_name("scans/patient.1.seg.nrrd")
         ('patient.1', 'patient.1')
     """
-    name = Path(path).name
+    name = composed(Path(path).name)
     if name.lower().endswith(SLICER_EXTENSION):
         return name[: -len(SLICER_EXTENSION)]
     return name[: len(name) - len(volume_extension(name))]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from hybridseg.transforms.errors import PathLike, VolumeError
 
-from .gzip_files import DEFLATE_RATIO, open_gzip
+from .gzip_files import DEFLATE_RATIO, GZIP_START, open_gzip
 from .header import VolumeHeader, surplus_bytes, unreadable_is_volume_error
 from .metadata import squeeze_extra_axes, volume_metadata
 from .names import NIFTI_EXTENSIONS, volume_extension
@@ -89,6 +89,13 @@ def _check_nifti_dimensions(path: Path) -> None:
     It infers the byte order from the number of axes: a wrong one makes it misread the rest. It reads all extensions, up
     to the first voxel.
     """
+    with path.open("rb") as file:
+        start = file.read(NIFTI2_BYTES)
+    compressed = path.suffix.lower() == ".gz"
+    if not compressed and start.startswith(GZIP_START):
+        raise VolumeError(path, "compressed by gzip", "its name must end in .nii.gz")
+    if compressed and any(start.startswith(struct.pack(f"{order}i", place[0])) for order in "<>" for place in PLACES):
+        raise VolumeError(path, "not compressed", "its name must end in .nii")
     with ImageOpener(os.fspath(path)) as stream:
         start = stream.read(NIFTI2_BYTES)
     for order in "<>":

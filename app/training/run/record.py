@@ -13,6 +13,7 @@ from typing import Any
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
+from hybridseg.app.labels.trained import LABELS, RUN, check_labels, part
 from hybridseg.app.runtime.machine import describe_machine, versions
 from hybridseg.app.runtime.record import digest, now
 from hybridseg.app.training.best_model import BestModel
@@ -22,16 +23,20 @@ from hybridseg.transforms.errors import VolumeError
 from hybridseg.transforms.io.json_files import read_json, write_json
 from hybridseg.transforms.precision import choose_precision
 
-logger = logging.getLogger("hybridseg.training")
+from .changes import Digests, cases_digest, changes, read_labels
+from .run_folder import latest_epoch
 
-RUN = "run.json"
+CASES = "case_sha256"
+"""Key of the digest of each case of the latest start, by subset."""
+
+logger = logging.getLogger("hybridseg.training")
 
 
 class TrainingRecord:
     """Record what a training is made of: written when it starts, completed after each epoch and at its end.
 
-    A resumed training adds an entry, and warns if configs, cases or seed are others than before. One that was killed
-    has no `finished`.
+    Resumed trainings add an entry, and warn of cases, configs and settings that changed since the start before. An
+    entry of a training that was killed has no `finished`.
 
     Args:
         run_dir: folder of the run.
@@ -42,7 +47,7 @@ class TrainingRecord:
         datasets: the prepared cases of each subset.
 
     Raises:
-        VolumeError: `run.json` exists, and is not the record of a training.
+        VolumeError: `run.json` exists, and is not the record of a training, or of one with other labels.
     """
 
     def __init__(
@@ -63,6 +68,11 @@ class TrainingRecord:
         self.datasets = datasets
         self.earlier = read_starts(self.path)
         self.entry: dict[str, Any] = {}
+        self.cases: Digests = {}
+        self.resumes = bool(self.earlier) and latest_epoch(run_dir) > 0
+        self.labels = read_labels(config_files(self.bundle, running_configs()), read_overrides())
+        if self.resumes and (labels := part(self.earlier[-1], LABELS)):
+            check_labels(self.path, labels, self.labels)
 
     def attach(self, trainer: Engine) -> None:
         """Register with the trainer, after the handler that saves checkpoints."""
@@ -74,6 +84,8 @@ class TrainingRecord:
     def begin(self, trainer: Engine) -> None:
         """Write what the training is made of."""
         state: Any = trainer.state
+        before = read_case_digests(self.path)
+        self.cases = {subset: dataset.case_digests() for subset, dataset in self.datasets.items()}
         self.entry = {
             "started": now(),
             "finished": None,
@@ -86,16 +98,16 @@ class TrainingRecord:
             "processes": idist.get_world_size(),
             "precision": choose_precision(self.precision, state.device).record(),
             "seed": self.seed,
+            LABELS: self.labels,
             "data": {
-                subset: {"cases": len(dataset), "sha256": dataset.digest()} for subset, dataset in self.datasets.items()
+                subset: {"cases": len(digests), "sha256": cases_digest(digests)}
+                for subset, digests in self.cases.items()
             },
             "resumed_from_epoch": state.epoch,
             "max_epochs": state.max_epochs,
         }
-        if state.epoch and self.earlier and (changes := changed_parts(self.earlier[-1], self.entry)):
-            logger.warning(
-                f"resumed after epoch {state.epoch} with other {', '.join(changes)} than before: see {self.path}"
-            )
+        if self.resumes and (found := changes(self.earlier[-1], self.entry, before, self.cases)):
+            logger.warning(f"{self.path.parent}: changed since the training was started: {'; '.join(found)}")
         self.update(trainer)
 
     def update(self, trainer: Engine) -> None:
@@ -106,7 +118,7 @@ class TrainingRecord:
             "best_epoch": best.epoch or None,
             "best_score": best.score if math.isfinite(best.score) else None,
         }
-        write_json(self.path, {"runs": [*self.earlier, self.entry]})
+        write_json(self.path, {"runs": [*self.earlier, self.entry], CASES: self.cases})
 
     def finish(self, trainer: Engine) -> None:
         """Write that the training has ended."""
@@ -127,15 +139,15 @@ def read_starts(path: Path) -> list[Mapping[str, Any]]:
     return starts
 
 
-def changed_parts(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what differs between two starts of a training that should be of the same: configs, cases, seed."""
+def read_case_digests(path: Path) -> Digests:
+    """Read the digests of the cases of an earlier start; none where it recorded none."""
+    record = read_json(path) if path.is_file() else {}
+    return {subset: part(part(record, CASES), subset) for subset in part(record, CASES)}
 
-    def differing(key: str) -> list[str]:
-        old, new = before.get(key) or {}, now[key]
-        return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 
-    cases = [f"{subset} cases" for subset in differing("data")]
-    return differing("configs_sha256") + cases + (["seed"] if before.get("seed") != now["seed"] else [])
+def config_files(bundle: Path, configs: list[Path]) -> list[Path]:
+    """Return the configs that run: those that MONAI's command line names, or else `train.json` of the bundle."""
+    return configs or [bundle / "configs" / "train.json"]
 
 
 def describe_bundle(bundle: Path, configs: list[Path]) -> dict[str, Any]:
@@ -146,7 +158,7 @@ def describe_bundle(bundle: Path, configs: list[Path]) -> dict[str, Any]:
         configs: the files that MONAI's command line names; empty takes `train.json`.
     """
     metadata = bundle / "configs" / "metadata.json"
-    files = configs or [bundle / "configs" / "train.json"]
+    files = config_files(bundle, configs)
     return {
         "bundle": str(bundle.resolve()),
         "bundle_version": read_json(metadata).get("version") if metadata.is_file() else None,

@@ -207,6 +207,10 @@ def test_folds_become_one_bundle(trainable: Path, dataset: Path, tmp_path: Path)
     again = hybridseg(*words)
     assert again.code == 0
     assert "2 of 2 trainings are done" in again.out
+    assert "changed" not in again.err
+    write_volume(dataset / "labels" / f"{NAMES[0]}.nii.gz", np.ones((18, 14, 12), np.uint8))
+    later = hybridseg(*words, "--fold", "1")
+    assert f"fold 1 of {trainable.name}: cases changed since it was trained: changed {NAMES[0]}: remove" in later.err
 
 
 @pytest.mark.slow

@@ -39,8 +39,8 @@ DISGUISES: Kinds = {
     "gzip twice": (zipped(nifti(), times=2), UNREADABLE),
     "gzip of nothing": (zipped(content("scan.nii")), UNREADABLE),
     "gzip of text": (zipped(content("scan.nii", b"hello" * 400)), UNREADABLE),
-    "gzip called .nii": (named("scan.nii", nifti("a.nii.gz")), UNREADABLE),
-    "uncompressed called .nii.gz": (named("scan.nii.gz", nifti()), r"unreadable \(Not a gzipped file .*\): must be"),
+    "gzip called .nii": (named("scan.nii", nifti("a.nii.gz")), "compressed by gzip: its name must end in .nii.gz"),
+    "uncompressed called .nii.gz": (named("scan.nii.gz", nifti()), "not compressed: its name must end in .nii"),
     # Not a volume
     **{f"empty {name}": (content(f"scan{name}"), UNREADABLE) for name in (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")},
     "picture called .nii": (content("scan.nii", b"\x89PNG\r\n\x1a\n" + bytes(500)), UNREADABLE),

@@ -42,6 +42,7 @@ def record(output: Path) -> dict[str, Any]:
         (["--tta"], "made with tta False, not True"),
         (["--labels", "1"], "made with labels anterior, posterior, not anterior"),
         (["--largest-component"], "made with largest_component False, not True"),
+        (["--remove-small", "5"], "made with remove_small None, not 5.0"),
     ],
 )
 def test_maps_made_with_other_options_stop_the_run(

@@ -187,3 +187,23 @@ def test_invalid_weights_are_an_error_and_run_no_code(
     assert re.fullmatch(rf"hybridseg predict: {re.escape(str(weights[name]))}: .*{message}.*\n", result.err)
     assert not (folder.parent / "executed").exists()
     assert label_maps(folder.parent / "out") == []
+
+
+@pytest.mark.parametrize("name", ["labels.nii.gz", "labels.nrrd"])
+def test_output_called_like_a_volume_is_an_error(
+    bundle: Path, volume: Callable[[str], Path], tmp_path: Path, name: str
+) -> None:
+    result = predict(bundle, tmp_path / name, volume("a"))
+    assert result.code == 2
+    assert re.search(rf"predict: output: .*{re.escape(name)}: must be a folder", result.err)
+    assert not (tmp_path / name).exists()
+
+
+def test_files_in_other_formats_are_reported(bundle: Path, volume: Callable[[str], Path], tmp_path: Path) -> None:
+    other = volume("a").with_name("b.mgz")
+    other.touch()
+    result = predict(bundle, tmp_path / "out", other.parent)
+    assert (result.code, result.err) == (
+        0,
+        f"hybridseg predict: {other}: a format that is not read: convert it to NIfTI to segment it too\n",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -115,3 +116,12 @@ def test_record_of_another_program_is_an_error(content: str, training: Training)
     (training.folder / "started.json").write_text(content)
     with pytest.raises(VolumeError, match=r"started\.json: no options of a training: must be written by hybridseg"):
         training.check_options()
+
+
+def test_cases_that_changed_since_are_found(training: Training) -> None:
+    touch(training)
+    assert training.changed_data({"a": "1"}) == []
+    cases = {"training": {"a": "1", "b": "2"}, "validation": {"c": "3"}}
+    (training.folder / "run.json").write_text(json.dumps({"runs": [], "case_sha256": cases}))
+    assert training.changed_data({"a": "1", "b": "2", "c": "3", "test": "4"}) == []
+    assert training.changed_data({"a": "1", "b": "9", "c": "9"}) == ["changed b, c"]

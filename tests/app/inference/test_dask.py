@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hybridseg.app.commands.predict import Predict
-from hybridseg.app.inference.dask import Job, connect
+from hybridseg.app.inference.dask import Job
 from hybridseg.app.inference.existing import list_work
 from hybridseg.app.runtime.folder_lock import folder_lock
 
@@ -119,6 +119,23 @@ def test_waiting_cases_are_cancelled_when_the_run_stops(two_workers: str, bundle
 
 
 @pytest.mark.slow
+def test_cases_wait_for_the_first_worker_and_say_so(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, output = write_volume(tmp_path / "in" / "case.nii.gz"), tmp_path / "out"
+    output.mkdir()
+    with distributed.LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=None) as cluster:
+        address = cluster.scheduler_address
+        command = Predict(inputs=(image,), output=output, bundle=str(bundle), dask=address)
+        work = list_work(command.find_cases(bundle), output, overwrite=False)
+        with folder_lock(output, "output"), command.segmenter(command.describe()) as segmenter:
+            line = f"dask: {address}: the scheduler has no workers: waiting until one starts"
+            assert line in capsys.readouterr().err
+            cluster.scale(1)
+            assert [record.outcome for record in segmenter.run(work, {})] == ["written"]
+
+
+@pytest.mark.slow
 def test_worker_without_hybridseg_stops_the_run(bundle: Path, tmp_path: Path) -> None:
     python = make_environment(tmp_path / "environment", ["distributed"])
     image = write_volume(tmp_path / "in" / "case.nii.gz")
@@ -135,17 +152,6 @@ def test_worker_without_hybridseg_stops_the_run(bundle: Path, tmp_path: Path) ->
     assert result.code == 2
     assert f"HybridSeg is not installed: must be version {version('hybridseg')}, as here" in result.err
     assert not list(tmp_path.glob("out/*.nii.gz"))
-
-
-def test_scheduler_without_workers_is_reported(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
-    with distributed.LocalCluster(n_workers=0, dashboard_address=None, processes=False) as cluster:
-        address = cluster.scheduler_address
-        with connect(address, job):
-            pass
-    assert (
-        capsys.readouterr().err
-        == f"hybridseg predict: dask: {address}: no workers yet: the cases wait until one connects\n"
-    )
 
 
 def test_worker_that_sees_bundle_and_folder_fits(job: Job) -> None:

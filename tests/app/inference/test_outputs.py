@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from ..conftest import SHAPE, hybridseg, read_volume, voxels_of, write_volume
 
@@ -26,6 +27,24 @@ def test_labels_are_chosen_by_name_or_number(bundle: Path, tmp_path: Path, volum
     unknown = hybridseg(*words, tmp_path / "other", "--labels", "liver")
     assert unknown.code == 2
     assert unknown.err == "hybridseg predict: labels: 'liver': must be one of anterior, posterior\n"
+
+
+def test_small_components_are_removed(bundle: Path, tmp_path: Path) -> None:
+    image = write_volume(tmp_path / "one.nii.gz", affine=np.diag([1.0, 1.5, 2.0, 1]))
+    words = ("predict", image, "--bundle", bundle, "-o")
+    hybridseg(*words, tmp_path / "all")
+    hybridseg(*words, tmp_path / "large", "--remove-small", "30")  # 10 voxels of 3 mm³
+    labels = voxels_of(tmp_path / "all" / "one.nii.gz")
+    expected = labels.copy()
+    for label in (1, 2):
+        components, count = ndimage.label(labels == label)
+        for number in range(1, count + 1):
+            if (components == number).sum() < 10:
+                expected[components == number] = 0
+    assert 0 < (expected != labels).sum() < (labels > 0).sum()
+    np.testing.assert_array_equal(voxels_of(tmp_path / "large" / "one.nii.gz"), expected)
+    wrong = hybridseg(*words, tmp_path / "none", "--remove-small", "-1")
+    assert (wrong.code, wrong.err) == (2, "hybridseg predict: remove_small: -1.0: must be positive and finite\n")
 
 
 def test_statistics_picture_and_probabilities_are_written(

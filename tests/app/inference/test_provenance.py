@@ -32,6 +32,8 @@ def test_overlap_and_weights_are_those_of_the_bundle_unless_set(bundle: Path) ->
         ({"overlap": 0.75}, ("overlap", "0.5", "0.75")),
         ({"tta": True}, ("tta", "False", "True")),
         ({"labels": ("a",)}, None),
+        ({"remove_small": None}, None),
+        ({"remove_small": 5.0}, ("remove_small", "None", "5.0")),
         ({"labels": ["a", "b"]}, ("labels", "a", "a, b")),
     ],
 )

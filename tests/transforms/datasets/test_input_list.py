@@ -59,6 +59,15 @@ def test_list_may_name_the_series_of_each_case(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_list_that_a_spreadsheet_saved_is_read(tmp_path: Path, delimiter: str) -> None:
+    t1, t2 = touch(tmp_path, "t1.nii", "t2.nii")
+    rows = [["case", "image", "image2"], ["one", "t1.nii", "t2.nii"]]
+    text = "".join(f"{delimiter.join(row)}\r\n" for row in rows)
+    (tmp_path / "cases.csv").write_bytes(text.encode("utf-8-sig"))
+    assert find_cases([tmp_path / "cases.csv"]) == [InputCase("one", (t1, t2))]
+
+
 RULE = "must have the columns case, image and optionally image2 and so on"
 INVALID: dict[str, tuple[tuple[str, str], str]] = {
     "no list": (("cases.json", "{}"), f"cases.json: not a list of cases: {RULE}"),

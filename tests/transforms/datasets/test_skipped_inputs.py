@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hybridseg.transforms import find_cases
-from hybridseg.transforms.datasets.skipped_inputs import passed_over
+from hybridseg.transforms.datasets.skipped_inputs import other_formats, passed_over
 
 from ..io.dicom.dicom_files import write_series
 from ..io.dicom.pydicom_files import write_classic
@@ -22,6 +22,13 @@ def test_skipped_subfolders_are_listed(tmp_path: Path) -> None:
     below = passed_over([tmp_path / "set", tmp_path / "flat", tmp_path / "deep", tmp_path / "set" / "a.nii.gz"])
     assert below == [tmp_path / "set" / name for name in ("b", "b/d", "slices")]
     assert passed_over([tmp_path / "set", tmp_path / "set" / "b", tmp_path / "set" / "b" / "d" / "e.zip"]) == below[2:]
+
+
+def test_volumes_in_other_formats_are_listed(tmp_path: Path) -> None:
+    touch(tmp_path, "a.nii.gz", "._b.mgz", "notes.txt", "c.HDR", "c.img", "d.nhdr", "e.mgz")
+    assert other_formats([tmp_path, tmp_path / "a.nii.gz"]) == [
+        tmp_path / name for name in ("c.HDR", "c.img", "d.nhdr", "e.mgz")
+    ]
 
 
 def test_unreadable_subfolders_are_not_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,15 @@ def test_only_listed_cases_are_used(tmp_path: Path, split_file: Path) -> None:
     assert names(split_cases(make_dataset(tmp_path / "set", "fedcba"), split_file)) == LISTED
 
 
+def test_accents_of_listed_cases_may_be_written_in_either_form(tmp_path: Path) -> None:
+    composed, decomposed = "M\u00fcller", "Mu\u0308ller"
+    listed = tmp_path / "listed.json"
+    listed.write_text(json.dumps({"training": [composed], "validation": ["d"], "test": []}))
+    dataset = make_dataset(tmp_path / "set", [decomposed, "d"])
+    (dataset / "labelsTr" / f"{decomposed}.nii.gz").rename(dataset / "labelsTr" / f"{composed}.nii.gz")
+    assert names(split_cases(dataset, listed))["training"] == [composed]
+
+
 def test_missing_listed_cases_are_counted(tmp_path: Path, split_file: Path, caplog: pytest.LogCaptureFixture) -> None:
     split = split_cases(make_dataset(tmp_path / "set", "adf"), split_file)
     assert names(split) == {"training": ["a"], "validation": ["d"], "test": []}

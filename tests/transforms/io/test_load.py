@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,27 @@ def test_trailing_axes_of_one_voxel_are_dropped(tmp_path: Path, axes: tuple[int,
     image = load(write_nifti(tmp_path / "a.nii", VOXELS.reshape(*SHAPE, *axes)))
     np.testing.assert_array_equal(image.numpy(), VOXELS[None])
     assert tuple(image.meta["spatial_shape"]) == SHAPE
+
+
+@pytest.mark.parametrize("encoding", ["raw", "gzip"])
+@pytest.mark.parametrize(
+    ("kinds", "time"), [("list space space space", "first"), ("space space space time", "last"), ("", "last")]
+)
+def test_nrrd_with_one_time_is_loaded(tmp_path: Path, encoding: str, kinds: str, time: str) -> None:
+    directions = ["(0,1.5,0)", "(2,0,0)", "(0,0,3)"]
+    sizes = [str(size) for size in SHAPE]
+    place = 0 if time == "first" else 3
+    directions.insert(place, "none")
+    sizes.insert(place, "1")
+    lines = ["NRRD0004", "type: short", "dimension: 4", "space: right-anterior-superior", f"sizes: {' '.join(sizes)}"]
+    lines += [f"space directions: {' '.join(directions)}", *([f"kinds: {kinds}"] if kinds else [])]
+    lines += ["endian: little", f"encoding: {encoding}", "space origin: (1,2,3)", "", ""]
+    voxels = VOXELS.tobytes(order="F")
+    path = tmp_path / "a.nrrd"
+    path.write_bytes("\n".join(lines).encode() + (gzip.compress(voxels) if encoding == "gzip" else voxels))
+    image = load(path)
+    np.testing.assert_array_equal(image.numpy(), VOXELS[None])
+    np.testing.assert_allclose(image.affine, [[0, 2, 0, 1], [1.5, 0, 0, 2], [0, 0, 3, 3], [0, 0, 0, 1]], atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["four.nii.gz", "five.nii", "a.nrrd", "a.mha"])

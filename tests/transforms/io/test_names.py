@@ -22,6 +22,10 @@ def test_case_name_is_the_name_without_the_extension(name: str, extension: str) 
     assert case_name(f"folder.nii/{name}{extension}") == name
 
 
+def test_case_name_is_the_same_however_its_accents_are_stored() -> None:
+    assert case_name("e\N{COMBINING ACUTE ACCENT}.nii") == case_name("\N{LATIN SMALL LETTER E WITH ACUTE}.nii.gz")
+
+
 def test_case_name_of_another_file_is_its_name() -> None:
     assert case_name("folder/scan.v1") == "scan.v1"
 
@@ -73,3 +77,10 @@ def test_circular_link_does_not_exist(tmp_path: Path) -> None:
 def test_no_inputs_are_an_error() -> None:
     with pytest.raises(ValueError, match="inputs: none"):
         find_volumes([])
+
+
+def test_accents_may_be_written_in_either_form(tmp_path: Path) -> None:
+    composed, decomposed = "M\u00fcller", "Mu\u0308ller"
+    assert case_name(f"{decomposed}.nii.gz") == composed
+    with pytest.raises(VolumeError, match=f"case name '{composed}'"):
+        find_volumes(touch(tmp_path, f"{composed}.nii.gz", f"{decomposed}.nii.gz"))

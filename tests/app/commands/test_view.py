@@ -1,0 +1,59 @@
+"""`hybridseg view` serves until Ctrl-C and ends with one line; the report writes the same as a folder."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from ..conftest import hybridseg
+
+
+@pytest.mark.slow
+def test_view_serves_until_ctrl_c(cohort: Path) -> None:
+    words = ["view", cohort / "labels", "--images", cohort / "images", "--no-browser", "--json"]
+    command = [sys.executable, "-m", "hybridseg.app", *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        printed = "".join(iter(process.stdout.readline, "}\n")) + "}"
+        record = json.loads(printed)
+        with urllib.request.urlopen(f"{record['url']}cases", timeout=30) as answer:
+            assert {case["name"] for case in json.load(answer)["cases"]} == {"good", "bad"}
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "hybridseg view: ended\n")
+    assert list(record) == ["url", "cases", "notes"]
+    assert record["notes"] == str(cohort / "labels" / "review.csv")
+
+
+def test_report_writes_a_viewer_and_replaces_it(cohort: Path) -> None:
+    viewer = cohort / "viewer"
+    given = ("--references", cohort / "truth", "--images", cohort / "images", "--cases", "1")
+    for _ in range(2):
+        result = hybridseg("report", cohort / "labels", "-o", cohort / "page.html", "--viewer", viewer, *given)
+        assert result.code == 0
+        assert result.out == f"report written to {cohort / 'page.html'}, viewer to {viewer / 'index.html'}\n"
+    assert sorted(path.name for path in viewer.iterdir()) == [
+        "cases",
+        "index.html",
+        "niivue.js",
+        "overview.js",
+        "viewer.css",
+        "viewer.js",
+    ]
+    assert [path.name for path in (viewer / "cases").iterdir()] == ["0.js"]
+    assert '"name": "bad"' in (viewer / "overview.js").read_text()
+    assert str(cohort) not in "".join(path.read_text() for path in viewer.rglob("*.js"))
+
+
+@pytest.mark.parametrize("folder", ["images", "labels/bad.nii.gz"])
+def test_viewer_replaces_no_other_files(cohort: Path, folder: str) -> None:
+    result = hybridseg("report", cohort / "labels", "-o", cohort / "page.html", "--viewer", cohort / folder)
+    assert result.code == 2
+    assert "must be a new or empty folder, or an earlier viewer" in result.err
+    assert (cohort / "images" / "bad.nii.gz").is_file()
