@@ -67,8 +67,9 @@ def time_mixers() -> dict[str, float]:
 def coarse_block(name: str) -> nn.Module:
     """Make a block of the coarsest stage of `small` with another mixer."""
     part: Part = {"name": name, "heads": HEADS} if has_heads(MIXERS[name]) else name
-    block = Block(BlockContext(CHANNELS), part, "depthwise", drop_path=0.0)
-    return block.to(memory_format=torch.channels_last_3d).eval()
+    block = Block(BlockContext(CHANNELS), part, "depthwise", drop_path=0.0).eval()
+    block.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return block
 
 
 def has_heads(kind: type[Mixer]) -> bool:
