@@ -100,7 +100,9 @@ def load_program(path: Path, device: torch.device) -> Loaded:
     """Load a torch.export program."""
     program = torch.export.load(path)
     if device.type != "cpu":
-        program = torch.export.passes.move_to_device_pass(program, device)
+        from torch.export.passes import move_to_device_pass
+
+        program = move_to_device_pass(program, device)
     signature = program.graph_signature
     values = {node.name: node.meta["val"] for node in program.graph.nodes if "val" in node.meta}
     (windows,), (logits,) = (
