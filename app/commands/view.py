@@ -27,14 +27,14 @@ class View(Command):
 
     examples = ("labels --references labelsTs", "ct.nii.gz ct_labels.nii.gz")
 
-    inputs: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER|FILE ...")]]
+    inputs: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="INPUT ...")]]
     """Folder of label maps, such as the output of `hybridseg predict`; or an image, and optionally its label map."""
     references: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
     """References as for `hybridseg evaluate`: adds their outlines, and Dice."""
     images: Annotated[
         Path | None, tyro.conf.arg(metavar="INPUT", help_behavior_hint="(default: images in run.json)")
     ] = None
-    """Images of the label maps in FOLDER, as given to `hybridseg predict`."""
+    """Images of the label maps in a folder, as given to `hybridseg predict`."""
     bundle: Annotated[
         str | None, tyro.conf.arg(metavar="NAME|FOLDER", help_behavior_hint="(default: bundle in run.json)")
     ] = None
