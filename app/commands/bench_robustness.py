@@ -39,7 +39,7 @@ class BenchRobustness(ComputingCommand):
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FOLDER", help_behavior_hint="")] = None
     """Folder for robustness.csv, robustness.json and robustness.md."""
     cases: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: all)")] = None
-    """Cases to segment, the first ones by name."""
+    """Cases to segment, the first of these."""
     device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """auto, cpu, cuda or cuda:N; auto uses a GPU if there is one."""
 
