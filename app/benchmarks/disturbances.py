@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,7 +23,6 @@ from monai.transforms import (
     RandGaussianNoise,
     RandRicianNoise,
 )
-from monai.transforms import Transform as MonaiTransform
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
@@ -59,14 +59,14 @@ class Disturbance:
     keeps_units: bool = True
 
 
-def of_image(scan: Scan, change: Callable[[MetaTensor], MetaTensor]) -> Scan:
+def of_image(scan: Scan, change: Callable[[Any], Any]) -> Scan:
     """Change each channel (1, X, Y, Z) of the image of a scan, and nothing of its label map."""
     image, label = scan
     changed = torch.cat([change(image[index : index + 1]).as_tensor() for index in range(len(image))])
     return MetaTensor(changed.float(), meta=dict(image.meta)), label
 
 
-def seeded(transform: RandBiasField | RandGaussianNoise | RandRicianNoise) -> MonaiTransform:
+def seeded(transform: RandBiasField | RandGaussianNoise | RandRicianNoise) -> Any:
     """Return a random transform of MONAI that draws the same numbers each time it is made."""
     return transform.set_random_state(SEED)
 
@@ -139,7 +139,7 @@ def narrow(scan: Scan, percent: float) -> Scan:
     """Keep this share of each axis, in the middle."""
     image, label = scan
     crop = CenterSpatialCrop([max(1, round(length * percent / 100)) for length in image.shape[1:]])
-    return crop(image), crop(label)
+    return cast(MetaTensor, crop(image)), cast(MetaTensor, crop(label))
 
 
 def rotate(scan: Scan, degrees: float) -> Scan:

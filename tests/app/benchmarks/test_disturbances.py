@@ -47,12 +47,14 @@ def test_image_and_label_stay_on_one_grid_and_repeat(disturbance: Disturbance, s
 
 def test_noise_has_the_strength_of_its_severity(scan: Scan) -> None:
     low, high = np.percentile(scan[0].numpy(), (1, 99))
-    added = add_noise((scan[0] - 1000, scan[1]), 10)[0].as_tensor() - (scan[0].as_tensor() - 1000)
+    added = add_noise((MetaTensor(scan[0].as_tensor() - 1000, affine=AFFINE), scan[1]), 10)[0].as_tensor() - (
+        scan[0].as_tensor() - 1000
+    )
     assert float(added.std()) == pytest.approx(0.1 * (high - low), rel=0.05)
 
 
 def test_noise_of_mri_leaves_no_voxel_negative(scan: Scan) -> None:
-    dark = add_noise((scan[0] - scan[0].min(), scan[1]), 20)[0]
+    dark = add_noise((MetaTensor(scan[0].as_tensor() - scan[0].as_tensor().min(), affine=AFFINE), scan[1]), 20)[0]
     assert float(dark.min()) >= 0
 
 
@@ -73,9 +75,9 @@ def test_only_axes_with_smaller_voxels_become_coarser(scan: Scan) -> None:
 
 
 def test_lost_slices_are_means_of_their_neighbours(scan: Scan) -> None:
-    image, old = interpolate_slices(scan, 50)[0][0], scan[0][0]
-    torch.testing.assert_close(image[..., 1].as_tensor(), ((old[..., 0] + old[..., 2]) / 2).as_tensor())
-    torch.testing.assert_close(image[..., 2].as_tensor(), old[..., 2].as_tensor())
+    image, old = interpolate_slices(scan, 50)[0].as_tensor()[0], scan[0].as_tensor()[0]
+    torch.testing.assert_close(image[..., 1], (old[..., 0] + old[..., 2]) / 2)
+    torch.testing.assert_close(image[..., 2], old[..., 2])
 
 
 def test_narrower_field_of_view_keeps_the_middle_in_place(scan: Scan) -> None:
