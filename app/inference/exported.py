@@ -101,11 +101,6 @@ def load_program(path: Path, device: torch.device) -> Loaded:
     """Load a torch.export program."""
     program = torch.export.load(path)
     if device.type != "cpu":
-<<<<<<< HEAD
-        from torch.export.passes import move_to_device_pass
-
-=======
->>>>>>> h22
         program = move_to_device_pass(program, device)
     signature = program.graph_signature
     values = {node.name: node.meta["val"] for node in program.graph.nodes if "val" in node.meta}
