@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "bench inference": "bench_inference:BenchInference",
     "bench loading": "bench_loading:BenchLoading",
     "bench ablation": "bench_ablation:BenchAblation",
+    "bench robustness": "bench_robustness:BenchRobustness",
     "completion": "completion:Completion",
 }
 """Module in `commands` and class of each command; a command's name may be two words."""

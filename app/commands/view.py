@@ -27,14 +27,14 @@ class View(Command):
 
     examples = ("labels --references labelsTs", "ct.nii.gz ct_labels.nii.gz")
 
-    inputs: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER|FILE ...")]]
+    inputs: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="INPUT ...")]]
     """Folder of label maps, such as the output of `hybridseg predict`; or an image, and optionally its label map."""
     references: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
     """References as for `hybridseg evaluate`: adds their outlines, and Dice."""
     images: Annotated[
         Path | None, tyro.conf.arg(metavar="INPUT", help_behavior_hint="(default: images in run.json)")
     ] = None
-    """Images of the label maps in FOLDER, as given to `hybridseg predict`."""
+    """Images of the label maps in a folder, as given to `hybridseg predict`."""
     bundle: Annotated[
         str | None, tyro.conf.arg(metavar="NAME|FOLDER", help_behavior_hint="(default: bundle in run.json)")
     ] = None
@@ -55,8 +55,8 @@ class View(Command):
             0.
 
         Raises:
-            ValueError: an option is invalid, a path does not exist or holds no cases, or a package is missing.
-            OSError: the port is taken.
+            ValueError: an option is invalid, a path does not exist or holds no cases, a package is missing, or the port
+                is taken.
         """
         if not self.inputs:
             raise ValueError("inputs: none: must be a folder of label maps, or an image")
@@ -71,9 +71,14 @@ class View(Command):
         from hybridseg.app.viewing import ReviewNotes, ViewServer, open_cases
 
         viewing = open_cases(self.inputs, references=self.references, images=self.images, bundle=self.bundle)
-        place = self.inputs[-1] if self.inputs[-1].is_dir() else self.inputs[-1].parent
-        notes = ReviewNotes(self.notes or place / REVIEW)
-        with ViewServer(viewing, notes, self.port) as server:
+        last = self.inputs[-1]
+        holds_maps = last.is_dir() and viewing.cases[0].prediction is not None  # not the folder of a DICOM series
+        notes = ReviewNotes(self.notes or (last if holds_maps else last.parent) / REVIEW)
+        try:
+            server = ViewServer(viewing, notes, self.port)
+        except OSError as error:
+            raise ValueError(f"port: {self.port}: {error.strerror}: must be a free port") from error
+        with server:
             count = f"{len(viewing.cases)} case{'s' if len(viewing.cases) > 1 else ''}"
             record = {"url": server.url, "cases": len(viewing.cases), "notes": str(notes.path)}
             self.show(record, f"{count} at {server.url} (Ctrl-C ends it)")

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from monai.data import MetaTensor
 from torch import Tensor, nn
+from torch.export.passes import move_to_device_pass
 
 from hybridseg.transforms.errors import PathLike, VolumeError
 from hybridseg.transforms.extras import install_command
@@ -100,7 +101,7 @@ def load_program(path: Path, device: torch.device) -> Loaded:
     """Load a torch.export program."""
     program = torch.export.load(path)
     if device.type != "cpu":
-        program = torch.export.passes.move_to_device_pass(program, device)
+        program = move_to_device_pass(program, device)
     signature = program.graph_signature
     values = {node.name: node.meta["val"] for node in program.graph.nodes if "val" in node.meta}
     (windows,), (logits,) = (

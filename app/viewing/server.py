@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import sys
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -70,6 +71,11 @@ class ViewServer(ThreadingHTTPServer):
         self.viewing, self.notes = viewing, notes
         self.token = secrets.token_urlsafe(24)
         self.url = f"http://{ADDRESS}:{self.server_port}/{self.token}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print nothing where the browser left before it had read the answer."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     def overview(self) -> dict[str, Any]:
         """Return the title and the list of cases with their notes."""

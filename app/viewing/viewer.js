@@ -334,7 +334,7 @@ function showList() {
   $("title").textContent = title;
   document.title = `${title} – hybridseg view`;
   const scored = cases.some(({ dice }) => dice !== null);
-  const worst = scored ? ", lowest Dice first" : cases.some(({ remark }) => remark) ? ", outliers first" : "";
+  const worst = scored ? ", lowest Dice first" : cases.some(({ remark }) => remark.endsWith(" z")) ? ", outliers first" : "";
   $("count").textContent = `${cases.length} case${cases.length > 1 ? "s" : ""}${worst}`;
   $("cases").replaceChildren(...cases.map(({ name, dice, remark, verdict, note }, index) => {
     const button = element("button", { type: "button", title: [name, note].filter(Boolean).join("\n") },

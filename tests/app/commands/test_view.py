@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -49,6 +50,16 @@ def test_report_writes_a_viewer_and_replaces_it(cohort: Path) -> None:
     assert [path.name for path in (viewer / "cases").iterdir()] == ["0.js"]
     assert '"name": "bad"' in (viewer / "overview.js").read_text()
     assert str(cohort) not in "".join(path.read_text() for path in viewer.rglob("*.js"))
+
+
+def test_a_port_that_is_taken_is_one_line(cohort: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        result = hybridseg("view", cohort / "labels", "--no-browser", "--port", str(port))
+    assert result.code == 2
+    assert result.err == f"hybridseg view: port: {port}: Address already in use: must be a free port\n"
 
 
 @pytest.mark.parametrize("folder", ["images", "labels/bad.nii.gz"])
