@@ -42,6 +42,7 @@ format: $(INSTALLED)  ## sort imports, apply ruff's safe fixes and format
 
 docs: $(INSTALLED)  ## draw the figures and build the documentation into site/
 	$(BIN)/python docs/figures.py
+	$(BIN)/python docs/mixer_table.py
 	$(BIN)/mkdocs build --strict
 
 notebooks: $(INSTALLED)  ## run the notebooks and store their outputs: about five minutes
