@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -233,6 +234,6 @@ def test_monai_loads_the_network_with_its_weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        network = load(bundle.name, bundle_dir=bundle.parent, device="cpu")
+        network: Any = load(bundle.name, bundle_dir=bundle.parent, device="cpu")
     weights = torch.load(bundle / "models" / "model.pt", weights_only=True)
     assert all(torch.equal(weights[name], tensor) for name, tensor in network.state_dict().items())

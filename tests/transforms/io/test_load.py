@@ -103,7 +103,8 @@ def test_nrrd_with_one_time_is_loaded(tmp_path: Path, encoding: str, kinds: str,
     path.write_bytes("\n".join(lines).encode() + (gzip.compress(voxels) if encoding == "gzip" else voxels))
     image = load(path)
     np.testing.assert_array_equal(image.numpy(), VOXELS[None])
-    np.testing.assert_allclose(image.affine, [[0, 2, 0, 1], [1.5, 0, 0, 2], [0, 0, 3, 3], [0, 0, 0, 1]], atol=1e-9)
+    affine = np.array([[0, 2, 0, 1], [1.5, 0, 0, 2], [0, 0, 3, 3], [0, 0, 0, 1]])
+    np.testing.assert_allclose(image.affine, affine, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["four.nii.gz", "five.nii", "a.nrrd", "a.mha"])
