@@ -106,7 +106,7 @@ def coarsen(scan: Scan, spacing: float) -> Scan:
     wanted = np.maximum(lengths, spacing)
     sigma = [float(value) for value in np.sqrt(np.maximum((wanted / lengths) ** 2 - 1, 0)) / FULL_WIDTH]
     image, _ = of_image(scan, GaussianSmooth(sigma))
-    coarse = Resampled(["image", "label"], wanted, nearest=["label"])({"image": image, "label": label})
+    coarse = Resampled(["image", "label"], wanted.tolist(), nearest=["label"])({"image": image, "label": label})
     return coarse["image"], coarse["label"]
 
 

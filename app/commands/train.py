@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -157,7 +157,7 @@ class Train(ComputingCommand):
         """
         given: dict[str, object] = {"dataset_dir": self.dataset}
         for option, key in KEYS.items():
-            value = getattr(self, option)
+            value: Any = getattr(self, option)
             is_default = value is None or value is False or (option, value) == ("device", "auto")
             if not is_default:  # 0 is a seed and a fold
                 given[key] = quoted(value) if option in TEXTS else value

@@ -37,7 +37,7 @@ from .provenance import shown_setting
 from .segmenter import Rows, Segmenter
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Future
 
 DEATHS = 3
 """A case fails when this many workers died while they segmented it."""
@@ -176,7 +176,7 @@ class DaskSegmenter:
     """Segments cases as `Segmenter` does, on the workers of a Dask scheduler.
 
     Args:
-        client: the connection to the scheduler.
+        client: the connection to the scheduler, a `distributed.Client`, whose types are those of asynchronous use.
         address: what the user calls the scheduler.
         job: what the workers need to know.
 
@@ -184,7 +184,7 @@ class DaskSegmenter:
         settings: what made the label map of the case that was yielded last; at first, what is known of all.
     """
 
-    client: Client
+    client: Any
     address: str
     job: Job
 
@@ -300,7 +300,7 @@ def connect(address: str, job: Job) -> Iterator[DaskSegmenter]:
     from distributed import Client
 
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it prints tracebacks of what is raised here
-    place = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
+    place: dict[str, Any] = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     with ExitStack() as held:
         try:
             client = held.enter_context(Client(**place, timeout=CONNECTING, set_as_default=False))

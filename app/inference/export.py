@@ -6,6 +6,7 @@ import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,7 @@ def difference(network: nn.Module, run: Run, windows: Tensor) -> float:
 
 def write_torchscript(network: nn.Module, windows: Tensor, path: Path) -> None:
     """Trace a network and write it as TorchScript."""
-    program = torch.jit.trace(network, windows, check_trace=False)
+    program: Any = torch.jit.trace(network, windows, check_trace=False)
     shapes = {"windows": [None, *windows.shape[1:]], "logits": [None, *program(windows).shape[1:]]}
     torch.jit.save(program, path, _extra_files={SHAPES: json.dumps(shapes)})
 

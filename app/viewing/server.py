@@ -90,7 +90,7 @@ class ViewServer(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """Answers one request."""
 
-    server: ViewServer
+    server: ViewServer  # pyright: ignore[reportIncompatibleVariableOverride] - set by the server itself
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "hybridseg", ""
     timeout = 60

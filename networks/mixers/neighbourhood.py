@@ -66,7 +66,8 @@ class NeighbourhoodMixer(Mixer):
         scores = torch.stack([(query * near).sum(-1) for near in keys])  # (neighbours, B, D, H, W, h)
         scores = scores / math.sqrt(key.shape[-1]) + self.bias.view(-1, 1, 1, 1, 1, self.heads)
         weights = scores.masked_fill(torch.stack(insides) == 0, -torch.inf).softmax(dim=0).to(value.dtype)
-        mixed = sum(weight[..., None] * near for weight, near in zip(weights, values, strict=True))
+        parts = (weight[..., None] * near for weight, near in zip(weights, values, strict=True))
+        mixed = sum(parts, torch.zeros_like(value))
         return to_map(self.dropout(self.projection(mixed.flatten(-2))))
 
     def neighbours(self, tokens: Tensor) -> list[Tensor]:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ def test_small_components_are_removed(bundle: Path, tmp_path: Path) -> None:
     labels = voxels_of(tmp_path / "all" / "one.nii.gz")
     expected = labels.copy()
     for label in (1, 2):
+        components: Any
         components, count = ndimage.label(labels == label)
         for number in range(1, count + 1):
             if (components == number).sum() < 10:
