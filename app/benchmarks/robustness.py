@@ -82,7 +82,7 @@ def measure_robustness(
     dice: dict[Disturbance, dict[str, float]] = {disturbance: {} for disturbance in disturbances}
     for case in tqdm(cases, desc=bundle.name, unit="case", leave=False, disable=hides_bars()):
         with failures.catch(case["case"]):
-            loaded = load(dict(case))
+            loaded = load({**case})
             for disturbance in disturbances:
                 name = f"{case['case']}, {disturbance.name} {disturbance.severity:g} {disturbance.unit}"
                 with failures.catch(name):

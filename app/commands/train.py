@@ -160,7 +160,7 @@ class Train(ComputingCommand):
             value: Any = getattr(self, option)
             is_default = value is None or value is False or (option, value) == ("device", "auto")
             if not is_default:  # 0 is a seed and a fold
-                given[key] = quoted(value) if option in TEXTS else value
+                given[key] = quoted(str(value)) if option in TEXTS else value
         settings = read_settings(self.set)
         if twice := given.keys() & settings.keys():
             raise ValueError(f"set: {min(twice)!r}: must be set once; an option or argument sets it too")

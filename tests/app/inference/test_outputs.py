@@ -38,8 +38,8 @@ def test_small_components_are_removed(bundle: Path, tmp_path: Path) -> None:
     labels = voxels_of(tmp_path / "all" / "one.nii.gz")
     expected = labels.copy()
     for label in (1, 2):
-        components: Any
-        components, count = ndimage.label(labels == label)
+        found: Any = ndimage.label(labels == label)
+        components, count = found
         for number in range(1, count + 1):
             if (components == number).sum() < 10:
                 expected[components == number] = 0
