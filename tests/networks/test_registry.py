@@ -13,6 +13,7 @@ from hybridseg.networks.mixers import ConvMixer, WindowMixer
 from hybridseg.networks.registry import build
 
 CONTEXT = BlockContext(8)
+NAMES = ", ".join(sorted(MIXERS))
 OUTSIDE = "hybridseg.app.benchmarks.ablated_mixers.DepthwiseMixer"
 
 
@@ -38,8 +39,8 @@ def test_dotted_path_builds_a_class_from_outside():
         (None, "mixers: None: must be a name, or a mapping of name and options"),
         ([], "mixers: []: must be a name, or a mapping of name and options"),
         (3, "mixers: 3: must be a name, or a mapping of name and options"),
-        ({}, "mixers: '': must be one of conv, gated, relative, rotary, window, or the dotted path of a class"),
-        ("fourier", "mixers: 'fourier': must be one of conv, gated, relative, rotary, window, or the dotted path"),
+        ({}, f"mixers: '': must be one of {NAMES}, or the dotted path of a class"),
+        ("fourier", f"mixers: 'fourier': must be one of {NAMES}, or the dotted path"),
         ("nowhere.Mixer", "mixers: 'nowhere.Mixer': cannot be imported: No module named 'nowhere'"),
         ("..Mixer", "mixers: '..Mixer': cannot be imported: "),
         ("torch.nn.Nothing", "mixers: 'torch.nn.Nothing': cannot be imported: "),
