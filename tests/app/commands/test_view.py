@@ -14,19 +14,31 @@ import pytest
 
 from ..conftest import hybridseg
 
+INTERRUPTIBLE = """
+import signal, sys
+from hybridseg.app.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
+sys.exit(main())
+"""
+
 
 @pytest.mark.slow
 def test_view_serves_until_ctrl_c(cohort: Path) -> None:
     words = ["view", cohort / "labels", "--images", cohort / "images", "--no-browser", "--json"]
-    command = [sys.executable, "-m", "hybridseg.app", *map(str, words)]
+    command = [sys.executable, "-c", INTERRUPTIBLE, *map(str, words)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        printed = "".join(iter(process.stdout.readline, "}\n")) + "}"
-        record = json.loads(printed)
-        with urllib.request.urlopen(f"{record['url']}cases", timeout=30) as answer:
-            assert {case["name"] for case in json.load(answer)["cases"]} == {"good", "bad"}
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        try:
+            assert process.stdout is not None
+            printed = ""
+            while not printed.endswith("}\n") and (line := process.stdout.readline()):
+                printed += line
+            record = json.loads(printed)
+            with urllib.request.urlopen(f"{record['url']}cases", timeout=30) as answer:
+                assert {case["name"] for case in json.load(answer)["cases"]} == {"good", "bad"}
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, errors) == (0, "hybridseg view: ended\n")
     assert list(record) == ["url", "cases", "notes"]
     assert record["notes"] == str(cohort / "labels" / "review.csv")
