@@ -23,7 +23,11 @@ class LinearMixer(GlobalMixer):
 
     Args:
         context: channels, dropout, and the kernel of a depth-wise projection.
-        options: those of `GlobalMixer`.
+        heads: attention heads.
+        projection: one of `PROJECTIONS`.
+
+    Raises:
+        ValueError: `heads` does not divide the channels.
     """
 
     def windows(self, size: Triple) -> WindowGrid | None:
