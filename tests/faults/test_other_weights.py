@@ -49,7 +49,7 @@ def test_predict_and_export_name_what_is_wrong(
     for given in ([weights], [own, weights]):  # one network, and an ensemble
         result = predict(bundle, tmp_path / "out", volume("a"), "--checkpoint", *given)
         check_line(result, "predict", weights, RULES[kind])
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
     result = hybridseg("export", bundle, "-o", tmp_path / "network.ts", "--checkpoint", weights)
     check_line(result, "export", weights, RULES[kind])
     assert not (tmp_path / "network.ts").exists()

@@ -13,8 +13,8 @@ from hybridseg.bundles import bundle_names, bundle_path
 
 WITH_SETTINGS = ("train.json", "inference.json", "evaluate.json", "multi_gpu_train.json")
 TEXTS = ("run_dir", "subset")
-LISTS = ("spacing", "window", "patch_size", "flip_axes", "mirror_axes", "rotation")
-MAPPINGS = ("label_names", "label_codes", "regions")
+LISTS = ("spacing", "window", "patch_size", "flip_axes", "mirror_axes", "rotation", "padding")
+MAPPINGS = ("label_names", "label_codes", "regions", "modalities", "windows")
 
 
 def settings_of(bundle: Path) -> dict[str, Any]:
@@ -26,7 +26,8 @@ def settings_of(bundle: Path) -> dict[str, Any]:
         settings |= {key: value for key, value in config.items() if not isinstance(value, dict | str | list)}
         settings |= {key: config[key] for key in (*TEXTS, *LISTS, *MAPPINGS) if key in config}
     settings |= {key: read["train.json"][key] for key in ("dataset_dir", "split_file")}
-    return settings | {"modality": "CT" if "window" in settings else "MRI"}
+    several = " and ".join(settings.get("modalities", ()))
+    return settings | {"modality": several or ("CT" if "window" in settings else "MRI")}
 
 
 @pytest.mark.parametrize("file", WITH_SETTINGS)
