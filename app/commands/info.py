@@ -23,7 +23,7 @@ WINDOW = 96
 class Info(Command):
     """List the shipped bundles; with --networks or --mixers, what networks are made of, and what it costs."""
 
-    examples = ("", "--networks", "--mixers")
+    examples = ("--networks", "--mixers")
 
     path: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
     """Print only the folder of this bundle."""

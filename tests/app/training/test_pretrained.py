@@ -81,6 +81,7 @@ def test_three_classes_start_from_weights_for_two(tmp_path: Path) -> None:
     }
     config_file = str(bundle / "configs" / "train.json")
     workflow = create_workflow(config_file=config_file, logging_file=False, pretrained=str(pretrained), **overrides)
+    workflow.parser.get_parsed_content("run::1")  # loads them, after the run folder is locked and before the training
     network = workflow.network_def
     matching = [name for name in source.state_dict() if not name.startswith("heads.")]
     for name in matching:
