@@ -29,6 +29,7 @@ from monai.transforms import (
 from monai.utils import set_determinism
 
 from hybridseg.app.inference.predictor import Predictor
+from hybridseg.app.labels.label_maps import mask_dice
 from hybridseg.app.runtime.child_process import ChildError, answer_json, run_json
 from hybridseg.app.runtime.machine import peak_memory_bytes
 from hybridseg.app.runtime.threads import thread_environment
@@ -126,12 +127,9 @@ def add_dice(task: InferenceTask, rows: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         if "error" not in row and row["way"] != GAUSSIAN:
             found = sitk.GetArrayFromImage(sitk.ReadImage(label_map_path(task, row["way"]))).astype(np.uint8)
-            row["dice"] = fmean(dice(found == label, wanted == label) for label in np.unique(wanted) if label)
-
-
-def dice(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the Dice of two masks, at least one of them not empty."""
-    return float(2 * (first & second).sum() / (first.sum() + second.sum()))
+            row["dice"] = fmean(
+                mask_dice(found == label, wanted == label) or 0.0 for label in np.unique(wanted) if label
+            )
 
 
 def label_map_path(task: InferenceTask, way: str) -> Path:

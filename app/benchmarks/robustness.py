@@ -15,7 +15,7 @@ from hybridseg.app.bundling.config import input_modalities
 from hybridseg.app.evaluation.metrics import mask_of, parts_to_score
 from hybridseg.app.evaluation.summary import interval
 from hybridseg.app.inference.predictor import Predictor
-from hybridseg.app.labels.label_maps import LabelMap, compact_labels
+from hybridseg.app.labels.label_maps import LabelMap, compact_labels, mask_dice
 from hybridseg.app.runtime.console import align, hides_bars
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.transforms.datasets.dataset import LabelledCase
@@ -104,11 +104,9 @@ def mean_dice(
     prediction: LabelMap, reference: LabelMap, label_names: Mapping[int, str], regions: Regions | None = None
 ) -> float | None:
     """Return the mean Dice over the labels or regions that either map has; None if neither has any."""
-    values = []
-    for _, _, members in parts_to_score(label_names, regions):
-        predicted, wanted = mask_of(prediction, members), mask_of(reference, members)
-        if total := int(predicted.sum()) + int(wanted.sum()):
-            values.append(2 * int((predicted & wanted).sum()) / total)
+    parts = parts_to_score(label_names, regions)
+    dice = [mask_dice(mask_of(prediction, members), mask_of(reference, members)) for _, _, members in parts]
+    values = [value for value in dice if value is not None]
     return fmean(values) if values else None
 
 

@@ -17,7 +17,7 @@ from hybridseg.app.evaluation.files import score_files
 from hybridseg.app.evaluation.metrics import LabelScore, mask_of
 from hybridseg.app.evaluation.references import as_reference
 from hybridseg.app.labels.files import load_labels
-from hybridseg.app.labels.label_maps import LabelMap
+from hybridseg.app.labels.label_maps import LabelMap, mask_dice
 from hybridseg.app.runtime.console import hides_bars
 from hybridseg.app.runtime.failed_cases import CaseFailures
 from hybridseg.transforms.components import ComponentRule, remove_components
@@ -194,8 +194,8 @@ def overlap(prediction: LabelMap, reference: LabelMap, part: Part, ignore: int |
     predicted, wanted = mask_of(prediction, part.labels), mask_of(reference, part.labels)
     if ignore is not None:
         predicted &= reference != ignore
-    total = int(predicted.sum()) + int(wanted.sum())
-    return 2 * int((predicted & wanted).sum()) / total if total else 1.0
+    dice = mask_dice(predicted, wanted)
+    return 1.0 if dice is None else dice
 
 
 def write_case_list(path: Path, cases: Sequence[LabelledCase]) -> None:

@@ -7,7 +7,7 @@ from hybridseg.transforms.lazy import lazy_names
 if TYPE_CHECKING:
     from .files import load_labels
     from .keep import keep_components, keep_labels
-    from .label_maps import LabelMap, compact_labels, count_labels, resample_labels
+    from .label_maps import LabelMap, compact_labels, count_labels, mask_dice, resample_labels
     from .label_statistics import LabelStatistics
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "keep_components",
     "keep_labels",
     "load_labels",
+    "mask_dice",
     "resample_labels",
 ]
 
@@ -26,7 +27,7 @@ __getattr__ = lazy_names(
     {
         "files": ["load_labels"],
         "keep": ["keep_components", "keep_labels"],
-        "label_maps": ["LabelMap", "compact_labels", "count_labels", "resample_labels"],
+        "label_maps": ["LabelMap", "compact_labels", "count_labels", "mask_dice", "resample_labels"],
         "label_statistics": ["LabelStatistics"],  # the module shadows the function of its name
     },
 )

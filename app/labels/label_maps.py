@@ -33,6 +33,12 @@ def count_labels(labels: LabelMap) -> NDArray[np.intp]:
     return np.sum([np.bincount(part, minlength=length) for part in parts], axis=0)
 
 
+def mask_dice(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float | None:
+    """Return the Dice of two masks of one shape; None if both are empty."""
+    total = np.count_nonzero(first) + np.count_nonzero(second)
+    return 2 * np.count_nonzero(first & second) / total if total else None
+
+
 def resample_labels(
     labels: LabelMap,
     affine: NDArray[np.floating],

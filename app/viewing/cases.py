@@ -18,7 +18,7 @@ from hybridseg.app.bundling.config import input_channels, input_modalities, labe
 from hybridseg.app.evaluation.references import Reference, find_references
 from hybridseg.app.inference.run_record import RunRecord, recorded_bundle
 from hybridseg.app.labels.files import load_labels
-from hybridseg.app.labels.label_maps import LabelMap, count_labels, resample_labels
+from hybridseg.app.labels.label_maps import LabelMap, count_labels, mask_dice, resample_labels
 from hybridseg.app.reporting.cohort import Cohort
 from hybridseg.app.reporting.outliers import cohort_volumes
 from hybridseg.app.reporting.sources import SUMMARY, case_files, cases_outside, newer_than, read_scores, recorded_image
@@ -312,8 +312,8 @@ def dice(
     (predicted, affine), (reference, grid) = ((masks[name], maps[name][1]) for name in ("prediction", "reference"))
     if grid_difference(predicted.shape, affine, reference.shape, grid):
         predicted = resample_labels(predicted.astype(np.uint8), affine, reference.shape, grid) > 0
-    total = np.count_nonzero(predicted) + np.count_nonzero(reference)
-    return round(2 * np.count_nonzero(predicted & reference) / total, 3) if total else None
+    found = mask_dice(predicted, reference)
+    return None if found is None else round(found, 3)
 
 
 def centre(mask: NDArray[np.bool_], affine: NDArray[np.floating]) -> list[float]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from hybridseg.app.labels import label_maps
-from hybridseg.app.labels.label_maps import compact_labels, count_labels, resample_labels
+from hybridseg.app.labels.label_maps import compact_labels, count_labels, mask_dice, resample_labels
 
 AFFINE = np.array([[0, -1.5, 0, 40], [2.0, 0, 0, -30], [0, 0, 3.0, 7], [0, 0, 0, 1]])
 LABELS = np.random.default_rng(0).integers(0, 5, (9, 8, 7), dtype=np.uint8)
@@ -76,3 +76,10 @@ def test_ball_keeps_its_place_on_a_rotated_grid() -> None:
     certain = np.abs(wanted) > np.linalg.norm([1.0, 1.2, 0.8]) / 2  # farther than any nearest neighbour
     assert np.array_equal(resampled[certain], wanted[certain] > 0)
     assert resampled.sum() == pytest.approx((wanted > 0).sum(), rel=0.01)
+
+
+def test_dice_of_masks_is_their_share_in_common() -> None:
+    first, second = np.array([True, True, False, False]), np.array([False, True, True, True])
+    assert mask_dice(first, second) == pytest.approx(2 / 5)
+    assert mask_dice(first, ~first) == 0.0
+    assert mask_dice(np.zeros(3, bool), np.zeros(3, bool)) is None
